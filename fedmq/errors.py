@@ -1,0 +1,98 @@
+"""Every error that fedmq raises on purpose.
+
+FedmqError
+├── ConfigurationError    a person's input: settings, files, names, experiment.toml
+├── ProtocolError         a message that breaks the protocol, with a reason code
+├── ParametersError       named arrays that do not fit: name, shape, dtype, not finite
+├── StorageError          the disk: full, read-only, a damaged journal
+├── TransportError        the way to the broker
+│   ├── BrokerUnavailable     nobody answers
+│   └── BrokerRefused         it answers, and says no: password, rights, missing queue
+├── HubError              the private broker could not be started, reached or stopped
+├── DatasetError          a dataset, case or volume cannot be read as declared
+├── PlanError             a training plan that cannot be loaded or does not keep its protocol
+└── TrainingError         training ran and broke
+
+An error says *what* failed, *why*, and the *fix* with who applies it. Texts are for the machine they
+arise on; what leaves a site are reason codes only.
+"""
+
+
+class FedmqError(Exception):
+    """The root: `what` failed, `why`, and how to `fix` it."""
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.fix = fix
+
+    def __str__(self) -> str:
+        """Return the three parts on one line, the empty ones left out."""
+        parts = [self.what]
+        if self.why:
+            parts.append(f"why: {self.why}")
+        if self.fix:
+            parts.append(f"fix: {self.fix}")
+        return "; ".join(parts)
+
+
+class ConfigurationError(FedmqError):
+    """A setting, file, name or experiment given by a person is not usable."""
+
+
+class ProtocolError(FedmqError):
+    """Bytes or fields that are no fedmq message.
+
+    `reason` is a short code from a fixed vocabulary (`fedmq.messages.codec`), fit to leave a site.
+    """
+
+    def __init__(self, reason: str, what: str = "", *, why: str = "", fix: str = "") -> None:
+        super().__init__(what or reason.replace("_", " "), why=why, fix=fix)
+        self.reason = reason
+
+
+class ParametersError(FedmqError):
+    """Named arrays that are not what the model declares."""
+
+
+class StorageError(FedmqError):
+    """The disk refused: full, read-only, or a file on it is damaged."""
+
+
+class TransportError(FedmqError):
+    """The way to the broker."""
+
+
+class BrokerUnavailable(TransportError):  # noqa: N818 - a state of the broker, said as one
+    """No broker answers at the address."""
+
+
+class BrokerRefused(TransportError):  # noqa: N818 - a state of the broker, said as one
+    """The broker answers and refuses: wrong password, missing right, missing queue."""
+
+
+class HubError(FedmqError):
+    """The private broker could not be started, reached or stopped."""
+
+
+class DatasetError(FedmqError):
+    """A dataset, a case or a volume cannot be read as declared.
+
+    `code` is a short reason from a fixed vocabulary; `case` names the case, where there is one.
+    """
+
+    def __init__(
+        self, what: str, *, code: str = "unreadable", case: str = "", why: str = "", fix: str = ""
+    ) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.code = code
+        self.case = case
+
+
+class PlanError(FedmqError):
+    """A training plan cannot be loaded, or does not keep its protocol."""
+
+
+class TrainingError(FedmqError):
+    """Training ran and broke."""

@@ -1,0 +1,1 @@
+"""The hub: the federation's broker, its users, queues and rights."""

@@ -1,0 +1,1 @@
+"""PET/CT as hospitals have it, from files to arrays."""

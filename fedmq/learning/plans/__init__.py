@@ -1,0 +1,1 @@
+"""The catalogue: training plans installed with fedmq."""

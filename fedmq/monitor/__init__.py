@@ -1,0 +1,1 @@
+"""What people who watch the federation see."""

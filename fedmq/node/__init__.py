@@ -1,0 +1,1 @@
+"""The program at one hospital: it alone touches patients' data."""

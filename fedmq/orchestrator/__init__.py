@@ -1,0 +1,1 @@
+"""The central program: takes experiments, runs their rounds, keeps their models."""

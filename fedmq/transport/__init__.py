@@ -1,0 +1,1 @@
+"""Ways across: the broker's topology, RabbitMQ, a broker in the process, payloads in chunks."""

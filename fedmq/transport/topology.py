@@ -1,0 +1,328 @@
+"""The federation's exchanges, queues, rights and policies: the only place that knows their names.
+
+Pure data, made from the names of the federation's members. `fedmq.hub` turns it into what RabbitMQ
+loads at boot; the transports publish and consume by it. Reasons: docs/adr/0002-topology.md.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from fedmq.types import NOWHERE, ExperimentId, NodeId, ResearcherId
+
+TASKS: Final = "fedmq.tasks"
+REPLIES: Final = "fedmq.replies"
+SUBMISSIONS: Final = "fedmq.submissions"
+ANSWERS: Final = "fedmq.answers"
+EVENTS: Final = "fedmq.events"
+DEAD: Final = "fedmq.dead"
+
+ORCHESTRATOR_INBOX: Final = "orchestrator.inbox"
+ORCHESTRATOR_EVENTS: Final = "orchestrator.events"
+MONITOR_EVENTS: Final = "monitor.events"
+DEAD_QUEUE: Final = "dead"
+
+DELIVERY_LIMIT: Final = 20
+CONTROL_LENGTH: Final = 10_000
+BULK_BYTES: Final = 8 * 2**30
+EVENT_TTL_MS: Final = 60_000
+EVENT_LENGTH: Final = 10_000
+DEAD_LENGTH: Final = 100_000
+
+ID_OR_NOWHERE: Final = r"[a-z0-9-]{1,40}"
+"""A word of a routing key that is an id or `-`."""
+
+
+class Lane(StrEnum):
+    """The last word of a routing key: small messages and chunks of models travel apart."""
+
+    CONTROL = "control"
+    BULK = "bulk"
+
+
+class Profile(StrEnum):
+    """One broker, or a cluster in which a queue must outlive the broker node it is on."""
+
+    SINGLE = "single"
+    CLUSTER = "cluster"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """Messages of `exchange` whose routing key matches `key` go to the queue."""
+
+    exchange: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A queue with its arguments at declaration; what may change later is in a policy."""
+
+    name: str
+    arguments: dict[str, str | bool]
+    bindings: tuple[Binding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A durable exchange."""
+
+    name: str
+    type: str
+    internal: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Arguments by the names of queues, changeable on a running broker."""
+
+    name: str
+    pattern: str
+    definition: dict[str, str | int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """What one broker user may do: three anchored patterns, and keys by exchange."""
+
+    configure: str = "^$"
+    write: str = "^$"
+    read: str = "^$"
+    topics: dict[str, str] = field(default_factory=dict)
+    """Exchange -> pattern of the routing keys that the user may publish there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """Everything that stands on the broker before the first experiment."""
+
+    exchanges: tuple[Exchange, ...]
+    queues: tuple[Queue, ...]
+    policies: tuple[Policy, ...]
+
+
+EXCHANGES: Final = (
+    Exchange(name=TASKS, type="direct"),
+    Exchange(name=REPLIES, type="topic"),
+    Exchange(name=SUBMISSIONS, type="topic"),
+    Exchange(name=ANSWERS, type="direct"),
+    Exchange(name=EVENTS, type="topic"),
+    Exchange(name=DEAD, type="topic", internal=True),
+)
+
+
+def key(*words: str) -> str:
+    """Return the routing key made of `words`."""
+    return ".".join(words)
+
+
+def node_tasks(node: NodeId) -> str:
+    """Return the name of the queue of a node's control messages."""
+    return f"node.{node}.tasks"
+
+
+def node_payloads(node: NodeId) -> str:
+    """Return the name of the queue of a node's chunks."""
+    return f"node.{node}.payloads"
+
+
+def experiment_replies(experiment: ExperimentId) -> str:
+    """Return the name of the queue of an experiment's control messages."""
+    return f"experiment.{experiment}.replies"
+
+
+def experiment_payloads(experiment: ExperimentId) -> str:
+    """Return the name of the queue of an experiment's chunks."""
+    return f"experiment.{experiment}.payloads"
+
+
+def researcher_inbox(researcher: ResearcherId) -> str:
+    """Return the name of the queue of a researcher's control messages."""
+    return f"researcher.{researcher}.inbox"
+
+
+def researcher_payloads(researcher: ResearcherId) -> str:
+    """Return the name of the queue of a researcher's chunks."""
+    return f"researcher.{researcher}.payloads"
+
+
+def _control(name: str, *bindings: Binding, single_reader: bool = True) -> Queue:
+    arguments: dict[str, str | bool] = {"x-queue-type": "quorum"}
+    if single_reader:
+        arguments["x-single-active-consumer"] = True
+    return Queue(name=name, arguments=arguments, bindings=bindings)
+
+
+def _bulk(name: str, *bindings: Binding, profile: Profile) -> Queue:
+    # A classic queue stores a body once however many queues it goes to, a quorum queue once each;
+    # in a cluster a classic queue is out of reach while its broker node is down.
+    kind = "classic" if profile is Profile.SINGLE else "quorum"
+    return Queue(
+        name=name,
+        arguments={"x-queue-type": kind, "x-single-active-consumer": True},
+        bindings=bindings,
+    )
+
+
+def node_queues(node: NodeId, profile: Profile = Profile.SINGLE) -> tuple[Queue, ...]:
+    """Return the two queues of a node."""
+    return (
+        _control(node_tasks(node), Binding(exchange=TASKS, key=key(node, Lane.CONTROL))),
+        _bulk(
+            node_payloads(node),
+            Binding(exchange=TASKS, key=key(node, Lane.BULK)),
+            profile=profile,
+        ),
+    )
+
+
+def experiment_queues(
+    experiment: ExperimentId, profile: Profile = Profile.SINGLE
+) -> tuple[Queue, ...]:
+    """Return the two queues that an orchestrator declares for an experiment it leads."""
+    return (
+        _control(
+            experiment_replies(experiment),
+            Binding(exchange=REPLIES, key=key("*", experiment, Lane.CONTROL)),
+        ),
+        _bulk(
+            experiment_payloads(experiment),
+            Binding(exchange=REPLIES, key=key("*", experiment, Lane.BULK)),
+            Binding(exchange=SUBMISSIONS, key=key("*", experiment, Lane.BULK)),
+            profile=profile,
+        ),
+    )
+
+
+def researcher_queues(
+    researcher: ResearcherId, profile: Profile = Profile.SINGLE
+) -> tuple[Queue, ...]:
+    """Return the two queues of a researcher."""
+    return (
+        _control(
+            researcher_inbox(researcher),
+            Binding(exchange=ANSWERS, key=key(researcher, Lane.CONTROL)),
+        ),
+        _bulk(
+            researcher_payloads(researcher),
+            Binding(exchange=ANSWERS, key=key(researcher, Lane.BULK)),
+            profile=profile,
+        ),
+    )
+
+
+def _common_queues() -> tuple[Queue, ...]:
+    classic: dict[str, str | bool] = {"x-queue-type": "classic"}
+    return (
+        _control(
+            ORCHESTRATOR_INBOX,
+            Binding(exchange=SUBMISSIONS, key=key("*", NOWHERE, Lane.CONTROL)),
+            Binding(exchange=REPLIES, key=key("*", NOWHERE, Lane.CONTROL)),
+            single_reader=False,
+        ),
+        Queue(
+            name=ORCHESTRATOR_EVENTS,
+            arguments=classic,
+            bindings=(Binding(exchange=EVENTS, key="#"),),
+        ),
+        Queue(
+            name=MONITOR_EVENTS, arguments=classic, bindings=(Binding(exchange=EVENTS, key="#"),)
+        ),
+        Queue(
+            name=DEAD_QUEUE,
+            arguments={"x-queue-type": "quorum"},
+            bindings=(Binding(exchange=DEAD, key="#"),),
+        ),
+    )
+
+
+def policies() -> tuple[Policy, ...]:
+    """Return the policies, named by role: the management pages print the name."""
+    control = r"^(node\.[^.]+\.tasks|experiment\.[^.]+\.replies|researcher\.[^.]+\.inbox"
+    return (
+        Policy(
+            name="control",
+            pattern=control + r"|orchestrator\.inbox)$",
+            definition={
+                "dead-letter-exchange": DEAD,
+                "dead-letter-strategy": "at-least-once",
+                "delivery-limit": DELIVERY_LIMIT,
+                "max-length": CONTROL_LENGTH,
+                "overflow": "reject-publish",
+            },
+        ),
+        Policy(
+            name="bulk",
+            pattern=r"^(node|experiment|researcher)\.[^.]+\.payloads$",
+            definition={"max-length-bytes": BULK_BYTES, "overflow": "drop-head"},
+        ),
+        Policy(
+            name="events",
+            pattern=r"^(orchestrator|monitor)\.events$",
+            definition={
+                "max-length": EVENT_LENGTH,
+                "message-ttl": EVENT_TTL_MS,
+                "overflow": "drop-head",
+            },
+        ),
+        Policy(name="dead", pattern=r"^dead$", definition={"max-length": DEAD_LENGTH}),
+    )
+
+
+def federation(
+    *,
+    nodes: Iterable[NodeId],
+    researchers: Iterable[ResearcherId],
+    profile: Profile = Profile.SINGLE,
+) -> Topology:
+    """Return what stands on the broker of a federation with these members."""
+    queues = list(_common_queues())
+    for node in sorted(nodes):
+        queues.extend(node_queues(node, profile))
+    for researcher in sorted(researchers):
+        queues.extend(researcher_queues(researcher, profile))
+    return Topology(exchanges=EXCHANGES, queues=tuple(queues), policies=policies())
+
+
+def _exactly(*names: str) -> str:
+    return "^(" + "|".join(re.escape(name) for name in names) + ")$"
+
+
+def node_rights(node: NodeId) -> Rights:
+    """Return a node's rights: read its own queues, write under its own name."""
+    own = rf"^{re.escape(node)}\.({ID_OR_NOWHERE})\.({Lane.CONTROL}|{Lane.BULK})$"
+    return Rights(
+        write=_exactly(REPLIES, EVENTS),
+        read=_exactly(node_tasks(node), node_payloads(node)),
+        topics={REPLIES: own, EVENTS: rf"^({ID_OR_NOWHERE})\.{re.escape(node)}\.[a-z]+$"},
+    )
+
+
+def orchestrator_rights(orchestrator: str) -> Rights:
+    """Return the orchestrator's rights: it declares the queues of its experiments, no others."""
+    return Rights(
+        configure=r"^experiment\.",
+        # Binding a queue needs write on the queue and read on the exchange.
+        write=rf"^({re.escape(TASKS)}|{re.escape(ANSWERS)}|{re.escape(EVENTS)}|experiment\..*)$",
+        read=rf"^(orchestrator\.(inbox|events)|experiment\..*"
+        rf"|{re.escape(REPLIES)}|{re.escape(SUBMISSIONS)})$",
+        topics={EVENTS: rf"^({ID_OR_NOWHERE})\.{re.escape(orchestrator)}\.[a-z]+$"},
+    )
+
+
+def researcher_rights(researcher: ResearcherId) -> Rights:
+    """Return a researcher's rights: read its own queues, write under its own name."""
+    own = rf"^{re.escape(researcher)}\.({ID_OR_NOWHERE})\.({Lane.CONTROL}|{Lane.BULK})$"
+    return Rights(
+        write=_exactly(SUBMISSIONS),
+        read=_exactly(researcher_inbox(researcher), researcher_payloads(researcher)),
+        topics={SUBMISSIONS: own},
+    )
+
+
+def monitor_rights() -> Rights:
+    """Return a monitor's rights: see everything, look into the events, touch nothing."""
+    return Rights(read=_exactly(MONITOR_EVENTS))

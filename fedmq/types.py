@@ -1,0 +1,45 @@
+"""Names of things: the identifiers that appear in queue names, messages and journals."""
+
+import re
+from typing import Final, NewType
+
+from fedmq.errors import ConfigurationError
+
+NodeId = NewType("NodeId", str)
+OrchestratorId = NewType("OrchestratorId", str)
+ResearcherId = NewType("ResearcherId", str)
+ExperimentId = NewType("ExperimentId", str)
+MessageId = NewType("MessageId", str)
+Digest = NewType("Digest", str)
+"""SHA-256 in lower-case hexadecimal, 64 characters."""
+
+ID_PATTERN: Final = r"[a-z0-9-]{1,40}"
+"""Ids are words of routing keys and queue names: no dots, no wildcards, no capitals."""
+
+DIGEST_PATTERN: Final = r"[0-9a-f]{64}"
+
+NOWHERE: Final = "-"
+"""Stands where an experiment or a recipient would, when there is none."""
+
+_RESERVED: Final = frozenset({"all", NOWHERE})
+
+
+def parse_id(text: str, *, kind: str) -> str:
+    """Return `text` if it may name a `kind` (node, experiment, researcher).
+
+    Raises:
+        ConfigurationError: it has other characters than a-z, 0-9 and -, or is reserved.
+    """
+    if re.fullmatch(ID_PATTERN, text) is None:
+        raise ConfigurationError(
+            f"{text!r} cannot name a {kind}",
+            why="names are words of queue names: 1 to 40 of a-z, 0-9 and -",
+            fix="choose a name such as chu-lyon",
+        )
+    if text in _RESERVED:
+        raise ConfigurationError(
+            f"{text!r} cannot name a {kind}",
+            why="the word is reserved",
+            fix="choose another name",
+        )
+    return text
