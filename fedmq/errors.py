@@ -13,8 +13,8 @@ FedmqError
 ├── PlanError             a training plan that cannot be loaded or does not keep its protocol
 └── TrainingError         training ran and broke
 
-An error says *what* failed, *why*, and the *fix* with who applies it. Texts are for the machine they
-arise on; what leaves a site are reason codes only.
+An error says *what* failed, *why*, and the *fix* with who applies it. Texts are for the machine
+they arise on; what leaves a site are reason codes only.
 """
 
 

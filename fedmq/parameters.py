@@ -8,6 +8,7 @@ Format: https://github.com/huggingface/safetensors, section Format. bfloat16 is 
 uint16 bits, since numpy has no such type; the layout remembers its name.
 """
 
+import io
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -48,6 +49,8 @@ _RANK: Final = {
 }
 MAX_HEADER_BYTES: Final = 4 * 2**20
 MAX_TENSORS: Final = 100_000
+_LENGTH_BYTES: Final = 8
+"""The header's length stands first, in so many bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +102,6 @@ def write_parameters(parameters: Parameters, file: BinaryIO) -> Layout:
 
 def parameters_bytes(parameters: Parameters) -> bytes:
     """Return `parameters` as the bytes of a file."""
-    import io
-
     buffer = io.BytesIO()
     write_parameters(parameters, buffer)
     return buffer.getvalue()
@@ -118,20 +119,20 @@ def read_layout(head: bytes | memoryview, size_bytes: int) -> Layout:
         ParametersError: not the header of a file of named arrays, or it does not fit its size.
     """
     length = header_length(head)
-    if 8 + length > len(head):
+    if _LENGTH_BYTES + length > len(head):
         raise ParametersError("the header of the parameters is cut off")
     try:
-        table = json.loads(bytes(head[8 : 8 + length]))
+        table = json.loads(bytes(head[_LENGTH_BYTES : _LENGTH_BYTES + length]))
     except (ValueError, RecursionError) as error:
         raise ParametersError("the header of the parameters is not JSON") from error
     if not isinstance(table, dict) or len(table) > MAX_TENSORS:
         raise ParametersError("the header of the parameters is not a table of arrays")
     table.pop("__metadata__", None)
     tensors = sorted(
-        (_parse_tensor(name, entry, 8 + length) for name, entry in table.items()),
+        (_parse_tensor(name, entry, _LENGTH_BYTES + length) for name, entry in table.items()),
         key=lambda tensor: (tensor.begin, tensor.size_bytes),
     )
-    position = 8 + length
+    position = _LENGTH_BYTES + length
     for tensor in tensors:
         if tensor.begin != position:
             raise ParametersError(f"array {tensor.name!r} leaves a gap or overlaps another")
@@ -147,9 +148,9 @@ def header_length(head: bytes | memoryview) -> int:
     Raises:
         ParametersError: shorter than eight bytes, or a length beyond the limit.
     """
-    if len(head) < 8:
+    if len(head) < _LENGTH_BYTES:
         raise ParametersError("the parameters are shorter than their header")
-    length = int.from_bytes(head[:8], "little")
+    length = int.from_bytes(head[:_LENGTH_BYTES], "little")
     if length > MAX_HEADER_BYTES:
         raise ParametersError(f"the header claims {length} bytes, the limit is {MAX_HEADER_BYTES}")
     return length
@@ -179,7 +180,7 @@ def load_parameters(path: Path) -> dict[str, Array]:
     """
     if path.stat().st_size == 0:
         raise ParametersError("the parameters file is empty")
-    return read_parameters(memoryview(np.memmap(path, dtype=np.uint8, mode="r")))
+    return read_parameters(np.memmap(path, dtype=np.uint8, mode="r").data)
 
 
 def save_parameters(parameters: Parameters, path: Path) -> Layout:

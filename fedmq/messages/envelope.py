@@ -1,0 +1,34 @@
+"""The envelope: who sends what to whom, within which round; the same for every message."""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fedmq.messages.fields import Id, MessageIdField, Round, Seconds, ShortText
+
+MAJOR: Final = 1
+MINOR: Final = 0
+
+
+class Envelope(BaseModel):
+    """The header of a message; the broker's properties mirror it for people."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    major: Annotated[int, Field(ge=0, le=65_535)] = MAJOR
+    minor: Annotated[int, Field(ge=0, le=65_535)] = MINOR
+    type: ShortText
+    message_id: MessageIdField
+    correlation_id: MessageIdField | None = None
+    """The message that this one answers."""
+    sender: Id
+    recipient: Id
+    """`-` where the broker fans the message out."""
+    experiment: Id = "-"
+    round: Round = 0
+    attempt: Round = 0
+    """Counts how often a round was begun; an answer to an older attempt is stale."""
+    sent_at: Seconds
+    """Unix seconds on the sender's clock: shown, never decided upon."""
+    expires_at: Seconds | None = None
+    """After this a request is not begun any more."""

@@ -1,0 +1,75 @@
+"""The kinds of fields that messages are made of, each with its limit."""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fedmq.types import DIGEST_PATTERN, ID_PATTERN
+
+MAX_SOURCE_BYTES: Final = 256 * 1024
+MAX_CASES: Final = 10_000_000
+MAX_PAYLOAD_BYTES: Final = 64 * 2**30
+MAX_CHUNK_BYTES: Final = 4 * 2**20
+"""RabbitMQ 4 takes bodies up to 16 MiB; 1 to 2 MiB is fastest (docs/adr/0003-payloads.md)."""
+
+Id = Annotated[str, Field(pattern=rf"^{ID_PATTERN}$")]
+DigestField = Annotated[str, Field(pattern=rf"^{DIGEST_PATTERN}$")]
+MessageIdField = Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,200}$")]
+ShortText = Annotated[str, Field(max_length=200)]
+LongText = Annotated[str, Field(max_length=2_000)]
+Source = Annotated[str, Field(max_length=MAX_SOURCE_BYTES)]
+Count = Annotated[int, Field(ge=0, le=MAX_CASES)]
+Round = Annotated[int, Field(ge=0, le=1_000_000)]
+Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+Word: Final = Field(strict=False)
+"""On an enumeration: it comes as its word, and only as one of its words."""
+
+Scalar = bool | int | Number | ShortText
+ConfigValue = Scalar | Annotated[list[Scalar], Field(max_length=1_000)]
+Config = Annotated[dict[ShortText, ConfigValue], Field(max_length=200)]
+"""What an experiment sets of a plan's config; the plan itself checks names and types."""
+
+
+class Value(BaseModel):
+    """A frozen part of a message: strict types, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class RatioField(Value):
+    """A metric as a sum over a count; the federation's is the sum of both."""
+
+    numerator: Number
+    denominator: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+MetricsField = Annotated[dict[ShortText, RatioField], Field(max_length=100)]
+
+
+class Manifest(Value):
+    """What a payload is, before its first byte: `digest` is its address everywhere.
+
+    The digest is the SHA-256 of the concatenated SHA-256 of its chunks, so that each byte is
+    hashed once and a chunk can be checked alone.
+    """
+
+    digest: DigestField
+    size_bytes: Annotated[int, Field(ge=1, le=MAX_PAYLOAD_BYTES)]
+    chunk_bytes: Annotated[int, Field(ge=1, le=MAX_CHUNK_BYTES)]
+
+    @property
+    def num_chunks(self) -> int:
+        """How many chunks the payload is cut into."""
+        return -(-self.size_bytes // self.chunk_bytes)
+
+
+class PlanReference(Value):
+    """A training plan by name and by the digest of its exact bytes."""
+
+    name: Id
+    digest: DigestField
+    is_shipped: bool
+    """False: the plan is in the catalogue installed with fedmq. True: its source is sent along."""

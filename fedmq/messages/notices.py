@@ -1,0 +1,96 @@
+"""Notices: told, not asked. Those on the events exchange may be lost."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from fedmq.messages.fields import (
+    Count,
+    Id,
+    LongText,
+    MessageIdField,
+    Round,
+    Seconds,
+    ShortText,
+    Value,
+    Word,
+)
+
+
+class Receipt(Value):
+    """The message that the correlation id names is in the receiver's journal, payload complete."""
+
+    TYPE: ClassVar = "receipt"
+
+    of: MessageIdField
+
+
+class NodeOnline(Value):
+    """A node started and reads its queues."""
+
+    TYPE: ClassVar = "node.online"
+
+    version: ShortText
+
+
+class Activity(StrEnum):
+    """What a node is doing."""
+
+    IDLE = "idle"
+    RECEIVING = "receiving"
+    TRAINING = "training"
+    EVALUATING = "evaluating"
+    SENDING = "sending"
+    DRAINING = "draining"
+
+
+class Heartbeat(Value):
+    """A node is alive and does this; the envelope says for which experiment and round."""
+
+    TYPE: ClassVar = "heartbeat"
+
+    version: ShortText
+    activity: Annotated[Activity, Word]
+    progress: Annotated[float, Field(ge=0, le=1)]
+    num_waiting: Count
+
+
+class NodeOverview(Value):
+    """One node as the orchestrator knows it."""
+
+    node: Id
+    heard_at: Seconds
+    activity: Annotated[Activity, Word]
+    experiment: Id
+    round: Round
+    progress: Annotated[float, Field(ge=0, le=1)]
+
+
+class ExperimentOverview(Value):
+    """One experiment as its orchestrator knows it; `reason` says what it waits for."""
+
+    experiment: Id
+    state: ShortText
+    round: Round
+    num_rounds: Round
+    reason: LongText
+
+
+class Overview(Value):
+    """The orchestrator is alive; the nodes and experiments it knows."""
+
+    TYPE: ClassVar = "overview"
+
+    version: ShortText
+    nodes: Annotated[list[NodeOverview], Field(max_length=10_000)]
+    experiments: Annotated[list[ExperimentOverview], Field(max_length=10_000)]
+
+
+class ExperimentOver(Value):
+    """An experiment ended: nodes drop what they hold for it, the researcher may fetch."""
+
+    TYPE: ClassVar = "experiment.over"
+
+    state: ShortText
+    reason: LongText

@@ -1,0 +1,72 @@
+"""Payloads: bulk bytes in chunks, addressed by digest; pure, the bytes come as arguments."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Annotated, ClassVar, Final
+
+from pydantic import Field
+
+from fedmq.errors import ProtocolError
+from fedmq.messages.fields import DigestField, Manifest, Value
+from fedmq.types import Digest
+
+CHUNK_BYTES: Final = 2 * 2**20
+
+
+class Chunk(Value):
+    """One piece of a payload; its bytes travel beside this header, not in it."""
+
+    TYPE: ClassVar = "payload.chunk"
+
+    manifest: Manifest
+    index: Annotated[int, Field(ge=0)]
+    sha256: DigestField
+
+
+class ResendRequest(Value):
+    """These chunks of a payload are missing; an empty list asks for all of them."""
+
+    TYPE: ClassVar = "payload.resend"
+
+    manifest: Manifest
+    missing: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=100_000)]
+
+
+def make_manifest(chunks: Iterable[bytes | memoryview], *, chunk_bytes: int) -> Manifest:
+    """Return the manifest of a payload given as its consecutive chunks of `chunk_bytes`."""
+    hashes = []
+    size = 0
+    for chunk in chunks:
+        hashes.append(chunk_hash(chunk))
+        size += len(chunk)
+    return Manifest(digest=combine(hashes), size_bytes=size, chunk_bytes=chunk_bytes)
+
+
+def chunk_hash(data: bytes | memoryview) -> str:
+    """Return the SHA-256 of one chunk, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def combine(hashes: Sequence[str]) -> Digest:
+    """Return the digest of a payload from the hashes of its chunks, in order."""
+    return Digest(hashlib.sha256(b"".join(map(bytes.fromhex, hashes))).hexdigest())
+
+
+def chunk_extent(manifest: Manifest, index: int) -> tuple[int, int]:
+    """Return (offset, length) of chunk `index` within its payload, in bytes."""
+    offset = index * manifest.chunk_bytes
+    return offset, min(manifest.chunk_bytes, manifest.size_bytes - offset)
+
+
+def check_chunk(chunk: Chunk, data: bytes | memoryview) -> None:
+    """Return if `data` is what the header of the chunk says.
+
+    Raises:
+        ProtocolError: its index, length or hash is not.
+    """
+    if chunk.index >= chunk.manifest.num_chunks:
+        raise ProtocolError("chunk_out_of_range")
+    if len(data) != chunk_extent(chunk.manifest, chunk.index)[1]:
+        raise ProtocolError("chunk_length")
+    if chunk_hash(data) != chunk.sha256:
+        raise ProtocolError("chunk_hash")

@@ -1,0 +1,59 @@
+"""Every message of the protocol, in one tuple: what is not here is refused by its type."""
+
+from typing import Final
+
+from fedmq.messages.notices import ExperimentOver, Heartbeat, NodeOnline, Overview, Receipt
+from fedmq.messages.payloads import Chunk, ResendRequest
+from fedmq.messages.replies import (
+    EvaluateReply,
+    Failure,
+    PingReply,
+    PrepareReply,
+    Refusal,
+    TrainReply,
+)
+from fedmq.messages.requests import (
+    CancelRequest,
+    EvaluateRequest,
+    PingRequest,
+    PrepareRequest,
+    TrainRequest,
+)
+from fedmq.messages.submissions import (
+    Acceptance,
+    ExperimentReport,
+    Query,
+    Rejection,
+    ReportList,
+    Submission,
+)
+
+Body = (
+    PrepareRequest
+    | TrainRequest
+    | EvaluateRequest
+    | CancelRequest
+    | PingRequest
+    | PrepareReply
+    | TrainReply
+    | EvaluateReply
+    | PingReply
+    | Refusal
+    | Failure
+    | Receipt
+    | NodeOnline
+    | Heartbeat
+    | Overview
+    | ExperimentOver
+    | Submission
+    | Acceptance
+    | Rejection
+    | Query
+    | ExperimentReport
+    | ReportList
+    | Chunk
+    | ResendRequest
+)
+
+BODIES: Final[tuple[type[Body], ...]] = Body.__args__
+BODY_OF_TYPE: Final[dict[str, type[Body]]] = {body.TYPE: body for body in BODIES}

@@ -1,0 +1,102 @@
+"""Replies: what a node answers. Counts and codes only: no path, value, name or text of a site."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from fedmq.messages.fields import (
+    Count,
+    Manifest,
+    MetricsField,
+    Seconds,
+    ShortText,
+    Value,
+    Word,
+)
+
+
+class RefusalCode(StrEnum):
+    """Why a node's policy says no."""
+
+    UNKNOWN_PLAN = "unknown_plan"
+    PLAN_DIFFERS = "plan_differs"
+    PLAN_AWAITS_APPROVAL = "plan_awaits_approval"
+    PLAN_REJECTED = "plan_rejected"
+    UNKNOWN_DATASET = "unknown_dataset"
+    TOO_FEW_CASES = "too_few_cases"
+    EXPIRED = "expired"
+    STALE = "stale"
+    PAYLOAD_TOO_LARGE = "payload_too_large"
+    BAD_CONFIG = "bad_config"
+
+
+class FailureCode(StrEnum):
+    """What broke at a node."""
+
+    PLAN_ERROR = "plan_error"
+    DATASET_ERROR = "dataset_error"
+    TRAINING_ERROR = "training_error"
+    OUT_OF_MEMORY = "out_of_memory"
+    WORKER_DIED = "worker_died"
+    UPDATE_NOT_FINITE = "update_not_finite"
+    UPDATE_MISSHAPEN = "update_misshapen"
+    DISK_FULL = "disk_full"
+    INTERNAL = "internal"
+
+
+class PrepareReply(Value):
+    """This node takes part, with so many cases."""
+
+    TYPE: ClassVar = "prepare.reply"
+
+    num_training_cases: Count
+    num_validation_cases: Count
+
+
+class TrainReply(Value):
+    """The update of one round: local minus global parameters, weighted by `num_cases`."""
+
+    TYPE: ClassVar = "train.reply"
+
+    update: Manifest
+    num_cases: Annotated[int, Field(ge=1, le=10_000_000)]
+    metrics: MetricsField
+    duration_s: Seconds
+
+
+class EvaluateReply(Value):
+    """Metrics of the round's parameters on the node's validation cases."""
+
+    TYPE: ClassVar = "evaluate.reply"
+
+    num_cases: Count
+    metrics: MetricsField
+    duration_s: Seconds
+
+
+class Refusal(Value):
+    """Policy said no to the request that the envelope's correlation id names."""
+
+    TYPE: ClassVar = "refusal"
+
+    code: Annotated[RefusalCode, Word]
+    request_type: ShortText
+
+
+class Failure(Value):
+    """Something broke; the incident id finds the details in the node's own log."""
+
+    TYPE: ClassVar = "failure"
+
+    code: Annotated[FailureCode, Word]
+    request_type: ShortText
+    incident: ShortText
+
+
+class PingReply(Value):
+    """The node is there."""
+
+    TYPE: ClassVar = "ping.reply"
+
+    asked_at: Seconds

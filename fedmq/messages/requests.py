@@ -1,0 +1,71 @@
+"""Requests: what the orchestrator asks of a node."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from fedmq.messages.fields import (
+    Config,
+    Manifest,
+    PlanReference,
+    Seconds,
+    Seed,
+    ShortText,
+    Source,
+    Value,
+)
+
+
+class PrepareRequest(Value):
+    """Can this node take part: has it the dataset, and may the plan run there?"""
+
+    TYPE: ClassVar = "prepare.request"
+
+    plan: PlanReference
+    plan_source: Source | None = None
+    dataset: ShortText
+    """The name under which nodes registered the data, the same at every node."""
+    config: Config
+    researcher: ShortText
+    purpose: ShortText
+
+
+class Work(Value):
+    """What training and evaluation have in common: all that decides their result."""
+
+    plan: PlanReference
+    dataset: ShortText
+    config: Config
+    parameters: Manifest
+    seed: Seed
+    split_seed: Seed
+    validation_share: Annotated[float, Field(ge=0, lt=1)]
+    num_threads: Annotated[int, Field(ge=1, le=1_024)]
+
+
+class TrainRequest(Work):
+    """Train from these parameters and answer with an update."""
+
+    TYPE: ClassVar = "train.request"
+
+
+class EvaluateRequest(Work):
+    """Evaluate these parameters and answer with metrics."""
+
+    TYPE: ClassVar = "evaluate.request"
+
+
+class CancelRequest(Value):
+    """Stop what this experiment has running or waiting at the node."""
+
+    TYPE: ClassVar = "cancel.request"
+
+    before_attempt: Annotated[int, Field(ge=0)]
+
+
+class PingRequest(Value):
+    """Say that you are there."""
+
+    TYPE: ClassVar = "ping.request"
+
+    asked_at: Seconds

@@ -1,0 +1,163 @@
+"""One example of every message, for tests that go through all of them."""
+
+from typing import Final
+
+from fedmq.messages.codec import Message
+from fedmq.messages.envelope import Envelope
+from fedmq.messages.fields import Manifest, PlanReference, RatioField
+from fedmq.messages.notices import (
+    Activity,
+    ExperimentOver,
+    ExperimentOverview,
+    Heartbeat,
+    NodeOnline,
+    NodeOverview,
+    Overview,
+    Receipt,
+)
+from fedmq.messages.payloads import Chunk, ResendRequest, chunk_hash, make_manifest
+from fedmq.messages.registry import Body
+from fedmq.messages.replies import (
+    EvaluateReply,
+    Failure,
+    FailureCode,
+    PingReply,
+    PrepareReply,
+    Refusal,
+    RefusalCode,
+    TrainReply,
+)
+from fedmq.messages.requests import (
+    CancelRequest,
+    EvaluateRequest,
+    PingRequest,
+    PrepareRequest,
+    TrainRequest,
+)
+from fedmq.messages.submissions import (
+    Acceptance,
+    ExperimentReport,
+    ExperimentSpec,
+    NodeOutcome,
+    Query,
+    QueryKind,
+    Rejection,
+    ReportList,
+    RoundRecord,
+    Submission,
+)
+
+DATA: Final = bytes(range(256))
+MANIFEST: Final = make_manifest([DATA], chunk_bytes=1024)
+PLAN: Final = PlanReference(name="petct-survival", digest="ab" * 32, is_shipped=True)
+METRICS: Final = {"loss": RatioField(numerator=3.5, denominator=7.0)}
+SPEC: Final = ExperimentSpec(
+    name="pfs-12",
+    purpose="progression-free survival at 12 months",
+    plan=PLAN,
+    dataset="petct",
+    config={"epochs": 1, "rate": 0.01, "cut_days": [90, 180], "mask": True},
+    num_rounds=3,
+    nodes=["chu-lyon", "ghu-paris"],
+    quorum=2,
+)
+RECORD: Final = RoundRecord(
+    round=1,
+    attempt=1,
+    model="cd" * 32,
+    outcomes=[NodeOutcome(node="chu-lyon", outcome="updated", num_cases=7, duration_s=1.5)],
+    train_metrics=METRICS,
+    metrics=METRICS,
+    bytes_up=10,
+    bytes_down=5,
+    duration_s=2.0,
+)
+REPORT: Final = ExperimentReport(
+    experiment="pfs-12-a1",
+    spec=SPEC,
+    state="training",
+    reason="1 of 2; waiting for ghu-paris",
+    round=2,
+    model=MANIFEST,
+    records=[RECORD],
+)
+_WORK: Final = {
+    "plan": PLAN,
+    "dataset": "petct",
+    "config": {"epochs": 1},
+    "parameters": MANIFEST,
+    "seed": 7,
+    "split_seed": 8,
+    "validation_share": 0.2,
+    "num_threads": 1,
+}
+BODIES: Final[tuple[Body, ...]] = (
+    PrepareRequest(
+        plan=PLAN,
+        plan_source="class Plan: ...",
+        dataset="petct",
+        config={"epochs": 1},
+        researcher="r-one",
+        purpose="trial",
+    ),
+    TrainRequest.model_validate(_WORK),
+    EvaluateRequest.model_validate(_WORK),
+    CancelRequest(before_attempt=2),
+    PingRequest(asked_at=1.5),
+    PrepareReply(num_training_cases=8, num_validation_cases=2),
+    TrainReply(update=MANIFEST, num_cases=8, metrics=METRICS, duration_s=2.5),
+    EvaluateReply(num_cases=2, metrics=METRICS, duration_s=0.5),
+    PingReply(asked_at=1.5),
+    Refusal(code=RefusalCode.PLAN_AWAITS_APPROVAL, request_type="train.request"),
+    Failure(code=FailureCode.OUT_OF_MEMORY, request_type="train.request", incident="i-1"),
+    Receipt(of="m-1"),
+    NodeOnline(version="0.1.0"),
+    Heartbeat(version="0.1.0", activity=Activity.TRAINING, progress=0.5, num_waiting=1),
+    Overview(
+        version="0.1.0",
+        nodes=[
+            NodeOverview(
+                node="chu-lyon",
+                heard_at=1.0,
+                activity=Activity.IDLE,
+                experiment="-",
+                round=0,
+                progress=0.0,
+            )
+        ],
+        experiments=[
+            ExperimentOverview(
+                experiment="pfs-12-a1", state="training", round=1, num_rounds=3, reason="2 of 2"
+            )
+        ],
+    ),
+    ExperimentOver(state="finished", reason=""),
+    Submission(spec=SPEC, plan_source="class Plan: ...", initial=MANIFEST),
+    Acceptance(experiment="pfs-12-a1"),
+    Rejection(reason="the quorum is larger than the list of nodes"),
+    Query(kind=QueryKind.STOP, experiment="pfs-12-a1"),
+    REPORT,
+    ReportList(reports=[REPORT]),
+    Chunk(manifest=MANIFEST, index=0, sha256=chunk_hash(DATA)),
+    ResendRequest(manifest=Manifest(digest="ef" * 32, size_bytes=9, chunk_bytes=4), missing=[0, 2]),
+)
+
+
+def a_message(body: Body) -> Message:
+    """Return `body` in an envelope, with the bytes of the chunk where it is one."""
+    return Message(
+        envelope=Envelope(
+            type=body.TYPE,
+            message_id="pfs-12-a1.1.1.train.chu-lyon",
+            correlation_id="m-1",
+            sender="chu-lyon",
+            recipient="-",
+            experiment="pfs-12-a1",
+            round=1,
+            attempt=1,
+            sent_at=1_700_000_000.25,
+            expires_at=1_700_000_060.0,
+        ),
+        body=body,
+        data=DATA if isinstance(body, Chunk) else b"",
+    )

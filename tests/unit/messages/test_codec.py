@@ -1,0 +1,204 @@
+"""The codec: every message survives the wire, and nothing else passes."""
+
+import contextlib
+import hashlib
+import json
+import random
+import tracemalloc
+from pathlib import Path
+
+import msgpack
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedmq.errors import ProtocolError
+from fedmq.messages.codec import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, decode, encode
+from fedmq.messages.envelope import MAJOR, MINOR
+from fedmq.messages.registry import BODIES, Body
+from tests.unit.messages import examples
+
+GOLDEN = Path(__file__).parent / "golden.json"
+ENCODED = {body.TYPE: encode(examples.a_message(body)) for body in examples.BODIES}
+
+
+def unpacked(body: Body) -> list[object]:
+    """Return the three parts of an encoded example, to be altered."""
+    parts = msgpack.unpackb(ENCODED[body.TYPE])
+    assert isinstance(parts, list)
+    return parts
+
+
+def reason_of(encoded: bytes) -> str:
+    """Return the reason for which `encoded` is refused."""
+    with pytest.raises(ProtocolError) as caught:
+        decode(encoded)
+    return caught.value.reason
+
+
+def test_every_message_of_the_registry_has_an_example() -> None:
+    """A message that no test goes through does not exist."""
+    assert {type(body) for body in examples.BODIES} == set(BODIES)
+
+
+@pytest.mark.parametrize("body", examples.BODIES, ids=lambda body: body.TYPE)
+def test_a_message_comes_back_as_it_was_sent(body: Body) -> None:
+    """Decoding what was encoded gives an equal message."""
+    message = examples.a_message(body)
+    assert decode(encode(message)) == message
+
+
+def test_the_bytes_of_this_protocol_version_are_pinned() -> None:
+    """A change of any message's bytes is a change of the protocol, and shows here."""
+    digests = {name: hashlib.sha256(encoded).hexdigest() for name, encoded in ENCODED.items()}
+    assert digests == json.loads(GOLDEN.read_text())[f"{MAJOR}.{MINOR}"]
+
+
+@pytest.mark.parametrize("body", examples.BODIES, ids=lambda body: body.TYPE)
+def test_every_truncation_is_refused(body: Body) -> None:
+    """No prefix of a message is a message."""
+    encoded = ENCODED[body.TYPE]
+    for length in range(len(encoded)):
+        with pytest.raises(ProtocolError):
+            decode(encoded[:length])
+
+
+@pytest.mark.parametrize("body", examples.BODIES, ids=lambda body: body.TYPE)
+def test_a_flipped_bit_is_refused_or_yields_a_valid_message(body: Body) -> None:
+    """Any one bit turned gives a ProtocolError or a message that encodes again, nothing else."""
+    encoded = ENCODED[body.TYPE]
+    for position in range(0, 8 * len(encoded), 3):
+        flipped = bytearray(encoded)
+        flipped[position // 8] ^= 1 << (position % 8)
+        try:
+            message = decode(bytes(flipped))
+        except ProtocolError:
+            continue
+        assert decode(encode(message)) == message
+
+
+def test_an_unknown_type_is_refused_before_its_body_is_decoded() -> None:
+    """The reason names the type although the body is no msgpack at all."""
+    parts = unpacked(examples.BODIES[0])
+    parts[0]["type"] = "run.anything"  # type: ignore[index] - a map of the envelope
+    parts[1] = b"\xc1"
+    assert reason_of(msgpack.packb(parts)) == "unknown_type"
+
+
+def test_another_major_version_is_refused_with_its_reason() -> None:
+    """A receiver says that the protocol differs, not that the message is broken."""
+    parts = unpacked(examples.BODIES[0])
+    parts[0]["major"] = MAJOR + 1  # type: ignore[index] - a map of the envelope
+    assert reason_of(msgpack.packb(parts)) == "major_version"
+
+
+def test_unknown_fields_of_a_newer_minor_version_are_read_over() -> None:
+    """A newer sender may add fields, to the envelope and to the body."""
+    body = examples.BODIES[0]
+    parts = unpacked(body)
+    parts[0] |= {"minor": MINOR + 1, "priority": 3}  # type: ignore[operator] - a map
+    parts[1] = msgpack.packb(msgpack.unpackb(parts[1]) | {"later": True})
+    assert decode(msgpack.packb(parts)).body == body
+
+
+def test_an_unknown_field_of_this_minor_version_is_refused() -> None:
+    """Within one version nothing is read over."""
+    parts = unpacked(examples.BODIES[0])
+    parts[1] = msgpack.packb(msgpack.unpackb(parts[1]) | {"later": True})
+    assert reason_of(msgpack.packb(parts)) == "body_invalid"
+
+
+def test_extension_types_and_timestamps_are_refused() -> None:
+    """Nothing but maps, lists, text, bytes, numbers, booleans and nil crosses the wire."""
+    for value in (msgpack.ExtType(5, b"x"), msgpack.Timestamp(1)):
+        parts = unpacked(examples.BODIES[0])
+        parts[1] = msgpack.packb(msgpack.unpackb(parts[1]) | {"config": {"epochs": value}})
+        assert reason_of(msgpack.packb(parts)) in {"body_not_msgpack", "body_invalid"}
+
+
+def test_infinite_and_missing_numbers_are_refused() -> None:
+    """NaN and infinity have no place in a metric, a weight or a config."""
+    for value in (float("nan"), float("inf")):
+        parts = unpacked(examples.BODIES[0])
+        parts[1] = msgpack.packb(msgpack.unpackb(parts[1]) | {"config": {"rate": value}})
+        assert reason_of(msgpack.packb(parts)) == "body_invalid"
+
+
+def test_a_message_beyond_the_limit_is_refused_by_its_length_alone() -> None:
+    """Length is looked at before anything is allocated for the content."""
+    assert reason_of(bytes(MAX_MESSAGE_BYTES + 1)) == "too_large"
+
+
+def test_a_claimed_length_allocates_nothing() -> None:
+    """A header that claims four gigabytes in nine bytes costs no memory."""
+    tracemalloc.start()
+    assert reason_of(b"\x93\x80\xc6\xff\xff\xff\xff\x00\xc4") == "not_msgpack"
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
+
+
+def test_a_depth_bomb_is_refused() -> None:
+    """Thousands of nested lists end in a ProtocolError, not in the end of the stack."""
+    assert reason_of(b"\x91" * 100_000 + b"\xc0") == "not_msgpack"
+
+
+def test_a_body_beyond_the_limit_is_not_sent() -> None:
+    """The sender finds out, not the broker."""
+    body = examples.BODIES[0].model_copy(update={"plan_source": "x" * (MAX_BODY_BYTES + 1)})
+    with pytest.raises(ProtocolError, match="limit"):
+        encode(examples.a_message(body))
+
+
+def test_data_beside_anything_but_a_chunk_is_refused() -> None:
+    """Bulk bytes travel in chunks only."""
+    parts = unpacked(examples.BODIES[0])
+    parts[2] = b"surplus"
+    assert reason_of(msgpack.packb(parts)) == "data_unexpected"
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text() | st.binary(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=20,
+    )
+)
+def test_any_msgpack_value_is_refused_with_a_reason(value: object) -> None:
+    """Well-formed msgpack that is no message raises ProtocolError."""
+    with pytest.raises(ProtocolError):
+        decode(msgpack.packb(value))
+
+
+def test_a_hundred_thousand_fuzzed_messages_raise_protocol_errors_only() -> None:
+    """Bytes altered, cut, joined and made up: one kind of error, and memory stays flat."""
+    generator = random.Random(20261123)  # noqa: S311 - a reproducible fuzzer, no secret
+    corpus = list(ENCODED.values())
+    tracemalloc.start()
+    early = 0
+    for number in range(100_000):
+        with contextlib.suppress(ProtocolError):
+            decode(mutate(generator, corpus))
+        if number == 10_000:
+            early = tracemalloc.get_traced_memory()[0]
+    grown = tracemalloc.get_traced_memory()[0] - early
+    tracemalloc.stop()
+    # A message kept costs over 200 bytes; one table of the interpreter's may double meanwhile.
+    assert grown < 40 * 90_000
+
+
+def mutate(generator: random.Random, corpus: list[bytes]) -> bytes:
+    """Return a message of the corpus with some damage done to it, or bytes made up."""
+    altered = bytearray(generator.choice(corpus))
+    match generator.randrange(5):
+        case 0:
+            return generator.randbytes(generator.randrange(200))
+        case 1:
+            return bytes(altered[: generator.randrange(len(altered))])
+        case 2:
+            other = generator.choice(corpus)
+            return bytes(altered[: generator.randrange(len(altered))]) + other
+        case _:
+            for _ in range(generator.randrange(1, 6)):
+                altered[generator.randrange(len(altered))] = generator.randrange(256)
+            return bytes(altered)
