@@ -1,0 +1,1 @@
+"""Aggregators: what becomes of a round's updates."""

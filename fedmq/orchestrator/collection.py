@@ -1,0 +1,120 @@
+"""One leg of a round as a pure state machine: nodes are asked, answers come, a time runs out.
+
+Two rules: everything that changes the state of a leg is here; nothing here knows what was asked
+(to prepare, to train, to evaluate) or how it travels.
+
+collecting --answer--> collecting | complete | failed
+collecting --deadline--> complete (with a quorum) | failed
+complete and failed take every further event without changing.
+
+A leg is complete when every node that was asked has answered and at least the quorum said yes, or
+when the deadline finds a quorum. It fails as soon as a quorum cannot be reached any more.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import assert_never
+
+from fedmq.types import NodeId
+
+
+class Verdict(StrEnum):
+    """What a node's answer amounts to."""
+
+    YES = "yes"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class Phase(StrEnum):
+    """Where a leg stands."""
+
+    COLLECTING = "collecting"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A node answered; `code` says why it refused or what failed."""
+
+    node: NodeId
+    verdict: Verdict
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticked:
+    """Time went on."""
+
+
+Event = Answered | Ticked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """The state of a leg: who was asked, who answered what, until when."""
+
+    asked: frozenset[NodeId]
+    quorum: int
+    deadline: float
+    """Unix seconds."""
+    answers: Mapping[NodeId, Answered] = field(default_factory=dict)
+    phase: Phase = Phase.COLLECTING
+
+    @property
+    def agreed(self) -> tuple[NodeId, ...]:
+        """The nodes that said yes, by name."""
+        return tuple(
+            sorted(node for node, answer in self.answers.items() if answer.verdict is Verdict.YES)
+        )
+
+    @property
+    def missing(self) -> tuple[NodeId, ...]:
+        """The nodes that have not answered, by name."""
+        return tuple(sorted(self.asked - self.answers.keys()))
+
+    def advance(self, event: Event, *, now: float) -> "Collection":
+        """Return the state after `event`; a late, repeated or unasked answer is ignored."""
+        if self.phase is not Phase.COLLECTING:
+            return self
+        match event:
+            case Answered(node=node):
+                # The deadline speaks first: whether its tick or the answer is handled first is
+                # chance, and chance must not decide who is in a round.
+                if now >= self.deadline or node not in self.asked or node in self.answers:
+                    return _judge(self, now)
+                return _judge(replace(self, answers={**self.answers, node: event}), now)
+            case Ticked():
+                return _judge(self, now)
+            case _:
+                assert_never(event)
+
+    def reason(self) -> str:
+        """Return in plain words what the leg waits for, or how it ended."""
+        parts = [f"{len(self.agreed)} of {len(self.asked)}"]
+        if self.phase is Phase.COLLECTING and self.missing:
+            parts.append("waiting for " + ", ".join(self.missing))
+        elif self.phase is Phase.FAILED:
+            parts.append(f"{self.quorum} are needed")
+            if self.missing:
+                parts.append("no answer from " + ", ".join(self.missing))
+        parts.extend(
+            f"{node} {answer.verdict}: {answer.code}"
+            for node, answer in sorted(self.answers.items())
+            if answer.verdict is not Verdict.YES
+        )
+        return "; ".join(parts)
+
+
+def _judge(leg: Collection, now: float) -> Collection:
+    """Return `leg` in the phase that its answers and the time give it."""
+    enough = len(leg.agreed) >= leg.quorum
+    if len(leg.agreed) + len(leg.missing) < leg.quorum:
+        return replace(leg, phase=Phase.FAILED)
+    if not leg.missing:
+        return replace(leg, phase=Phase.COMPLETE)
+    if now >= leg.deadline:
+        return replace(leg, phase=Phase.COMPLETE if enough else Phase.FAILED)
+    return leg

@@ -1,0 +1,119 @@
+"""Folding: the arithmetic of a round, checked against one that shares no code with it."""
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedmq.errors import ParametersError
+from fedmq.orchestrator.aggregation.fedavg import FedAvg
+from fedmq.orchestrator.aggregation.folding import BLOCK_ITEMS, Contribution, fold_updates
+from fedmq.parameters import Array, load_parameters, save_parameters
+from fedmq.types import NodeId
+
+
+def write(folder: Path, name: str, arrays: dict[str, Array]) -> Path:
+    """Write `arrays` to a file and return its path."""
+    path = folder / f"{name}.safetensors"
+    save_parameters(arrays, path)
+    return path
+
+
+def folded(
+    folder: Path, reference: dict[str, Array], updates: dict[str, tuple[dict[str, Array], int]]
+) -> dict[str, Array]:
+    """Return what FedAvg makes of `updates` (node -> update, cases)."""
+    contributions = {
+        NodeId(node): Contribution(path=write(folder, node, arrays), num_cases=cases)
+        for node, (arrays, cases) in updates.items()
+    }
+    target = folder / "next.safetensors"
+    fold_updates(write(folder, "reference", reference), contributions, target, FedAvg())
+    return load_parameters(target)
+
+
+def test_the_result_equals_the_average_by_hand_to_the_last_bit(tmp_path: Path) -> None:
+    """Plain Python floats, added one by one in the order of names, give the same bits."""
+    generator = np.random.default_rng(7)
+    size = BLOCK_ITEMS + 11
+    reference = generator.normal(size=size).astype(np.float32)
+    updates = {
+        node: (generator.normal(size=size).astype(np.float32), cases)
+        for node, cases in {"umc-basel": 17, "chu-lyon": 5, "ghu-paris": 29}.items()
+    }
+    result = folded(
+        tmp_path,
+        {"w": reference},
+        {node: ({"w": update}, cases) for node, (update, cases) in updates.items()},
+    )["w"]
+    for position in [0, 1, BLOCK_ITEMS - 1, BLOCK_ITEMS, size - 1, *range(100, 20_000, 37)]:
+        total = 0.0
+        for node in sorted(updates):
+            update, cases = updates[node]
+            total += float(update[position]) * cases
+        expected = total / 51 + float(reference[position])
+        assert struct.pack("<f", expected) == result[position].tobytes()
+
+
+def test_the_result_is_the_exact_average_within_one_rounding(tmp_path: Path) -> None:
+    """Rational arithmetic, which rounds nowhere, agrees to float32's last place."""
+    values = {"a": (0.1, 3), "b": (-7.25, 1), "c": (1e-8, 1000)}
+    result = folded(
+        tmp_path,
+        {"w": np.array([2.5], np.float32)},
+        {node: ({"w": np.array([x], np.float32)}, n) for node, (x, n) in values.items()},
+    )["w"]
+    exact = Fraction(5, 2) + sum(
+        Fraction(float(np.float32(x))) * n for x, n in values.values()
+    ) / Fraction(1004)
+    assert abs(Fraction(float(result[0])) - exact) <= Fraction(float(np.spacing(result[0])))
+
+
+def test_the_order_of_arrival_leaves_no_trace(tmp_path: Path) -> None:
+    """The same updates in another order give the same bytes."""
+    generator = np.random.default_rng(3)
+    reference: dict[str, Array] = {"w": generator.normal(size=999).astype(np.float32)}
+    updates: dict[str, tuple[dict[str, Array], int]] = {
+        f"n{k}": ({"w": generator.normal(size=999).astype(np.float32) * 10.0**k}, k + 1)
+        for k in range(6)
+    }
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    first = folded(tmp_path / "one", reference, updates)
+    second = folded(tmp_path / "two", reference, dict(reversed(updates.items())))
+    assert first["w"].tobytes() == second["w"].tobytes()
+
+
+def test_integers_go_to_the_nearest_and_every_type_stays(tmp_path: Path) -> None:
+    """A counter among the arrays is averaged and rounded; half precision stays half."""
+    result = folded(
+        tmp_path,
+        {"n": np.array([10], np.int64), "h": np.array([1], np.float16)},
+        {
+            "a": ({"n": np.array([1], np.int64), "h": np.array([0.5], np.float16)}, 1),
+            "b": ({"n": np.array([2], np.int64), "h": np.array([0.25], np.float16)}, 2),
+        },
+    )
+    assert result["n"].dtype == np.int64
+    assert result["n"][0] == 12
+    assert result["h"].dtype == np.float16
+    assert result["h"][0] == np.float16(1 + 1 / 3)
+
+
+def test_an_update_of_another_model_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    """The error names the node; no half file is left under the model's name."""
+    with pytest.raises(ParametersError, match="chu-lyon"):
+        folded(
+            tmp_path,
+            {"w": np.ones(3, np.float32)},
+            {"chu-lyon": ({"w": np.ones(4, np.float32)}, 1)},
+        )
+    assert not (tmp_path / "next.safetensors").exists()
+
+
+def test_a_round_without_updates_is_refused(tmp_path: Path) -> None:
+    """There is no average of nothing."""
+    with pytest.raises(ParametersError, match="no update"):
+        folded(tmp_path, {"w": np.ones(3, np.float32)}, {})

@@ -1,0 +1,104 @@
+"""A leg of a round: quorum, deadline, and answers in any order."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedmq.orchestrator.collection import Answered, Collection, Event, Phase, Ticked, Verdict
+from fedmq.types import NodeId
+
+A, B, C = NodeId("a"), NodeId("b"), NodeId("c")
+YES, NO, BROKE = Verdict.YES, Verdict.REFUSED, Verdict.FAILED
+
+
+def a_leg(quorum: int = 2) -> Collection:
+    """Return a leg that asks three nodes until the tenth second."""
+    return Collection(asked=frozenset({A, B, C}), quorum=quorum, deadline=10.0)
+
+
+def says(node: NodeId, verdict: Verdict = YES, code: str = "") -> Answered:
+    """Return an answer."""
+    return Answered(node=node, verdict=verdict, code=code)
+
+
+@pytest.mark.parametrize(
+    ("events", "phase"),
+    [
+        ([(1, says(A)), (2, says(B))], Phase.COLLECTING),
+        ([(1, says(A)), (2, says(B)), (3, says(C))], Phase.COMPLETE),
+        ([(1, says(A)), (2, says(B)), (3, says(C, NO))], Phase.COMPLETE),
+        ([(1, says(A)), (2, says(B, NO)), (3, says(C, BROKE))], Phase.FAILED),
+        ([(1, says(A, NO)), (2, says(B, NO))], Phase.FAILED),
+        ([(1, says(A)), (2, says(B)), (10, Ticked())], Phase.COMPLETE),
+        ([(1, says(A)), (10, Ticked())], Phase.FAILED),
+        ([(1, says(A)), (9.9, Ticked())], Phase.COLLECTING),
+        ([(1, says(A)), (2, says(A)), (3, says(A))], Phase.COLLECTING),
+        ([(1, says(A)), (2, says(NodeId("z"))), (10, Ticked())], Phase.FAILED),
+        ([(1, says(A)), (10, says(B))], Phase.FAILED),
+    ],
+)
+def test_a_leg_goes_where_the_table_says(events: list[tuple[float, Event]], phase: Phase) -> None:
+    """Each row: what happens at which second, and where the leg stands after it."""
+    leg = a_leg()
+    for now, event in events:
+        leg = leg.advance(event, now=now)
+    assert leg.phase is phase
+
+
+def test_the_reason_names_who_is_waited_for_and_who_refused() -> None:
+    """What an operator reads while a round waits."""
+    leg = a_leg().advance(says(A), now=1).advance(says(C, NO, "plan_rejected"), now=2)
+    assert leg.reason() == "1 of 3; waiting for b; c refused: plan_rejected"
+
+
+def test_the_reason_of_a_failed_leg_says_what_was_needed() -> None:
+    """What an operator reads when it is over."""
+    leg = a_leg().advance(says(A), now=1).advance(Ticked(), now=10)
+    assert leg.reason() == "1 of 3; 2 are needed; no answer from b, c"
+
+
+happenings = st.lists(
+    st.tuples(
+        st.floats(0, 20),
+        st.one_of(
+            st.just(Ticked()),
+            st.builds(
+                Answered,
+                node=st.sampled_from([A, B, C, NodeId("z")]),
+                verdict=st.sampled_from(Verdict),
+            ),
+        ),
+    ),
+    max_size=12,
+)
+
+
+@given(happenings, st.integers(1, 3))
+def test_whatever_happens_a_leg_keeps_its_promises(
+    events: list[tuple[float, Event]], quorum: int
+) -> None:
+    """Never complete without a quorum, ends absorb, after the deadline never collecting."""
+    leg = a_leg(quorum)
+    for now, event in sorted(events, key=lambda pair: pair[0]):
+        before, leg = leg, leg.advance(event, now=now)
+        if before.phase is not Phase.COLLECTING:
+            assert leg == before
+        if leg.phase is Phase.COMPLETE:
+            assert len(leg.agreed) >= quorum
+        if now >= leg.deadline:
+            assert leg.phase is not Phase.COLLECTING
+        assert leg.answers.keys() <= leg.asked
+
+
+@given(st.permutations([A, B, C]), st.lists(st.sampled_from(Verdict), min_size=3, max_size=3))
+def test_the_order_of_answers_does_not_change_the_outcome(
+    order: list[NodeId], verdicts: list[Verdict]
+) -> None:
+    """With every answer in time, phase and agreement depend on who said what alone."""
+    says_what = dict(zip([A, B, C], verdicts, strict=True))
+    leg, other = a_leg(), a_leg()
+    for node in order:
+        leg = leg.advance(says(node, says_what[node]), now=1)
+    for node in [A, B, C]:
+        other = other.advance(says(node, says_what[node]), now=1)
+    assert leg.phase is other.phase
