@@ -1,0 +1,120 @@
+"""The port to a disk: what services keep files on, so that a simulation can give them another.
+
+A file is named by a plain name within one folder. What was written is there after a crash only once
+it was synced; a simulated disk may lose or tear everything else.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from fedmq.errors import StorageError
+
+T = TypeVar("T")
+
+
+class Disk(Protocol):
+    """One folder of files."""
+
+    def read(self, name: str, offset: int, size_bytes: int) -> bytes:
+        """Return up to `size_bytes` from `offset` on; less where the file ends before."""
+
+    def write(self, name: str, offset: int, data: bytes | memoryview) -> None:
+        """Write `data` at `offset` of a file, which is made or grows with zeros if need be."""
+
+    def sync(self, name: str) -> None:
+        """Return once the file and its name outlive a crash."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name, in the place of a file that had it."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file; one that is not there is no error."""
+
+    def size_bytes(self, name: str) -> int | None:
+        """Return the length of a file, None where there is none."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all files, sorted."""
+
+
+class LocalDisk:
+    """A folder of the machine.
+
+    Every fault of the system below is a StorageError: a full disk, a missing right.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        _guarded(lambda: folder.mkdir(parents=True, exist_ok=True), folder.name)
+
+    def path(self, name: str) -> Path:
+        """Return where the file is, for a process that reads it by itself."""
+        return self._folder / name
+
+    def read(self, name: str, offset: int, size_bytes: int) -> bytes:
+        """Return up to `size_bytes` from `offset` on; less where the file ends before."""
+
+        def act() -> bytes:
+            with self.path(name).open("rb") as file:
+                return os.pread(file.fileno(), size_bytes, offset)
+
+        return _guarded(act, name)
+
+    def write(self, name: str, offset: int, data: bytes | memoryview) -> None:
+        """Write `data` at `offset` of a file, which is made or grows with zeros if need be."""
+
+        def act() -> None:
+            descriptor = os.open(self.path(name), os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                view = memoryview(data)
+                written = 0
+                while written < len(view):
+                    written += os.pwrite(descriptor, view[written:], offset + written)
+            finally:
+                os.close(descriptor)
+
+        _guarded(act, name)
+
+    def sync(self, name: str) -> None:
+        """Return once the file and its name outlive a crash."""
+
+        def act() -> None:
+            for path, flags in ((self.path(name), os.O_RDWR), (self._folder, os.O_RDONLY)):
+                descriptor = os.open(path, flags)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
+        _guarded(act, name)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name, in the place of a file that had it."""
+        _guarded(lambda: self.path(old).replace(self.path(new)), old)
+
+    def remove(self, name: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        _guarded(lambda: self.path(name).unlink(missing_ok=True), name)
+
+    def size_bytes(self, name: str) -> int | None:
+        """Return the length of a file, None where there is none."""
+        path = self.path(name)
+        return _guarded(lambda: path.stat().st_size if path.exists() else None, name)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all files, sorted."""
+        return tuple(sorted(path.name for path in self._folder.iterdir() if path.is_file()))
+
+
+def _guarded(act: Callable[[], T], name: str) -> T:
+    """Return what `act` returns; an OSError becomes a StorageError that names the file."""
+    try:
+        return act()
+    except OSError as error:
+        raise StorageError(
+            f"{name} could not be read or written",
+            why=os.strerror(error.errno) if error.errno else str(error),
+            fix="free space on the disk, or give the program the right to its folder",
+        ) from error

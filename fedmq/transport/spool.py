@@ -1,0 +1,119 @@
+"""The spool: payloads that arrive in chunks, in any order, over any number of lives.
+
+A chunk is written in place as it comes, with its hash beside it; when all are there and their
+hashes make the digest, the file is synced once and takes the payload's name. A process that is
+killed finds on its next start what was written, hashes it again and keeps what is whole, so that
+only the rest is asked for.
+
+Files on the disk: `<digest>` is a whole payload; `<digest>.part` holds chunks in place and
+`<digest>.have` 32 bytes for each chunk, zeros where it has not come.
+"""
+
+from typing import Final
+
+from fedmq.disk import Disk
+from fedmq.errors import ProtocolError
+from fedmq.messages.fields import Manifest
+from fedmq.messages.payloads import Chunk, check_chunk, chunk_extent, chunk_hash, combine
+from fedmq.types import Digest
+
+_HASH_BYTES: Final = 32
+_MISSING: Final = bytes(_HASH_BYTES)
+
+
+class Spool:
+    """The payloads of one process on its disk."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._hashes: dict[str, list[bytes]] = {}
+
+    def has(self, digest: Digest) -> bool:
+        """Return whether the payload is here, whole and synced."""
+        return self._disk.size_bytes(digest) is not None
+
+    def missing(self, manifest: Manifest) -> tuple[int, ...]:
+        """Return the indices of the chunks that have not come, in order."""
+        if self.has(Digest(manifest.digest)):
+            return ()
+        known = self._known(manifest)
+        return tuple(index for index, value in enumerate(known) if value == _MISSING)
+
+    def add(self, chunk: Chunk, data: bytes | memoryview) -> bool:
+        """Return whether the payload of `chunk` is whole now; a repeated chunk changes nothing.
+
+        Raises:
+            ProtocolError: the chunk is not what it says (nothing was written), or all chunks are
+                there and do not make the digest (all of them were thrown away).
+            StorageError: the disk took it not; the chunk counts as not come.
+        """
+        check_chunk(chunk, data)
+        manifest = chunk.manifest
+        if self.has(Digest(manifest.digest)):
+            return True
+        known = self._known(manifest)
+        if known[chunk.index] == _MISSING:
+            value = bytes.fromhex(chunk.sha256)
+            offset, _ = chunk_extent(manifest, chunk.index)
+            self._disk.write(_part(manifest), offset, data)
+            self._disk.write(_have(manifest), chunk.index * _HASH_BYTES, value)
+            known[chunk.index] = value
+        if _MISSING in known:
+            return False
+        self._finish(manifest, known)
+        return True
+
+    def remove(self, digest: Digest) -> None:
+        """Remove a payload, whole or not."""
+        self._hashes.pop(digest, None)
+        for name in (digest, f"{digest}.part", f"{digest}.have"):
+            self._disk.remove(name)
+
+    def _finish(self, manifest: Manifest, known: list[bytes]) -> None:
+        if combine([value.hex() for value in known]) != manifest.digest:
+            self.remove(Digest(manifest.digest))
+            raise ProtocolError("payload_digest", "the chunks do not make the payload's digest")
+        self._disk.sync(_part(manifest))
+        self._disk.rename(_part(manifest), manifest.digest)
+        self._disk.sync(manifest.digest)
+        self._disk.remove(_have(manifest))
+        del self._hashes[manifest.digest]
+
+    def _known(self, manifest: Manifest) -> list[bytes]:
+        """Return the hash of each chunk that is here; on first sight, of what an earlier life left.
+
+        Raises:
+            ProtocolError: the digest is known under another size.
+        """
+        known = self._hashes.get(manifest.digest)
+        if known is None:
+            known = self._recover(manifest)
+            self._hashes[manifest.digest] = known
+        if len(known) != manifest.num_chunks:
+            raise ProtocolError("payload_size", "one digest came with two sizes")
+        return known
+
+    def _recover(self, manifest: Manifest) -> list[bytes]:
+        known = [_MISSING] * manifest.num_chunks
+        if self._disk.size_bytes(_have(manifest)) is None:
+            return known
+        table = self._disk.read(_have(manifest), 0, manifest.num_chunks * _HASH_BYTES)
+        for index in range(len(table) // _HASH_BYTES):
+            noted = table[index * _HASH_BYTES : (index + 1) * _HASH_BYTES]
+            # The note may have reached the disk and the chunk not, or half of it.
+            if noted != _MISSING and self._hash_on_disk(manifest, index) == noted.hex():
+                known[index] = noted
+        return known
+
+    def _hash_on_disk(self, manifest: Manifest, index: int) -> str:
+        if self._disk.size_bytes(_part(manifest)) is None:
+            return ""
+        return chunk_hash(self._disk.read(_part(manifest), *chunk_extent(manifest, index)))
+
+
+def _part(manifest: Manifest) -> str:
+    return f"{manifest.digest}.part"
+
+
+def _have(manifest: Manifest) -> str:
+    return f"{manifest.digest}.have"

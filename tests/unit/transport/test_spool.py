@@ -1,0 +1,190 @@
+"""The spool: chunks in any order, over any number of lives, and only whole payloads."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedmq.disk import LocalDisk
+from fedmq.errors import ProtocolError, StorageError
+from fedmq.messages.fields import Manifest
+from fedmq.messages.payloads import Chunk, chunk_hash, make_manifest
+from fedmq.transport.spool import Spool
+from fedmq.types import Digest
+
+SIZE = 16
+PAYLOAD = bytes(range(75))
+PARTS = [PAYLOAD[start : start + SIZE] for start in range(0, len(PAYLOAD), SIZE)]
+MANIFEST = make_manifest(PARTS, chunk_bytes=SIZE)
+DIGEST = Digest(MANIFEST.digest)
+
+
+class ForgetfulDisk:
+    """A disk that a crash robs of what was not synced: lost, kept or torn, as it is told."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytearray] = {}
+        self.durable: dict[str, bytes] = {}
+        self.room_bytes = 10**9
+
+    def read(self, name: str, offset: int, size_bytes: int) -> bytes:
+        """Return a part of a file."""
+        return bytes(self.files[name][offset : offset + size_bytes])
+
+    def write(self, name: str, offset: int, data: bytes | memoryview) -> None:
+        """Write while there is room."""
+        if len(data) > self.room_bytes:
+            raise StorageError("the disk is full")
+        file = self.files.setdefault(name, bytearray())
+        file.extend(bytes(max(0, offset + len(data) - len(file))))
+        file[offset : offset + len(data)] = data
+
+    def sync(self, name: str) -> None:
+        """Keep the file as it is, under its name of now."""
+        self.durable[name] = bytes(self.files[name])
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename; the durable name changes with it, as on a journalling file system."""
+        self.files[new] = self.files.pop(old)
+        if old in self.durable:
+            self.durable[new] = self.durable.pop(old)
+
+    def remove(self, name: str) -> None:
+        """Remove."""
+        self.files.pop(name, None)
+        self.durable.pop(name, None)
+
+    def size_bytes(self, name: str) -> int | None:
+        """Return the length."""
+        return len(self.files[name]) if name in self.files else None
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names."""
+        return tuple(sorted(self.files))
+
+    def crash(self, keep: float) -> None:
+        """Lose of every unsynced file all after the share `keep` of its bytes."""
+        for name, file in list(self.files.items()):
+            if self.durable.get(name) != bytes(file):
+                self.files[name] = file[: int(len(file) * keep)]
+
+
+def a_chunk(index: int, manifest: Manifest = MANIFEST) -> Chunk:
+    """Return the header of a chunk of the payload."""
+    return Chunk(manifest=manifest, index=index, sha256=chunk_hash(PARTS[index]))
+
+
+@given(st.lists(st.integers(0, len(PARTS) - 1), max_size=20), st.permutations(range(len(PARTS))))
+def test_chunks_make_the_payload_in_any_order_and_any_number(
+    before: list[int], order: list[int]
+) -> None:
+    """Repeats and reorder leave the same bytes, and nothing but the payload on the disk."""
+    disk = ForgetfulDisk()
+    spool = Spool(disk)
+    for index in [*before, *order]:
+        whole = spool.add(a_chunk(index), PARTS[index])
+        assert whole == (not spool.missing(MANIFEST))
+    assert spool.has(DIGEST)
+    assert disk.names() == (DIGEST,)
+    assert bytes(disk.files[DIGEST]) == PAYLOAD == disk.durable[DIGEST]
+
+
+@given(
+    st.lists(st.integers(0, len(PARTS) - 1), unique=True, max_size=len(PARTS) - 1), st.floats(0, 1)
+)
+def test_a_life_that_follows_a_crash_keeps_what_is_whole_and_asks_for_the_rest(
+    came: list[int], keep: float
+) -> None:
+    """However much of the unsynced bytes is lost or torn, the payload comes out right."""
+    disk = ForgetfulDisk()
+    first = Spool(disk)
+    for index in came:
+        first.add(a_chunk(index), PARTS[index])
+    disk.crash(keep)
+    second = Spool(disk)
+    missing = second.missing(MANIFEST)
+    assert set(range(len(PARTS))) - set(came) <= set(missing)
+    for index in missing:
+        second.add(a_chunk(index), PARTS[index])
+    assert bytes(disk.files[DIGEST]) == PAYLOAD
+
+
+def test_a_process_that_was_only_killed_finds_every_chunk_again() -> None:
+    """A kill loses no written byte, so nothing is asked for twice."""
+    disk = ForgetfulDisk()
+    for index in (0, 3):
+        Spool(disk).add(a_chunk(index), PARTS[index])
+    assert Spool(disk).missing(MANIFEST) == (1, 2, 4)
+
+
+def test_chunks_that_do_not_make_the_digest_are_thrown_away() -> None:
+    """Chunks that are each right in themselves, under a manifest that is not theirs."""
+    lie = Manifest(digest="00" * 32, size_bytes=len(PAYLOAD), chunk_bytes=SIZE)
+    disk = ForgetfulDisk()
+    spool = Spool(disk)
+    for index in range(len(PARTS) - 1):
+        spool.add(a_chunk(index, lie), PARTS[index])
+    with pytest.raises(ProtocolError) as caught:
+        spool.add(a_chunk(len(PARTS) - 1, lie), PARTS[-1])
+    assert caught.value.reason == "payload_digest"
+    assert disk.names() == ()
+    assert len(spool.missing(lie)) == len(PARTS)
+
+
+def test_a_corrupt_chunk_is_refused_and_stays_missing() -> None:
+    """The hash is checked before a byte is written."""
+    disk = ForgetfulDisk()
+    spool = Spool(disk)
+    with pytest.raises(ProtocolError):
+        spool.add(a_chunk(1), bytes(SIZE))
+    assert disk.names() == ()
+    assert 1 in spool.missing(MANIFEST)
+
+
+def test_one_digest_with_two_sizes_is_refused() -> None:
+    """A second manifest cannot widen a payload that is under way."""
+    spool = Spool(ForgetfulDisk())
+    spool.add(a_chunk(0), PARTS[0])
+    wider = Manifest(digest=MANIFEST.digest, size_bytes=10 * SIZE, chunk_bytes=SIZE)
+    with pytest.raises(ProtocolError) as caught:
+        spool.missing(wider)
+    assert caught.value.reason == "payload_size"
+
+
+def test_a_full_disk_loses_nothing_that_came_before() -> None:
+    """The chunk counts as not come, and comes again when there is room."""
+    disk = ForgetfulDisk()
+    spool = Spool(disk)
+    spool.add(a_chunk(0), PARTS[0])
+    disk.room_bytes = 0
+    with pytest.raises(StorageError):
+        spool.add(a_chunk(1), PARTS[1])
+    disk.room_bytes = 10**9
+    assert spool.missing(MANIFEST) == (1, 2, 3, 4)
+    for index in spool.missing(MANIFEST):
+        spool.add(a_chunk(index), PARTS[index])
+    assert spool.has(DIGEST)
+
+
+def test_on_a_real_folder_the_payload_is_the_file(tmp_path: Path) -> None:
+    """The same on the machine's own disk, over two lives."""
+    folder = tmp_path / "spool"
+    for index in (4, 0, 2):
+        Spool(LocalDisk(folder)).add(a_chunk(index), PARTS[index])
+    spool = Spool(LocalDisk(folder))
+    for index in spool.missing(MANIFEST):
+        spool.add(a_chunk(index), PARTS[index])
+    assert [path.name for path in folder.iterdir()] == [DIGEST]
+    assert (folder / DIGEST).read_bytes() == PAYLOAD
+    spool.remove(DIGEST)
+    assert not spool.has(DIGEST)
+
+
+def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+    """What, why and the fix, instead of a bare system error."""
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError) as caught:
+        LocalDisk(tmp_path / "file" / "spool")
+    assert caught.value.why
+    assert caught.value.fix
