@@ -1,7 +1,7 @@
 """The training plan: the only thing that a researcher writes, and that an operator approves.
 
-A plan is framework-agnostic: anything that can give and take named arrays. `fedmq.learning.torch_plan`
-is the torch form of it. A plan sees cases and parameters; it sees no broker, key or path of a site.
+A plan is framework-agnostic: anything that can give and take named arrays. A plan sees cases and
+parameters; it sees no broker, key or path of a site.
 """
 
 from abc import ABC, abstractmethod

@@ -1,8 +1,8 @@
 """The port to a broker: what goes out, what comes back, and nothing of how.
 
 A transport is asked, never waited for: every call returns at once, and what becomes of it arrives
-as an event at the `sink` that the transport was built with. The promises, which
-`tests/contract/` checks on every implementation:
+as an event at the `sink` that the transport was built with. The promises of
+every implementation:
 
 1. Events reach the sink one at a time, in the order in which they happened.
 2. A ticket that was published ends in exactly one of `Confirmed`, `Nacked`, `Returned`, or in the
@@ -125,14 +125,7 @@ class ConsumerLost:
 
 
 TransportEvent = (
-    Connected
-    | Disconnected
-    | Blocked
-    | Delivered
-    | Confirmed
-    | Nacked
-    | Returned
-    | ConsumerLost
+    Connected | Disconnected | Blocked | Delivered | Confirmed | Nacked | Returned | ConsumerLost
 )
 
 Sink = Callable[[TransportEvent], None]

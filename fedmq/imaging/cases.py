@@ -1,0 +1,36 @@
+"""Cases: one patient study each, as the files and the clinical row that belong together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedmq.errors import DatasetError
+from fedmq.imaging.volumes import Volume, load_volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One patient study; what it lacks is simply not in `volumes` or `clinical`."""
+
+    case_id: str
+    volumes: Mapping[str, Path]
+    """Modality (PET, CT, MASK) -> file."""
+    clinical: Mapping[str, str]
+    """Column -> cell of the site's clinical table, as written there."""
+
+    def volume(self, modality: str) -> Volume:
+        """Return the volume of `modality`.
+
+        Raises:
+            DatasetError: the case has none (code missing_modality), or it cannot be read.
+        """
+        path = self.volumes.get(modality)
+        if path is None:
+            raise DatasetError(
+                f"case {self.case_id} has no {modality}",
+                code="missing_modality",
+                case=self.case_id,
+                why=f"it has {', '.join(sorted(self.volumes)) or 'no volume at all'}",
+                fix="add the file, or use a plan that learns without it",
+            )
+        return load_volume(path)

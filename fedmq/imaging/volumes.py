@@ -1,0 +1,110 @@
+"""Volumes: one 3-D image with its geometry, read from NIfTI; the only user of nibabel.
+
+Arrays stand in RAS+ order (first axis to the patient's right, then anterior, then superior), in
+float32: nibabel's own default, float64, doubles the memory and adds nothing to what scanners give.
+"""
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import nibabel
+import numpy as np
+from nibabel.affines import voxel_sizes
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError, SpatialImage
+from numpy.typing import NDArray
+
+from fedmq.errors import DatasetError
+
+MIN_SPACING_MM: Final = 0.2
+MAX_SPACING_MM: Final = 20.0
+_SPATIAL_AXES: Final = 3
+_UNREADABLE: Final = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Volume:
+    """One image: numbers, and where each of them lies in the patient."""
+
+    array: NDArray[np.float32]
+    """Shape (X, Y, Z), RAS+, float32; PET in SUV, CT in HU, masks in 0 and 1."""
+    affine: NDArray[np.float64]
+    """Shape (4, 4): voxel indices to millimetres, RAS+."""
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel spacing in mm, by axis."""
+        x, y, z = voxel_sizes(self.affine)
+        return float(x), float(y), float(z)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in millilitres."""
+        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+
+def load_volume(path: Path) -> Volume:
+    """Return the volume in the NIfTI file at `path`, turned to RAS+.
+
+    Raises:
+        DatasetError: code missing_file, corrupt_file, not_3d, bad_affine or not_finite. The text
+            names the file, not its folder, which may carry a patient's name.
+    """
+    if not path.is_file():
+        raise DatasetError(
+            f"{path.name} is missing",
+            code="missing_file",
+            fix="put the file there, or mend its name",
+        )
+    try:
+        image = nibabel.load(path)
+        if not isinstance(image, SpatialImage):
+            raise _fault(path, "corrupt_file", "it holds no image")
+        affine = _checked_affine(image, path)
+        shape = _spatial_shape(image, path)
+        canonical = nibabel.as_closest_canonical(image)
+        array = np.asarray(canonical.dataobj, dtype=np.float32)
+    except _UNREADABLE as error:
+        raise _fault(path, "corrupt_file", "it is cut off, damaged or no NIfTI file") from error
+    affine = np.asarray(canonical.affine, dtype=np.float64)
+    array = array.reshape(array.shape[: len(shape)])
+    if not np.isfinite(array).all():
+        raise _fault(path, "not_finite", "it holds NaN or infinite values")
+    return Volume(array=array, affine=affine)
+
+
+def _spatial_shape(image: SpatialImage, path: Path) -> tuple[int, ...]:
+    """Return the first three sides; further axes of length one are allowed and dropped."""
+    shape = tuple(image.shape)
+    surplus = shape[_SPATIAL_AXES:]
+    if len(shape) < _SPATIAL_AXES or any(side != 1 for side in surplus) or 0 in shape:
+        raise _fault(path, "not_3d", f"its shape is {shape}; a volume has three axes")
+    return shape[:_SPATIAL_AXES]
+
+
+def _checked_affine(image: SpatialImage, path: Path) -> NDArray[np.float64]:
+    affine = image.affine
+    if affine is None or not np.isfinite(affine).all():
+        raise _fault(path, "bad_affine", "its affine is missing or not finite")
+    spacing = voxel_sizes(affine)
+    if spacing.min() < MIN_SPACING_MM or spacing.max() > MAX_SPACING_MM:
+        raise _fault(
+            path,
+            "bad_affine",
+            f"its voxels measure {np.round(spacing, 3).tolist()} mm; "
+            f"{MIN_SPACING_MM} to {MAX_SPACING_MM} mm are plausible",
+        )
+    if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:  # noqa: PLR2004 - nearly flat
+        raise _fault(path, "bad_affine", "its axes lie in one plane")
+    return np.asarray(affine, dtype=np.float64)
+
+
+def _fault(path: Path, code: str, why: str) -> DatasetError:
+    return DatasetError(
+        f"{path.name} cannot be used",
+        code=code,
+        why=why,
+        fix="export the series again, or leave the case out of the dataset",
+    )

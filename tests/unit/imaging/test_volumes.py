@@ -1,0 +1,109 @@
+"""Volumes from files: geometry kept, and each kind of bad file named."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fedmq.errors import DatasetError
+from fedmq.imaging.cases import Case
+from fedmq.imaging.volumes import load_volume
+
+LPS = np.diag([-4.0, -4.0, 3.0, 1.0])
+
+
+def write(path: Path, array: NDArray[np.generic], affine: NDArray[np.float64]) -> Path:
+    """Write a NIfTI file with an affine that nibabel itself would not question."""
+    image = nibabel.Nifti1Image(array, None)
+    image.header.set_sform(affine, code=1)
+    nibabel.save(image, path)
+    return path
+
+
+def code_of(path: Path) -> str:
+    """Return the code of the error that loading `path` raises."""
+    with pytest.raises(DatasetError) as caught:
+        load_volume(path)
+    assert str(path.parent) not in str(caught.value)
+    return caught.value.code
+
+
+def test_a_volume_comes_in_ras_with_every_voxel_at_its_place(tmp_path: Path) -> None:
+    """The millimetre position of a marked voxel is the same before and after the turn."""
+    array = np.zeros((5, 6, 7), np.float32)
+    array[1, 2, 3] = 9.0
+    volume = load_volume(write(tmp_path / "pet.nii.gz", array, LPS))
+    place = np.argwhere(volume.array == 9.0)[0]
+    assert nibabel.aff2axcodes(volume.affine) == ("R", "A", "S")
+    np.testing.assert_allclose(volume.affine @ [*place, 1], LPS @ np.array([1, 2, 3, 1]), atol=1e-6)
+    assert volume.spacing_mm == pytest.approx((4.0, 4.0, 3.0))
+    assert volume.voxel_ml == pytest.approx(0.048)
+    assert volume.array.dtype == np.float32
+
+
+def test_integers_with_a_scale_come_in_their_units(tmp_path: Path) -> None:
+    """Slope and intercept of the file are applied: stored 1024 is 0 HU."""
+    image = nibabel.Nifti1Image(np.full((2, 2, 2), 1024, np.int16), LPS)
+    image.header.set_slope_inter(1.0, -1024.0)
+    nibabel.save(image, tmp_path / "ct.nii.gz")
+    np.testing.assert_array_equal(load_volume(tmp_path / "ct.nii.gz").array, 0.0)
+
+
+def test_an_axis_of_one_at_the_end_is_dropped(tmp_path: Path) -> None:
+    """A static series written as one frame is a volume."""
+    path = write(tmp_path / "pet.nii.gz", np.ones((3, 4, 5, 1), np.float32), LPS)
+    assert load_volume(path).array.shape == (3, 4, 5)
+
+
+def test_several_frames_are_no_volume(tmp_path: Path) -> None:
+    """A dynamic series is refused, not averaged."""
+    path = write(tmp_path / "dynamic.nii.gz", np.ones((3, 4, 5, 2), np.float32), LPS)
+    assert code_of(path) == "not_3d"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """Missing is not corrupt."""
+    assert code_of(tmp_path / "ct.nii.gz") == "missing_file"
+
+
+@pytest.mark.parametrize("keep", [0, 10, 200, -1])
+def test_a_file_that_is_cut_or_garbage_is_corrupt(tmp_path: Path, keep: int) -> None:
+    """Whatever nibabel or zlib raises, the reader sees one kind of error."""
+    noise = np.random.default_rng(1).random((8, 8, 8)).astype(np.float32)
+    path = write(tmp_path / "pet.nii.gz", noise, LPS)
+    path.write_bytes(path.read_bytes()[:keep] if keep >= 0 else b"no NIfTI" * 99)
+    assert code_of(path) == "corrupt_file"
+
+
+@pytest.mark.parametrize(
+    "affine",
+    [
+        np.diag([np.nan, 4.0, 3.0, 1.0]),
+        np.diag([0.001, 4.0, 3.0, 1.0]),
+        np.diag([40.0, 4.0, 3.0, 1.0]),
+        np.array([[4.0, 4, 0, 0], [0, 0, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1]]),
+    ],
+)
+def test_an_affine_that_cannot_be_is_refused(tmp_path: Path, affine: NDArray[np.float64]) -> None:
+    """Not finite, voxels of micrometres or decimetres, two axes on one line."""
+    assert code_of(write(tmp_path / "pet.nii", np.ones((2, 2, 2), np.float32), affine)) == (
+        "bad_affine"
+    )
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    """One NaN in a volume would be one NaN in a model."""
+    array = np.ones((2, 2, 2), np.float32)
+    array[0, 0, 0] = np.nan
+    assert code_of(write(tmp_path / "pet.nii", array, LPS)) == "not_finite"
+
+
+def test_a_case_says_which_modality_it_lacks_and_which_it_has() -> None:
+    """Missing modalities are normal, and named."""
+    case = Case(case_id="007", volumes={"PET": Path("pet.nii.gz")}, clinical={})
+    with pytest.raises(DatasetError) as caught:
+        case.volume("CT")
+    assert (caught.value.code, caught.value.case) == ("missing_modality", "007")
+    assert "PET" in caught.value.why

@@ -1,0 +1,135 @@
+"""The topology: every member reaches its own queues and no others."""
+
+import re
+
+import pytest
+
+from fedmq.transport.topology import (
+    DEAD,
+    EVENTS,
+    EXCHANGES,
+    MONITOR_EVENTS,
+    REPLIES,
+    SUBMISSIONS,
+    TASKS,
+    Profile,
+    Rights,
+    experiment_queues,
+    federation,
+    key,
+    monitor_rights,
+    node_payloads,
+    node_queues,
+    node_rights,
+    node_tasks,
+    orchestrator_rights,
+    researcher_rights,
+)
+from fedmq.types import ExperimentId, NodeId, ResearcherId
+
+LYON, PARIS = NodeId("chu-lyon"), NodeId("ghu-paris")
+FEDERATION = federation(nodes=[PARIS, LYON], researchers=[ResearcherId("r-one")])
+
+
+def test_every_binding_names_an_exchange_that_exists() -> None:
+    """A queue bound to nothing would lose messages in silence."""
+    names = {exchange.name for exchange in EXCHANGES}
+    queues = [*FEDERATION.queues, *experiment_queues(ExperimentId("e-1"))]
+    assert {binding.exchange for queue in queues for binding in queue.bindings} <= names
+
+
+def test_every_queue_has_exactly_one_policy() -> None:
+    """RabbitMQ applies one policy to a queue, so no two may match, and none may be without."""
+    for queue in [*FEDERATION.queues, *experiment_queues(ExperimentId("e-1"))]:
+        matching = [p.name for p in FEDERATION.policies if re.search(p.pattern, queue.name)]
+        assert len(matching) == 1, queue.name
+
+
+def test_the_order_in_which_members_are_named_does_not_matter() -> None:
+    """The same members give the same topology, so definitions do not change by chance."""
+    again = federation(nodes=[LYON, PARIS], researchers=[ResearcherId("r-one")])
+    assert again == FEDERATION
+
+
+def test_chunks_are_stored_once_on_one_broker_and_replicated_in_a_cluster() -> None:
+    """The bulk queue is classic or quorum by profile; the control queue is always quorum."""
+    for profile, kind in ((Profile.SINGLE, "classic"), (Profile.CLUSTER, "quorum")):
+        control, bulk = node_queues(LYON, profile)
+        assert control.arguments["x-queue-type"] == "quorum"
+        assert bulk.arguments["x-queue-type"] == kind
+
+
+def may(pattern: str, name: str) -> bool:
+    """Return whether RabbitMQ, which searches for the pattern, would allow `name`."""
+    return re.search(pattern, name) is not None
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        node_tasks(PARIS),
+        node_payloads(PARIS),
+        node_tasks(NodeId("chu-lyon-2")),
+        "orchestrator.inbox",
+        "experiment.e-1.replies",
+        "dead",
+        MONITOR_EVENTS,
+    ],
+)
+def test_a_node_reads_its_own_queues_only(foreign: str) -> None:
+    """Names that begin or end like its own are foreign too."""
+    rights = node_rights(LYON)
+    assert may(rights.read, node_tasks(LYON))
+    assert may(rights.read, node_payloads(LYON))
+    assert not may(rights.read, foreign)
+
+
+@pytest.mark.parametrize("exchange", [TASKS, SUBMISSIONS, DEAD, "", "amq.default", "amq.topic"])
+def test_a_node_writes_replies_and_events_only(exchange: str) -> None:
+    """It can neither give tasks nor submit, nor write to a queue directly."""
+    rights = node_rights(LYON)
+    assert may(rights.write, REPLIES)
+    assert may(rights.write, EVENTS)
+    assert not may(rights.write, exchange)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "routing_key", "allowed"),
+    [
+        (REPLIES, key(LYON, "e-1", "control"), True),
+        (REPLIES, key(LYON, "-", "bulk"), True),
+        (REPLIES, key(PARIS, "e-1", "control"), False),
+        (REPLIES, key("chu-lyon-2", "e-1", "control"), False),
+        (REPLIES, key(LYON, "e-1", "control", "more"), False),
+        (EVENTS, key("e-1", LYON, "heartbeat"), True),
+        (EVENTS, key("e-1", PARIS, "heartbeat"), False),
+    ],
+)
+def test_a_node_writes_under_its_own_name_only(
+    exchange: str, routing_key: str, *, allowed: bool
+) -> None:
+    """The topic permission looks at the whole key."""
+    assert may(node_rights(LYON).topics[exchange], routing_key) is allowed
+
+
+def test_only_the_orchestrator_configures_and_only_queues_of_experiments() -> None:
+    """A hospital, a researcher and a watcher can declare and delete nothing."""
+    orchestrator = orchestrator_rights("orchestrator")
+    assert may(orchestrator.configure, "experiment.e-1.replies")
+    assert not may(orchestrator.configure, node_tasks(LYON))
+    others: list[Rights] = [
+        node_rights(LYON),
+        researcher_rights(ResearcherId("r-one")),
+        monitor_rights(),
+    ]
+    for rights in others:
+        assert not may(rights.configure, "experiment.e-1.replies")
+        assert not may(rights.configure, "anything")
+
+
+def test_a_monitor_looks_into_the_events_and_writes_nothing() -> None:
+    """See everything, touch nothing."""
+    rights = monitor_rights()
+    assert may(rights.read, MONITOR_EVENTS)
+    assert not may(rights.read, node_tasks(LYON))
+    assert not may(rights.write, EVENTS)
