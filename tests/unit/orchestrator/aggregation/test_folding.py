@@ -1,5 +1,6 @@
 """Folding: the arithmetic of a round, checked against one that shares no code with it."""
 
+import json
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -117,3 +118,30 @@ def test_a_round_without_updates_is_refused(tmp_path: Path) -> None:
     """There is no average of nothing."""
     with pytest.raises(ParametersError, match="no update"):
         folded(tmp_path, {"w": np.ones(3, np.float32)}, {})
+
+
+def test_bfloat16_is_averaged_as_the_numbers_it_stands_for(tmp_path: Path) -> None:
+    """Raw upper halves of float32 are widened, averaged and rounded to the nearest even."""
+
+    def bfloat16(name: str, *bits: int) -> Path:
+        """Write a file with one bfloat16 array, given by its bits."""
+        data = np.array(bits, "<u2").tobytes()
+        table = {"w": {"dtype": "BF16", "shape": [len(bits)], "data_offsets": [0, len(data)]}}
+        header = json.dumps(table).encode()
+        path = tmp_path / name
+        path.write_bytes(len(header).to_bytes(8, "little") + header + data)
+        return path
+
+    one, half, last_place = 0x3F80, 0x3F00, 0x3B80
+    target = tmp_path / "next"
+    fold_updates(
+        bfloat16("reference", one, one),
+        {
+            NodeId("a"): Contribution(path=bfloat16("a", half, last_place), num_cases=1),
+            NodeId("b"): Contribution(path=bfloat16("b", one, last_place), num_cases=1),
+        },
+        target,
+        FedAvg(),
+    )
+    # 1.75 is exact; 1 + 2**-8 lies halfway between 1 and its neighbour, and 1 is even.
+    np.testing.assert_array_equal(load_parameters(target)["w"], [0x3FE0, one])
