@@ -1,0 +1,300 @@
+"""A broker in the process: the semantics of RabbitMQ that fedmq relies on, without a network.
+
+Deterministic and single-threaded: nothing happens before its driver calls `step` or
+`run_until_idle`, and then in one order only. Product code: simulations and tests of services run
+on it; `tests/contract/` holds it to the same suite as RabbitMQ.
+
+Modelled: exchanges, bindings, BCC, mandatory returns, single active consumers, prefetch,
+redelivery and its limit, dead letters, length limits with both overflow behaviours. Not modelled:
+rights, time-to-live, alarms.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final, TypeVar
+
+from fedmq.transport.memory_queue import Consumer, MemoryQueue, Stored, key_matches
+from fedmq.transport.ports import (
+    Confirmed,
+    Connected,
+    ConsumerLost,
+    Delivered,
+    Delivery,
+    Disconnected,
+    Nacked,
+    Publication,
+    Returned,
+    Sink,
+)
+from fedmq.transport.topology import DEAD, EXCHANGES, Policy, Queue, Topology
+
+_TOPIC: Final = "topic"
+
+T = TypeVar("T")
+
+
+class MemoryBroker:
+    """Exchanges and queues, and the steps that are waiting to be taken."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._policies: tuple[Policy, ...] = topology.policies
+        self._kinds = {exchange.name: exchange.type for exchange in EXCHANGES}
+        self._queues: dict[str, MemoryQueue] = {}
+        self._steps: deque[Callable[[], None]] = deque()
+        for queue in topology.queues:
+            self.declare(queue)
+
+    def step(self) -> bool:
+        """Take one waiting step; return whether there was one."""
+        if not self._steps:
+            return False
+        self._steps.popleft()()
+        return True
+
+    def run_until_idle(self) -> None:
+        """Take steps until none is waiting."""
+        while self.step():
+            pass
+
+    def depth(self, queue: str) -> int:
+        """Return how many messages of `queue` wait to be handed over."""
+        return len(self._queues[queue].ready)
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Put `action` at the end of the waiting steps."""
+        self._steps.append(action)
+
+    def declare(self, queue: Queue) -> None:
+        """Make `queue` unless it is there."""
+        if queue.name not in self._queues:
+            self._queues[queue.name] = MemoryQueue(queue, self._policies)
+
+    def delete(self, name: str) -> None:
+        """Delete a queue with what is in it; its consumers are told."""
+        queue = self._queues.pop(name, None)
+        if queue is not None:
+            for consumer in queue.consumers:
+                consumer.lost("the queue was deleted")
+
+    def route(self, publication: Publication) -> list[MemoryQueue]:
+        """Return the queues that `publication` goes to, each once, in the order of their names."""
+        is_topic = self._kinds.get(publication.exchange) == _TOPIC
+        keys = (publication.routing_key, *publication.also_to)
+        return [
+            queue
+            for _, queue in sorted(self._queues.items())
+            if any(
+                binding.exchange == publication.exchange
+                and any(
+                    key_matches(binding.key, key) if is_topic else binding.key == key
+                    for key in keys
+                )
+                for binding in queue.declared.bindings
+            )
+        ]
+
+    def accept(self, publication: Publication) -> str:
+        """Store `publication`; return `confirmed`, `nacked` or `returned`."""
+        queues = self.route(publication)
+        if not queues:
+            return "returned" if publication.mandatory else "confirmed"
+        if any(queue.is_full for queue in queues):
+            return "nacked"
+        for queue in queues:
+            queue.store(Stored(publication=publication))
+            self.later(partial(self.hand_over, queue))
+        return "confirmed"
+
+    def hand_over(self, queue: MemoryQueue) -> None:
+        """Give waiting messages to consumers that have room; dead-letter the poisonous ones."""
+        for stored in queue.take_poisonous():
+            self.bury(queue, stored)
+        while (consumer := queue.next_consumer()) is not None:
+            consumer.deliver(queue.ready.popleft())
+
+    def bury(self, queue: MemoryQueue, stored: Stored) -> None:
+        """Move a rejected or poisonous message to the dead letters, where the queue has them."""
+        if not queue.has_dead_letters:
+            return
+        publication = replace(stored.publication, exchange=DEAD, also_to=(), mandatory=False)
+        self.accept(publication)
+
+    def queue(self, name: str) -> MemoryQueue | None:
+        """Return a queue, None where there is none."""
+        return self._queues.get(name)
+
+
+@dataclass(slots=True)
+class _Unacknowledged:
+    queue: str
+    stored: Stored
+    consumer: Consumer
+
+
+@dataclass(slots=True)
+class MemoryTransport:
+    """A connection to a `MemoryBroker`; the port's promises hold while its driver takes steps."""
+
+    broker: MemoryBroker
+    user: str
+    sink: Sink
+    _connection: int = 0
+    _is_connected: bool = False
+    _next_tag: int = 1
+    _declared: dict[str, Queue] = field(default_factory=dict)
+    _prefetch: dict[str, int] = field(default_factory=dict)
+    _unacknowledged: dict[int, _Unacknowledged] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Begin connecting."""
+        self.broker.later(self.connect)
+
+    def connect(self) -> None:
+        """Connect now: queues are declared, consumers registered, then `Connected` is told."""
+        if self._is_connected:
+            return
+        self._is_connected = True
+        self._connection += 1
+        self._next_tag = 1  # as AMQP counts: anew on every connection
+        for queue in self._declared.values():
+            self.broker.declare(queue)
+        for name in self._prefetch:
+            self._register(name)
+        self.sink(Connected())
+
+    def disconnect(self, why: str = "the connection was cut") -> None:
+        """Cut the connection now: open tickets are void, what is in hand goes back to its queue."""
+        if not self._is_connected:
+            return
+        self._drop_connection()
+        self.sink(Disconnected(why=why, refused=False, retry_in_s=0.0))
+
+    def publish(self, publication: Publication, ticket: int) -> None:
+        """Hand over one publication, under the login of this connection."""
+        signed = replace(publication, properties=replace(publication.properties, user_id=self.user))
+        connection = self._connection
+
+        def act() -> None:
+            # What was under way when the connection broke is lost with it.
+            if not self._is_connected or connection != self._connection:
+                return
+            match self.broker.accept(signed):
+                case "returned":
+                    self.sink(Returned(ticket=ticket, routing_key=signed.routing_key))
+                case "nacked":
+                    self.sink(Nacked(ticket=ticket))
+                case _:
+                    self.sink(Confirmed(ticket=ticket))
+
+        self.broker.later(act)
+
+    def consume(self, queue: str, *, prefetch: int) -> None:
+        """Read `queue`, now and after every reconnect."""
+        self._prefetch[queue] = prefetch
+        self.broker.later(lambda: self._register(queue))
+
+    def stop_consuming(self, queue: str) -> None:
+        """Read `queue` no more; what is in hand stays in hand."""
+        self._prefetch.pop(queue, None)
+        self.broker.later(lambda: self._unregister(queue))
+
+    def declare(self, queues: Sequence[Queue]) -> None:
+        """Make queues, now and after every reconnect."""
+        self._declared.update({queue.name: queue for queue in queues})
+        self._when_connected(queues, self.broker.declare)
+
+    def delete(self, queues: Sequence[str]) -> None:
+        """Delete queues and forget their declaration."""
+        for name in queues:
+            self._declared.pop(name, None)
+        self._when_connected(queues, self.broker.delete)
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Take a delivery off its queue."""
+        self.broker.later(lambda: self._settle(delivery, bury=False))
+
+    def reject(self, delivery: Delivery) -> None:
+        """Take a delivery off its queue, to the dead letters where it has them."""
+        self.broker.later(lambda: self._settle(delivery, bury=True))
+
+    def close(self) -> None:
+        """Close; what is in hand goes back to its queue."""
+        if self._is_connected:
+            self._drop_connection()
+
+    def _drop_connection(self) -> None:
+        self._is_connected = False
+        for name in self._prefetch:
+            self._unregister(name)
+        in_hand = sorted(self._unacknowledged.items(), reverse=True)
+        self._unacknowledged.clear()
+        for _, held in in_hand:
+            queue = self.broker.queue(held.queue)
+            if queue is not None:
+                queue.put_back(held.stored)
+                self.broker.later(partial(self.broker.hand_over, queue))
+
+    def _when_connected(self, items: Iterable[T], act: Callable[[T], None]) -> None:
+        def each() -> None:
+            if self._is_connected:
+                for item in items:
+                    act(item)
+
+        self.broker.later(each)
+
+    def _register(self, name: str) -> None:
+        queue = self.broker.queue(name)
+        if not self._is_connected or name not in self._prefetch:
+            return
+        if queue is None:
+            self.sink(ConsumerLost(queue=name, why="there is no such queue"))
+            return
+        if not any(consumer.owner is self for consumer in queue.consumers):
+            consumer = Consumer(
+                owner=self,
+                prefetch=self._prefetch[name],
+                deliver_to=lambda consumer, stored: self._deliver(name, consumer, stored),
+                tell_lost=lambda why: self.sink(ConsumerLost(queue=name, why=why)),
+            )
+            queue.consumers.append(consumer)
+        self.broker.later(lambda: self.broker.hand_over(queue))
+
+    def _unregister(self, name: str) -> None:
+        queue = self.broker.queue(name)
+        if queue is not None:
+            queue.consumers = [one for one in queue.consumers if one.owner is not self]
+            self.broker.later(lambda: self.broker.hand_over(queue))
+
+    def _deliver(self, name: str, consumer: Consumer, stored: Stored) -> None:
+        tag = self._next_tag
+        self._next_tag += 1
+        self._unacknowledged[tag] = _Unacknowledged(name, stored, consumer)
+        self.sink(
+            Delivered(
+                delivery=Delivery(
+                    queue=name,
+                    exchange=stored.publication.exchange,
+                    routing_key=stored.publication.routing_key,
+                    body=stored.publication.body,
+                    properties=stored.publication.properties,
+                    redelivered=stored.num_deliveries > 0,
+                    tag=tag,
+                    connection=self._connection,
+                )
+            )
+        )
+
+    def _settle(self, delivery: Delivery, *, bury: bool) -> None:
+        if delivery.connection != self._connection:
+            return
+        held = self._unacknowledged.pop(delivery.tag, None)
+        if held is None:
+            return
+        held.consumer.in_hand -= 1
+        queue = self.broker.queue(held.queue)
+        if queue is not None:
+            if bury:
+                self.broker.bury(queue, held.stored)
+            self.broker.hand_over(queue)

@@ -1,0 +1,46 @@
+"""A queue in the process: topic keys, and queues that drop their head."""
+
+import pytest
+
+from fedmq.transport.memory_queue import MemoryQueue, Stored, key_matches
+from fedmq.transport.ports import Properties, Publication
+from fedmq.transport.topology import Policy, Queue
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "matches"),
+    [
+        ("*.e-1.control", "chu-lyon.e-1.control", True),
+        ("*.e-1.control", "chu-lyon.e-2.control", False),
+        ("*.e-1.control", "e-1.control", False),
+        ("*.-.control", "chu-lyon.-.control", True),
+        ("#", "any.thing", True),
+        ("#.control", "control", True),
+        ("a.#.b", "a.b", True),
+        ("a.#.b", "a.x.y.b", True),
+        ("a.#.b", "a.x.y", False),
+    ],
+)
+def test_topic_keys_match_as_amqp_says(pattern: str, key: str, *, matches: bool) -> None:
+    """`*` stands for one word, `#` for any number of them; AMQP 0-9-1, section 3.1.3.3."""
+    assert key_matches(pattern, key) is matches
+
+
+def test_a_bulk_queue_drops_its_oldest_chunks_beyond_its_bytes() -> None:
+    """A node that is away finds the newest model; older chunks are asked for by digest."""
+    policy = Policy(
+        name="bulk",
+        pattern="payloads",
+        definition={"max-length-bytes": 10, "overflow": "drop-head"},
+    )
+    queue = MemoryQueue(Queue(name="node.a.payloads", arguments={}, bindings=()), [policy])
+    for body in (b"1111", b"2222", b"3333"):
+        queue.store(
+            Stored(
+                publication=Publication(
+                    exchange="x", routing_key="k", body=body, properties=Properties()
+                )
+            )
+        )
+    assert [stored.publication.body for stored in queue.ready] == [b"2222", b"3333"]
+    assert not queue.is_full
