@@ -1,0 +1,67 @@
+"""What RabbitMQ is told before it starts: rabbitmq.conf, plugins, environment. Pure text."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+LOOPBACK: Final = "127.0.0.1"
+PLUGINS: Final = "[rabbitmq_management,rabbitmq_prometheus].\n"
+
+# Reasons: docs/adr/0005-hub.md. 16 MiB is RabbitMQ 4's own limit, so that what works here works
+# there; nothing stays unacknowledged for long, the consumer timeout is a net.
+_COMMON: Final = """\
+max_message_size = 16777216
+heartbeat = 30
+consumer_timeout = 3600000
+collect_statistics_interval = 1000
+prometheus.return_per_object_metrics = false
+raft.wal_max_size_bytes = 67108864
+raft.segment_max_entries = 128
+log.console = false
+log.file.level = info
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The ports of a private broker, all on loopback."""
+
+    amqp: int
+    management: int
+    prometheus: int
+    distribution: int
+    epmd: int
+
+
+def private_configuration(ports: Ports, definitions: Path) -> str:
+    """Return rabbitmq.conf of a broker that only this machine can reach."""
+    return (
+        f"listeners.tcp.1 = {LOOPBACK}:{ports.amqp}\n"
+        f"management.tcp.ip = {LOOPBACK}\n"
+        f"management.tcp.port = {ports.management}\n"
+        f"prometheus.tcp.ip = {LOOPBACK}\n"
+        f"prometheus.tcp.port = {ports.prometheus}\n"
+        f"load_definitions = {definitions}\n"
+        f"{_COMMON}"
+    )
+
+
+def environment(folder: Path, ports: Ports, node_name: str) -> dict[str, str]:
+    """Return the environment that keeps a broker to its own folder, cookie, ports and loopback."""
+    return {
+        "HOME": str(folder / "home"),
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG": "C.UTF-8",
+        "RABBITMQ_NODENAME": node_name,
+        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "none.config"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "none.conf"),
+        "RABBITMQ_PID_FILE": str(folder / "pid"),
+        "RABBITMQ_DIST_PORT": str(ports.distribution),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "ERL_EPMD_PORT": str(ports.epmd),
+        "ERL_EPMD_ADDRESS": LOOPBACK,
+    }

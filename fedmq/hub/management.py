@@ -1,0 +1,77 @@
+"""A small client of RabbitMQ's management API: what the hub and the watchers ask of it."""
+
+import base64
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+from fedmq.errors import BrokerRefused, BrokerUnavailable, TransportError
+
+_TIMEOUT_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Management:
+    """One login at one management address, such as http://127.0.0.1:15672."""
+
+    url: str
+    user: str
+    password: str = field(repr=False)
+
+    def get(self, *path: str) -> object:
+        """Return what the API says of `path`, whose words are quoted here."""
+        return self._ask("GET", path, None)
+
+    def put(self, *path: str, content: object) -> None:
+        """Make or change what `path` names."""
+        self._ask("PUT", path, content)
+
+    def post(self, *path: str, content: object) -> object:
+        """Return the answer to `content`."""
+        return self._ask("POST", path, content)
+
+    def delete(self, *path: str) -> None:
+        """Delete what `path` names."""
+        self._ask("DELETE", path, None)
+
+    def _ask(self, method: str, path: tuple[str, ...], content: object) -> object:
+        address = "/".join([self.url, "api", *(urllib.parse.quote(word, safe="") for word in path)])
+        login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        request = urllib.request.Request(  # noqa: S310 - the scheme is of the hub's own settings
+            address,
+            method=method,
+            data=None if content is None else json.dumps(content).encode(),
+            headers={"Authorization": f"Basic {login}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise self._refusal(error, method, path) from error
+        except OSError as error:
+            raise BrokerUnavailable(
+                f"the broker's management does not answer at {self.url}",
+                why=str(getattr(error, "reason", error)),
+                fix="start it with: fedmq hub up",
+            ) from error
+        return json.loads(text) if text else None
+
+    def _refusal(
+        self, error: urllib.error.HTTPError, method: str, path: tuple[str, ...]
+    ) -> TransportError:
+        with error:
+            reason = error.read().decode(errors="replace")[:200]
+        if error.code == HTTPStatus.UNAUTHORIZED:
+            return BrokerRefused(
+                f"the broker's management refuses user {self.user}",
+                why="the password is wrong, or the user may not do this",
+                fix="use the credentials that the hub wrote",
+            )
+        return BrokerRefused(
+            f"the broker's management refuses {method} {'/'.join(path)}",
+            why=f"{error.code}: {reason}",
+        )
