@@ -1,0 +1,222 @@
+"""The transport to RabbitMQ: one thread, one pair of connections, tried again for ever.
+
+This module remembers what is to be declared and read, and when to try again; a `Link` is one life
+of the pair of connections. Everything but the calls of the port happens on the transport's thread.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from pika.adapters.select_connection import IOLoop
+from pika.adapters.utils import io_services_utils
+from tenacity import RetryCallState, Retrying, wait_random_exponential
+
+from fedmq.errors import ConfigurationError
+from fedmq.transport.ports import (
+    Connected,
+    Delivery,
+    Disconnected,
+    Publication,
+    Sink,
+    TransportEvent,
+)
+from fedmq.transport.rabbitmq_link import Link
+from fedmq.transport.topology import Queue
+
+MAX_WAIT_S: Final = 60.0
+_CLOSE_TIMEOUT_S: Final = 3.0
+_RECEIVE_BYTES: Final = 256 * 1024
+_PORT: Final = 5672
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Who connects where."""
+
+    host: str
+    port: int
+    vhost: str
+    user: str
+    password: str = field(repr=False)
+    program: str = "fedmq"
+    """Name and version, for the connections page of the management UI."""
+
+
+def make_login(url: str, *, user: str, password: str, program: str = "fedmq") -> Login:
+    """Return the login at a broker's address such as amqp://127.0.0.1:5672/fedmq.
+
+    Raises:
+        ConfigurationError: the address is none, or asks for TLS, which is not there yet.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "amqp" or not parts.hostname:
+        raise ConfigurationError(
+            "the broker's address cannot be used",
+            why=f"it begins with {parts.scheme or 'nothing'}://, and amqp:// is understood",
+            fix="write it as amqp://HOST:PORT/VHOST",
+        )
+    return Login(
+        host=parts.hostname,
+        port=parts.port or _PORT,
+        vhost=unquote(parts.path[1:]) or "/",
+        user=user,
+        password=password,
+        program=program,
+    )
+
+
+class RabbitTransport:
+    """A way to RabbitMQ that keeps the promises of `fedmq.transport.ports`."""
+
+    def __init__(self, login: Login, sink: Sink, *, max_wait_s: float = MAX_WAIT_S) -> None:
+        self._login = login
+        self._sink = sink
+        self._wait = wait_random_exponential(multiplier=min(1.0, max_wait_s), max=max_wait_s)
+        self._loop = IOLoop()
+        self._thread = threading.Thread(target=self._run, name="fedmq-transport", daemon=True)
+        self._link: Link | None = None
+        self._not_gone: set[Link] = set()
+        self._failures = 0
+        self._declared: dict[str, Queue] = {}
+        self._prefetch: dict[str, int] = {}
+        self._is_closing = False
+
+    def start(self) -> None:
+        """Begin connecting; `Connected` or `Disconnected` follows."""
+        # Everything that pika would log arrives as an event, with the address left out.
+        logging.getLogger("pika").setLevel(logging.CRITICAL)
+        _read_in_larger_pieces()
+        self._thread.start()
+
+    def publish(self, publication: Publication, ticket: int) -> None:
+        """Hand over one publication; without a connection it is void, as `Disconnected` said."""
+        self._with_link(lambda link: link.publish(publication, ticket))
+
+    def consume(self, queue: str, *, prefetch: int) -> None:
+        """Read `queue`, now and after every reconnect."""
+
+        def act() -> None:
+            self._prefetch[queue] = prefetch
+            if self._link is not None:
+                self._link.consume(queue, prefetch)
+
+        self._post(act)
+
+    def stop_consuming(self, queue: str) -> None:
+        """Read `queue` no more; what is in hand goes back to the queue."""
+
+        def act() -> None:
+            self._prefetch.pop(queue, None)
+            if self._link is not None:
+                self._link.stop_consuming(queue)
+
+        self._post(act)
+
+    def declare(self, queues: Sequence[Queue]) -> None:
+        """Make queues with their bindings, now and after every reconnect."""
+
+        def act() -> None:
+            self._declared.update({queue.name: queue for queue in queues})
+            if self._link is not None:
+                self._link.declare(queues)
+
+        self._post(act)
+
+    def delete(self, queues: Sequence[str]) -> None:
+        """Delete queues and forget their declaration."""
+
+        def act() -> None:
+            for name in queues:
+                self._declared.pop(name, None)
+            if self._link is not None:
+                self._link.delete(queues)
+
+        self._post(act)
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Take a delivery off its queue."""
+        self._with_link(lambda link: link.acknowledge(delivery))
+
+    def reject(self, delivery: Delivery) -> None:
+        """Take a delivery off its queue, to the dead letters where it has them."""
+        self._with_link(lambda link: link.reject(delivery))
+
+    def close(self) -> None:
+        """Close in order and end the thread; no event comes after this returns."""
+        if not self._thread.is_alive():
+            return
+        self._post(self._begin_closing)
+        self._thread.join()
+
+    # On the transport's thread.
+
+    def _run(self) -> None:
+        self._connect()
+        self._loop.start()
+        self._loop.close()
+
+    def _connect(self) -> None:
+        if self._is_closing:
+            return
+        self._link = Link(self._login, self._loop, self)
+        self._not_gone.add(self._link)
+        self._link.open(tuple(self._declared.values()), dict(self._prefetch))
+
+    def link_ready(self) -> None:
+        """Tell that both connections stand."""
+        self._failures = 0
+        self.tell(Connected())
+
+    def link_broken(self, why: str, *, refused: bool) -> None:
+        """Tell it, and try again after a wait that grows and differs from node to node."""
+        self._link = None
+        if self._is_closing:
+            return
+        self._failures += 1
+        attempt = RetryCallState(Retrying(), None, (), {})
+        attempt.attempt_number = self._failures
+        wait_s = self._wait(attempt)
+        self.tell(Disconnected(why=why, refused=refused, retry_in_s=wait_s))
+        self._loop.call_later(wait_s, self._connect)
+
+    def link_gone(self, link: Link) -> None:
+        """Forget a link whose sockets are closed; the last one ends a transport that is closing."""
+        self._not_gone.discard(link)
+        if self._is_closing and not self._not_gone:
+            self._loop.stop()
+
+    def tell(self, event: TransportEvent) -> None:
+        """Hand an event to the sink, unless the transport is being closed."""
+        if not self._is_closing:
+            self._sink(event)
+
+    def _begin_closing(self) -> None:
+        self._is_closing = True
+        if not self._not_gone:
+            self._loop.stop()
+            return
+        self._loop.call_later(_CLOSE_TIMEOUT_S, self._loop.stop)
+        if self._link is not None:
+            self._link.close()
+
+    def _with_link(self, act: Callable[[Link], None]) -> None:
+        def guarded() -> None:
+            if self._link is not None:
+                act(self._link)
+
+        self._post(guarded)
+
+    def _post(self, act: Callable[[], None]) -> None:
+        self._loop.add_callback_threadsafe(act)
+
+
+def _read_in_larger_pieces() -> None:
+    # pika reads 4 KiB at a time, which makes a megabyte 256 rounds of its loop. The name is private
+    # to pika, so a version without it is simply left at its own size.
+    stream: Any = getattr(io_services_utils, "_AsyncTransportBase", None)
+    if stream is not None and hasattr(stream, "_MAX_RECV_BYTES"):
+        stream._MAX_RECV_BYTES = _RECEIVE_BYTES  # noqa: SLF001 - guarded above
