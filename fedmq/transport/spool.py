@@ -94,7 +94,7 @@ class Spool:
         """Return one chunk of a whole payload, header and bytes."""
         data = self._disk.read(manifest.digest, *chunk_extent(manifest, index))
         known = self._whole.get(manifest.digest)
-        value = chunk_hash(data) if known is None else known[index].hex()
+        value = chunk_hash(data) if known is None else Digest(known[index].hex())
         return Chunk(manifest=manifest, index=index, sha256=value), data
 
     def path(self, digest: Digest) -> Path:
