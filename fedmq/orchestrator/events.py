@@ -8,6 +8,8 @@ from pydantic import Field, TypeAdapter
 from fedmq.messages.fields import Manifest, MetricsField, Value
 from fedmq.types import NodeId
 
+Leg = Literal["train", "evaluate"]
+
 
 class _OfNode(Value):
     node: NodeId
@@ -61,7 +63,7 @@ class Fell(_OfLeg):
     """A node refused or failed in a leg."""
 
     kind: Literal["fell"] = "fell"
-    leg: Literal["train", "evaluate"]
+    leg: Leg
     code: str
     is_refusal: bool
 
@@ -120,7 +122,7 @@ class AskPrepare:
 class AskWork:
     """Ask nodes to train from, or to evaluate, the model; send it along if it is new to them."""
 
-    leg: Literal["train", "evaluate"]
+    leg: Leg
     nodes: tuple[NodeId, ...]
     round: int
     attempt: int

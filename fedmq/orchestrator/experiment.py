@@ -11,7 +11,7 @@ next round on. What the log holds decides everything: replayed, it gives the sam
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final, Literal, assert_never
+from typing import Final, assert_never
 
 from fedmq.messages.fields import Manifest
 from fedmq.messages.submissions import ExperimentSpec, RoundRecord
@@ -32,6 +32,7 @@ from fedmq.orchestrator.events import (
     FoldFailed,
     Heard,
     Keep,
+    Leg,
     StopAsked,
     Ticked,
     Trained,
@@ -204,7 +205,7 @@ def _leg(state: Experiment, now: float) -> Collection:
     )
 
 
-def _ask(state: Experiment, leg: Literal["train", "evaluate"], *, is_new: bool) -> AskWork:
+def _ask(state: Experiment, leg: Leg, *, is_new: bool) -> AskWork:
     return AskWork(
         leg=leg,
         nodes=() if state.leg is None else tuple(sorted(state.leg.asked)),
