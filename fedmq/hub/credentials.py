@@ -52,8 +52,7 @@ def write_credentials(path: Path, credentials: Credentials) -> None:
     Raises:
         StorageError: the disk refuses.
     """
-    # A JSON string is a TOML string; an empty value is left out.
-    lines = [f"{key} = {json.dumps(value)}" for key, value in asdict(credentials).items() if value]
+    lines = [f"{key} = {_quote(value)}" for key, value in asdict(credentials).items() if value]
     replace_file(path, "\n".join([*lines, ""]))
 
 
@@ -85,6 +84,11 @@ def read_credentials(path: Path) -> Credentials:
             why=_reason(error),
             fix="ask the hub's operator for the file again",
         ) from error
+
+
+def _quote(value: str) -> str:
+    """Return a TOML string: JSON's, without its pairs of surrogates, and with DEL escaped."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
 
 
 def _reason(error: ValueError) -> str:
