@@ -17,6 +17,9 @@ T = TypeVar("T")
 class Disk(Protocol):
     """One folder of files."""
 
+    def path(self, name: str) -> Path:
+        """Return where the file is, for what reads or writes it by itself."""
+
     def read(self, name: str, offset: int, size_bytes: int) -> bytes:
         """Return up to `size_bytes` from `offset` on; less where the file ends before."""
 

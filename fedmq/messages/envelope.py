@@ -1,13 +1,24 @@
 """The envelope: who sends what to whom, within which round; the same for every message."""
 
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fedmq.messages.fields import Id, MessageIdField, Round, Seconds, ShortText
+from fedmq.types import NOWHERE
 
 MAJOR: Final = 1
 MINOR: Final = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where in an experiment a message belongs."""
+
+    experiment: str = NOWHERE
+    round: int = 0
+    attempt: int = 0
 
 
 class Envelope(BaseModel):
@@ -32,3 +43,8 @@ class Envelope(BaseModel):
     """Unix seconds on the sender's clock: shown, never decided upon."""
     expires_at: Seconds | None = None
     """After this a request is not begun any more."""
+
+    @property
+    def place(self) -> Place:
+        """Where in an experiment the message belongs."""
+        return Place(experiment=self.experiment, round=self.round, attempt=self.attempt)

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fedmq.types import DIGEST_PATTERN, ID_PATTERN
+from fedmq.types import DIGEST_PATTERN, ID_PATTERN, Digest
 
 MAX_SOURCE_BYTES: Final = 256 * 1024
 MAX_CASES: Final = 10_000_000
@@ -13,7 +13,7 @@ MAX_CHUNK_BYTES: Final = 4 * 2**20
 """RabbitMQ 4 takes bodies up to 16 MiB; 1 to 2 MiB is fastest (docs/adr/0003-payloads.md)."""
 
 Id = Annotated[str, Field(pattern=rf"^{ID_PATTERN}$")]
-DigestField = Annotated[str, Field(pattern=rf"^{DIGEST_PATTERN}$")]
+DigestField = Annotated[Digest, Field(pattern=rf"^{DIGEST_PATTERN}$")]
 MessageIdField = Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,200}$")]
 ShortText = Annotated[str, Field(max_length=200)]
 LongText = Annotated[str, Field(max_length=2_000)]

@@ -42,9 +42,9 @@ def make_manifest(chunks: Iterable[bytes | memoryview], *, chunk_bytes: int) -> 
     return Manifest(digest=combine(hashes), size_bytes=size, chunk_bytes=chunk_bytes)
 
 
-def chunk_hash(data: bytes | memoryview) -> str:
+def chunk_hash(data: bytes | memoryview) -> Digest:
     """Return the SHA-256 of one chunk, in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
+    return Digest(hashlib.sha256(data).hexdigest())
 
 
 def combine(hashes: Sequence[str]) -> Digest:

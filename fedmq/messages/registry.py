@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from fedmq.messages.fields import Manifest
 from fedmq.messages.notices import ExperimentOver, Heartbeat, NodeOnline, Overview, Receipt
 from fedmq.messages.payloads import Chunk, ResendRequest
 from fedmq.messages.replies import (
@@ -57,3 +58,14 @@ Body = (
 
 BODIES: Final[tuple[type[Body], ...]] = Body.__args__
 BODY_OF_TYPE: Final[dict[str, type[Body]]] = {body.TYPE: body for body in BODIES}
+
+
+def payload_of(body: Body) -> Manifest | None:
+    """Return the payload without which a message is not whole."""
+    match body:
+        case TrainRequest(parameters=manifest) | EvaluateRequest(parameters=manifest):
+            return manifest
+        case TrainReply(update=manifest) | Submission(initial=manifest):
+            return manifest
+        case _:
+            return None

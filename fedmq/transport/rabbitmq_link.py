@@ -200,6 +200,9 @@ class Link:
     # Publishing.
 
     def _on_publishing_open(self, connection: SelectConnection) -> None:
+        if self._is_dead:
+            connection.close()
+            return
         connection.add_on_connection_blocked_callback(
             lambda _connection, frame: self._tell(Blocked(blocked=True, why=frame.method.reason))
         )
@@ -245,6 +248,9 @@ class Link:
     # Declaring.
 
     def _on_reading_open(self, declared: Sequence[Queue], connection: SelectConnection) -> None:
+        if self._is_dead:
+            connection.close()
+            return
         self._reading = connection
 
         def begin(channel: Channel) -> None:
@@ -391,7 +397,8 @@ class Link:
             return
         self._is_dead = True
         for connection in self._connections:
-            if not (connection.is_closed or connection.is_closing):
+            # One that is still opening cannot be closed in pika; it closes once it is open.
+            if connection.is_open:
                 connection.close()
         # After the frames of the closing have left.
         self._loop.call_later(0.0, lambda: self._owner.link_broken(why, refused=refused))

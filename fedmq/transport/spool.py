@@ -9,12 +9,21 @@ Files on the disk: `<digest>` is a whole payload; `<digest>.part` holds chunks i
 `<digest>.have` 32 bytes for each chunk, zeros where it has not come.
 """
 
+from pathlib import Path
 from typing import Final
 
 from fedmq.disk import Disk
 from fedmq.errors import ProtocolError
 from fedmq.messages.fields import Manifest
-from fedmq.messages.payloads import Chunk, check_chunk, chunk_extent, chunk_hash, combine
+from fedmq.messages.payloads import (
+    CHUNK_BYTES,
+    Chunk,
+    check_chunk,
+    chunk_extent,
+    chunk_hash,
+    combine,
+)
+from fedmq.parameters import blocks
 from fedmq.types import Digest
 
 _HASH_BYTES: Final = 32
@@ -27,6 +36,8 @@ class Spool:
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self._hashes: dict[str, list[bytes]] = {}
+        self._whole: dict[str, list[bytes]] = {}
+        """Hashes of the chunks of payloads made or received in this life: each byte once."""
 
     def has(self, digest: Digest) -> bool:
         """Return whether the payload is here, whole and synced."""
@@ -34,7 +45,7 @@ class Spool:
 
     def missing(self, manifest: Manifest) -> tuple[int, ...]:
         """Return the indices of the chunks that have not come, in order."""
-        if self.has(Digest(manifest.digest)):
+        if self.has(manifest.digest):
             return ()
         known = self._known(manifest)
         return tuple(index for index, value in enumerate(known) if value == _MISSING)
@@ -49,7 +60,7 @@ class Spool:
         """
         check_chunk(chunk, data)
         manifest = chunk.manifest
-        if self.has(Digest(manifest.digest)):
+        if self.has(manifest.digest):
             return True
         known = self._known(manifest)
         if known[chunk.index] == _MISSING:
@@ -63,21 +74,49 @@ class Spool:
         self._finish(manifest, known)
         return True
 
+    def adopt(self, name: str) -> Manifest:
+        """Return the manifest of a file of the spool's disk, which becomes a whole payload.
+
+        Raises:
+            StorageError: the file is not there, or the disk fails.
+        """
+        size = self._disk.size_bytes(name) or 0
+        pieces = blocks(size, CHUNK_BYTES)
+        hashes = [bytes.fromhex(chunk_hash(self._disk.read(name, *piece))) for piece in pieces]
+        digest = combine([value.hex() for value in hashes])
+        self._disk.sync(name)
+        self._disk.rename(name, digest)
+        self._disk.sync(digest)
+        self._whole[digest] = hashes
+        return Manifest(digest=digest, size_bytes=size, chunk_bytes=CHUNK_BYTES)
+
+    def chunk(self, manifest: Manifest, index: int) -> tuple[Chunk, bytes]:
+        """Return one chunk of a whole payload, header and bytes."""
+        data = self._disk.read(manifest.digest, *chunk_extent(manifest, index))
+        known = self._whole.get(manifest.digest)
+        value = chunk_hash(data) if known is None else Digest(known[index].hex())
+        return Chunk(manifest=manifest, index=index, sha256=value), data
+
+    def path(self, digest: Digest) -> Path:
+        """Return where a whole payload is."""
+        return self._disk.path(digest)
+
     def remove(self, digest: Digest) -> None:
         """Remove a payload, whole or not."""
         self._hashes.pop(digest, None)
+        self._whole.pop(digest, None)
         for name in (digest, f"{digest}.part", f"{digest}.have"):
             self._disk.remove(name)
 
     def _finish(self, manifest: Manifest, known: list[bytes]) -> None:
         if combine([value.hex() for value in known]) != manifest.digest:
-            self.remove(Digest(manifest.digest))
+            self.remove(manifest.digest)
             raise ProtocolError("payload_digest", "the chunks do not make the payload's digest")
         self._disk.sync(_part(manifest))
         self._disk.rename(_part(manifest), manifest.digest)
         self._disk.sync(manifest.digest)
         self._disk.remove(_have(manifest))
-        del self._hashes[manifest.digest]
+        self._whole[manifest.digest] = self._hashes.pop(manifest.digest)
 
     def _known(self, manifest: Manifest) -> list[bytes]:
         """Return the hash of each chunk that is here; on first sight, of what an earlier life left.

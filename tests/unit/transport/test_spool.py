@@ -28,6 +28,10 @@ class ForgetfulDisk:
         self.durable: dict[str, bytes] = {}
         self.room_bytes = 10**9
 
+    def path(self, name: str) -> Path:
+        """Return nothing: this disk has no files that others could read."""
+        raise NotImplementedError(name)
+
     def read(self, name: str, offset: int, size_bytes: int) -> bytes:
         """Return a part of a file."""
         return bytes(self.files[name][offset : offset + size_bytes])
@@ -188,3 +192,17 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
         LocalDisk(tmp_path / "file" / "spool")
     assert caught.value.why
     assert caught.value.fix
+
+
+def test_a_file_made_here_becomes_a_payload_with_the_digest_that_its_receiver_computes(
+    tmp_path: Path,
+) -> None:
+    """Adopted at the sender, its chunks make the same payload at the receiver."""
+    disk = LocalDisk(tmp_path / "sender")
+    disk.write("made", 0, PAYLOAD)
+    sender, receiver = Spool(disk), Spool(LocalDisk(tmp_path / "receiver"))
+    manifest = sender.adopt("made")
+    chunk, data = sender.chunk(manifest, 0)
+    assert receiver.add(chunk, data)
+    assert receiver.path(manifest.digest).read_bytes() == PAYLOAD
+    assert disk.size_bytes("made") is None

@@ -1,0 +1,364 @@
+"""The courier: every message received once, kept, receipted; every message sent until receipted.
+
+It stands between a transport and a service. A delivery becomes durable in one transaction with all
+that the service makes of it, then it is acknowledged, then its sender gets a receipt; a message
+that announces a payload counts as received once the payload is here, whole. The courier has no
+thread: its driver gives it the transport's events (`handle`) and lets time pass (`tick`).
+"""
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+from fedmq.errors import ProtocolError
+from fedmq.messages.codec import Message, decode, encode
+from fedmq.messages.envelope import Envelope, Place
+from fedmq.messages.fields import Manifest
+from fedmq.messages.notices import ExperimentOver, Heartbeat, NodeOnline, Overview, Receipt
+from fedmq.messages.payloads import Chunk, ResendRequest
+from fedmq.messages.registry import Body, payload_of
+from fedmq.transport import inbox, outbox, topology
+from fedmq.transport.fetcher import Fetcher
+from fedmq.transport.inbox import Inbox
+from fedmq.transport.journal import Journal
+from fedmq.transport.outbox import Outbox, properties_of
+from fedmq.transport.ports import (
+    Blocked,
+    Confirmed,
+    Connected,
+    ConsumerLost,
+    Delivered,
+    Delivery,
+    Disconnected,
+    Nacked,
+    Publication,
+    Returned,
+    Transport,
+    TransportEvent,
+)
+from fedmq.transport.pusher import Pusher
+from fedmq.transport.routes import Route, event_key, sender_word, way_back
+from fedmq.transport.spool import Spool
+from fedmq.transport.topology import Lane
+from fedmq.types import NOWHERE, Digest
+
+SCHEMA: Final = outbox.SCHEMA + inbox.SCHEMA
+
+
+class Receiver(Protocol):
+    """A service, as its courier sees it."""
+
+    def accept(self, message: Message) -> None:
+        """Make of a received message what follows; inside the transaction that receives it.
+
+        Raises:
+            ProtocolError: the message makes no sense here; it goes to the dead letters.
+        """
+
+    def expect(self, message: Message) -> bool:
+        """Note a message whose payload is not here; return whether it has to be asked for now."""
+
+    def hear(self, message: Message) -> None:
+        """Note an event, which may be lost and is not answered."""
+
+    def fetched(self, digest: Digest) -> None:
+        """Note that a payload is here, whole."""
+
+    def may_fetch(self, sender: str, digest: Digest) -> bool:
+        """Return whether a payload of this service is meant for `sender`."""
+
+
+class Courier:
+    """The sending and receiving of one service."""
+
+    def __init__(
+        self,
+        *,
+        me: str,
+        transport: Transport,
+        journal: Journal,
+        spool: Spool,
+        clock: Callable[[], float],
+        only_from: str | None = None,
+    ) -> None:
+        self.me = me
+        self.spool = spool
+        self.trouble = "connecting to the broker"
+        """Why nothing goes or comes, for people; empty while all is well."""
+        self._transport = transport
+        self._journal = journal
+        self._clock = clock
+        self._only_from = only_from
+        self._receiver: Receiver
+        self._tickets = itertools.count(1)
+        self._outbox = Outbox(journal, transport, self._tickets, clock)
+        self._inbox = Inbox(journal, clock)
+        self._pusher = Pusher(me, spool, transport, self._tickets, clock)
+        self._fetcher = Fetcher(spool, clock, self._ask)
+
+    def attach(self, receiver: Receiver) -> None:
+        """Take up the messages that waited for their payloads when the last life ended."""
+        self._receiver = receiver
+        for exchange, message in self._inbox.waiting():
+            self._await_payload(message, exchange)
+
+    @property
+    def num_unsent(self) -> int:
+        """How many messages have no receipt yet."""
+        return len(self._outbox)
+
+    @property
+    def num_awaited(self) -> int:
+        """How many payloads are on their way here."""
+        return len(self._fetcher)
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether chunks are on their way to the broker."""
+        return self._pusher.is_busy
+
+    def traffic(self, experiment: str) -> tuple[int, int]:
+        """Return the bytes of chunks received and sent for an experiment in this life."""
+        return (
+            self._inbox.bytes_of.get(experiment, 0),
+            self._pusher.bytes_of.get(experiment, 0),
+        )
+
+    # Sending.
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Write all that happens inside or nothing; what was posted leaves afterwards."""
+        with self._journal.transaction():
+            yield
+        self._outbox.flush()
+
+    def write(
+        self,
+        body: Body,
+        message_id: str,
+        recipient: str,
+        place: Place,
+        *,
+        answers: Envelope | None = None,
+        expires_at: float | None = None,
+    ) -> Message:
+        """Return a message from this service."""
+        return Message(
+            envelope=Envelope(
+                type=body.TYPE,
+                message_id=message_id,
+                correlation_id=None if answers is None else answers.message_id,
+                sender=self.me,
+                recipient=recipient,
+                experiment=place.experiment,
+                round=place.round,
+                attempt=place.attempt,
+                sent_at=self._clock(),
+                expires_at=expires_at,
+            ),
+            body=body,
+        )
+
+    def post(self, message: Message, route: Route) -> None:
+        """Send `message` until its receipt comes; call it inside a transaction."""
+        self._outbox.add(message, route)
+
+    def drop(self, experiment: str, *, keep: str = "") -> None:
+        """Send nothing more for an experiment but the message `keep`; await nothing of it."""
+        self._outbox.drop(experiment, keep=keep)
+        self._inbox.drop(experiment)
+        self._fetcher.drop(experiment)
+
+    def push(self, manifest: Manifest, routes: Sequence[Route], experiment: str) -> None:
+        """Send a payload of the spool once to all `routes`; whoever misses some of it asks."""
+        self._pusher.push(manifest, routes, experiment)
+
+    def fetch(self, manifest: Manifest, route: Route, experiment: str) -> None:
+        """Ask for a payload until it is here."""
+        self._fetcher.want(manifest, route, experiment, at_once=True)
+
+    def tell(self, message: Message, kind: str) -> None:
+        """Publish an event, which may be lost."""
+        key = event_key(message.envelope.experiment, self.me, kind)
+        self._publish(message, topology.EVENTS, key, mandatory=False)
+
+    # Receiving.
+
+    def tick(self) -> None:
+        """Do what is due: repeat what has no receipt, ask for what has not come."""
+        self._outbox.flush()
+        self._fetcher.tick()
+
+    def handle(self, event: TransportEvent) -> None:
+        """Take an event of the transport."""
+        match event:
+            case Delivered(delivery=delivery):
+                self._receive(delivery)
+            case Confirmed(ticket=ticket):
+                self._outbox.confirmed(ticket)
+                self._pusher.ended(ticket)
+            case Nacked(ticket=ticket) | Returned(ticket=ticket):
+                self._outbox.refused(ticket)
+                self._pusher.ended(ticket)
+            case Connected():
+                self.trouble = ""
+                self._pusher.connected()
+                self._outbox.connected()
+                self._fetcher.connected()
+            case Disconnected(why=why):
+                self.trouble = why
+                self._pusher.disconnected()
+                self._outbox.disconnected()
+                self._fetcher.disconnected()
+            case Blocked(blocked=blocked, why=why):
+                self.trouble = f"the broker takes nothing: {why}" if blocked else ""
+            case ConsumerLost(queue=queue, why=why):
+                self.trouble = f"{queue or 'a queue'} cannot be read: {why}"
+
+    def _receive(self, delivery: Delivery) -> None:
+        try:
+            message = decode(delivery.body)
+            self._require_genuine(message.envelope, delivery)
+            self._dispatch(message, delivery)
+        except ProtocolError as error:
+            self._inbox.reject(delivery, error.reason)
+            self._transport.reject(delivery)
+        else:
+            self._transport.acknowledge(delivery)
+            self._finish(message, delivery)
+
+    def _require_genuine(self, envelope: Envelope, delivery: Delivery) -> None:
+        """Return if the broker vouches for the sender, and the sender may write here.
+
+        Raises:
+            ProtocolError: no_user_id, forged_sender, wrong_sender or wrong_recipient.
+        """
+        sender = delivery.properties.user_id
+        if not sender:
+            raise ProtocolError("no_user_id")
+        word = sender_word(delivery.exchange, delivery.routing_key)
+        if sender != envelope.sender or (word is not None and word != sender):
+            raise ProtocolError("forged_sender")
+        if self._only_from is not None and sender != self._only_from:
+            raise ProtocolError("wrong_sender")
+        if envelope.recipient not in {self.me, NOWHERE}:
+            raise ProtocolError("wrong_recipient")
+
+    def _dispatch(self, message: Message, delivery: Delivery) -> None:
+        """Make durable what came."""
+        match message.body:
+            case Chunk() as chunk:
+                if self.spool.add(chunk, message.data):
+                    self._fetcher.arrived(chunk.manifest)
+                self._inbox.count_bytes(message.envelope.experiment, len(delivery.body))
+            case Receipt(of=message_id):
+                self._outbox.received(message_id)
+            case ResendRequest() as request:
+                self._resend(request, message.envelope, delivery.exchange)
+            case NodeOnline() | Heartbeat() | Overview():
+                self._receiver.hear(message)
+            case body:
+                self._take(message, delivery.exchange, payload_of(body))
+
+    def _take(self, message: Message, exchange: str, manifest: Manifest | None) -> None:
+        if self._inbox.has(message.envelope):
+            return
+        if manifest is None or self.spool.has(manifest.digest):
+            with self.transaction():
+                self._inbox.receive(message.envelope)
+                self._receiver.accept(message)
+            return
+        with self._journal.transaction():
+            self._inbox.wait(message, exchange)
+
+    def _finish(self, message: Message, delivery: Delivery) -> None:
+        """Do what may happen only once the delivery is off its queue."""
+        match message.body:
+            case Chunk(manifest=manifest):
+                if self.spool.has(manifest.digest):
+                    self._accept_waiting(manifest.digest)
+            case Receipt() | ResendRequest() | NodeOnline() | Heartbeat() | Overview():
+                pass
+            case _ if self._inbox.is_received(message.envelope):
+                self._send_receipt(message, delivery.exchange)
+            case _:
+                self._await_payload(message, delivery.exchange)
+
+    def _await_payload(self, message: Message, exchange: str) -> None:
+        manifest = payload_of(message.body)
+        if manifest is None:
+            return
+        if self.spool.has(manifest.digest):
+            self._accept_waiting(manifest.digest)
+            return
+        at_once = self._receiver.expect(message)
+        route = self._way_back(message.envelope, exchange)
+        self._fetcher.want(manifest, route, message.envelope.experiment, at_once=at_once)
+
+    def _accept_waiting(self, digest: Digest) -> None:
+        self._receiver.fetched(digest)
+        for exchange, message in self._inbox.waiting():
+            manifest = payload_of(message.body)
+            if manifest is None or manifest.digest != digest:
+                continue
+            with self.transaction():
+                self._inbox.receive(message.envelope)
+                try:
+                    self._receiver.accept(message)
+                except ProtocolError as error:
+                    self._inbox.note_rejected(exchange, message.envelope.sender, error.reason, 0)
+            self._send_receipt(message, exchange)
+
+    def _resend(self, request: ResendRequest, envelope: Envelope, exchange: str) -> None:
+        digest = request.manifest.digest
+        if not self._receiver.may_fetch(envelope.sender, digest):
+            raise ProtocolError("not_for_sender")
+        route = self._way_back(envelope, exchange)
+        self._pusher.push(
+            request.manifest, [route], envelope.experiment, chunks=request.missing or None
+        )
+
+    # Small messages that are not kept.
+
+    def _send_receipt(self, message: Message, exchange: str) -> None:
+        of = message.envelope
+        place = of.place
+        if isinstance(message.body, ExperimentOver):
+            # The experiment's own queue is gone by then.
+            place = Place()
+        token = hashlib.sha256(of.message_id.encode()).hexdigest()[:16]
+        receipt = self.write(
+            Receipt(of=of.message_id), f"receipt.{token}", of.sender, place, answers=of
+        )
+        route = way_back(exchange, me=self.me, sender=of.sender, experiment=place.experiment)
+        self._publish(receipt, route.exchange, route.key(Lane.CONTROL))
+
+    def _ask(self, manifest: Manifest, missing: Sequence[int], route: Route, exp: str) -> None:
+        body = ResendRequest(manifest=manifest, missing=list(missing))
+        recipient = self._only_from or NOWHERE
+        message = self.write(
+            body, f"resend.{manifest.digest[:16]}", recipient, Place(experiment=exp)
+        )
+        self._publish(message, route.exchange, route.key(Lane.CONTROL))
+
+    def _way_back(self, envelope: Envelope, exchange: str) -> Route:
+        return way_back(
+            exchange, me=self.me, sender=envelope.sender, experiment=envelope.experiment
+        )
+
+    def _publish(
+        self, message: Message, exchange: str, routing_key: str, *, mandatory: bool = True
+    ) -> None:
+        self._transport.publish(
+            Publication(
+                exchange=exchange,
+                routing_key=routing_key,
+                body=encode(message),
+                properties=properties_of(message),
+                mandatory=mandatory,
+            ),
+            next(self._tickets),
+        )

@@ -1,0 +1,104 @@
+"""The fetcher: payloads that are to come, asked for when they make no progress."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fedmq.messages.fields import Manifest
+from fedmq.transport.routes import Route
+from fedmq.transport.spool import Spool
+
+PATIENCE_S: Final = 2.0
+"""So long a payload may make no progress before its chunks are asked for."""
+LAST_PATIENCE_S: Final = 60.0
+MAX_ASKED: Final = 50_000
+"""Chunks named in one request; the rest is asked for when these are here."""
+
+Ask = Callable[[Manifest, Sequence[int], Route, str], None]
+
+
+@dataclass(slots=True)
+class _Want:
+    manifest: Manifest
+    route: Route
+    experiment: str
+    ask_at: float
+    num_missing: int
+    patience_s: float = PATIENCE_S
+
+
+class Fetcher:
+    """What one service waits for."""
+
+    def __init__(self, spool: Spool, clock: Callable[[], float], ask: Ask) -> None:
+        self._spool = spool
+        self._clock = clock
+        self._ask = ask
+        self._wants: dict[str, _Want] = {}
+        self._is_connected = False
+
+    def __len__(self) -> int:
+        return len(self._wants)
+
+    def want(self, manifest: Manifest, route: Route, experiment: str, *, at_once: bool) -> None:
+        """Await a payload; ask for it at once, or only if it does not come by itself."""
+        now = self._clock()
+        want = self._wants.setdefault(
+            manifest.digest,
+            _Want(
+                manifest=manifest,
+                route=route,
+                experiment=experiment,
+                ask_at=now + PATIENCE_S,
+                num_missing=manifest.num_chunks,
+            ),
+        )
+        if at_once:
+            want.ask_at = now
+            want.num_missing = len(self._spool.missing(manifest))
+            self.tick()
+
+    def arrived(self, manifest: Manifest) -> None:
+        """Await a payload no more: it is here."""
+        self._wants.pop(manifest.digest, None)
+
+    def drop(self, experiment: str) -> None:
+        """Await nothing more for an experiment."""
+        for digest, want in list(self._wants.items()):
+            if want.experiment == experiment:
+                del self._wants[digest]
+
+    def connected(self) -> None:
+        """Look again: what was under way is lost, and soon asked for."""
+        self._is_connected = True
+        for want in self._wants.values():
+            want.patience_s = PATIENCE_S
+            want.ask_at = min(want.ask_at, self._clock() + PATIENCE_S)
+        self.tick()
+
+    def disconnected(self) -> None:
+        """Ask for nothing."""
+        self._is_connected = False
+
+    def tick(self) -> None:
+        """Ask for the payloads that are due and have made no progress since they were looked at."""
+        if not self._is_connected:
+            return
+        now = self._clock()
+        for want in list(self._wants.values()):
+            if want.ask_at > now:
+                continue
+            missing = self._spool.missing(want.manifest)
+            if len(missing) < want.num_missing:
+                want.patience_s = PATIENCE_S
+            else:
+                everything = len(missing) == want.manifest.num_chunks
+                self._ask(
+                    want.manifest,
+                    () if everything else missing[:MAX_ASKED],
+                    want.route,
+                    want.experiment,
+                )
+                want.patience_s = min(LAST_PATIENCE_S, 2 * want.patience_s)
+            want.num_missing = len(missing)
+            want.ask_at = now + want.patience_s

@@ -1,0 +1,114 @@
+"""The inbox: what was received, what waits for its payload, what was turned away and why."""
+
+from collections.abc import Callable
+from typing import Final
+
+from fedmq.messages.codec import Message, decode, encode
+from fedmq.messages.envelope import Envelope
+from fedmq.transport.journal import Journal
+from fedmq.transport.ports import Delivery
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS received (
+    sender TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    experiment TEXT NOT NULL,
+    PRIMARY KEY (sender, message_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS waiting (
+    sender TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    experiment TEXT NOT NULL,
+    exchange TEXT NOT NULL,
+    encoded BLOB NOT NULL,
+    PRIMARY KEY (sender, message_id)
+);
+CREATE TABLE IF NOT EXISTS rejected (
+    at REAL NOT NULL,
+    queue TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL
+);
+"""
+MAX_REJECTED: Final = 10_000
+
+
+class Inbox:
+    """What one service has received."""
+
+    def __init__(self, journal: Journal, clock: Callable[[], float]) -> None:
+        self._journal = journal
+        self._clock = clock
+        self.bytes_of: dict[str, int] = {}
+        """By experiment: bytes of chunks that came in this life."""
+
+    def is_received(self, envelope: Envelope) -> bool:
+        """Return whether the message was received, with its payload."""
+        return self._is_in("received", envelope)
+
+    def has(self, envelope: Envelope) -> bool:
+        """Return whether the message was received, or is here and waits for its payload."""
+        return self._is_in("received", envelope) or self._is_in("waiting", envelope)
+
+    def receive(self, envelope: Envelope) -> None:
+        """Note a message as received; it waits no more."""
+        self._journal.execute(
+            "INSERT OR IGNORE INTO received VALUES (?, ?, ?)",
+            (envelope.sender, envelope.message_id, envelope.experiment),
+        )
+        self._journal.execute(
+            "DELETE FROM waiting WHERE sender = ? AND message_id = ?",
+            (envelope.sender, envelope.message_id),
+        )
+
+    def wait(self, message: Message, exchange: str) -> None:
+        """Keep a message until its payload is here."""
+        envelope = message.envelope
+        self._journal.execute(
+            "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?, ?, ?)",
+            (
+                envelope.sender,
+                envelope.message_id,
+                envelope.experiment,
+                exchange,
+                encode(message),
+            ),
+        )
+
+    def waiting(self) -> list[tuple[str, Message]]:
+        """Return the messages that wait, each with the exchange it came through."""
+        rows = self._journal.rows("SELECT exchange, encoded FROM waiting ORDER BY rowid")
+        return [(str(row[0]), decode(row[1])) for row in rows if isinstance(row[1], bytes)]
+
+    def drop(self, experiment: str) -> None:
+        """Await nothing more for an experiment."""
+        self._journal.execute("DELETE FROM waiting WHERE experiment = ?", (experiment,))
+
+    def reject(self, delivery: Delivery, reason: str) -> None:
+        """Note why a delivery was turned away."""
+        sender = delivery.properties.user_id
+        self.note_rejected(delivery.queue, sender, reason, len(delivery.body))
+
+    def note_rejected(self, queue: str, sender: str, reason: str, size_bytes: int) -> None:
+        """Note why something was turned away; the oldest notes go when there are too many."""
+        with self._journal.transaction():
+            self._journal.execute(
+                "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
+                (self._clock(), queue, sender, reason, size_bytes),
+            )
+            self._journal.execute(
+                "DELETE FROM rejected WHERE rowid <= (SELECT max(rowid) FROM rejected) - ?",
+                (MAX_REJECTED,),
+            )
+
+    def count_bytes(self, experiment: str, size_bytes: int) -> None:
+        """Count bytes that came for an experiment."""
+        self.bytes_of[experiment] = self.bytes_of.get(experiment, 0) + size_bytes
+
+    def _is_in(self, table: str, envelope: Envelope) -> bool:
+        found = self._journal.cell(
+            f"SELECT 1 FROM {table} WHERE sender = ? AND message_id = ?",  # noqa: S608 - own names
+            (envelope.sender, envelope.message_id),
+        )
+        return found is not None

@@ -1,0 +1,172 @@
+"""The outbox: messages stay in it until their receiver's receipt, whatever the broker says.
+
+A row is written in the transaction that decided to send it. It is published at once, after every
+reconnect, and at growing intervals while no receipt comes; a message that the broker returned or
+would not take is tried again sooner.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from fedmq.messages.codec import Message, decode, encode
+from fedmq.transport.journal import Journal
+from fedmq.transport.ports import Properties, Publication, Transport
+from fedmq.transport.routes import Route
+from fedmq.transport.topology import Lane
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS outbox (
+    message_id TEXT PRIMARY KEY,
+    exchange TEXT NOT NULL,
+    routing_key TEXT NOT NULL,
+    experiment TEXT NOT NULL,
+    encoded BLOB NOT NULL
+);
+"""
+FIRST_REPEAT_S: Final = 300.0
+LAST_REPEAT_S: Final = 6 * 3600.0
+FIRST_RETRY_S: Final = 1.0
+LAST_RETRY_S: Final = 60.0
+
+
+@dataclass(slots=True)
+class _Schedule:
+    """When a message is published next, and how long it waits after that."""
+
+    due: float
+    retry_s: float = FIRST_RETRY_S
+    repeat_s: float = FIRST_REPEAT_S
+
+
+class Outbox:
+    """What one service has to send and has no receipt for."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        transport: Transport,
+        tickets: Iterator[int],
+        clock: Callable[[], float],
+    ) -> None:
+        self._journal = journal
+        self._transport = transport
+        self._tickets = tickets
+        self._clock = clock
+        self._open: dict[int, str] = {}
+        self._is_connected = False
+        now = clock()
+        self._schedules = {
+            str(row[0]): _Schedule(due=now)
+            for row in journal.rows("SELECT message_id FROM outbox ORDER BY rowid")
+        }
+
+    def __len__(self) -> int:
+        return len(self._schedules)
+
+    def add(self, message: Message, route: Route) -> None:
+        """Keep `message` until its receipt; one that is there already is not sent twice."""
+        envelope = message.envelope
+        changed = self._journal.execute(
+            "INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?, ?)",
+            (
+                envelope.message_id,
+                route.exchange,
+                route.key(Lane.CONTROL),
+                envelope.experiment,
+                encode(message),
+            ),
+        )
+        if changed:
+            self._schedules[envelope.message_id] = _Schedule(due=self._clock())
+
+    def received(self, message_id: str) -> None:
+        """Forget a message whose receipt came."""
+        self._journal.execute("DELETE FROM outbox WHERE message_id = ?", (message_id,))
+        self._schedules.pop(message_id, None)
+
+    def drop(self, experiment: str, *, keep: str = "") -> None:
+        """Forget what was to be sent for an experiment, but not the message `keep`."""
+        rows = self._journal.rows(
+            "SELECT message_id FROM outbox WHERE experiment = ? AND message_id != ?",
+            (experiment, keep),
+        )
+        for (message_id,) in rows:
+            self.received(str(message_id))
+
+    def connected(self) -> None:
+        """Publish everything again."""
+        self._is_connected = True
+        now = self._clock()
+        for schedule in self._schedules.values():
+            schedule.due = now
+        self.flush()
+
+    def disconnected(self) -> None:
+        """Wait for the next connection."""
+        self._is_connected = False
+        self._open.clear()
+
+    def confirmed(self, ticket: int) -> None:
+        """The broker has it; the receiver may take long, and is asked again in a while."""
+        schedule = self._closed(ticket)
+        if schedule is not None:
+            schedule.due = self._clock() + schedule.repeat_s
+            schedule.repeat_s = min(LAST_REPEAT_S, 2 * schedule.repeat_s)
+            schedule.retry_s = FIRST_RETRY_S
+
+    def refused(self, ticket: int) -> None:
+        """The broker would not take it, or has no queue for it (yet)."""
+        schedule = self._closed(ticket)
+        if schedule is not None:
+            schedule.due = self._clock() + schedule.retry_s
+            schedule.retry_s = min(LAST_RETRY_S, 2 * schedule.retry_s)
+
+    def flush(self) -> None:
+        """Publish what is due."""
+        if not self._is_connected:
+            return
+        now = self._clock()
+        for message_id, schedule in list(self._schedules.items()):
+            if schedule.due <= now:
+                self._publish(message_id)
+                # Until the broker's word; a word that never comes is a broken connection.
+                schedule.due = now + LAST_REPEAT_S
+
+    def _publish(self, message_id: str) -> None:
+        rows = self._journal.rows(
+            "SELECT exchange, routing_key, encoded FROM outbox WHERE message_id = ?", (message_id,)
+        )
+        if not rows:
+            # Its transaction was rolled back.
+            del self._schedules[message_id]
+            return
+        exchange, routing_key, encoded = rows[0]
+        body = bytes(encoded) if isinstance(encoded, bytes) else b""
+        ticket = next(self._tickets)
+        self._open[ticket] = message_id
+        self._transport.publish(
+            Publication(
+                exchange=str(exchange),
+                routing_key=str(routing_key),
+                body=body,
+                properties=properties_of(decode(body)),
+            ),
+            ticket,
+        )
+
+    def _closed(self, ticket: int) -> _Schedule | None:
+        message_id = self._open.pop(ticket, None)
+        return None if message_id is None else self._schedules.get(message_id)
+
+
+def properties_of(message: Message) -> Properties:
+    """Return the AMQP properties that mirror an envelope, for people and brokers."""
+    envelope = message.envelope
+    return Properties(
+        type=envelope.type,
+        message_id=envelope.message_id,
+        correlation_id=envelope.correlation_id or "",
+        app_id="fedmq",
+        timestamp=int(envelope.sent_at),
+    )

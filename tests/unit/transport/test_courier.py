@@ -1,0 +1,362 @@
+"""The courier on the memory broker: once, whole, receipted, whatever is cut, lost or forged."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fedmq.disk import LocalDisk
+from fedmq.errors import ProtocolError
+from fedmq.messages.codec import Message, encode
+from fedmq.messages.envelope import Place
+from fedmq.messages.fields import Manifest
+from fedmq.messages.notices import ExperimentOver
+from fedmq.messages.payloads import CHUNK_BYTES
+from fedmq.messages.replies import TrainReply
+from fedmq.messages.requests import CancelRequest
+from fedmq.transport import courier as couriers
+from fedmq.transport import topology
+from fedmq.transport.courier import Courier
+from fedmq.transport.journal import Journal
+from fedmq.transport.memory import MemoryBroker, MemoryTransport
+from fedmq.transport.outbox import FIRST_REPEAT_S
+from fedmq.transport.ports import Delivered, Properties, Publication, TransportEvent
+from fedmq.transport.routes import from_node, to_node
+from fedmq.transport.spool import Spool
+from fedmq.types import Digest, ExperimentId, NodeId
+
+LYON = NodeId("chu-lyon")
+LUNG = ExperimentId("lung")
+PAYLOAD = bytes(range(256)) * 4096 * 5
+"""5 MiB: three chunks."""
+
+
+class Member:
+    """A service that remembers what it was given, over any number of lives."""
+
+    def __init__(self, world: "World", name: str, queues: list[str], only_from: str | None) -> None:
+        self.world = world
+        self.name = name
+        self.queues = queues
+        self.only_from = only_from
+        self.folder = world.folder / name
+        self.accepted: list[Message] = []
+        self.refuses = False
+        self.asks_at_once = False
+        self.live()
+
+    def live(self) -> None:
+        """Begin a life with what is on the disk."""
+        self.events: list[TransportEvent] = []
+        self.losing: set[int] = set()
+        self.transport = MemoryTransport(self.world.broker, self.name, self.take)
+        self.journal = Journal(self.folder / "journal.sqlite", couriers.SCHEMA)
+        self.courier = Courier(
+            me=self.name,
+            transport=self.transport,
+            journal=self.journal,
+            spool=Spool(LocalDisk(self.folder / "payloads")),
+            clock=lambda: self.world.now,
+            only_from=self.only_from,
+        )
+        self.courier.attach(self)
+        for queue in self.queues:
+            self.transport.consume(queue, prefetch=4)
+        self.transport.start()
+
+    def die(self) -> None:
+        """End a life without a word."""
+        self.transport.disconnect()
+        self.journal.close()
+
+    def take(self, event: TransportEvent) -> None:
+        """Hand an event to the courier, unless it is of a chunk that is to be lost."""
+        if isinstance(event, Delivered) and event.delivery.queue.endswith("payloads"):
+            index = int(event.delivery.properties.message_id.rpartition(".")[2])
+            if index in self.losing:
+                self.losing.discard(index)
+                self.transport.acknowledge(event.delivery)
+                return
+        self.courier.handle(event)
+
+    def accept(self, message: Message) -> None:
+        """Keep it."""
+        if self.refuses:
+            raise ProtocolError("makes_no_sense")
+        self.accepted.append(message)
+
+    def expect(self, _message: Message) -> bool:
+        """Say whether it is asked for at once."""
+        return self.asks_at_once
+
+    def hear(self, message: Message) -> None:
+        """Keep it."""
+        self.accepted.append(message)
+
+    def fetched(self, digest: Digest) -> None:
+        """Nothing waits for it here."""
+
+    def may_fetch(self, sender: str, _digest: Digest) -> bool:
+        """Everyone but basel."""
+        return sender != "umc-basel"
+
+    def make_payload(self, content: bytes = PAYLOAD) -> Manifest:
+        """Return the manifest of a payload on this member's disk."""
+        LocalDisk(self.folder / "payloads").write("new", 0, content)
+        return self.courier.spool.adopt("new")
+
+    def reasons(self) -> list[str]:
+        """Return why messages were turned away."""
+        return [str(row[0]) for row in self.journal.rows("SELECT reason FROM rejected")]
+
+
+class World:
+    """A broker, an orchestrator and a node."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now = 1_000.0
+        layout = topology.federation(nodes=[LYON, NodeId("umc-basel")], researchers=[])
+        self.broker = MemoryBroker(layout)
+        self.node = Member(
+            self,
+            LYON,
+            [topology.node_tasks(LYON), topology.node_payloads(LYON)],
+            "orchestrator",
+        )
+        lung = topology.experiment_queues(LUNG)
+        self.orchestrator = Member(self, "orchestrator", [queue.name for queue in lung], None)
+        self.orchestrator.transport.declare(lung)
+        self.run()
+
+    def run(self, seconds: float = 0.0) -> None:
+        """Let everything happen, then time pass and everything happen again."""
+        self.broker.run_until_idle()
+        for _ in range(int(seconds)):
+            self.now += 1.0
+            for member in (self.node, self.orchestrator):
+                member.courier.tick()
+            self.broker.run_until_idle()
+
+    def reply(self, manifest: Manifest, message_id: str = "lung.1.reply") -> Message:
+        """Send an update's announcement from the node."""
+        body = TrainReply(update=manifest, num_cases=3, metrics={}, duration_s=1.0)
+        courier = self.node.courier
+        message = courier.write(body, message_id, "orchestrator", Place(experiment=LUNG, round=1))
+        with courier.transaction():
+            courier.post(message, from_node(LYON, LUNG))
+        return message
+
+    def cancel(self, message_id: str = "cancel.1") -> None:
+        """Send a small request to the node."""
+        courier = self.orchestrator.courier
+        body = CancelRequest(before_attempt=1)
+        message = courier.write(body, message_id, LYON, Place(experiment=LUNG))
+        with courier.transaction():
+            courier.post(message, to_node(LYON))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Return a small federation."""
+    made = World(tmp_path)
+    yield made
+    for member in (made.node, made.orchestrator):
+        member.journal.close()
+
+
+def test_a_message_is_accepted_once_and_its_receipt_empties_the_outbox(world: World) -> None:
+    """Sent, received, receipted."""
+    world.cancel()
+    assert world.orchestrator.courier.num_unsent == 1
+    world.run()
+    assert [message.body for message in world.node.accepted] == [CancelRequest(before_attempt=1)]
+    assert world.orchestrator.courier.num_unsent == 0
+
+
+def test_a_payload_is_received_before_the_message_that_announces_it(world: World) -> None:
+    """No receipt and no acceptance without the payload; both with it."""
+    manifest = world.node.make_payload()
+    world.reply(manifest)
+    world.run()
+    assert world.orchestrator.accepted == []
+    assert world.node.courier.num_unsent == 1
+    world.node.courier.push(manifest, [from_node(LYON, LUNG)], LUNG)
+    world.run()
+    assert len(world.orchestrator.accepted) == 1
+    assert world.node.courier.num_unsent == 0
+    assert world.orchestrator.courier.spool.path(manifest.digest).read_bytes() == PAYLOAD
+
+
+def test_a_lost_chunk_is_asked_for_and_only_that_one(world: World) -> None:
+    """Three chunks, one lost: one more is sent."""
+    world.orchestrator.losing = {1}
+    manifest = world.node.make_payload()
+    world.reply(manifest)
+    world.node.courier.push(manifest, [from_node(LYON, LUNG)], LUNG)
+    world.run()
+    assert world.orchestrator.accepted == []
+    world.run(seconds=10)
+    assert len(world.orchestrator.accepted) == 1
+    sent = world.node.courier.traffic(LUNG)[1]
+    assert len(PAYLOAD) + CHUNK_BYTES < sent < len(PAYLOAD) + CHUNK_BYTES + 4096
+
+
+def test_a_payload_that_nobody_pushed_is_asked_for(world: World) -> None:
+    """At once where the receiver knows that it is not on its way."""
+    world.orchestrator.asks_at_once = True
+    world.reply(world.node.make_payload())
+    world.run()
+    assert len(world.orchestrator.accepted) == 1
+
+
+def test_a_repeated_message_is_receipted_and_not_accepted_again(world: World) -> None:
+    """As after a receipt that was lost."""
+    message = world.reply(world.node.make_payload(b"small"))
+    world.run(seconds=10)
+    again = Publication(
+        exchange=topology.REPLIES,
+        routing_key=f"{LYON}.{LUNG}.control",
+        body=encode(message),
+        properties=Properties(),
+    )
+    world.node.transport.publish(again, 77_000)
+    world.run()
+    assert len(world.orchestrator.accepted) == 1
+    assert world.orchestrator.reasons() == []
+
+
+def test_nothing_is_lost_when_both_die_between_any_two_steps(tmp_path: Path) -> None:
+    """After each number of the broker's steps both are killed, and live again."""
+    for steps in range(40):
+        world = World(tmp_path / str(steps))
+        manifest = world.node.make_payload()
+        world.reply(manifest)
+        world.node.courier.push(manifest, [from_node(LYON, LUNG)], LUNG)
+        for _ in range(steps):
+            world.broker.step()
+        for member in (world.node, world.orchestrator):
+            member.die()
+            member.live()
+        world.run(seconds=200)
+        assert len(world.orchestrator.accepted) == 1, steps
+        assert world.node.courier.num_unsent == 0, steps
+        assert world.orchestrator.courier.spool.path(manifest.digest).read_bytes() == PAYLOAD
+        for member in (world.node, world.orchestrator):
+            member.journal.close()
+
+
+def test_a_message_without_receipt_is_sent_again_after_a_while(world: World) -> None:
+    """The broker's confirm is not the receiver's receipt."""
+    world.node.transport.disconnect()
+    world.cancel()
+    world.run()
+    world.broker.delete(topology.node_tasks(LYON))
+    for queue in topology.node_queues(LYON):
+        world.broker.declare(queue)
+    world.node.transport.connect()
+    world.run()
+    assert world.node.accepted == []
+    world.run(seconds=FIRST_REPEAT_S + 2)
+    assert len(world.node.accepted) == 1
+
+
+def test_a_returned_message_is_tried_again_until_there_is_a_queue(world: World) -> None:
+    """No queue is no reason to lose it."""
+    world.broker.delete(topology.node_tasks(LYON))
+    world.cancel()
+    world.run(seconds=5)
+    for queue in topology.node_queues(LYON):
+        world.broker.declare(queue)
+    world.node.transport.consume(topology.node_tasks(LYON), prefetch=1)
+    world.run(seconds=61)
+    assert len(world.node.accepted) == 1
+
+
+def test_what_no_service_can_use_goes_to_the_dead_letters_with_its_reason(world: World) -> None:
+    """Garbage, another's name, another's recipient, nonsense; the next message is taken."""
+    basel = MemoryTransport(world.broker, "umc-basel", lambda _event: None)
+    basel.start()
+    world.run()
+    genuine = world.orchestrator.courier.write(
+        CancelRequest(before_attempt=1), "m", "umc-basel", Place()
+    )
+    forged = encode(genuine)
+    for ticket, (transport, body) in enumerate(
+        [(world.orchestrator.transport, b"garbage"), (basel, forged)], start=77_000
+    ):
+        transport.publish(
+            Publication(
+                exchange=topology.TASKS,
+                routing_key=f"{LYON}.control",
+                body=body,
+                properties=Properties(),
+            ),
+            ticket,
+        )
+    world.orchestrator.transport.publish(
+        Publication(
+            exchange=topology.TASKS,
+            routing_key=f"{LYON}.control",
+            body=forged,
+            properties=Properties(),
+        ),
+        78_000,
+    )
+    world.run()
+    world.node.refuses = True
+    world.cancel("nonsense")
+    world.run()
+    world.node.refuses = False
+    world.cancel("sense")
+    world.run()
+    assert world.node.reasons() == [
+        "not_msgpack",
+        "forged_sender",
+        "wrong_recipient",
+        "makes_no_sense",
+    ]
+    assert world.broker.depth(topology.DEAD_QUEUE) == 4
+    assert len(world.node.accepted) == 1
+
+
+def test_a_node_takes_orders_from_its_orchestrator_only(world: World) -> None:
+    """Another member with its own true name is refused."""
+    basel = MemoryTransport(world.broker, "umc-basel", lambda _event: None)
+    basel.start()
+    world.run()
+    order = world.orchestrator.courier.write(CancelRequest(before_attempt=1), "m", LYON, Place())
+    own = Message(
+        envelope=order.envelope.model_copy(update={"sender": "umc-basel"}), body=order.body
+    )
+    basel.publish(
+        Publication(
+            exchange=topology.TASKS,
+            routing_key=f"{LYON}.control",
+            body=encode(own),
+            properties=Properties(),
+        ),
+        1,
+    )
+    world.run()
+    assert world.node.reasons() == ["wrong_sender"]
+
+
+def test_an_experiment_that_is_over_leaves_nothing_to_send_or_to_await(world: World) -> None:
+    """Its notice is receipted although the experiment's queues are gone."""
+    world.node.transport.disconnect()
+    world.reply(world.node.make_payload())
+    world.run()
+    orchestrator = world.orchestrator.courier
+    over = orchestrator.write(
+        ExperimentOver(state="finished", reason=""), "over", LYON, Place(experiment=LUNG)
+    )
+    with orchestrator.transaction():
+        orchestrator.post(over, to_node(LYON))
+        orchestrator.drop(LUNG, keep="over")
+    world.broker.delete(topology.experiment_replies(LUNG))
+    world.node.courier.drop(LUNG)
+    world.node.transport.connect()
+    world.orchestrator.transport.consume(topology.ORCHESTRATOR_INBOX, prefetch=1)
+    world.run(seconds=5)
+    assert (world.node.courier.num_unsent, orchestrator.num_unsent) == (0, 0)
