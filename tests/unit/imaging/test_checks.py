@@ -87,11 +87,14 @@ def test_values_that_cannot_be_are_found(
     assert code in codes(tmp_path, volumes)
 
 
-def test_a_ct_of_another_place_is_found(tmp_path: Path) -> None:
-    """A CT thirty millimetres away shares two millimetres with a PET of thirty-two."""
+@pytest.mark.parametrize(
+    ("x", "found"), [(13.5, []), (15.5, ["wrong_affine"]), (90.0, ["wrong_affine"])]
+)
+def test_a_ct_of_another_place_is_found(tmp_path: Path, x: float, found: list[str]) -> None:
+    """The boxes end half a voxel beyond the last centres: half of them is shared, or not."""
     volumes = good_volumes()
-    volumes["CT"] = Volume(array=volumes["CT"].array, affine=grid(2.0, x=30.0))
-    assert codes(tmp_path, volumes) == ["wrong_affine"]
+    volumes["CT"] = Volume(array=volumes["CT"].array, affine=grid(2.0, x=x))
+    assert codes(tmp_path, volumes) == found
 
 
 @pytest.mark.parametrize("shift", [0.2, 4.0])

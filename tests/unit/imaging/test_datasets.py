@@ -48,6 +48,16 @@ def test_files_are_known_by_the_words_of_their_names(
     assert found == dict(zip(("PET", "CT", "MASK"), expected, strict=False))
 
 
+def test_the_name_of_the_case_says_nothing_of_the_modality(tmp_path: Path) -> None:
+    """A study called PET-CT-7 has no PET in every file."""
+    put(tmp_path / "PET-CT-7", "PET-CT-7_ct.nii.gz", "pet-ct-7_seg.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert {modality: path.name for modality, path in case.volumes.items()} == {
+        "CT": "PET-CT-7_ct.nii.gz",
+        "MASK": "pet-ct-7_seg.nii.gz",
+    }
+
+
 def test_two_files_for_one_modality_are_not_guessed_at(tmp_path: Path) -> None:
     """Which of two CTs is meant, only the site knows."""
     put(tmp_path / "A", "CT_1.nii.gz", "CT_2.nii.gz")
