@@ -28,6 +28,7 @@ _POLL_S: Final = 0.1
 _LIB: Final = Path("/usr/lib/rabbitmq/lib")
 _LOG_LINES: Final = 8
 _ERROR_LENGTH: Final = 300
+_ELECT_TIMEOUT_S: Final = "60"
 _ELECT: Final = """
 [ra:trigger_election({element(1, amqqueue:get_pid(Queue)), node()})
  || Queue <- rabbit_amqqueue:list(), amqqueue:get_type(Queue) =:= rabbit_quorum_queue].
@@ -85,12 +86,10 @@ class PrivateBroker:
             StorageError: the folder cannot be written.
         """
         with locked(self._folder / "lock"):
-            earlier = self.running()
-            running = earlier or self._launch(progress)
+            running = self.running() or self._launch(progress)
             try:
                 self._wait_until_ready(running)
-                if earlier is None:
-                    self._elect_leaders()
+                self._elect_leaders()
             except HubError:
                 self._end(running)
                 raise
@@ -172,7 +171,14 @@ class PrivateBroker:
         a kill in between, such a queue is taken for a new one that somebody else will set to work.
         """
         outcome = subprocess.run(  # noqa: S603 - the broker's own program
-            [str(find_server().with_name("rabbitmqctl")), "--quiet", "eval", _ELECT],
+            [
+                str(find_server().with_name("rabbitmqctl")),
+                "--quiet",
+                "--timeout",
+                _ELECT_TIMEOUT_S,
+                "eval",
+                _ELECT,
+            ],
             env=environment(self._folder, self.ports(), self.node_name),
             stdin=subprocess.DEVNULL,
             capture_output=True,
