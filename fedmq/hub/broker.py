@@ -29,8 +29,9 @@ _LIB: Final = Path("/usr/lib/rabbitmq/lib")
 _LOG_LINES: Final = 8
 _ERROR_LENGTH: Final = 300
 _ELECT_TIMEOUT_S: Final = "60"
+# A queue that is deleted meanwhile is no fault; one that has a leader keeps it.
 _ELECT: Final = """
-[ra:trigger_election({element(1, amqqueue:get_pid(Queue)), node()})
+[catch ra:trigger_election({element(1, amqqueue:get_pid(Queue)), node()})
  || Queue <- rabbit_amqqueue:list(), amqqueue:get_type(Queue) =:= rabbit_quorum_queue].
 """
 _INSTALL: Final = "apt-get install --no-install-recommends rabbitmq-server"
@@ -86,12 +87,14 @@ class PrivateBroker:
             StorageError: the folder cannot be written.
         """
         with locked(self._folder / "lock"):
-            running = self.running() or self._launch(progress)
+            earlier = self.running()
+            running = earlier or self._launch(progress)
             try:
                 self._wait_until_ready(running)
                 self._elect_leaders()
             except HubError:
-                self._end(running)
+                if earlier is None:  # what ran already is not ended for a fault of this call
+                    self._end(running)
                 raise
             return running
 
