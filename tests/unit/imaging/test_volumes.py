@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.cases import Case
-from fedmq.imaging.volumes import load_volume
+from fedmq.imaging.volumes import Volume, load_volume, save_volume
 
 LPS = np.diag([-4.0, -4.0, 3.0, 1.0])
 
@@ -107,3 +107,20 @@ def test_a_case_says_which_modality_it_lacks_and_which_it_has() -> None:
         case.volume("CT")
     assert (caught.value.code, caught.value.case) == ("missing_modality", "007")
     assert "PET" in caught.value.why
+
+
+@pytest.mark.parametrize("name", ["pet.nii", "pet.nii.gz"])
+def test_a_volume_that_is_saved_comes_back(tmp_path: Path, name: str) -> None:
+    """Numbers exactly, the affine to float32; equal volumes give equal bytes, whenever written."""
+    oblique = np.array([[4.0, -1, 0, 3], [1, 4, 0, -7], [0, 0, 3, 5], [0, 0, 0, 1]])
+    array = np.random.default_rng(1).random((3, 4, 5)).astype(np.float32)
+    volume = Volume(array=array, affine=oblique)
+    save_volume(volume, tmp_path / name)
+    first = (tmp_path / name).read_bytes()
+    back = load_volume(tmp_path / name)
+    np.testing.assert_array_equal(back.array, array)
+    np.testing.assert_allclose(back.affine, oblique, rtol=1e-6)
+    save_volume(back, tmp_path / name)
+    assert (tmp_path / name).read_bytes() == first
+    if name.endswith(".gz"):
+        assert first[4:8] == bytes(4)

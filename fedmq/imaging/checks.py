@@ -1,0 +1,119 @@
+"""Checks: what in a case would spoil the training, said before it starts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedmq.errors import DatasetError
+from fedmq.imaging.cases import Case
+from fedmq.imaging.volumes import Volume
+
+MIN_SUV_MAX: Final = 0.5
+MAX_SUV_MAX: Final = 200.0
+MAX_AIR_HU: Final = -500.0
+"""A CT without a voxel below has lost its offset: air is -1000 HU."""
+MIN_OVERLAP: Final = 0.5
+"""Of the smaller box: a CT may be narrower than its PET, but both show one patient."""
+_MIN_DENSE_HU: Final = -100.0
+_MAX_HU: Final = 40_000.0
+_GRID_TOLERANCE: Final = 0.1
+"""Of a voxel, at the corners: headers are rounded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing wrong with one case; the text is for the site only."""
+
+    case_id: str
+    code: str
+    text: str
+
+
+def check_case(case: Case, *, modalities: Sequence[str] = ("PET", "CT")) -> tuple[Finding, ...]:
+    """Return what is wrong with `case` for plans that need `modalities`; nothing if all is well."""
+    found: list[tuple[str, str]] = []
+    volumes: dict[str, Volume] = {}
+    for modality in sorted(set(modalities) | set(case.volumes)):
+        try:
+            volumes[modality] = case.volume(modality)
+        except DatasetError as error:
+            found.append((error.code, str(error)))
+    pet, ct, mask = (volumes.get(modality) for modality in ("PET", "CT", "MASK"))
+    if pet is not None:
+        found += _check_uptake(pet)
+    if ct is not None:
+        found += _check_densities(ct)
+    if pet is not None and ct is not None:
+        found += _check_overlap(pet, ct)
+    if mask is not None:
+        found += _check_mask(mask, pet)
+    return tuple(Finding(case_id=case.case_id, code=code, text=text) for code, text in found)
+
+
+def _check_uptake(pet: Volume) -> list[tuple[str, str]]:
+    suv_max = float(pet.array.max())
+    if MIN_SUV_MAX <= suv_max <= MAX_SUV_MAX:
+        return []
+    text = (
+        f"the PET's highest value is {suv_max:.4g}; an SUV from {MIN_SUV_MAX:g} to "
+        f"{MAX_SUV_MAX:g} is plausible: is it in Bq/ml, or empty?"
+    )
+    return [("implausible_suv", text)]
+
+
+def _check_densities(ct: Volume) -> list[tuple[str, str]]:
+    low, high = float(ct.array.min()), float(ct.array.max())
+    found = []
+    if low > MAX_AIR_HU:
+        text = f"the CT's lowest value is {low:.4g} HU; air is -1000: is the rescale offset lost?"
+        found.append(("ct_without_air", text))
+    if high < _MIN_DENSE_HU or high > _MAX_HU:
+        text = f"the CT's highest value is {high:.4g} HU; soft tissue is 0 to 100, metal 20000"
+        found.append(("implausible_hu", text))
+    return found
+
+
+def _check_overlap(pet: Volume, ct: Volume) -> list[tuple[str, str]]:
+    (pet_low, pet_high), (ct_low, ct_high) = _box(pet), _box(ct)
+    common = np.clip(np.minimum(pet_high, ct_high) - np.maximum(pet_low, ct_low), 0.0, None)
+    smaller = min(np.prod(pet_high - pet_low), np.prod(ct_high - ct_low))
+    share = float(np.prod(common) / smaller)
+    if share >= MIN_OVERLAP:
+        return []
+    text = f"PET and CT share {share:.0%} of the smaller box: one of the two affines is wrong"
+    return [("wrong_affine", text)]
+
+
+def _check_mask(mask: Volume, pet: Volume | None) -> list[tuple[str, str]]:
+    found = []
+    if not mask.array.any():
+        found.append(("empty_mask", "the mask marks no voxel"))
+    if pet is not None and not _is_same_grid(mask, pet):
+        text = (
+            f"the mask's grid is not the PET's: {mask.array.shape} voxels against "
+            f"{pet.array.shape}, or another place"
+        )
+        found.append(("mask_off_grid", text))
+    return found
+
+
+def _is_same_grid(one: Volume, other: Volume) -> bool:
+    if one.array.shape != other.array.shape:
+        return False
+    distance = np.abs(_corners(one) - _corners(other)).max()
+    return bool(distance <= _GRID_TOLERANCE * min(other.spacing_mm))
+
+
+def _box(volume: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    corners = _corners(volume)
+    return corners.min(axis=0), corners.max(axis=0)
+
+
+def _corners(volume: Volume) -> NDArray[np.float64]:
+    """Return the eight outer corners in mm, shape (8, 3)."""
+    sides = np.array(volume.array.shape)
+    indices = np.array(list(np.ndindex(2, 2, 2))) * sides - 0.5
+    return np.asarray(indices @ volume.affine[:3, :3].T + volume.affine[:3, 3])

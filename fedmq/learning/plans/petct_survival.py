@@ -1,0 +1,258 @@
+"""Progression-free survival from PET and CT: a small 3-D network, in discrete time or Cox.
+
+`discrete` learns the hazard of each interval; its loss is a sum over cases, so that sites add up
+and one without events still teaches. `cox` ranks a site's cases among each other, all in one step
+(Breslow's partial likelihood): a site without events teaches nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, ClassVar, Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from fedmq.errors import ConfigurationError, DatasetError
+from fedmq.imaging.cases import Case
+from fedmq.learning.case_arrays import CaseArrays, cases_with
+from fedmq.learning.outcomes import Outcomes, read_outcomes
+from fedmq.learning.plan import Assessment, Fit, PlanConfig, Ratio, Task, TrainingPlan
+from fedmq.learning.ranges import (
+    BatchSize,
+    Column,
+    Epochs,
+    LearningRate,
+    Positive,
+    Side,
+    SpacingMm,
+    Threads,
+)
+from fedmq.learning.survival import concordance, interval_targets, risk_at
+from fedmq.learning.torch_training import (
+    Schedule,
+    build_seeded,
+    load_into,
+    prepare_torch,
+    run_epochs,
+    to_parameters,
+)
+from fedmq.parameters import Parameters
+
+_GROUPS: Final = 4
+_INITIAL_LOGIT: Final = -1.5
+"""A hazard of about a fifth per interval: where survival curves of this disease begin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PetctSurvivalConfig(PlanConfig):
+    """Outcome, images, network and descent."""
+
+    loss: Literal["discrete", "cox"] = "discrete"
+    cut_points_months: tuple[Positive, ...] = (3.0, 6.0, 9.0, 12.0, 18.0)
+    horizon_months: Positive = 12.0
+    """Risk is the chance not to live beyond it without progression; one of the cut points."""
+    time_column: Column = "pfs_months"
+    event_column: Column = "progressed"
+    shape: tuple[Side, Side, Side] = (24, 24, 24)
+    spacing_mm: SpacingMm = 5.0
+    width: Annotated[int, Field(ge=4, le=64, multiple_of=4)] = 8
+    learning_rate: LearningRate = 0.003
+    epochs: Epochs = 2
+    batch_size: BatchSize = 8
+    threads: Threads = 1
+
+    def __post_init__(self) -> None:
+        """Check that the cut points rise and hold the horizon."""
+        if any(late <= early for early, late in pairwise(self.cut_points_months)):
+            raise ConfigurationError("cut_points_months must rise", fix="sort them, each once")
+        if self.horizon_months not in self.cut_points_months:
+            raise ConfigurationError(
+                "horizon_months is not one of cut_points_months",
+                why="survival is known at the cut points only",
+                fix="add it to cut_points_months",
+            )
+
+
+class PetctSurvival(TrainingPlan):
+    """Sites weigh by their cases; the order of cases depends on the task's seed and round."""
+
+    name: ClassVar[str] = "petct-survival"
+    config_class: ClassVar[type[PlanConfig]] = PetctSurvivalConfig
+    modalities: ClassVar[tuple[str, ...]] = ("PET", "CT")
+    config: PetctSurvivalConfig
+
+    def __init__(self, config: PetctSurvivalConfig) -> None:
+        super().__init__(config)
+        self._arrays = CaseArrays(shape=config.shape, spacing_mm=config.spacing_mm)
+
+    def initial_parameters(self, seed: int) -> Parameters:
+        """Return a new network's numbers."""
+        return to_parameters(self._network(seed))
+
+    def train(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Fit:
+        """Return the network after `epochs` over the cases that have images and an outcome."""
+        prepare_torch(task, threads=self.config.threads)
+        outcomes = self._outcomes(cases)
+        count = len(outcomes.cases)
+        if not count:
+            raise DatasetError(
+                "no case can train petct-survival",
+                code="no_usable_case",
+                why="none has PET, CT and an outcome",
+                fix="add volumes and outcomes, or leave the experiment",
+            )
+        network = self._network(task.seed)
+        load_into(network, parameters)
+        images = torch.from_numpy(self._arrays.images(outcomes.cases))
+        targets = self._targets(outcomes)
+        is_cox = self.config.loss == "cox"
+        total = run_epochs(
+            torch.optim.Adam(network.parameters(), lr=self.config.learning_rate),
+            lambda batch: targets.select(batch).loss_sum(network(images[batch])) / len(batch),
+            num_cases=count,
+            schedule=Schedule(
+                epochs=self.config.epochs, batch_size=count if is_cox else self.config.batch_size
+            ),
+            task=task,
+        )
+        return Fit(
+            parameters=to_parameters(network),
+            num_cases=count,
+            metrics={"loss": Ratio(numerator=total, denominator=float(count))},
+        )
+
+    def evaluate(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Assessment:
+        """Return loss and C-index over the cases that have images and an outcome."""
+        prepare_torch(task, threads=self.config.threads)
+        outcomes = self._outcomes(cases)
+        network = self._network(task.seed)
+        load_into(network, parameters)
+        outputs = self._outputs(network, outcomes.cases)
+        loss = self._targets(outcomes).loss_sum(outputs)
+        risks = self._risks(outputs)
+        return Assessment(
+            num_cases=len(outcomes.cases),
+            metrics={
+                "loss": Ratio(numerator=float(loss), denominator=float(len(outcomes.cases))),
+                "c_index": concordance(outcomes.times, outcomes.events, risks),
+            },
+        )
+
+    def predict(self, parameters: Parameters, cases: Sequence[Case]) -> NDArray[np.float64]:
+        """Return the risk of each case, shape (n,): of cox a log hazard ratio, else a chance."""
+        network = self._network(0)
+        load_into(network, parameters)
+        return self._risks(self._outputs(network, cases))
+
+    def _network(self, seed: int) -> "_Network":
+        outputs = 1 if self.config.loss == "cox" else len(self.config.cut_points_months)
+        return build_seeded(lambda: _Network(width=self.config.width, outputs=outputs), seed)
+
+    def _outcomes(self, cases: Sequence[Case]) -> Outcomes:
+        return read_outcomes(
+            cases_with(cases, self.modalities),
+            time_column=self.config.time_column,
+            event_column=self.config.event_column,
+        )
+
+    @torch.no_grad()
+    def _outputs(self, network: "_Network", cases: Sequence[Case]) -> torch.Tensor:
+        step = self.config.batch_size
+        parts = [
+            network(torch.from_numpy(self._arrays.images(cases[first : first + step])))
+            for first in range(0, len(cases), step)
+        ]
+        return torch.cat(parts) if parts else torch.zeros(0, network.num_outputs)
+
+    def _risks(self, outputs: torch.Tensor) -> NDArray[np.float64]:
+        if self.config.loss == "cox":
+            return outputs[:, 0].double().numpy()
+        hazards = torch.sigmoid(outputs.double()).numpy()
+        return risk_at(hazards, self.config.cut_points_months, self.config.horizon_months)
+
+    def _targets(self, outcomes: Outcomes) -> "_Intervals | _Ranks":
+        if self.config.loss == "cox":
+            return _Ranks(
+                times=torch.from_numpy(outcomes.times), events=torch.from_numpy(outcomes.events)
+            )
+        ends, observed = interval_targets(
+            outcomes.times, outcomes.events, self.config.cut_points_months
+        )
+        return _Intervals(
+            ends=torch.from_numpy(ends).float(), observed=torch.from_numpy(observed).float()
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Intervals:
+    """Targets in discrete time, both of shape (n, cuts)."""
+
+    ends: torch.Tensor
+    observed: torch.Tensor
+
+    def select(self, batch: torch.Tensor) -> "_Intervals":
+        return _Intervals(ends=self.ends[batch], observed=self.observed[batch])
+
+    def loss_sum(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the negative log-likelihood of the hazards, summed over cases."""
+        return functional.binary_cross_entropy_with_logits(
+            logits, self.ends, weight=self.observed, reduction="sum"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Ranks:
+    """Targets for Cox, both of shape (n,)."""
+
+    times: torch.Tensor
+    events: torch.Tensor
+
+    def select(self, batch: torch.Tensor) -> "_Ranks":
+        return _Ranks(times=self.times[batch], events=self.events[batch])
+
+    def loss_sum(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return Breslow's negative log partial likelihood, summed over events."""
+        log_hazard = outputs[:, 0]
+        is_at_risk = self.times[None, :] >= self.times[:, None]
+        among = torch.where(is_at_risk, log_hazard[None, :], -torch.inf)
+        terms = torch.logsumexp(among, dim=1) - log_hazard
+        return (terms * self.events).sum()
+
+
+class _Network(nn.Module):
+    """Two ways from the images to the head: amounts of uptake, and normalised patterns.
+
+    GroupNorm takes the scale out of each case, and SUV is an absolute scale; so the first layer
+    has no norm, and its sum over the box (logarithm) and highest value reach the head as they are,
+    as total lesion glycolysis and SUVmax do in a reading.
+    """
+
+    def __init__(self, *, width: int, outputs: int) -> None:
+        super().__init__()
+        self.num_outputs = outputs
+        self.stem = nn.Conv3d(2, width, 3, stride=2, padding=1)
+        self.patterns = nn.Sequential(
+            nn.Conv3d(width, 2 * width, 3, stride=2, padding=1),
+            nn.GroupNorm(_GROUPS, 2 * width),
+            nn.ReLU(),
+            nn.Conv3d(2 * width, 2 * width, 3, padding=1),
+            nn.GroupNorm(_GROUPS, 2 * width),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(4 * width, outputs)
+        nn.init.constant_(self.head.bias, _INITIAL_LOGIT)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return outputs, shape (n, outputs), of images, shape (n, 2, X, Y, Z)."""
+        amounts = torch.relu(self.stem(images))
+        features = [
+            torch.log1p(amounts.sum(dim=(2, 3, 4))),
+            amounts.amax(dim=(2, 3, 4)),
+            self.patterns(amounts).mean(dim=(2, 3, 4)),
+        ]
+        return torch.as_tensor(self.head(torch.cat(features, dim=1)))

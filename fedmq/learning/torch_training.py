@@ -1,0 +1,127 @@
+"""Torch, kept to what repeats: seeds, threads, named arrays in and out, and the loop of epochs.
+
+The same task, parameters, cases and thread count give the same bits on the same kind of machine;
+that is why threads come from the config and never from the number of cores.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from fedmq.errors import ParametersError, TrainingError
+from fedmq.learning.plan import Task
+from fedmq.parameters import Array, Parameters
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """How often the cases are gone through, and how many of them make a step."""
+
+    epochs: int
+    batch_size: int
+
+
+def prepare_torch(task: Task, *, threads: int) -> None:
+    """Leave torch seeded from the task, deterministic and on `threads` threads, process-wide."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(mode=True)
+    torch.manual_seed(derive_seed(task))
+
+
+def derive_seed(task: Task) -> int:
+    """Return a seed of this task's own: neighbouring seeds and rounds have nothing in common."""
+    digest = hashlib.sha256(f"torch:{task.seed}:{task.round}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def build_seeded(build: Callable[[], Module], seed: int) -> Module:
+    """Return a module whose initial numbers depend on `seed` alone; torch's own state is kept."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def to_parameters(module: nn.Module) -> Parameters:
+    """Return copies of the module's named arrays."""
+    return {
+        name: tensor.detach().cpu().numpy().copy() for name, tensor in module.state_dict().items()
+    }
+
+
+def load_into(module: nn.Module, parameters: Parameters) -> None:
+    """Copy `parameters` into the module.
+
+    Raises:
+        ParametersError: names, shapes or types are not those of the module.
+    """
+    state = module.state_dict()
+    if set(state) != set(parameters):
+        odd = sorted(set(state) ^ set(parameters))
+        raise _misfit(f"{len(odd)} arrays are missing or too many, {odd[0]!r} first")
+    for name, tensor in state.items():
+        expected, came = tensor.numpy(), parameters[name]
+        if came.shape != expected.shape or came.dtype != expected.dtype:
+            raise _misfit(
+                f"{name!r} is {came.dtype}{list(came.shape)}, "
+                f"expected {expected.dtype}{list(expected.shape)}"
+            )
+    module.load_state_dict({name: _tensor(parameters[name]) for name in state})
+
+
+def run_epochs(
+    optimizer: torch.optim.Optimizer,
+    loss_of: Callable[[torch.Tensor], torch.Tensor],
+    *,
+    num_cases: int,
+    schedule: Schedule,
+    task: Task,
+) -> float:
+    """Return the last epoch's loss, summed over cases, after going through them in random order.
+
+    `loss_of` takes the indices of a batch, shape (b,), and returns its mean loss.
+
+    Raises:
+        TrainingError: a loss was not finite.
+    """
+    generator = torch.Generator().manual_seed(derive_seed(task))
+    total = 0.0
+    for epoch in range(schedule.epochs):
+        total = 0.0
+        order = torch.randperm(num_cases, generator=generator)
+        for first in range(0, num_cases, schedule.batch_size):
+            batch = order[first : first + schedule.batch_size]
+            optimizer.zero_grad()
+            loss = loss_of(batch)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"the loss is {value} in epoch {epoch + 1}",
+                    why="the training has left the range of numbers",
+                    fix="choose a lower learning rate",
+                )
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += value * len(batch)
+        task.report((epoch + 1) / schedule.epochs, f"epoch {epoch + 1}/{schedule.epochs}")
+    return total
+
+
+def _tensor(array: Array) -> torch.Tensor:
+    # A copy: arrays from a payload are read-only, and a module writes to its own.
+    return torch.from_numpy(np.array(array))
+
+
+def _misfit(why: str) -> ParametersError:
+    return ParametersError(
+        "the parameters are not those of the model",
+        why=why,
+        fix="begin from the plan's own initial parameters, with the same training config",
+    )

@@ -1,0 +1,137 @@
+"""Survival from PET/CT: it learns, it repeats, and its losses are their formulas."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fedmq.errors import ConfigurationError, DatasetError
+from fedmq.imaging.cases import Case
+from fedmq.imaging.datasets import find_cases, split_cases
+from fedmq.imaging.synthetic import SITES, write_cohort
+from fedmq.learning.plan import Fit, Task
+from fedmq.learning.plans.petct_survival import (
+    PetctSurvival,
+    PetctSurvivalConfig,
+    _Intervals,
+    _Ranks,
+)
+from fedmq.learning.survival import interval_targets, risk_at
+
+pytestmark = pytest.mark.training
+
+TASK = Task(seed=1, round=1, report=lambda _share, _text: None)
+SMALL = PetctSurvivalConfig(shape=(8, 8, 8), spacing_mm=12.0, width=4, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, ...]:
+    """Return six cases of one site."""
+    folder = tmp_path_factory.mktemp("cohort")
+    write_cohort(SITES["umc-basel"], folder, num_cases=6, seed=1)
+    return find_cases(folder)
+
+
+def content(fit: Fit) -> dict[str, bytes]:
+    """Return the bytes of each array."""
+    return {name: array.tobytes() for name, array in fit.parameters.items()}
+
+
+def test_it_learns_from_four_sites_what_holds_for_other_patients(tmp_path: Path) -> None:
+    """C-index over 0.6 on the 30 % left out, from a network that began with no idea."""
+    pooled: list[Case] = []
+    for site in SITES.values():
+        write_cohort(site, tmp_path / site.name, num_cases=24, seed=1)
+        pooled += find_cases(tmp_path / site.name)
+    training, validation = split_cases(pooled, seed=1, validation_share=0.3)
+    plan = PetctSurvival(PetctSurvivalConfig(epochs=12))
+    start = plan.initial_parameters(1)
+    fit = plan.train(start, training, TASK)
+    before = plan.evaluate(start, validation, TASK).metrics
+    after = plan.evaluate(fit.parameters, validation, TASK).metrics
+    assert after["c_index"].numerator > 0.6 * after["c_index"].denominator
+    assert after["loss"].numerator < before["loss"].numerator
+
+
+@pytest.mark.parametrize("loss", ["discrete", "cox"])
+def test_the_same_task_gives_the_same_bits(cases: tuple[Case, ...], loss: str) -> None:
+    """From a new plan as from one that has its arrays in memory; another seed differs."""
+    values = {"shape": (8, 8, 8), "spacing_mm": 12.0, "width": 4, "loss": loss, "batch_size": 2}
+    config = PetctSurvivalConfig(**values)  # type: ignore[arg-type]
+    plan, other = PetctSurvival(config), PetctSurvival(config)
+    start = plan.initial_parameters(3)
+    first = content(plan.train(start, cases, TASK))
+    assert first == content(plan.train(start, cases, TASK))
+    assert first == content(other.train(other.initial_parameters(3), cases, TASK))
+    assert first != content(plan.train(plan.initial_parameters(4), cases, TASK))
+    result = plan.evaluate(start, cases, TASK)
+    assert result.num_cases == 6
+    assert result.metrics["c_index"].denominator > 0
+
+
+def test_a_site_without_events_trains(cases: tuple[Case, ...]) -> None:
+    """Living on is something to learn from, in discrete time."""
+    censored = [
+        Case(
+            case_id=case.case_id,
+            volumes=case.volumes,
+            clinical={"pfs_months": "14", "progressed": "0"},
+        )
+        for case in cases
+    ]
+    plan = PetctSurvival(SMALL)
+    start = plan.initial_parameters(1)
+    fit = plan.train(start, censored, TASK)
+    assert fit.num_cases == 6
+    assert plan.predict(fit.parameters, censored).mean() < plan.predict(start, censored).mean()
+    assert plan.evaluate(fit.parameters, censored, TASK).metrics["c_index"].denominator == 0.0
+
+
+def test_cases_without_ct_or_outcome_are_left_out_and_counted_so(cases: tuple[Case, ...]) -> None:
+    """The count that goes out is the count that spoke; nobody at all is said."""
+    no_ct = Case(
+        case_id=cases[0].case_id,
+        volumes={"PET": cases[0].volumes["PET"]},
+        clinical=cases[0].clinical,
+    )
+    no_row = Case(case_id=cases[1].case_id, volumes=cases[1].volumes, clinical={})
+    plan = PetctSurvival(SMALL)
+    start = plan.initial_parameters(1)
+    assert plan.train(start, [no_ct, no_row, *cases[2:]], TASK).num_cases == 4
+    with pytest.raises(DatasetError) as caught:
+        plan.train(start, [no_ct], TASK)
+    assert caught.value.code == "no_usable_case"
+    assert plan.evaluate(start, [no_ct], TASK).num_cases == 0
+
+
+def test_the_discrete_loss_is_the_log_likelihood() -> None:
+    """By hand from hazards: an end in the second interval, a last visit after the first."""
+    hazards = np.array([[0.2, 0.5, 0.3], [0.1, 0.4, 0.6]])
+    ends, observed = interval_targets([4.0, 3.5], [True, False], (3.0, 6.0, 12.0))
+    targets = _Intervals(ends=torch.from_numpy(ends), observed=torch.from_numpy(observed))
+    logits = torch.from_numpy(np.log(hazards / (1 - hazards)))
+    expected = -(np.log(0.8) + np.log(0.5) + np.log(0.9))
+    assert float(targets.loss_sum(logits)) == pytest.approx(expected)
+    np.testing.assert_allclose(risk_at(hazards, (3.0, 6.0, 12.0), 6.0), [0.6, 0.46])
+
+
+def test_the_cox_loss_is_breslows() -> None:
+    """By hand: two events, one of them tied with a censored case that is still at risk."""
+    log_hazards = np.array([0.5, -0.3, 0.1])
+    targets = _Ranks(times=torch.tensor([2.0, 5.0, 5.0]), events=torch.tensor([True, True, False]))
+    e = np.exp(log_hazards)
+    expected = -(0.5 - np.log(e.sum())) - (-0.3 - np.log(e[1] + e[2]))
+    assert float(targets.loss_sum(torch.from_numpy(log_hazards)[:, None])) == pytest.approx(
+        expected
+    )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"cut_points_months": (6.0, 3.0, 12.0)}, {"horizon_months": 7.0}, {"cut_points_months": ()}],
+)
+def test_cut_points_rise_and_hold_the_horizon(values: dict[str, object]) -> None:
+    """Refused before anything runs."""
+    with pytest.raises(ConfigurationError):
+        PetctSurvivalConfig(**values)  # type: ignore[arg-type]

@@ -1,0 +1,124 @@
+"""Torch kept to what repeats: the same task gives the same bits, another does not."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fedmq.errors import ParametersError, TrainingError
+from fedmq.learning.plan import Task
+from fedmq.learning.torch_training import (
+    Schedule,
+    build_seeded,
+    derive_seed,
+    load_into,
+    prepare_torch,
+    run_epochs,
+    to_parameters,
+)
+from fedmq.parameters import Parameters
+
+pytestmark = pytest.mark.training
+
+
+def task_of(*, seed: int = 1, round_number: int = 1) -> Task:
+    """Return a task that tells nobody."""
+    return Task(seed=seed, round=round_number, report=lambda _share, _text: None)
+
+
+def module_of(seed: int = 0) -> nn.Linear:
+    """Return a small module."""
+    return build_seeded(lambda: nn.Linear(3, 1), seed)
+
+
+def train(task: Task, *, rate: float = 0.1, epochs: int = 2) -> tuple[Parameters, float]:
+    """Return parameters and loss of a linear regression on ten cases."""
+    prepare_torch(task, threads=1)
+    module = module_of()
+    features = torch.arange(30, dtype=torch.float32).reshape(10, 3) / 30
+    total = run_epochs(
+        torch.optim.SGD(module.parameters(), lr=rate),
+        lambda batch: (module(features[batch]) - 1.0).square().mean(),
+        num_cases=10,
+        schedule=Schedule(epochs=epochs, batch_size=4),
+        task=task,
+    )
+    return to_parameters(module), total
+
+
+def test_arrays_go_out_and_come_back_as_copies() -> None:
+    """Neither side sees what the other does later; read-only arrays are taken."""
+    module = module_of()
+    parameters = to_parameters(module)
+    for array in parameters.values():
+        array.flags.writeable = False
+    other = module_of(seed=1)
+    load_into(other, parameters)
+    with torch.no_grad():
+        other.weight.zero_()
+    assert set(parameters) == {"bias", "weight"}
+    np.testing.assert_array_equal(parameters["weight"], module.weight.detach().numpy())
+    assert parameters["weight"].any()
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"weight": np.zeros((1, 3), np.float32)},
+        {"weight": np.zeros((3, 1), np.float32), "bias": np.zeros(1, np.float32)},
+        {"weight": np.zeros((1, 3), np.float64), "bias": np.zeros(1, np.float32)},
+        {
+            "weight": np.zeros((1, 3), np.float32),
+            "bias": np.zeros(1, np.float32),
+            "extra": np.zeros(1, np.float32),
+        },
+    ],
+)
+def test_arrays_of_another_model_are_refused(parameters: Parameters) -> None:
+    """A name too few or too many, another shape, another type: nothing is cast or broadcast."""
+    with pytest.raises(ParametersError):
+        load_into(module_of(), parameters)
+
+
+def test_the_seed_alone_decides_the_initial_numbers() -> None:
+    """And drawing them leaves torch's own state as it was."""
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    one, same, other = module_of(3), module_of(3), module_of(4)
+    assert torch.equal(torch.rand(1), expected)
+    assert torch.equal(one.weight, same.weight)
+    assert not torch.equal(one.weight, other.weight)
+
+
+def test_the_same_task_trains_to_the_same_bits() -> None:
+    """Another round goes through the cases in another order."""
+    first, again = train(task_of()), train(task_of())
+    other = train(task_of(round_number=2))
+    assert first[0]["weight"].tobytes() == again[0]["weight"].tobytes()
+    assert first[1] == again[1]
+    assert first[0]["weight"].tobytes() != other[0]["weight"].tobytes()
+
+
+def test_seeds_and_rounds_do_not_add_up() -> None:
+    """Seed 1, round 2 is not seed 2, round 1; each is a seed that torch takes."""
+    seeds = {derive_seed(task_of(seed=s, round_number=r)) for s in range(5) for r in range(5)}
+    assert len(seeds) == 25
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_every_case_counts_once_in_the_loss_and_progress_reaches_one() -> None:
+    """The last batch is smaller: the sum weighs it by its cases."""
+    seen: list[float] = []
+    task = Task(seed=1, round=1, report=lambda share, _text: seen.append(share))
+    _, total = train(task, rate=1e-12, epochs=4)
+    features = torch.arange(30, dtype=torch.float32).reshape(10, 3) / 30
+    expected = float((module_of()(features).detach() - 1.0).square().sum())
+    assert total == pytest.approx(expected, rel=1e-5)
+    assert seen == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_a_training_that_runs_away_is_a_training_error() -> None:
+    """It does not go on to send what is no number."""
+    with pytest.raises(TrainingError):
+        train(task_of(), rate=1e30, epochs=5)
