@@ -1,0 +1,131 @@
+"""Answers: what messages of nodes mean to an experiment, and what researchers are told.
+
+Pure but for the header of the initial parameters, which is read from its file.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, assert_never
+
+from fedmq.errors import ParametersError
+from fedmq.messages.envelope import Envelope
+from fedmq.messages.replies import (
+    EvaluateReply,
+    Failure,
+    PrepareReply,
+    Refusal,
+    RefusalCode,
+    TrainReply,
+)
+from fedmq.messages.requests import EvaluateRequest, PrepareRequest
+from fedmq.messages.submissions import (
+    ExperimentReport,
+    ReportList,
+    RoundRecord,
+    Submission,
+)
+from fedmq.orchestrator.aggregation.folding import file_layout
+from fedmq.orchestrator.events import Agreed, Declined, Evaluated, Event, Fell, Leg, Trained
+from fedmq.orchestrator.experiment import Experiment
+from fedmq.orchestrator.store import Kept
+from fedmq.types import NOWHERE, NodeId
+
+ALL: Final = NOWHERE
+_NOT_YET: Final[set[str]] = {RefusalCode.PLAN_AWAITS_APPROVAL}
+
+
+def read_reply(
+    reply: PrepareReply | TrainReply | EvaluateReply | Refusal | Failure,
+    envelope: Envelope,
+    fault: str | None,
+) -> Event:
+    """Return the event that a node's reply is; `fault` says why its update cannot be used."""
+    node = NodeId(envelope.sender)
+    match reply:
+        case PrepareReply():
+            return Agreed(node=node)
+        case TrainReply() if fault is None:
+            return Trained(
+                node=node,
+                round=envelope.round,
+                attempt=envelope.attempt,
+                update=reply.update,
+                num_cases=reply.num_cases,
+                metrics=reply.metrics,
+                duration_s=reply.duration_s,
+            )
+        case TrainReply():
+            return _fell(envelope, "train", fault or "", is_refusal=False)
+        case EvaluateReply():
+            return Evaluated(
+                node=node,
+                round=envelope.round,
+                attempt=envelope.attempt,
+                num_cases=reply.num_cases,
+                metrics=reply.metrics,
+                duration_s=reply.duration_s,
+            )
+        case Refusal() | Failure():
+            return _read_no(reply, envelope)
+        case _:
+            assert_never(reply)
+
+
+def _read_no(reply: Refusal | Failure, envelope: Envelope) -> Event:
+    is_refusal = isinstance(reply, Refusal)
+    if reply.request_type == PrepareRequest.TYPE:
+        node = NodeId(envelope.sender)
+        return Declined(node=node, code=reply.code, is_final=reply.code not in _NOT_YET)
+    leg: Leg = "evaluate" if reply.request_type == EvaluateRequest.TYPE else "train"
+    return _fell(envelope, leg, reply.code, is_refusal=is_refusal)
+
+
+def _fell(envelope: Envelope, leg: Leg, code: str, *, is_refusal: bool) -> Fell:
+    return Fell(
+        node=NodeId(envelope.sender),
+        round=envelope.round,
+        attempt=envelope.attempt,
+        leg=leg,
+        code=code,
+        is_refusal=is_refusal,
+    )
+
+
+def find_fault(submission: Submission, initial: Path) -> str | None:
+    """Return why an experiment cannot be led, None if it can."""
+    spec = submission.spec
+    if spec.nodes and spec.quorum > len(set(spec.nodes)):
+        return f"the quorum is {spec.quorum}, and {len(set(spec.nodes))} nodes are named"
+    if spec.plan.is_shipped != (submission.plan_source is not None):
+        return "a plan of one's own is sent with its source, a plan of the catalogue without"
+    try:
+        with initial.open("rb") as file:
+            file_layout(file)
+    except (ParametersError, OSError) as error:
+        return f"the initial parameters cannot be read: {error}"
+    return None
+
+
+def make_report(
+    kept: Kept, state: Experiment, traffic: Mapping[int, tuple[int, int]]
+) -> ExperimentReport:
+    """Return the experiment as it stands, with the bytes of its rounds."""
+    return ExperimentReport(
+        experiment=kept.experiment,
+        spec=kept.spec,
+        state=state.stage,
+        reason=state.reason()[:2000],
+        round=state.round,
+        model=state.model,
+        records=[_with_traffic(record, traffic) for record in state.records],
+    )
+
+
+def make_list(reports: list[ExperimentReport]) -> ReportList:
+    """Return experiments without their rounds."""
+    return ReportList(reports=[one.model_copy(update={"records": []}) for one in reports])
+
+
+def _with_traffic(record: RoundRecord, traffic: Mapping[int, tuple[int, int]]) -> RoundRecord:
+    up, down = traffic.get(record.round, (0, 0))
+    return record.model_copy(update={"bytes_up": up, "bytes_down": down})

@@ -1,0 +1,66 @@
+"""Checkpoints: what an experiment leaves in its folder, for people and other programs.
+
+<folder>/<experiment>/round-0003.safetensors   the model of each round, round 0 the initial one
+<folder>/<experiment>/rounds.jsonl             one record for each closed round
+<folder>/<experiment>/experiment.json          the experiment as it stands
+"""
+
+import os
+from pathlib import Path
+
+from fedmq.errors import StorageError
+from fedmq.messages.submissions import ExperimentReport
+from fedmq.types import ExperimentId
+
+
+class Checkpoints:
+    """The folder of all experiments."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def folder(self, experiment: ExperimentId) -> Path:
+        """Return the folder of an experiment."""
+        return self._folder / experiment
+
+    def keep_model(self, experiment: ExperimentId, number: int, payload: Path) -> None:
+        """Give the model of a round its name; the bytes are shared with the payload."""
+        target = self.folder(experiment) / f"round-{number:04d}.safetensors"
+        if target.exists() or not payload.exists():
+            return
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.hardlink_to(payload)
+        except OSError as error:
+            raise _refused(target, error) from error
+
+    def keep_report(self, report: ExperimentReport) -> None:
+        """Write the experiment and its records, each file whole or not at all."""
+        folder = self.folder(ExperimentId(report.experiment))
+        records = "".join(record.model_dump_json() + "\n" for record in report.records)
+        _write(folder / "rounds.jsonl", records)
+        _write(
+            folder / "experiment.json",
+            report.model_dump_json(indent=2, exclude={"records"}) + "\n",
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{path.name} could not be written",
+        why=error.strerror or str(error),
+        fix="free space on the disk, or give the program the right to its folder",
+    )

@@ -1,0 +1,158 @@
+"""What happens to an experiment (events, kept in its log) and what it asks for (actions). Pure."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from fedmq.messages.fields import Manifest, MetricsField, Value
+from fedmq.types import NodeId
+
+Leg = Literal["train", "evaluate"]
+
+
+class _OfNode(Value):
+    node: NodeId
+
+
+class _OfLeg(_OfNode):
+    round: int
+    attempt: int
+
+
+class Heard(_OfNode):
+    """A node of the federation gave a sign of life for the first time in this experiment."""
+
+    kind: Literal["heard"] = "heard"
+
+
+class Agreed(_OfNode):
+    """A node takes part."""
+
+    kind: Literal["agreed"] = "agreed"
+
+
+class Declined(_OfNode):
+    """A node does not take part; or not yet: its operator has to approve the plan."""
+
+    kind: Literal["declined"] = "declined"
+    code: str
+    is_final: bool
+
+
+class Trained(_OfLeg):
+    """A node's update is here, and is what the model declares."""
+
+    kind: Literal["trained"] = "trained"
+    update: Manifest
+    num_cases: int
+    metrics: MetricsField
+    duration_s: float
+
+
+class Evaluated(_OfLeg):
+    """A node's metrics are here."""
+
+    kind: Literal["evaluated"] = "evaluated"
+    num_cases: int
+    metrics: MetricsField
+    duration_s: float
+
+
+class Fell(_OfLeg):
+    """A node refused or failed in a leg."""
+
+    kind: Literal["fell"] = "fell"
+    leg: Leg
+    code: str
+    is_refusal: bool
+
+
+class Folded(Value):
+    """The updates of the round are folded into its model."""
+
+    kind: Literal["folded"] = "folded"
+    model: Manifest
+
+
+class FoldFailed(Value):
+    """The updates could not be folded."""
+
+    kind: Literal["fold_failed"] = "fold_failed"
+    why: str
+
+
+class StopAsked(Value):
+    """The researcher wants no more."""
+
+    kind: Literal["stop_asked"] = "stop_asked"
+
+
+class Ticked(Value):
+    """Time went on, and that changed something."""
+
+    kind: Literal["ticked"] = "ticked"
+
+
+Event = (
+    Heard
+    | Agreed
+    | Declined
+    | Trained
+    | Evaluated
+    | Fell
+    | Folded
+    | FoldFailed
+    | StopAsked
+    | Ticked
+)
+
+EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+"""Writes and reads an event as JSON, for the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskPrepare:
+    """Ask a node whether it takes part."""
+
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskWork:
+    """Ask nodes to train from, or to evaluate, the model; send it along if it is new to them."""
+
+    leg: Leg
+    nodes: tuple[NodeId, ...]
+    round: int
+    attempt: int
+    model: Manifest
+    deadline: float
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """Fold these updates into the model of the round."""
+
+    round: int
+    reference: Manifest
+    updates: tuple[tuple[NodeId, Manifest, int], ...]
+    """Node, update, cases; by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Write the record of the round that closed."""
+
+    round: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announce:
+    """Tell the nodes that the experiment is over."""
+
+    nodes: tuple[NodeId, ...]
+
+
+Action = AskPrepare | AskWork | Fold | Keep | Announce

@@ -1,0 +1,65 @@
+"""Presence: which nodes were heard of, when, and doing what; gone with the process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from fedmq.messages.codec import Message
+from fedmq.messages.envelope import Place
+from fedmq.messages.notices import Activity, Heartbeat, NodeOverview
+from fedmq.types import NodeId
+
+LATELY_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Sign:
+    at: float
+    activity: Activity
+    progress: float
+    place: Place
+
+
+class Presence:
+    """The last sign of life of each node."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._signs: dict[NodeId, _Sign] = {}
+
+    def note(self, message: Message) -> NodeId:
+        """Note a message of a node as its sign of life; return the node."""
+        node = NodeId(message.envelope.sender)
+        before = self._signs.get(node)
+        match message.body:
+            case Heartbeat(activity=activity, progress=progress):
+                sign = _Sign(self._clock(), activity, progress, message.envelope.place)
+            case _ if before is not None:
+                sign = _Sign(self._clock(), before.activity, before.progress, before.place)
+            case _:
+                sign = _Sign(self._clock(), Activity.IDLE, 0.0, Place())
+        self._signs[node] = sign
+        return node
+
+    def nodes(self) -> tuple[NodeId, ...]:
+        """Return all nodes that were heard of, by name."""
+        return tuple(sorted(self._signs))
+
+    def is_near(self, node: NodeId) -> bool:
+        """Return whether a node was heard of lately."""
+        sign = self._signs.get(node)
+        return sign is not None and self._clock() - sign.at < LATELY_S
+
+    def overview(self) -> list[NodeOverview]:
+        """Return what is known of every node."""
+        return [
+            NodeOverview(
+                node=node,
+                heard_at=sign.at,
+                activity=sign.activity,
+                experiment=sign.place.experiment,
+                round=sign.place.round,
+                progress=sign.progress,
+            )
+            for node, sign in sorted(self._signs.items())
+        ]
