@@ -1,0 +1,251 @@
+"""Tasks: the work that a node has accepted and not yet answered, and the course of experiments.
+
+A task's row is written in the transaction that receives its request, and goes in the one that posts
+its answer. A node that is killed finds on its next start what was waiting and what it had begun,
+and does that again; training whose output is on the disk is only answered.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from fedmq.messages.codec import Message, decode, encode
+from fedmq.messages.envelope import Envelope
+from fedmq.messages.replies import EvaluateReply
+from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
+from fedmq.node.policy import Course, Leg, Position, Request, position_of
+from fedmq.transport.journal import Cell, Journal
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS tasks (
+    message_id TEXT NOT NULL UNIQUE,
+    experiment TEXT NOT NULL,
+    round INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    leg INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    is_again INTEGER NOT NULL,
+    gain TEXT,
+    encoded BLOB NOT NULL,
+    PRIMARY KEY (experiment, round, attempt, leg)
+);
+CREATE TABLE IF NOT EXISTS undecided (
+    experiment TEXT PRIMARY KEY,
+    encoded BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS courses (
+    experiment TEXT PRIMARY KEY,
+    round INTEGER NOT NULL DEFAULT -1,
+    attempt INTEGER NOT NULL DEFAULT -1,
+    leg INTEGER NOT NULL DEFAULT 0,
+    least_attempt INTEGER NOT NULL DEFAULT 0,
+    is_over INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+"""
+_COLUMNS: Final = "encoded, state, is_again, gain"
+
+
+class State(StrEnum):
+    """How far a task has come."""
+
+    WAITING = "waiting"
+    STARTED = "started"
+    DONE = "done"
+    """Trained: the output is on the disk, what else it gave in the row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One request that is waiting or in hand; it stays until its answer is in the outbox."""
+
+    envelope: Envelope
+    request: Request
+    state: State
+    is_again: bool
+    """Whether the request was answered once, by `plan_awaits_approval`."""
+    gain: EvaluateReply | None
+    """What training gave beside its parameters, once it is done."""
+
+    @property
+    def task_id(self) -> str:
+        """The request's id."""
+        return self.envelope.message_id
+
+    @property
+    def output(self) -> str:
+        """The name of the file for trained parameters."""
+        position = position_of(self.envelope, self.request)
+        return f"{self.envelope.experiment}.{position.round}.{position.attempt}.output"
+
+
+class Tasks:
+    """The work of one node."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def __len__(self) -> int:
+        return int(self._journal.cell("SELECT count(*) FROM tasks") or 0)
+
+    def add(self, message: Message, request: Request, *, is_again: bool = False) -> None:
+        """Accept work; a second request for the same leg changes nothing."""
+        envelope, position = message.envelope, position_of(message.envelope, request)
+        self._journal.execute(
+            "INSERT OR IGNORE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+            (
+                envelope.message_id,
+                envelope.experiment,
+                position.round,
+                position.attempt,
+                position.leg,
+                State.WAITING,
+                is_again,
+                encode(message),
+            ),
+        )
+
+    def next(self) -> Task | None:
+        """Return the task to begin: what was begun, questions before work, then the oldest."""
+        tasks = self._tasks(
+            "WHERE state != ? ORDER BY state != ?, leg != ?, rowid LIMIT 1",
+            (State.DONE, State.STARTED, Leg.PREPARE),
+        )
+        return tasks[0] if tasks else None
+
+    def done(self) -> tuple[Task, ...]:
+        """Return the tasks that are trained and not answered."""
+        return self._tasks("WHERE state = ? ORDER BY rowid", (State.DONE,))
+
+    def find(self, task_id: str) -> Task | None:
+        """Return a task that is neither answered nor dropped."""
+        tasks = self._tasks("WHERE message_id = ?", (task_id,))
+        return tasks[0] if tasks else None
+
+    def start(self, task_id: str) -> None:
+        """Note that a task is in hand."""
+        self._set_state(task_id, State.STARTED, None)
+
+    def keep_gain(self, task_id: str, gain: EvaluateReply) -> None:
+        """Note that training is done, and its output on the disk: it is never done again."""
+        self._set_state(task_id, State.DONE, gain.model_dump_json())
+
+    def wait_again(self, task_id: str) -> None:
+        """Note that a task has to be done from its beginning."""
+        self._set_state(task_id, State.WAITING, None)
+
+    def remove(self, task_id: str) -> None:
+        """Forget a task: it is answered, or nobody waits for it."""
+        self._journal.execute("DELETE FROM tasks WHERE message_id = ?", (task_id,))
+
+    # Requests that the operator has to decide on.
+
+    def leave_undecided(self, message: Message) -> None:
+        """Answer this request once more when the operator has decided."""
+        self._journal.execute(
+            "INSERT OR REPLACE INTO undecided VALUES (?, ?)",
+            (message.envelope.experiment, encode(message)),
+        )
+
+    def undecided(self) -> list[tuple[Message, PrepareRequest]]:
+        """Return the requests that wait for the operator."""
+        rows = self._journal.rows("SELECT encoded FROM undecided ORDER BY rowid")
+        messages = [_message(row[0]) for row in rows]
+        return [(one, one.body) for one in messages if isinstance(one.body, PrepareRequest)]
+
+    def decided(self, experiment: str) -> None:
+        """Note that the operator has decided."""
+        self._journal.execute("DELETE FROM undecided WHERE experiment = ?", (experiment,))
+
+    # The course of experiments.
+
+    def course(self, experiment: str) -> Course:
+        """Return what is known of the course of an experiment."""
+        rows = self._journal.rows(
+            "SELECT round, attempt, leg, least_attempt, is_over FROM courses WHERE experiment = ?",
+            (experiment,),
+        )
+        if not rows:
+            return Course()
+        number, attempt, leg, least_attempt, is_over = (int(cell or 0) for cell in rows[0])
+        return Course(
+            newest=Position(number, attempt, Leg(leg)) if number >= 0 else None,
+            least_attempt=least_attempt,
+            is_over=bool(is_over),
+        )
+
+    def advance(self, experiment: str, position: Position) -> None:
+        """Note that an experiment has come so far; its older work is dropped."""
+        self._know(experiment)
+        where = "experiment = ? AND (round, attempt, leg) < (?, ?, ?)"
+        cells = (experiment, position.round, position.attempt, position.leg)
+        self._journal.execute(f"DELETE FROM tasks WHERE {where}", cells)  # noqa: S608 - own names
+        self._journal.execute(
+            f"UPDATE courses SET round = ?, attempt = ?, leg = ? WHERE {where}",  # noqa: S608 - own
+            (position.round, position.attempt, position.leg, *cells),
+        )
+
+    def cancel(self, experiment: str, before_attempt: int) -> None:
+        """Drop the work of older attempts, what is here and what will come."""
+        self._know(experiment)
+        self._journal.execute(
+            "DELETE FROM tasks WHERE experiment = ? AND attempt < ?", (experiment, before_attempt)
+        )
+        self._journal.execute(
+            "UPDATE courses SET least_attempt = max(least_attempt, ?) WHERE experiment = ?",
+            (before_attempt, experiment),
+        )
+
+    def end(self, experiment: str) -> None:
+        """The experiment is over: nothing of it is run or answered again."""
+        self._know(experiment)
+        for table in ("tasks", "undecided"):
+            self._journal.execute(
+                f"DELETE FROM {table} WHERE experiment = ?",  # noqa: S608 - own names
+                (experiment,),
+            )
+        self._journal.execute("UPDATE courses SET is_over = 1 WHERE experiment = ?", (experiment,))
+
+    def _know(self, experiment: str) -> None:
+        self._journal.execute(
+            "INSERT OR IGNORE INTO courses (experiment) VALUES (?)", (experiment,)
+        )
+
+    def _set_state(self, task_id: str, state: State, gain: str | None) -> None:
+        self._journal.execute(
+            "UPDATE tasks SET state = ?, gain = ? WHERE message_id = ?", (state, gain, task_id)
+        )
+
+    def _tasks(self, rest: str, cells: tuple[Cell, ...]) -> tuple[Task, ...]:
+        rows = self._journal.rows(
+            f"SELECT {_COLUMNS} FROM tasks {rest}",  # noqa: S608 - own names
+            cells,
+        )
+        return tuple(_task(row) for row in rows)
+
+
+def request_of(message: Message) -> Request | None:
+    """Return the request that a message is, None where it asks for no work."""
+    match message.body:
+        case PrepareRequest() | TrainRequest() | EvaluateRequest() as request:
+            return request
+        case _:
+            return None
+
+
+def _task(row: tuple[Cell, ...]) -> Task:
+    encoded, state, is_again, gain = row
+    message = _message(encoded)
+    request = request_of(message)
+    if request is None:
+        raise TypeError(f"{message.envelope.type} is no task")
+    return Task(
+        envelope=message.envelope,
+        request=request,
+        state=State(str(state)),
+        is_again=bool(is_again),
+        gain=None if gain is None else EvaluateReply.model_validate_json(str(gain)),
+    )
+
+
+def _message(encoded: Cell) -> Message:
+    return decode(encoded if isinstance(encoded, bytes) else b"")
