@@ -39,4 +39,11 @@ def stop_on_signals(stop: Callable[[], None]) -> None:
         signal.signal(number, on_signal)
 
 
-__all__ = ["Loop", "TransportEvent", "configure", "credentials_of", "make_transport", "stop_on_signals"]
+__all__ = [
+    "Loop",
+    "TransportEvent",
+    "configure",
+    "credentials_of",
+    "make_transport",
+    "stop_on_signals",
+]

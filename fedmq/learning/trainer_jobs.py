@@ -22,10 +22,10 @@ from fedmq.imaging.datasets import find_cases, split_cases
 from fedmq.learning.catalogue import (
     load_plan,
     load_source,
-    make_config,
     plan_digest,
     plan_source,
 )
+from fedmq.learning.configs import make_config
 from fedmq.learning.plan import Assessment, Fit, Metrics, Task, TrainingPlan
 from fedmq.learning.trainer_protocol import (
     MAX_WHAT,

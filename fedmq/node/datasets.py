@@ -97,7 +97,9 @@ class Datasets:
             len(inspection.cases),
             now,
         )
-        if not self._journal.execute("INSERT OR IGNORE INTO datasets VALUES (?, ?, ?, ?, ?)", cells):
+        if not self._journal.execute(
+            "INSERT OR IGNORE INTO datasets VALUES (?, ?, ?, ?, ?)", cells
+        ):
             raise _name_taken(name)
         return inspection
 

@@ -29,9 +29,7 @@ class Payloads:
         """Note that a round of an experiment begins with a model, here or on its way."""
         self._keep(model, experiment, number, _MODEL)
 
-    def keep_update(
-        self, update: Manifest, experiment: str, number: int, *, reply_id: str
-    ) -> None:
+    def keep_update(self, update: Manifest, experiment: str, number: int, *, reply_id: str) -> None:
         """Note that an update was made, and is to be sent with a reply."""
         self._keep(update, experiment, number, reply_id)
 

@@ -75,14 +75,7 @@ class Situation:
 
 def position_of(envelope: Envelope, request: Request) -> Position:
     """Return where in its experiment a request belongs."""
-    match request:
-        case PrepareRequest():
-            leg = Leg.PREPARE
-        case TrainRequest():
-            leg = Leg.TRAIN
-        case EvaluateRequest():
-            leg = Leg.EVALUATE
-    return Position(envelope.round, envelope.attempt, leg)
+    return Position(envelope.round, envelope.attempt, _leg_of(request))
 
 
 def judge_request(
@@ -120,14 +113,25 @@ def judge_plan(plan: PlanReference, situation: Situation) -> RefusalCode | None:
             return RefusalCode.PLAN_AWAITS_APPROVAL
 
 
+def _leg_of(request: Request) -> Leg:
+    match request:
+        case PrepareRequest():
+            return Leg.PREPARE
+        case TrainRequest():
+            return Leg.TRAIN
+        case EvaluateRequest():
+            return Leg.EVALUATE
+
+
 def _judge_course(position: Position, course: Course) -> RefusalCode | None:
-    is_past = (
-        position.leg is not Leg.PREPARE
-        and course.newest is not None
-        and position < course.newest
-    )
+    if course.is_over:
+        return RefusalCode.STALE
+    if position.leg is Leg.PREPARE:
+        # A question about the experiment, of no round or attempt.
+        return None
+    is_past = course.newest is not None and position < course.newest
     is_cancelled = position.attempt < course.least_attempt
-    return RefusalCode.STALE if course.is_over or is_cancelled or is_past else None
+    return RefusalCode.STALE if is_past or is_cancelled else None
 
 
 def _judge_hour(envelope: Envelope, now: float) -> RefusalCode | None:

@@ -12,9 +12,7 @@ from fedmq.node.tasks import Tasks
 from fedmq.transport import courier as couriers
 from fedmq.transport.journal import Journal
 
-SCHEMA: Final = (
-    couriers.SCHEMA + datasets.SCHEMA + plans.SCHEMA + tasks.SCHEMA + payloads.SCHEMA
-)
+SCHEMA: Final = couriers.SCHEMA + datasets.SCHEMA + plans.SCHEMA + tasks.SCHEMA + payloads.SCHEMA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

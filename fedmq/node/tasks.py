@@ -72,10 +72,10 @@ class Task:
         return self.envelope.message_id
 
     @property
-    def output(self) -> str:
-        """The name of the file for trained parameters."""
-        position = position_of(self.envelope, self.request)
-        return f"{self.envelope.experiment}.{position.round}.{position.attempt}.output"
+    def name(self) -> str:
+        """What its files are called after."""
+        envelope = self.envelope
+        return f"{envelope.experiment}.{envelope.round}.{envelope.attempt}"
 
 
 class Tasks:
@@ -116,10 +116,10 @@ class Tasks:
         """Return the tasks that are trained and not answered."""
         return self._tasks("WHERE state = ? ORDER BY rowid", (State.DONE,))
 
-    def find(self, task_id: str) -> Task | None:
-        """Return a task that is neither answered nor dropped."""
-        tasks = self._tasks("WHERE message_id = ?", (task_id,))
-        return tasks[0] if tasks else None
+    def has(self, task_id: str) -> bool:
+        """Return whether a task is neither answered nor dropped."""
+        found = self._journal.cell("SELECT 1 FROM tasks WHERE message_id = ?", (task_id,))
+        return found is not None
 
     def start(self, task_id: str) -> None:
         """Note that a task is in hand."""
@@ -188,7 +188,8 @@ class Tasks:
         """Drop the work of older attempts, what is here and what will come."""
         self._know(experiment)
         self._journal.execute(
-            "DELETE FROM tasks WHERE experiment = ? AND attempt < ?", (experiment, before_attempt)
+            "DELETE FROM tasks WHERE experiment = ? AND attempt < ? AND leg != ?",
+            (experiment, before_attempt, Leg.PREPARE),
         )
         self._journal.execute(
             "UPDATE courses SET least_attempt = max(least_attempt, ?) WHERE experiment = ?",

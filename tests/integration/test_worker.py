@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fedmq
 from fedmq.errors import TrainingError
 from fedmq.hub.processes import Process, find_process
+from fedmq.learning.catalogue import plan_digest, plan_source
 from fedmq.learning.trainer_protocol import Broken, Done, Job, JobKind, Progress, job_line
 from fedmq.messages.replies import FailureCode
 from fedmq.node.worker import TrainerKey, Worker, WorkerEvent
-from fedmq.parameters import load_parameters
+from fedmq.parameters import load_parameters, save_parameters
 from fedmq.types import Digest, ExperimentId
 from tests.support.tiny_plan import write_job
 
@@ -225,6 +227,30 @@ def test_a_sink_may_cancel_and_begin(tmp_path: Path) -> None:
     assert [event.job_id for event in events if is_end(event)] == [job.job_id for job in jobs[1:]]
 
 
+def test_a_plan_of_the_catalogue_is_trained_as_it_is_installed(site: Site) -> None:
+    """By name and digest, without a source; with another digest it is not run."""
+    changes: dict[str, object] = {
+        "source_path": None,
+        "plan_name": "clinical-logistic",
+        "plan_digest": plan_digest(plan_source("clinical-logistic")),
+        "parameters_path": str(site.folder / "even"),
+        "config": {"features": ["age"], "centres": [60], "scales": [10.0], "learning_rate": 0.5},
+    }
+    save_parameters({"weight": np.zeros(1), "bias": np.zeros(1)}, site.folder / "even")
+    job = write_job(site.folder, **changes)
+    (site.folder / "cases" / "clinical.csv").write_text(
+        "case_id,age,pfs_months,progressed\n"
+        + "".join(f"case-{n},{50 + 5 * n},{20 - 3 * n},1\n" for n in range(1, 6))
+    )
+    done = site.end_of(site.begin(job))
+    assert isinstance(done, Done)
+    assert done.num_cases == 4
+    assert load_parameters(Path(job.output_path or ""))["weight"][0] > 0
+    other = site.end_of(site.begin(write_job(site.folder, **changes | {"plan_digest": "0" * 64})))
+    assert isinstance(other, Broken)
+    assert other.code is FailureCode.PLAN_ERROR
+
+
 def test_a_trainer_is_kept_for_its_key_and_replaced_for_another(site: Site) -> None:
     """Same key, same process; another experiment or number of threads, another process."""
     first = site.run_pid()
@@ -293,6 +319,22 @@ def test_a_process_that_leaves_the_group_does_not_hide_the_end(site: Site) -> No
     assert died.code is FailureCode.WORKER_DIED
 
 
+def test_a_job_is_not_given_to_a_trainer_that_has_ended(site: Site) -> None:
+    """Not even while its last words are still waited for."""
+    job = site.begin(write_job(site.folder, "leaves_another"))
+    trainer, other = processes(site.wait(says_pids))
+    assert isinstance(site.end_of(job), Done)
+    try:
+        ended = site.worker._trainer
+        assert ended is not None
+        trainer.send(signal.SIGKILL)
+        wait_until(lambda: ended.has_ended)
+        assert isinstance(site.run(), Done)
+        assert site.worker.pid != trainer.pid
+    finally:
+        other.send(signal.SIGKILL)
+
+
 READ_JOB = "import os, signal, sys; line = sys.stdin.buffer.readline(); "
 FORGE = "import json; job = json.loads(line)['job_id']; "
 FORGE += "done = dict(job_id=job, num_cases=1, metrics={}, num_training_cases=1,"
@@ -303,7 +345,9 @@ SAY_DONE = "print(json.dumps(done), flush=True); "
 @pytest.mark.parametrize(
     "script",
     [
-        READ_JOB + FORGE + "print('hello', flush=True); " + SAY_DONE + "signal.pause()",
+        READ_JOB
+        + FORGE
+        + "print('hello', json.dumps(done), sep='\\n', flush=True); signal.pause()",
         READ_JOB + "os.write(1, bytes(3 * 2**20)); signal.pause()",
         READ_JOB + "os.write(1, b'{' * 2**21 + b'}'); signal.pause()",
         READ_JOB + FORGE + "os.write(1, json.dumps(done).encode()); os._exit(0)",
@@ -344,13 +388,16 @@ def test_an_answer_to_another_job_is_ignored(tmp_path: Path) -> None:
     assert [event.job_id for event in site.events] == [job.job_id]
 
 
-def test_a_job_outlives_the_thread_that_began_it(site: Site) -> None:
+def test_a_trainer_outlives_the_thread_that_began_its_job(site: Site) -> None:
     """Linux ties a child to the thread that started it; that is not the caller's."""
-    job = write_job(site.folder)
-    thread = threading.Thread(target=site.begin, args=(job,))
+    pids: list[int] = []
+    thread = threading.Thread(target=lambda: pids.append(site.run_pid()))
     thread.start()
     thread.join()
-    assert isinstance(site.end_of(job), Done)
+    # The kernel would have killed it by now, and the worker seen it; a job shows that it did not.
+    pids.extend(site.run_pid() for _ in range(3))
+    assert len(pids) == 4
+    assert len(set(pids)) == 1
 
 
 NODE = """

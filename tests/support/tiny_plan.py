@@ -135,6 +135,11 @@ class TinyPlan(TrainingPlan):
         task.report(0.6, str(other.pid))
         os._exit(3)
 
+    def leaves_another(self, fit, task):
+        other = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+        task.report(0.6, f"{os.getpid()} {other.pid}")
+        return fit
+
     def prints(self, fit, task):
         print("{}" * 2**19)
         sys.stderr.write("x" * 2**19 + chr(10))

@@ -1,0 +1,245 @@
+"""The node: takes requests, asks its policy, has the work done, answers.
+
+inbox (journal) -> policy -> tasks -> worker -> outbox (journal) -> broker. Each step is on the disk
+before the next; a node that is killed redoes at most the task it had in hand, with the same seed.
+"""
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from fedmq.learning.trainer_protocol import Broken, Done, Progress
+from fedmq.messages.codec import Message
+from fedmq.messages.envelope import Place
+from fedmq.messages.notices import Activity, ExperimentOver, Heartbeat, NodeOnline
+from fedmq.messages.registry import Body
+from fedmq.messages.replies import PingReply
+from fedmq.messages.requests import (
+    CancelRequest,
+    EvaluateRequest,
+    PingRequest,
+    PrepareRequest,
+    TrainRequest,
+)
+from fedmq.node.answers import Answers
+from fedmq.node.policy import Limits
+from fedmq.node.reception import Reception
+from fedmq.node.records import open_records
+from fedmq.node.storage import Storage
+from fedmq.node.work import Work, WorkerPort
+from fedmq.node.worker import WorkerEvent
+from fedmq.transport import topology
+from fedmq.transport.courier import Courier
+from fedmq.transport.journal import Journal
+from fedmq.transport.loop import Loop
+from fedmq.transport.ports import Connected, Sink, Transport, TransportEvent
+from fedmq.types import NOWHERE, Digest, NodeId
+
+HEARTBEAT_S: Final = 5.0
+REVIEW_S: Final = 1.0
+"""So often the tables are looked at that the command line writes."""
+SWEEP_S: Final = 60.0
+TASKS_PREFETCH: Final = 16
+PAYLOADS_PREFETCH: Final = 8
+
+Event = TransportEvent | WorkerEvent
+
+log = structlog.get_logger()
+
+
+def open_journal(home: Path) -> Journal:
+    """Return the journal in a node's home; the service and the command line share it."""
+    return open_records(home).journal
+
+
+def _make_incident() -> str:
+    return secrets.token_hex(4)
+
+
+class NodeService:
+    """One node, driven by its loop; in tests by `handle` and `tick`."""
+
+    def __init__(  # noqa: PLR0913 - everything that the outside gives a node
+        self,
+        *,
+        node: NodeId,
+        home: Path,
+        make_transport: Callable[[Sink], Transport],
+        make_worker: Callable[[Callable[[WorkerEvent], None]], WorkerPort],
+        clock: Callable[[], float],
+        version: str,
+        orchestrator: str = "orchestrator",
+        limits: Limits | None = None,
+        make_incident: Callable[[], str] = _make_incident,
+    ) -> None:
+        self.loop: Loop[Event] = Loop()
+        self._node = node
+        self._orchestrator = orchestrator
+        self._clock = clock
+        self._version = version
+        self._records = open_records(home)
+        self._storage = Storage(home)
+        self._transport = make_transport(self.loop.put)
+        self._worker = make_worker(self.loop.put)
+        self._courier = Courier(
+            me=node,
+            transport=self._transport,
+            journal=self._records.journal,
+            spool=self._storage.spool,
+            clock=clock,
+            only_from=orchestrator,
+        )
+        self._answers = Answers(node, self._courier, home, make_incident)
+        self._reception = Reception(
+            records=self._records,
+            courier=self._courier,
+            answers=self._answers,
+            release=self._storage.release,
+            limits=limits or Limits(),
+            clock=clock,
+        )
+        self._work = Work(
+            worker=self._worker,
+            records=self._records,
+            storage=self._storage,
+            courier=self._courier,
+            reception=self._reception,
+            answers=self._answers,
+            clock=clock,
+        )
+        self._review_at = self._heartbeat_at = clock()
+        self._sweep_at = clock() + SWEEP_S
+
+    # The life of the service.
+
+    def start(self) -> None:
+        """Read the queues, and go on with the work that is there."""
+        self._transport.consume(topology.node_tasks(self._node), prefetch=TASKS_PREFETCH)
+        self._transport.consume(topology.node_payloads(self._node), prefetch=PAYLOADS_PREFETCH)
+        self._courier.attach(self)
+        self._work.resume()
+        self._storage.sweep(self._records.payloads.is_needed)
+        self._transport.start()
+        self._go_on()
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        self.start()
+        waiting = len(self._records.tasks)
+        log.info("node_started", node=self._node, version=self._version, waiting=waiting)
+        try:
+            self.loop.run(self.handle, self.tick)
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        """End `run` after the event in hand; may be called from a signal handler."""
+        self.loop.stop()
+
+    def close(self) -> None:
+        """End the work in hand, which is done again at the next start; let go of the broker."""
+        self._worker.close()
+        self._transport.close()
+        self._records.close()
+
+    def handle(self, event: Event) -> None:
+        """Take an event of the transport or of the worker."""
+        match event:
+            case Progress() | Done() | Broken():
+                self._work.take(event)
+            case _:
+                self._take_transport(event)
+        self._go_on()
+
+    def tick(self) -> None:
+        """Let time pass: repeats, what the operator decided, the heartbeat."""
+        self._courier.tick()
+        now = self._clock()
+        if now >= self._review_at:
+            self._review_at = now + REVIEW_S
+            self._reception.answer_decided()
+            self._work.review()
+            self._storage.release(self._records.payloads.release_sent())
+        if now >= self._sweep_at and not self._courier.num_awaited:
+            # Chunks that came when their experiment was over.
+            self._sweep_at = now + SWEEP_S
+            self._storage.sweep(self._records.payloads.is_needed)
+        self._go_on()
+        if now >= self._heartbeat_at:
+            self._heartbeat_at = now + HEARTBEAT_S
+            self._tell_heartbeat()
+
+    # What the courier asks (`fedmq.transport.courier.Receiver`).
+
+    def accept(self, message: Message) -> None:
+        """Make of a request what follows, inside its transaction."""
+        envelope = message.envelope
+        match message.body:
+            case PrepareRequest() as request:
+                self._reception.take_prepare(message, request)
+            case TrainRequest() | EvaluateRequest() as work:
+                self._reception.take_work(message, work)
+            case CancelRequest(before_attempt=before):
+                self._reception.cancel(envelope.experiment, before)
+            case ExperimentOver(state=state):
+                self._reception.end(envelope.experiment, state)
+            case PingRequest(asked_at=asked_at):
+                self._answers.give(envelope, PingReply(asked_at=asked_at))
+            case _:
+                log.info("message_ignored", kind=envelope.type)
+
+    def expect(self, message: Message) -> bool:
+        """Models are pushed; what misses is asked for after a while."""
+        if isinstance(message.body, TrainRequest | EvaluateRequest):
+            self._reception.note_model(message.envelope, message.body)
+        return False
+
+    def hear(self, message: Message) -> None:
+        """Nodes listen to no events."""
+
+    def fetched(self, digest: Digest) -> None:
+        """A model is here; the request that needs it follows."""
+
+    def may_fetch(self, sender: str, digest: Digest) -> bool:
+        """The orchestrator may have the updates that this node made; nobody anything else."""
+        return sender == self._orchestrator and self._records.payloads.is_update(digest)
+
+    def _take_transport(self, event: TransportEvent) -> None:
+        before = self._courier.trouble
+        self._courier.handle(event)
+        if self._courier.trouble != before:
+            log.info("broker_link_changed", trouble=self._courier.trouble or "none")
+        if isinstance(event, Connected):
+            self._tell(NodeOnline(version=self._version), "online", Place())
+
+    def _go_on(self) -> None:
+        self._storage.clear()
+        self._work.go_on()
+
+    # Signs of life.
+
+    def _tell_heartbeat(self) -> None:
+        task = self._work.current
+        body = Heartbeat(
+            version=self._version,
+            activity=self._activity(),
+            progress=0.0 if task is None else self._work.progress,
+            num_waiting=len(self._records.tasks) - (task is not None),
+        )
+        self._tell(body, "heartbeat", Place() if task is None else task.envelope.place)
+
+    def _activity(self) -> Activity:
+        task = self._work.current
+        if task is not None:
+            is_training = isinstance(task.request, TrainRequest)
+            return Activity.TRAINING if is_training else Activity.EVALUATING
+        if self._courier.is_sending:
+            return Activity.SENDING
+        return Activity.RECEIVING if self._courier.num_awaited else Activity.IDLE
+
+    def _tell(self, body: Body, kind: str, place: Place) -> None:
+        message_id = f"{kind}.{int(self._clock() * 1000)}"
+        self._courier.tell(self._courier.write(body, message_id, NOWHERE, place), kind)
