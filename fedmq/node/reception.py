@@ -79,16 +79,18 @@ class Reception:
         envelope = message.envelope
         _require_experiment(envelope)
         code = self.judge(envelope, work)
-        self.note_model(envelope, work)
+        self._note_model(envelope, work)
         if code is None:
             self._records.tasks.add(message, work)
         else:
             self._answers.refuse(envelope, code)
         self._advance(envelope, work)
 
-    def note_model(self, envelope: Envelope, work: Work) -> None:
-        """Note that a model is needed, so that it goes when nobody needs it any more."""
-        self._records.payloads.need_model(work.parameters, envelope.experiment, envelope.round)
+    def expect_model(self, envelope: Envelope, work: Work) -> None:
+        """Note that a model is on its way, so that what comes of it goes with its experiment."""
+        course = self._records.tasks.course(envelope.experiment)
+        if envelope.experiment != NOWHERE and not course.is_over:
+            self._note_model(envelope, work)
 
     def answer_decided(self) -> None:
         """Answer again what was answered with `plan_awaits_approval`, where that has changed."""
@@ -120,6 +122,9 @@ class Reception:
         self._courier.drop(experiment)
         self._release(self._records.payloads.release(experiment))
         log.info("experiment_over", experiment=experiment, state=state)
+
+    def _note_model(self, envelope: Envelope, work: Work) -> None:
+        self._records.payloads.need_model(work.parameters, envelope.experiment, envelope.round)
 
     def _advance(self, envelope: Envelope, work: Work) -> None:
         """Drop older work and what it needed; of an experiment that is over, everything."""

@@ -194,7 +194,7 @@ class NodeService:
     def expect(self, message: Message) -> bool:
         """Models are pushed; what misses is asked for after a while."""
         if isinstance(message.body, TrainRequest | EvaluateRequest):
-            self._reception.note_model(message.envelope, message.body)
+            self._reception.expect_model(message.envelope, message.body)
         return False
 
     def hear(self, message: Message) -> None:
