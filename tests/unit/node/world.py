@@ -1,4 +1,4 @@
-"""A hospital's node on the memory broker, a worker that tests answer for, an orchestrator to ask."""
+"""A hospital's node on the memory broker, a worker that tests answer for, an orchestrator."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +42,8 @@ LYON: Final = NodeId("chu-lyon")
 LUNG: Final = ExperimentId("lung")
 LIVER: Final = ExperimentId("liver")
 DATASET: Final = "petct"
+UNSETTLED: Final = ("tasks", "outbox", "waiting", "undecided")
+"""Tables that are empty when nothing is to be done."""
 TINY: Final = PlanReference(name="tiny", digest=plan_digest(SOURCE.encode()), is_shipped=True)
 
 
@@ -82,9 +84,7 @@ class Orchestrator:
         self.accepted: list[Message] = []
         self.heard: list[Message] = []
         self.folder = world.folder / "orchestrator"
-        self.transport = MemoryTransport(
-            world.broker, "orchestrator", lambda event: self.courier.handle(event)
-        )
+        self.transport = MemoryTransport(world.broker, "orchestrator", self._take)
         self.journal = Journal(self.folder / "journal.sqlite", couriers.SCHEMA)
         self.courier = Courier(
             me="orchestrator",
@@ -102,6 +102,9 @@ class Orchestrator:
             for queue in queues:
                 self.transport.consume(queue.name, prefetch=8)
         self.transport.start()
+
+    def _take(self, event: TransportEvent) -> None:
+        self.courier.handle(event)
 
     def accept(self, message: Message) -> None:
         """Keep it."""
@@ -233,6 +236,15 @@ class World:
                 self.service.tick()
             self.orchestrator.courier.tick()
             self.broker.run_until_idle()
+
+    def settle(self) -> None:
+        """Let time pass until everything is answered and receipted."""
+        for _ in range(400):
+            unsent = self.orchestrator.courier.num_unsent
+            if not unsent + sum(self.rows(name) for name in UNSETTLED):
+                return
+            self.run(seconds=1)
+        raise AssertionError("something is still waiting")
 
     # The operator.
 
