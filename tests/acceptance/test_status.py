@@ -46,12 +46,15 @@ def test_status_says_who_is_online_who_waits_and_who_does_what(federation: Feder
     table = federation.do(CENTRE, "status")
     (line,) = [line for line in table.data.splitlines() if line.startswith(PARIS)]
     assert line.split()[1] == "no"
-    assert f"waiting for {PARIS}" in until(
-        lambda: shown(
-            lambda one: any(PARIS in experiment["reason"] for experiment in one["experiments"])
-        ),
-        "the reason",
-    )["experiments"][0]["reason"]
+    assert (
+        f"waiting for {PARIS}"
+        in until(
+            lambda: shown(
+                lambda one: any(PARIS in experiment["reason"] for experiment in one["experiments"])
+            ),
+            "the reason",
+        )["experiments"][0]["reason"]
+    )
     federation.start_node(PARIS)
     assert len(federation.digests(identifier)) == 2
     until(lambda: shown(lambda one: not one["experiments"]), "no experiment")
