@@ -114,6 +114,7 @@ class Link:
         self._prefetch: dict[str, int] = {}
         self._lost: set[str] = set()
         self._declared: dict[str, Queue] = {}
+        self._num_declaring = 0
         self._tickets: dict[int, int] = {}
         self._returned: set[int] = set()
         self._next_tag = 1
@@ -168,9 +169,8 @@ class Link:
 
     def declare(self, queues: Sequence[Queue]) -> None:
         """Make queues and their bindings; a refusal is told for the queue it concerns."""
-        for queue in queues:
-            self._declared[queue.name] = queue
-            self._on_declaring_channel(partial(_declare_queue, queue=queue))
+        self._declared.update({queue.name: queue for queue in queues})
+        self._make(queues)
 
     def delete(self, queues: Sequence[str]) -> None:
         """Delete queues."""
@@ -262,13 +262,24 @@ class Link:
         self._declare_all()
 
     def _declare_all(self) -> None:
+        self._make(tuple(self._declared.values()))
+
+    def _make(self, queues: Sequence[Queue]) -> None:
+        """Declare queues; no consumer is opened before the broker has answered."""
+        self._num_declaring += 1
+
         def act(channel: Channel) -> None:
-            for queue in self._declared.values():
+            for queue in queues:
                 _declare_queue(channel, queue=queue)
             # A channel answers in order: this one is answered after every declaration.
-            channel.basic_qos(prefetch_count=1, callback=lambda _frame: self._declared_all())
+            channel.basic_qos(prefetch_count=1, callback=lambda _frame: self._made())
 
         self._on_declaring_channel(act)
+
+    def _made(self) -> None:
+        self._num_declaring -= 1
+        if self._num_declaring == 0:
+            self._declared_all()
 
     def _declared_all(self) -> None:
         self._done("declarations")
@@ -292,6 +303,7 @@ class Link:
     def _on_declaring_channel_closed(self, channel: Channel, reason: Exception) -> None:
         if self._declaring is channel:
             self._declaring = None
+            self._num_declaring = 0
         if self._is_dead or self._reading is None or not self._reading.is_open:
             return
         if _is_transient(reason):
@@ -308,7 +320,7 @@ class Link:
 
     def _open_consumer(self, queue: str) -> None:
         connection = self._reading
-        if connection is None or not connection.is_open or "declarations" in self._pending:
+        if connection is None or not connection.is_open or self._num_declaring:
             return  # it is opened once the declarations are done
 
         def begin(channel: Channel) -> None:
