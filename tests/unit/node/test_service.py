@@ -333,7 +333,9 @@ def test_a_cancellation_drops_the_answers_on_their_way_but_no_question(world: Wo
     world.cancel(before_attempt=1, experiment=LIVER)
     assert (world.rows("outbox"), world.rows("payloads"), world.files("payloads")) == (0, 0, [])
     world.done()
-    assert isinstance(world.orchestrator.answers[-1], PrepareReply)
+    reply = world.orchestrator.accepted[-1]
+    assert isinstance(reply.body, PrepareReply)
+    assert reply.envelope.experiment == LIVER
 
 
 def test_a_model_goes_when_a_newer_round_begins_with_another(world: World) -> None:
