@@ -71,7 +71,7 @@ def _summarise(result: "Result") -> None:
     last = result.report.records[-1]
     show("")
     show(f"C-index on the validation cases of all sites, after {last.round} rounds")
-    show(f"  federation           {_number(ratio(last.metrics.get('c_index')))}")
+    show(f"  {'federation':<33}{_number(ratio(last.metrics.get('c_index')))}")
     pooled, *sites = result.references
     best = max(sites, key=lambda one: one.c_index.numerator / one.c_index.denominator)
     for name, one in (("all cases pooled", pooled), (f"best site alone ({best.name})", best)):
@@ -84,4 +84,4 @@ def _summarise(result: "Result") -> None:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:>16.4f}"
+    return "-" if value is None else f"{value:.4f}"

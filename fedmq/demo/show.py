@@ -26,6 +26,8 @@ from fedmq.settings import Settings
 DATASET: Final = "lung-petct"
 RESEARCHER: Final = "researcher"
 PLAN: Final = "petct-survival"
+COHORT_FACTOR: Final = 2
+"""So many times the sites' usual cases: enough validation cases to tell models apart."""
 EXPERIMENT: Final = """\
 # The experiment of the demonstration; run it again with: fedmq run experiment.toml
 [experiment]
@@ -139,7 +141,8 @@ class Demo:
         make_folder(self._home / "sites")
         make_folder(home)
         if not (cases / "clinical.csv").exists():
-            write_cohort(SITES[name], cases)
+            site = SITES[name]
+            write_cohort(site, cases, num_cases=COHORT_FACTOR * site.num_cases)
         node = home / "node"
         journal = open_journal(node)
         write_credentials(

@@ -31,6 +31,8 @@ class Checkpoints:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.hardlink_to(payload)
+            # The payload may go as soon as this returns.
+            _sync_folder(target.parent)
         except OSError as error:
             raise _refused(target, error) from error
 
@@ -43,6 +45,14 @@ class Checkpoints:
             folder / "experiment.json",
             report.model_dump_json(indent=2, exclude={"records"}) + "\n",
         )
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, text: str) -> None:
