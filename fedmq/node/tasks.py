@@ -178,7 +178,10 @@ class Tasks:
         self._know(experiment)
         where = "experiment = ? AND (round, attempt, leg) < (?, ?, ?)"
         cells = (experiment, position.round, position.attempt, position.leg)
-        self._journal.execute(f"DELETE FROM tasks WHERE {where}", cells)  # noqa: S608 - own names
+        self._journal.execute(
+            f"DELETE FROM tasks WHERE {where} AND leg != ?",  # noqa: S608 - own names
+            (*cells, Leg.PREPARE),
+        )
         self._journal.execute(
             f"UPDATE courses SET round = ?, attempt = ?, leg = ? WHERE {where}",  # noqa: S608 - own
             (position.round, position.attempt, position.leg, *cells),

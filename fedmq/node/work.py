@@ -219,7 +219,8 @@ class Work:
                 )
             self._records.tasks.remove(task.task_id)
             self._answers.give(envelope, body, again=task.is_again)
-        self._log("task_answered", task)
+        seconds = body.duration_s if isinstance(body, TrainReply | EvaluateReply) else None
+        self._log("task_answered", task, seconds)
         self._let_go(task)
 
     def _refuse(self, task: Task, code: RefusalCode) -> None:
@@ -238,6 +239,7 @@ class Work:
         self._storage.remove_output(task.name)
         self.current = None
 
-    def _log(self, event: str, task: Task) -> None:
+    def _log(self, event: str, task: Task, seconds: float | None = None) -> None:
         envelope = task.envelope
-        log.info(event, kind=envelope.type, experiment=envelope.experiment, round=envelope.round)
+        line = log.bind(kind=envelope.type, experiment=envelope.experiment, round=envelope.round)
+        line.info(event) if seconds is None else line.info(event, seconds=round(seconds, 3))

@@ -1,6 +1,7 @@
 """The node on the memory broker with a worker that the test answers for."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from fedmq.messages.replies import (
 from fedmq.messages.requests import PingRequest
 from fedmq.node.policy import Limits
 from fedmq.node.service import SWEEP_S
-from fedmq.parameters import load_parameters, parameters_bytes
+from fedmq.parameters import Layout, Tensor, header_bytes, load_parameters, parameters_bytes
 from fedmq.transport import topology
 from fedmq.transport.routes import to_node
 from fedmq.types import Digest
@@ -317,6 +318,49 @@ def test_a_dataset_that_was_removed_is_trained_on_no_more(world: World) -> None:
     assert world.orchestrator.answers[-1] == refusal(RefusalCode.UNKNOWN_DATASET, "train.request")
 
 
+def test_a_cancellation_drops_the_answers_on_their_way_but_no_question(world: World) -> None:
+    """Nobody waits for an update of an attempt that was cancelled."""
+    world.agree()
+    world.broker.delete(topology.experiment_replies(LUNG))
+    world.train()
+    world.done()
+    world.approve()
+    world.prepare(LIVER)
+    assert world.job.kind is JobKind.PREPARE
+    world.train(experiment=LIVER)
+    assert (world.rows("outbox"), world.rows("payloads")) == (1, 3)
+    world.cancel(before_attempt=1)
+    world.cancel(before_attempt=1, experiment=LIVER)
+    assert (world.rows("outbox"), world.rows("payloads"), world.files("payloads")) == (0, 0, [])
+    world.done()
+    reply = world.orchestrator.accepted[-1]
+    assert isinstance(reply.body, PrepareReply)
+    assert reply.envelope.experiment == LIVER
+
+
+def test_a_model_goes_when_a_newer_round_begins_with_another(world: World) -> None:
+    """A node keeps one model of an experiment."""
+    world.agree()
+    world.train(1)
+    world.done()
+    world.model = world.orchestrator.make_model({"w": np.ones(3, np.float32)})
+    world.train(2)
+    world.done()
+    world.run(seconds=2)
+    assert world.files("payloads") == [world.model.digest]
+
+
+def test_word_of_a_job_that_is_not_in_hand_changes_nothing(world: World) -> None:
+    """Even of one that waits."""
+    world.agree()
+    world.train()
+    training = world.job
+    world.train(experiment=LIVER)
+    world.say_done(replace(training, job_id=f"liver.1.0.train.{LYON}"))
+    assert world.rows("tasks") == 2
+    assert not any(isinstance(one, TrainReply | Failure) for one in world.orchestrator.answers)
+
+
 # What breaks.
 
 
@@ -355,6 +399,21 @@ def test_an_update_that_overflows_is_not_finite(world: World) -> None:
     answer = world.orchestrator.answers[-1]
     assert isinstance(answer, Failure)
     assert answer.code is FailureCode.UPDATE_NOT_FINITE
+
+
+def test_a_model_of_bfloat16_is_refused_by_name(world: World) -> None:
+    """Numpy would subtract its bits as whole numbers."""
+    tensor = Tensor(name="w", dtype="BF16", shape=(2,), begin=0, size_bytes=4)
+    content = header_bytes(Layout(tensors=(tensor,), size_bytes=0)) + bytes(4)
+    (world.orchestrator.folder / "payloads" / "new").write_bytes(content)
+    world.model = world.orchestrator.courier.spool.adopt("new")
+    world.agree()
+    world.train()
+    world.done(local={"w": np.zeros(2, np.uint16)})
+    answer = world.orchestrator.answers[-1]
+    assert isinstance(answer, Failure)
+    assert answer.code is FailureCode.PLAN_ERROR
+    assert "bfloat16" in (world.home / "incidents.log").read_text()
 
 
 def test_training_without_output_or_cases_is_a_failure(world: World) -> None:
@@ -397,6 +456,17 @@ def test_a_task_in_hand_is_done_again_after_a_kill_with_the_same_seed(world: Wor
     world.run(seconds=2)
     assert [type(one) for one in world.orchestrator.answers].count(TrainReply) == 1
     assert world.num_trained == 2
+
+
+def test_what_was_begun_is_done_again_before_what_came_later(world: World) -> None:
+    """A question does not overtake work of which half is done."""
+    world.agree()
+    world.train()
+    first = world.job
+    world.prepare(LIVER)
+    world.die()
+    world.live()
+    assert world.job == first
 
 
 def test_a_trained_model_is_never_trained_again(world: World) -> None:
@@ -508,6 +578,21 @@ def test_an_experiment_that_is_over_is_not_answered_when_its_plan_is_approved(wo
     world.run(seconds=2)
     assert len(world.orchestrator.answers) == 1
     assert world.worker.jobs == []
+
+
+def test_half_a_model_goes_with_its_experiment(world: World) -> None:
+    """And what comes for an experiment that is over is not noted as needed."""
+    world.agree()
+    big = world.orchestrator.make_model({"w": np.zeros(2**20, np.float32)})
+    world.train(model=big, is_pushed=False)
+    pusher = world.orchestrator.courier._pusher
+    pusher.push(big, [to_node(LYON)], LUNG, chunks=[1])
+    world.run()
+    assert world.files("payloads") == [f"{big.digest}.have", f"{big.digest}.part"]
+    world.over()
+    assert world.files("payloads") == []
+    world.train(2, model=big, is_pushed=False)
+    assert world.rows("payloads") == 0
 
 
 def test_chunks_that_come_when_all_is_over_are_swept_away(world: World) -> None:
