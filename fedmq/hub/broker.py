@@ -28,8 +28,10 @@ _POLL_S: Final = 0.1
 _LIB: Final = Path("/usr/lib/rabbitmq/lib")
 _LOG_LINES: Final = 8
 _ERROR_LENGTH: Final = 300
+_ELECT_TIMEOUT_S: Final = "60"
+# A queue that is deleted meanwhile is no fault; one that has a leader keeps it.
 _ELECT: Final = """
-[ra:trigger_election({element(1, amqqueue:get_pid(Queue)), node()})
+[catch ra:trigger_election({element(1, amqqueue:get_pid(Queue)), node()})
  || Queue <- rabbit_amqqueue:list(), amqqueue:get_type(Queue) =:= rabbit_quorum_queue].
 """
 _INSTALL: Final = "apt-get install --no-install-recommends rabbitmq-server"
@@ -89,10 +91,10 @@ class PrivateBroker:
             running = earlier or self._launch(progress)
             try:
                 self._wait_until_ready(running)
-                if earlier is None:
-                    self._elect_leaders()
+                self._elect_leaders()
             except HubError:
-                self._end(running)
+                if earlier is None:  # what ran already is not ended for a fault of this call
+                    self._end(running)
                 raise
             return running
 
@@ -172,7 +174,14 @@ class PrivateBroker:
         a kill in between, such a queue is taken for a new one that somebody else will set to work.
         """
         outcome = subprocess.run(  # noqa: S603 - the broker's own program
-            [str(find_server().with_name("rabbitmqctl")), "--quiet", "eval", _ELECT],
+            [
+                str(find_server().with_name("rabbitmqctl")),
+                "--quiet",
+                "--timeout",
+                _ELECT_TIMEOUT_S,
+                "eval",
+                _ELECT,
+            ],
             env=environment(self._folder, self.ports(), self.node_name),
             stdin=subprocess.DEVNULL,
             capture_output=True,
