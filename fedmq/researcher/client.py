@@ -1,72 +1,123 @@
 """The client: what a researcher does in Python, in a notebook, and behind the command line."""
 
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from fedmq.errors import ConfigurationError
+from fedmq.errors import ConfigurationError, StorageError, TransportError
 from fedmq.messages.submissions import (
-    Acceptance,
     ExperimentReport,
     Query,
     QueryKind,
+    Rejection,
     ReportList,
     Submission,
 )
 from fedmq.parameters import Parameters, save_parameters
 from fedmq.researcher.experiment import Experiment
+from fedmq.researcher.mailbox import Answer
 from fedmq.researcher.run import Run
 from fedmq.researcher.session import Session
 from fedmq.transport.ports import Sink, Transport
-from fedmq.types import NOWHERE, ExperimentId, ResearcherId
+from fedmq.types import NOWHERE, ExperimentId, ResearcherId, parse_id
+
+if TYPE_CHECKING:
+    from fedmq.hub.credentials import Credentials
 
 TIMEOUT_S: Final = 30.0
+FETCH_TIMEOUT_S: Final = 3600.0
+"""So long a model may be on its way; meanwhile it is looked whether it is still the newest."""
 _TOKEN_BYTES: Final = 3
+_MAX_NAME: Final = 33
+"""Of an experiment's name, so that an id of 40 characters has room for the token."""
 
 
 class Client:
-    """A researcher's way into a federation; closing it stops no experiment."""
+    """A researcher's way into a federation, taken when it is first used.
+
+    Closing it stops no experiment. Programs of one researcher may share a home, at the same time
+    or one after the other: what one could not send, the next one sends.
+    """
 
     def __init__(
         self,
         *,
         researcher: str,
-        home: Path,
+        home: Path | str,
         make_transport: Callable[[Sink], Transport],
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._timeout_s = timeout_s
         self._session = Session(
-            researcher=ResearcherId(researcher), home=home, make_transport=make_transport
+            researcher=ResearcherId(parse_id(researcher, kind="researcher")),
+            home=Path(home),
+            make_transport=make_transport,
         )
-        self._session.open()
 
     @classmethod
-    def from_credentials(cls, path: Path | str, home: Path | str | None = None) -> "Client":
-        """Return the client of whom the hub wrote these credentials for.
+    def at(
+        cls,
+        url: str,
+        *,
+        user: str,
+        password: str,
+        home: Path | str,
+        timeout_s: float = TIMEOUT_S,
+    ) -> "Client":
+        """Return the client of `user` at a broker's address, amqp://HOST:PORT/VHOST.
 
-        `home` keeps what is not yet sent and the models that were fetched; the default lies beside
-        the credentials.
+        `home` keeps what is not yet sent and the models that were fetched.
 
         Raises:
-            ConfigurationError: the file is missing or damaged.
+            ConfigurationError: the address or the name cannot be used.
         """
         # The broker's library is needed by those who connect, not by those who import fedmq.
         from fedmq import __version__
-        from fedmq.hub.credentials import read_credentials
         from fedmq.transport.rabbitmq import RabbitTransport, make_login
 
-        path = Path(path)
-        known = read_credentials(path)
-        login = make_login(
-            known.url, user=known.user, password=known.password, program=f"fedmq {__version__}"
-        )
+        login = make_login(url, user=user, password=password, program=f"fedmq {__version__}")
         return cls(
-            researcher=known.user,
-            home=Path(home) if home is not None else path.parent / f"{known.user}-files",
+            researcher=user,
+            home=home,
             make_transport=lambda sink: RabbitTransport(login, sink),
+            timeout_s=timeout_s,
+        )
+
+    @classmethod
+    def from_credentials(
+        cls,
+        credentials: "Credentials | Path | str",
+        home: Path | str | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> "Client":
+        """Return the client of whom the hub wrote these credentials for, or the file with them.
+
+        `home` is by default a folder beside the file.
+
+        Raises:
+            ConfigurationError: the file is missing or damaged, or is not a researcher's.
+        """
+        from fedmq.hub.credentials import Credentials, Role, read_credentials
+
+        if isinstance(credentials, Credentials):
+            known, folder = credentials, Path()
+        else:
+            known, folder = read_credentials(Path(credentials)), Path(credentials).parent
+        if known.role is not Role.RESEARCHER:
+            raise ConfigurationError(
+                f"the credentials of {known.user} are not a researcher's",
+                why=f"expected: role researcher; got: {known.role}",
+                fix="ask the hub's operator for: fedmq hub add-researcher NAME",
+            )
+        return cls.at(
+            known.url,
+            user=known.user,
+            password=known.password,
+            home=folder / f"{known.user}-files" if home is None else home,
+            timeout_s=timeout_s,
         )
 
     def __enter__(self) -> Self:
@@ -92,39 +143,53 @@ class Client:
         Raises:
             ConfigurationError: the experiment cannot be run; the error says what to mend.
             PlanError: its plan cannot be used.
-            BrokerRefused, BrokerUnavailable: no way to the orchestrator.
+            TransportError: no answer; the submission is kept, and the error says under which id.
         """
-        spec = experiment.to_spec()
-        plan_class, source = experiment.load_plan()
+        spec, source, plan_class = experiment.to_spec()
         if initial is None:
-            from fedmq.learning.configs import make_config
-
-            initial = plan_class(make_config(plan_class, experiment.config)).initial_parameters(
-                experiment.seed
+            initial = experiment.initial_parameters(plan_class)
+        identifier = ExperimentId(f"{spec.name[:_MAX_NAME]}-{secrets.token_hex(_TOKEN_BYTES)}")
+        path = self._session.parameters_path(identifier)
+        try:
+            save_parameters(initial, path)
+            self._session.submit(
+                lambda manifest: Submission(spec=spec, plan_source=source, initial=manifest),
+                _submission_id(identifier),
+                identifier,
             )
-        identifier = ExperimentId(f"{spec.name[:33]}-{secrets.token_hex(_TOKEN_BYTES)}")
-        name = f"{identifier}.initial"
-        save_parameters(initial, self._session.payload_path(name))
-        submission = Submission(spec=spec, plan_source=source, initial=self._session.adopt(name))
-        answer = self._session.ask(
-            submission, f"{identifier}.submission", identifier, self._timeout_s
-        )
-        if not isinstance(answer, Acceptance):
-            raise ConfigurationError("the orchestrator answers something else")
+        except OSError as error:
+            raise StorageError(
+                "the initial parameters cannot be written",
+                why=error.strerror or str(error),
+                fix="free space on the disk, or choose another home",
+            ) from error
+        finally:
+            path.unlink(missing_ok=True)
+        try:
+            answer = self._session.await_answer(_submission_id(identifier), self._timeout_s)
+        except TransportError as error:
+            raise _kept(error, identifier) from error
+        _require_taken(answer, identifier)
         return Run(identifier, self)
 
     def experiments(self) -> list[ExperimentReport]:
         """Return all experiments of this researcher, without their rounds."""
         answer = self._query(QueryKind.LIST, NOWHERE)
-        return list(answer.reports) if isinstance(answer, ReportList) else []
+        if not isinstance(answer, ReportList):
+            raise _unexpected(answer)
+        return list(answer.reports)
 
     def experiment(self, identifier: str) -> Run:
         """Return the run of an experiment that was submitted before.
 
         Raises:
-            ConfigurationError: this researcher has no such experiment.
+            ConfigurationError: this researcher has no such experiment, or it was not taken.
         """
-        run = Run(ExperimentId(identifier), self)
+        experiment = ExperimentId(parse_id(identifier, kind="experiment"))
+        late = self._session.take_answer(_submission_id(experiment))
+        if late is not None:
+            _require_taken(late, experiment)
+        run = Run(experiment, self)
         run.report()
         return run
 
@@ -134,16 +199,65 @@ class Client:
         """Return an experiment as it stands, after stopping it if asked."""
         answer = self._query(QueryKind.STOP if stop else QueryKind.SHOW, experiment)
         if not isinstance(answer, ExperimentReport):
-            raise ConfigurationError("the orchestrator answers something else")
+            raise _unexpected(answer)
         return answer
 
-    def fetch_model(self, report: ExperimentReport) -> Path:
-        """Return the file of the newest model, which belongs to the client."""
-        if report.model is None:
-            raise ConfigurationError(f"{report.experiment} has no model yet")
-        return self._session.fetch(report.model, report.experiment, 20 * self._timeout_s)
+    def fetch_model(self, experiment: ExperimentId) -> Path:
+        """Return the file of the newest model, which belongs to the client.
 
-    def _query(self, kind: QueryKind, experiment: str) -> object:
-        message_id = f"{experiment.strip('-') or 'all'}.{kind}.{secrets.token_hex(8)}"
-        query = Query(kind=kind, experiment=experiment)
-        return self._session.ask(query, message_id, NOWHERE, self._timeout_s)
+        Raises:
+            ConfigurationError: there is no model.
+            TransportError: it did not come, or the orchestrator does not answer.
+        """
+        deadline = time.monotonic() + FETCH_TIMEOUT_S
+        while True:
+            # Another round may have closed, and then the orchestrator has that model alone.
+            report = self.read_report(experiment)
+            if report.model is None:
+                raise ConfigurationError(f"{experiment} has no model yet", why=report.reason)
+            try:
+                return self._session.fetch(report.model, experiment, self._timeout_s)
+            except TransportError as error:
+                # What is more than "not yet" is told by the next report.
+                if type(error) is not TransportError or time.monotonic() >= deadline:
+                    raise
+
+    def _query(self, kind: QueryKind, experiment: str) -> Answer:
+        name = "all" if experiment == NOWHERE else experiment
+        message_id = f"{name}.{kind}.{secrets.token_hex(8)}"
+        self._session.post(Query(kind=kind, experiment=experiment), message_id, NOWHERE)
+        answer = self._session.await_answer(message_id, self._timeout_s)
+        if isinstance(answer, Rejection):
+            raise ConfigurationError(answer.reason, fix="see: fedmq experiments list")
+        return answer
+
+
+def _submission_id(experiment: ExperimentId) -> str:
+    return f"{experiment}.submission"
+
+
+def _require_taken(answer: Answer, experiment: ExperimentId) -> None:
+    if isinstance(answer, Rejection):
+        raise ConfigurationError(
+            f"the orchestrator does not take {experiment}",
+            why=answer.reason,
+            fix="mend the experiment, and submit it again",
+        )
+
+
+def _kept(error: TransportError, experiment: ExperimentId) -> TransportError:
+    """Return the error with what has become of the submission."""
+    return type(error)(
+        error.what,
+        why=error.why,
+        fix=f"{error.fix}; the submission is not lost: it waits as {experiment}, and is run when an "
+        "orchestrator is there and a client of this home has sent it",
+    )
+
+
+def _unexpected(answer: Answer) -> TransportError:
+    return TransportError(
+        "the orchestrator answers something else than asked",
+        why=f"a message {answer.TYPE} came",
+        fix="use the same version of fedmq as the hub",
+    )

@@ -12,45 +12,62 @@ epochs = 2
 """
 
 import html
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from fedmq.errors import ConfigurationError, PlanError
-from fedmq.learning.catalogue import (
-    CATALOGUE,
-    load_plan,
-    load_source,
-    plan_digest,
-    plan_source,
-)
+from fedmq.learning.catalogue import load_plan, load_source, plan_digest, plan_source
 from fedmq.learning.configs import make_config
 from fedmq.learning.plan import TrainingPlan
 from fedmq.messages.fields import MAX_SOURCE_BYTES, PlanReference
 from fedmq.messages.submissions import ExperimentSpec
-from fedmq.types import parse_id
+from fedmq.parameters import Parameters
+from fedmq.researcher.experiment_file import read_tables
+from fedmq.types import Digest, parse_id
 
-# In experiment.toml and in Python -> in the message.
-_SPEC_NAMES = {"rounds": "num_rounds"}
+_UNREAD: Final = PlanReference(name="unread", digest=Digest("0" * 64), is_shipped=False)
+"""Stands for the plan while everything else is checked: reading a plan may import torch."""
+
+_EXPECTED: Final = {
+    "bool_type": "true or false",
+    "float_type": "a number",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "int_type": "a whole number",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "list_type": "a list of names",
+    "string_pattern_mismatch": "1 to 40 of a-z, 0-9 and -",
+    "string_too_long": "at most {max_length} characters",
+    "string_type": "text",
+}
+"""What pydantic's types of faults ask for, in words of people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """What is to be learnt, from which data, by whom, how often."""
+    """What is to be learnt, from which data, by whom, how often.
+
+    It is checked when it is made, but for its plan, which is read by `to_spec`.
+
+    Raises:
+        ConfigurationError: a value has another type or lies out of its range; it is named.
+    """
 
     name: str
     plan: str
-    """A plan of the catalogue, or the path of a Python file with one's own."""
+    """A plan of the catalogue, or the path of a Python file (.py) with one's own."""
     dataset: str
     """The name under which nodes registered their data."""
     rounds: int
     quorum: int
     """Least number of nodes whose updates make a round."""
-    nodes: tuple[str, ...] = ()
+    nodes: Sequence[str] = ()
     """The nodes to ask; empty: all of the federation."""
     config: Mapping[str, object] = field(default_factory=dict)
     purpose: str = ""
@@ -62,94 +79,116 @@ class Experiment:
     validation_share: float = 0.2
     num_threads: int = 1
 
+    def __post_init__(self) -> None:
+        self._check(_UNREAD)
+
+    def __str__(self) -> str:
+        nodes = ", ".join(self.nodes) or "all nodes"
+        return (
+            f"{self.name}: {self.rounds} rounds of {self.plan} on {self.dataset}"
+            f" at {nodes}, quorum {self.quorum}"
+        )
+
     @classmethod
     def from_toml(cls, path: Path | str) -> "Experiment":
         """Return the experiment in a file; the path of a plan is relative to the file.
 
         Raises:
-            ConfigurationError: the file is missing, no TOML, or has unknown or missing keys.
+            ConfigurationError: the file is missing or no TOML, has an unknown or a wrong value, or
+                lacks a needed one; the error names the key, what was expected and what came.
         """
         path = Path(path)
-        tables = _read_toml(path)
-        settings: dict[str, Any] = dict(tables.get("experiment", {}))
-        known = {one.name for one in fields(cls)} - {"config"}
-        _refuse_unknown(path, "[experiment]", settings, known)
-        _refuse_unknown(path, "the file", tables, {"experiment", "config"})
-        missing = [
-            name for name in ("name", "plan", "dataset", "rounds", "quorum") if name not in settings
-        ]
-        if missing:
-            raise ConfigurationError(
-                f"{path.name} lacks {', '.join(missing)}",
-                why="an experiment needs a name, plan, dataset, rounds and quorum",
-                fix="add it under [experiment]",
-            )
-        if isinstance(settings["plan"], str) and settings["plan"].endswith(".py"):
-            settings["plan"] = str(path.parent / settings["plan"])
-        if isinstance(settings.get("nodes"), list):
-            settings["nodes"] = tuple(settings["nodes"])
-        return cls(**settings, config=tables.get("config", {}))
+        own = [one for one in fields(cls) if one.name != "config"]
+        tables = read_tables(
+            path,
+            known=[one.name for one in own],
+            needed=[
+                one.name for one in own if one.default is MISSING and one.default_factory is MISSING
+            ],
+        )
+        settings = tables.experiment
+        plan = settings["plan"]
+        if _is_file(plan):
+            settings["plan"] = str(path.parent / plan)
+        return cls(**settings, config=tables.config)
 
-    def load_plan(self) -> tuple[type[TrainingPlan], str | None]:
-        """Return the plan's class, and its source if it is shipped.
+    def to_spec(self) -> tuple[ExperimentSpec, str | None, type[TrainingPlan]]:
+        """Return what the orchestrator is sent, the plan's source if it is shipped, its class.
 
         Raises:
-            PlanError: there is no such plan, or it does not keep the protocol of plans.
+            ConfigurationError: the plan has no such setting in its config, or not of this type.
+            PlanError: the plan cannot be used.
         """
-        if not self.plan.endswith(".py"):
-            if self.plan not in CATALOGUE:
-                raise PlanError(
-                    f"there is no plan {self.plan}",
-                    why=f"the catalogue has {', '.join(sorted(CATALOGUE))}",
-                    fix="name one of these, or the path of a Python file",
-                )
-            return load_plan(self.plan), None
+        content = self._read_plan()
+        is_shipped = _is_file(self.plan)
+        plan_class = load_source(content) if is_shipped else load_plan(self.plan)
+        make_config(plan_class, self.config)
         try:
-            source = Path(self.plan).read_bytes()
+            reference = PlanReference(
+                name=plan_class.name, digest=plan_digest(content), is_shipped=is_shipped
+            )
+            source = content.decode() if is_shipped else None
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise PlanError(
+                f"the plan {self.plan} cannot be sent",
+                why="expected: UTF-8, and a name of 1 to 40 of a-z, 0-9 and -; "
+                f"got the name: {plan_class.name}",
+                fix="mend the file",
+            ) from error
+        return self._check(reference), source, plan_class
+
+    def initial_parameters(self, plan_class: type[TrainingPlan]) -> Parameters:
+        """Return the parameters of round 0: those that the plan makes of the seed."""
+        return plan_class(make_config(plan_class, self.config)).initial_parameters(self.seed)
+
+    def _read_plan(self) -> bytes:
+        if not _is_file(self.plan):
+            return plan_source(self.plan)
+        try:
+            content = Path(self.plan).read_bytes()
         except OSError as error:
             raise PlanError(
                 f"the plan {self.plan} cannot be read",
                 why=error.strerror or str(error),
                 fix="mend the path; in experiment.toml it is relative to that file",
             ) from error
-        if len(source) > MAX_SOURCE_BYTES:
-            raise PlanError(f"the plan has {len(source)} bytes, the limit is {MAX_SOURCE_BYTES}")
-        return load_source(source), source.decode()
+        if len(content) > MAX_SOURCE_BYTES:
+            raise PlanError(
+                f"the plan {self.plan} is too long",
+                why=f"expected: at most {MAX_SOURCE_BYTES} bytes; got: {len(content)}",
+                fix="leave data and trained numbers out of it",
+            )
+        return content
 
-    def to_spec(self) -> ExperimentSpec:
-        """Return what the orchestrator is sent.
-
-        Raises:
-            ConfigurationError: a value has another type or lies out of its range; it is named.
-            PlanError: the plan cannot be used.
-        """
-        parse_id(self.name, kind="experiment")
-        plan_class, source = self.load_plan()
-        make_config(plan_class, self.config)
-        content = plan_source(self.plan) if source is None else source.encode()
-        plan = PlanReference(
-            name=plan_class.name, digest=plan_digest(content), is_shipped=source is not None
-        )
+    def _check(self, plan: PlanReference) -> ExperimentSpec:
+        if not isinstance(self.plan, str):
+            raise _wrong("plan", "the name of a plan, or the path of one", self.plan)
         values: dict[str, Any] = {
-            _SPEC_NAMES.get(one.name, one.name): getattr(self, one.name)
-            for one in fields(self)
-            if one.name not in {"plan", "config", "nodes"}
+            "name": self.name,
+            "purpose": self.purpose,
+            "plan": plan,
+            "dataset": self.dataset,
+            "config": _as_lists(self.config),
+            "num_rounds": self.rounds,
+            "nodes": list(self.nodes) if isinstance(self.nodes, (list, tuple)) else self.nodes,
+            "quorum": self.quorum,
+            "round_deadline_s": self.round_deadline_s,
+            "waiting_deadline_s": self.waiting_deadline_s,
+            "evaluate": self.evaluate,
+            "seed": self.seed,
+            "validation_share": self.validation_share,
+            "num_threads": self.num_threads,
         }
-        for name in ("round_deadline_s", "waiting_deadline_s", "validation_share"):
-            if type(values[name]) is int:
-                values[name] = float(values[name])
-        values |= {"plan": plan, "nodes": list(self.nodes), "config": _plain(self.config)}
         try:
-            return ExperimentSpec.model_validate(values)
+            spec = ExperimentSpec.model_validate(values)
         except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            names = {new: old for old, new in _SPEC_NAMES.items()}
-            place = ".".join(names.get(str(step), str(step)) for step in fault["loc"])
-            raise ConfigurationError(
-                f"{place} = {fault['input']!r} cannot be used",
-                why=fault["msg"],
-                fix="mend it in the experiment",
-            ) from error
+            raise _fault(error.errors(include_url=False)[0]) from error
+        parse_id(spec.name, kind="experiment")
+        for node in spec.nodes:
+            parse_id(node, kind="node")
+        if spec.nodes and spec.quorum > len(set(spec.nodes)):
+            raise _wrong("quorum", f"at most the {len(set(spec.nodes))} nodes named", spec.quorum)
+        return spec
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -160,40 +199,37 @@ class Experiment:
         return f"<table>{rows}</table>"
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            tables = tomllib.load(file)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path} cannot be read",
-            why=error.strerror or str(error),
-            fix="name the file of an experiment, such as examples/lung-pfs.toml",
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path.name} is no TOML", why=str(error)) from error
-    for name, table in tables.items():
-        if not isinstance(table, dict):
-            raise ConfigurationError(
-                f"{path.name}: {name} stands outside a table",
-                why="settings belong under [experiment] or [config]",
-                fix="move it",
-            )
-    return tables
+def _is_file(plan: object) -> bool:
+    return isinstance(plan, str) and plan.endswith(".py")
 
 
-def _refuse_unknown(path: Path, place: str, found: Mapping[str, object], known: set[str]) -> None:
-    for name in found:
-        if name not in known:
-            raise ConfigurationError(
-                f"{path.name}: {place} has no {name!r}",
-                why=f"it may have {', '.join(sorted(known))}",
-                fix="mend the name, or leave it out",
-            )
-
-
-def _plain(config: Mapping[str, object]) -> dict[str, object]:
+def _as_lists(config: object) -> object:
     """Return the config as a message carries it: tuples as lists."""
+    if not isinstance(config, Mapping):
+        return config
     return {
         name: list(value) if isinstance(value, tuple) else value for name, value in config.items()
     }
+
+
+def _fault(fault: ErrorDetails) -> ConfigurationError:
+    """Return what a person may do about the first thing that the message's rules refuse."""
+    place = fault["loc"]
+    if place[0] == "config" and len(place) > 1:
+        return _wrong(
+            f"config.{place[1]}",
+            "true, false, a finite number, a short text, or a list of these",
+            fault["input"],
+        )
+    names = ["rounds" if step == "num_rounds" else str(step) for step in place]
+    template = _EXPECTED.get(fault["type"])
+    expected = fault["msg"] if template is None else template.format(**fault.get("ctx", {}))
+    return _wrong(".".join(names), expected, fault["input"])
+
+
+def _wrong(key: str, expected: str, got: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"{key} cannot be used",
+        why=f"expected: {expected}; got: {got!r}",
+        fix="mend it in the experiment",
+    )

@@ -3,16 +3,23 @@
 import html
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+from fedmq.errors import BrokerRefused, StorageError, TransportError
 from fedmq.messages.fields import RatioField
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.parameters import Parameters, load_parameters
 from fedmq.types import ExperimentId
 
 OVER: Final = frozenset({"finished", "failed", "stopped"})
+PATIENCE_S: Final = 3600.0
+"""So long who follows a run waits for a broker or an orchestrator that went away."""
+_LAZINESS: Final = 0.1
+"""Share of the time since the last change that may pass until the next is seen."""
+_LAZIEST_S: Final = 15.0
 
 
 class Reports(Protocol):
@@ -21,65 +28,123 @@ class Reports(Protocol):
     def read_report(self, experiment: ExperimentId, *, stop: bool = False) -> ExperimentReport:
         """Return an experiment as it stands, after stopping it if asked."""
 
-    def fetch_model(self, report: ExperimentReport) -> Path:
+    def fetch_model(self, experiment: ExperimentId) -> Path:
         """Return the file of the newest model."""
 
 
 class Run:
     """One experiment; it goes on whether or not anybody holds this."""
 
-    def __init__(self, identifier: ExperimentId, reports: Reports) -> None:
+    def __init__(
+        self,
+        identifier: ExperimentId,
+        reports: Reports,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.id = identifier
         self._reports = reports
+        self._clock = clock
+        self._sleep = sleep
+        self._last: ExperimentReport | None = None
+
+    def __repr__(self) -> str:
+        return f"Run({self.id!r})" if self._last is None else f"<Run {self}>"
+
+    def __str__(self) -> str:
+        if self._last is None:
+            return self.id
+        last = self._last
+        text = f"{self.id}: {last.state}, round {last.round} of {last.spec.num_rounds}"
+        return f"{text}; {last.reason}" if last.reason else text
 
     def report(self) -> ExperimentReport:
         """Return the experiment as it stands, with all closed rounds."""
-        return self._reports.read_report(self.id)
+        self._last = self._reports.read_report(self.id)
+        return self._last
 
     def stop(self) -> ExperimentReport:
-        """Stop the experiment; nodes drop what they have of it."""
-        return self._reports.read_report(self.id, stop=True)
+        """Stop the experiment; nodes drop what they have of it, closed rounds stay."""
+        self._last = self._reports.read_report(self.id, stop=True)
+        return self._last
 
-    def follow(self, poll_s: float = 1.0) -> Iterator[ExperimentReport]:
-        """Yield the experiment as it stands, then each time that something changed, to its end."""
-        last: ExperimentReport | None = None
+    def follow(
+        self, poll_s: float = 1.0, patience_s: float = PATIENCE_S
+    ) -> Iterator[ExperimentReport]:
+        """Yield the experiment as it stands, then each time that something changed, to its end.
+
+        The wait grows from `poll_s` while nothing changes. A broker or an orchestrator that goes
+        away meanwhile is waited for, up to `patience_s`.
+
+        Raises:
+            TransportError: nothing was heard for so long, or not even once.
+        """
+        seen: ExperimentReport | None = None
+        changed_at = heard_at = self._clock()
         while True:
-            report = self.report()
-            if report != last:
+            try:
+                report = self.report()
+                heard_at = self._clock()
+            except TransportError as error:
+                silence_s = self._clock() - heard_at
+                if seen is None or isinstance(error, BrokerRefused) or silence_s >= patience_s:
+                    raise
+                report = seen
+            if report != seen:
+                seen, changed_at = report, self._clock()
                 yield report
-                last = report
             if report.state in OVER:
                 return
-            time.sleep(poll_s)
+            lazy_s = min(_LAZIEST_S, _LAZINESS * (self._clock() - changed_at))
+            self._sleep(max(poll_s, lazy_s))
 
-    def wait(self, poll_s: float = 1.0) -> ExperimentReport:
+    def wait(self, poll_s: float = 1.0, patience_s: float = PATIENCE_S) -> ExperimentReport:
         """Return the experiment once it is over."""
-        report = self.report()
-        for report in self.follow(poll_s):  # noqa: B007 - the last one counts
-            pass
-        return report
+        *_, last = self.follow(poll_s, patience_s)
+        return last
 
     def download(self, path: Path | str) -> Path:
-        """Return `path`, where the newest model stands now as safetensors."""
+        """Return `path`, where the newest model stands now as safetensors, whole or not at all.
+
+        A folder gets a file with the experiment's id.
+
+        Raises:
+            ConfigurationError: there is no model.
+            StorageError: the file cannot be written.
+        """
         target = Path(path)
-        source = self._reports.fetch_model(self.report())
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + ".part")
-        shutil.copyfile(source, partial)
-        partial.replace(target)
+        if target.is_dir():
+            target /= f"{self.id}.safetensors"
+        source = self._reports.fetch_model(self.id)
+        partial = target.with_name(f".{target.name}.part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, partial)
+            partial.replace(target)
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise StorageError(
+                f"the model cannot be written to {target}",
+                why=error.strerror or str(error),
+                fix="free space there, or choose another place",
+            ) from error
         return target
 
     def parameters(self) -> Parameters:
-        """Return the newest model as named arrays."""
-        return load_parameters(self._reports.fetch_model(self.report()))
+        """Return the newest model as named arrays, memory-mapped and read-only."""
+        return load_parameters(self._reports.fetch_model(self.id))
 
     def _repr_html_(self) -> str:
         report = self.report()
         names = sorted({name for record in report.records for name in record.metrics})
         head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
         rows = "".join(_html_row(record, names) for record in report.records)
-        title = html.escape(f"{report.experiment}: {report.state} {report.reason}")
-        return f"<p>{title}</p><table><tr><th>round</th><th>nodes</th>{head}</tr>{rows}</table>"
+        return (
+            f"<p>{html.escape(str(self))}</p>"
+            f"<table><tr><th>round</th><th>nodes</th>{head}</tr>{rows}</table>"
+        )
 
 
 def ratio(metric: RatioField | None) -> float | None:

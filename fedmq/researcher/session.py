@@ -1,50 +1,33 @@
-"""The session: a researcher's courier on a thread of its own, asked from other threads.
-
-Several programs of one researcher may share a home: what one of them is given, all of them find in
-the journal and among the payloads.
-"""
+"""The session: a researcher's mailbox on a thread of its own, asked from other threads."""
 
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from fedmq.disk import LocalDisk
-from fedmq.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
-from fedmq.messages.codec import Message, decode, encode
-from fedmq.messages.envelope import Place
+from fedmq.errors import BrokerRefused, BrokerUnavailable, FedmqError, TransportError
 from fedmq.messages.fields import Manifest
 from fedmq.messages.registry import Body
-from fedmq.messages.submissions import Rejection
-from fedmq.transport import courier as couriers
-from fedmq.transport import topology
-from fedmq.transport.courier import Courier
-from fedmq.transport.journal import Journal
+from fedmq.messages.submissions import Submission
+from fedmq.researcher.mailbox import Answer, Mailbox
 from fedmq.transport.loop import Loop
-from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
-from fedmq.transport.routes import from_researcher
-from fedmq.transport.spool import Spool
-from fedmq.types import Digest, ResearcherId
+from fedmq.transport.ports import Sink, Transport, TransportEvent
+from fedmq.types import ExperimentId, ResearcherId
 
-SCHEMA: Final = (
-    couriers.SCHEMA
-    + """
-CREATE TABLE IF NOT EXISTS answers (
-    correlation_id TEXT PRIMARY KEY,
-    encoded BLOB NOT NULL
-);
-"""
-)
 LOOK_S: Final = 0.1
-"""How often it is looked whether another program of this researcher was given an answer."""
+"""How often it is looked whether another program of this researcher was given what is awaited."""
+ORCHESTRATOR: Final = "orchestrator"
 
 T = TypeVar("T")
+_Ask = Callable[[Mailbox], None]
 
 
 class Session:
-    """A researcher at a broker."""
+    """A researcher at a broker; the thread begins with the first question."""
 
     def __init__(
         self,
@@ -53,186 +36,187 @@ class Session:
         home: Path,
         make_transport: Callable[[Sink], Transport],
         clock: Callable[[], float] = time.time,
-        orchestrator: str = "orchestrator",
+        orchestrator: str = ORCHESTRATOR,
     ) -> None:
         self.researcher = researcher
         self._home = home
         self._clock = clock
         self._orchestrator = orchestrator
-        self._loop: Loop[TransportEvent | Callable[[], None]] = Loop()
-        self._transport = make_transport(self._loop.put)
-        self._disk = LocalDisk(home / "payloads")
-        self._spool = Spool(self._disk)
-        self._journal: Journal
-        self._courier: Courier
-        self._news = threading.Event()
-        self._is_connected = False
-        self._refusal = ""
+        self._make_transport = make_transport
+        self._loop: Loop[TransportEvent | _Ask] = Loop()
+        self._death: BaseException | None = None
+        self._news = threading.Condition()
+        self._num_news = 0
+        self._starting = threading.Lock()
+        self._fetching = threading.Lock()
+        self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="fedmq-researcher", daemon=True)
-
-    def open(self) -> None:
-        """Begin to connect."""
-        ready: Future[None] = Future()
-        self._loop.put(lambda: ready.set_result(None))
-        self._thread.start()
-        while not ready.done() and self._thread.is_alive():
-            time.sleep(0.001)
 
     def close(self) -> None:
         """End the thread; what is not sent stays in the outbox for the next session."""
-        if self._thread.is_alive():
+        with self._starting:
+            self._is_closed = True
+            is_begun = self._thread.ident is not None
+        if is_begun:
             self._loop.stop()
             self._thread.join()
 
     # From other threads.
 
-    def ask(self, body: Body, message_id: str, experiment: str, timeout_s: float) -> Body:
-        """Return the answer to a message.
+    def post(self, body: Body, message_id: str, experiment: str) -> None:
+        """Send a message until the orchestrator has it.
 
         Raises:
-            ConfigurationError: the orchestrator says no, and why.
-            BrokerRefused: the broker refuses the login.
-            BrokerUnavailable: no broker, or no orchestrator, answers within `timeout_s`; the
-                message stays in the outbox or in its queue.
+            StorageError: the disk refuses.
+            TransportError: the session is closed.
         """
-        self._call(lambda: self._send(body, message_id, experiment))
-        deadline = time.monotonic() + timeout_s
-        while True:
-            answer = self._call(lambda: self._answer(message_id))
-            if answer is not None:
-                if isinstance(answer, Rejection):
-                    raise ConfigurationError("the orchestrator does not take it", why=answer.reason)
-                return answer
-            self._require_hope(deadline)
-            self._news.wait(LOOK_S)
-            self._news.clear()
+        self._call(lambda mailbox: mailbox.post(body, message_id, experiment))
 
-    def adopt(self, name: str) -> Manifest:
-        """Return the manifest of a file in `payloads`, which becomes a payload."""
-        return self._call(lambda: self._spool.adopt(name))
+    def submit(
+        self, make: Callable[[Manifest], Submission], message_id: str, experiment: ExperimentId
+    ) -> None:
+        """Send a submission, with the parameters that were written to `parameters_path`."""
+        self._call(lambda mailbox: mailbox.submit(make, message_id, experiment))
 
-    def payload_path(self, name: str) -> Path:
-        """Return where a file for `adopt` goes."""
-        return self._disk.path(name)
+    def parameters_path(self, experiment: ExperimentId) -> Path:
+        """Return where the initial parameters of an experiment are to be written."""
+        return self._call(lambda mailbox: mailbox.parameters_path(experiment))
 
-    def fetch(self, manifest: Manifest, experiment: str, timeout_s: float) -> Path:
+    def await_answer(self, message_id: str, timeout_s: float) -> Answer:
+        """Return the answer to a message that was sent.
+
+        Raises:
+            BrokerRefused: the broker says no to this researcher.
+            BrokerUnavailable: no broker is reached within `timeout_s`.
+            TransportError: the orchestrator does not answer within `timeout_s`.
+        """
+        return self._await(lambda mailbox: mailbox.take_answer(message_id), timeout_s)
+
+    def take_answer(self, message_id: str) -> Answer | None:
+        """Return the answer to a message of an earlier session, if it is here, once."""
+        return self._call(lambda mailbox: mailbox.take_answer(message_id))
+
+    def fetch(self, manifest: Manifest, experiment: ExperimentId, timeout_s: float) -> Path:
         """Return where a payload is, once it is here, whole.
 
         Raises:
-            BrokerRefused, BrokerUnavailable: as `ask`.
+            BrokerRefused, BrokerUnavailable, TransportError: as `await_answer`; what came by then
+                is kept, and the next call asks for the rest.
         """
-        route = from_researcher(self.researcher)
-        deadline = time.monotonic() + timeout_s
-        if not self._spool.has(manifest.digest):
-            self._call(lambda: self._courier.fetch(manifest, route, experiment))
-        while not self._spool.has(manifest.digest):
-            self._require_hope(deadline)
-            self._news.wait(LOOK_S)
-            self._news.clear()
-        return self._spool.path(manifest.digest)
-
-    def _call(self, act: Callable[[], T]) -> T:
-        """Return what `act` returns on the session's thread."""
-        future: Future[T] = Future()
-
-        def run() -> None:
+        with self._fetching:
+            path = self._call(lambda mailbox: mailbox.find_payload(manifest.digest))
+            if path is not None:
+                return path
+            self._call(lambda mailbox: mailbox.want(manifest, experiment))
             try:
-                future.set_result(act())
-            except Exception as error:  # noqa: BLE001 - handed on to who asked
-                future.set_exception(error)
+                return self._await(lambda mailbox: mailbox.find_payload(manifest.digest), timeout_s)
+            finally:
+                # A thread that has ended asks for nothing anyway, and its error is on its way.
+                with suppress(FedmqError):
+                    self._call(lambda mailbox: mailbox.want_no_more(experiment))
 
-        self._loop.put(run)
-        return future.result(timeout=60.0)
+    def _await(self, look: Callable[[Mailbox], T | None], timeout_s: float) -> T:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            seen = self._num_news
+            found, hopeless = self._call(
+                lambda mailbox: (look(mailbox), self._hopeless(mailbox, deadline))
+            )
+            if found is not None:
+                return found
+            if hopeless is not None:
+                raise hopeless
+            self._wait_for_news(seen)
 
-    def _require_hope(self, deadline: float) -> None:
-        if self._refusal:
-            raise BrokerRefused(
+    def _wait_for_news(self, seen: int) -> None:
+        with self._news:
+            self._news.wait_for(lambda: self._num_news != seen, timeout=LOOK_S)
+
+    def _call(self, act: Callable[[Mailbox], T]) -> T:
+        """Return what `act` returns on the session's thread."""
+        self._begin()
+        future: Future[T] = Future()
+        self._loop.put(partial(_perform, future, act))
+        # A thread that ended, or that is about to, takes nothing more.
+        while not wait([future], timeout=LOOK_S).done and self._thread.is_alive():
+            pass
+        if future.done():
+            return future.result()
+        raise self._ended()
+
+    def _begin(self) -> None:
+        with self._starting:
+            if self._thread.ident is None and not self._is_closed:
+                self._thread.start()
+
+    def _ended(self) -> FedmqError:
+        if isinstance(self._death, FedmqError):
+            return self._death
+        return TransportError(
+            "the client is closed",
+            why=type(self._death).__name__ if self._death is not None else "",
+            fix="make a new one",
+        )
+
+    def _hopeless(self, mailbox: Mailbox, deadline: float) -> TransportError | None:
+        """Return why it makes no sense to wait longer, None while it does."""
+        if mailbox.refusal:
+            return BrokerRefused(
                 f"the broker refuses {self.researcher}",
-                why=self._refusal,
-                fix="use the credentials that the hub wrote for you",
+                why=mailbox.refusal,
+                fix="use the credentials that the hub's operator gave you last",
             )
         if time.monotonic() < deadline:
-            return
-        if not self._is_connected:
-            raise BrokerUnavailable(
+            return None
+        if not mailbox.is_connected:
+            return BrokerUnavailable(
                 "no broker answers",
-                why=self._courier.trouble,
-                fix="look whether the hub is up: fedmq hub status",
+                why=mailbox.trouble,
+                fix="look whether this machine reaches it; the hub's operator: fedmq hub status",
             )
-        raise BrokerUnavailable(
+        if mailbox.trouble:
+            return BrokerUnavailable(
+                "the broker answers, and nothing comes through",
+                why=mailbox.trouble,
+                fix="the hub's operator: fedmq hub status",
+            )
+        return TransportError(
             "the orchestrator does not answer",
-            why="the message waits in its queue, and is answered when it runs",
-            fix="ask the hub's operator for: fedmq orchestrator start",
+            why="it is not running, or another program of yours reads the answers to another home",
+            fix="the hub's operator: fedmq orchestrator start",
         )
 
     # On the session's thread.
 
     def _run(self) -> None:
-        self._journal = Journal(self._home / "journal.sqlite", SCHEMA)
-        self._courier = Courier(
-            me=self.researcher,
-            transport=self._transport,
-            journal=self._journal,
-            spool=self._spool,
-            clock=self._clock,
-            only_from=self._orchestrator,
-        )
-        self._courier.attach(self)
-        self._transport.consume(topology.researcher_inbox(self.researcher), prefetch=16)
-        self._transport.consume(topology.researcher_payloads(self.researcher), prefetch=8)
-        self._transport.start()
         try:
-            self._loop.run(self._take, self._courier.tick)
-        finally:
-            self._transport.close()
-            self._journal.close()
+            mailbox = Mailbox(
+                researcher=self.researcher,
+                home=self._home,
+                transport=self._make_transport(self._loop.put),
+                clock=self._clock,
+                orchestrator=self._orchestrator,
+            )
+            try:
+                mailbox.open()
+                self._loop.run(partial(self._take, mailbox), mailbox.tick)
+            finally:
+                mailbox.close()
+        except Exception as error:  # noqa: BLE001 - told to whoever asks next
+            self._death = error
 
-    def _take(self, event: TransportEvent | Callable[[], None]) -> None:
+    def _take(self, mailbox: Mailbox, event: TransportEvent | _Ask) -> None:
         if callable(event):
-            event()
+            event(mailbox)
             return
-        match event:
-            case Connected():
-                self._is_connected = True
-                self._refusal = ""
-            case Disconnected(why=why, refused=refused):
-                self._is_connected = False
-                self._refusal = why if refused else ""
-            case _:
-                pass
-        self._courier.handle(event)
-        self._news.set()
+        mailbox.handle(event)
+        with self._news:
+            self._num_news += 1
+            self._news.notify_all()
 
-    def _send(self, body: Body, message_id: str, experiment: str) -> None:
-        message = self._courier.write(body, message_id, "-", Place(experiment=experiment))
-        with self._courier.transaction():
-            self._courier.post(message, from_researcher(self.researcher))
 
-    def _answer(self, message_id: str) -> Body | None:
-        encoded = self._journal.cell(
-            "SELECT encoded FROM answers WHERE correlation_id = ?", (message_id,)
-        )
-        return decode(encoded).body if isinstance(encoded, bytes) else None
-
-    # What the courier asks (`fedmq.transport.courier.Receiver`).
-
-    def accept(self, message: Message) -> None:
-        """Keep an answer for whoever asked."""
-        correlation = message.envelope.correlation_id or ""
-        self._journal.execute(
-            "INSERT OR REPLACE INTO answers VALUES (?, ?)", (correlation, encode(message))
-        )
-
-    def expect(self, _message: Message) -> bool:
-        """No answer announces a payload."""
-        return False
-
-    def hear(self, _message: Message) -> None:
-        """Researchers read no events."""
-
-    def fetched(self, digest: Digest) -> None:
-        """A model is here: who waits for it looks."""
-
-    def may_fetch(self, sender: str, digest: Digest) -> bool:
-        """The orchestrator may have what a submission announced."""
-        return sender == self._orchestrator and self._spool.has(digest)
+def _perform(future: Future[T], act: Callable[[Mailbox], T], mailbox: Mailbox) -> None:
+    try:
+        future.set_result(act(mailbox))
+    except Exception as error:  # noqa: BLE001 - handed on to who asked
+        future.set_exception(error)

@@ -1,0 +1,227 @@
+"""The mailbox: a researcher's courier, and the answers that came, for one thread.
+
+Several programs of one researcher may share a home, and the broker hands what comes to one of them:
+answers go into the journal and payloads into the folder that all of them look into.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from fedmq.disk import LocalDisk
+from fedmq.errors import ProtocolError
+from fedmq.messages.codec import Message, decode, encode
+from fedmq.messages.envelope import Place
+from fedmq.messages.fields import Manifest
+from fedmq.messages.notices import ExperimentOver
+from fedmq.messages.registry import Body
+from fedmq.messages.submissions import (
+    Acceptance,
+    ExperimentReport,
+    Rejection,
+    ReportList,
+    Submission,
+)
+from fedmq.transport import courier as couriers
+from fedmq.transport import topology
+from fedmq.transport.courier import Courier
+from fedmq.transport.journal import Journal
+from fedmq.transport.ports import Connected, Disconnected, Transport, TransportEvent
+from fedmq.transport.routes import from_researcher
+from fedmq.transport.spool import Spool
+from fedmq.types import NOWHERE, Digest, ExperimentId, ResearcherId
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS answers (
+    correlation_id TEXT PRIMARY KEY,
+    encoded BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS uploads (
+    message_id TEXT PRIMARY KEY,
+    digest TEXT NOT NULL
+);
+"""
+MAX_ANSWERS: Final = 1_000
+"""Answers that nobody came back for, the newest."""
+INBOX_PREFETCH: Final = 16
+PAYLOADS_PREFETCH: Final = 8
+
+Answer = Acceptance | Rejection | ExperimentReport | ReportList
+
+
+class Mailbox:
+    """What one researcher sends and is sent."""
+
+    def __init__(
+        self,
+        *,
+        researcher: ResearcherId,
+        home: Path,
+        transport: Transport,
+        clock: Callable[[], float],
+        orchestrator: str,
+    ) -> None:
+        self.refusal = ""
+        """Why the broker says no; empty while it does not."""
+        self.is_connected = False
+        self._researcher = researcher
+        self._orchestrator = orchestrator
+        self._transport = transport
+        self._disk = LocalDisk(home / "payloads")
+        self._spool = Spool(self._disk)
+        self._journal = Journal(home / "journal.sqlite", couriers.SCHEMA, SCHEMA)
+        self._courier = Courier(
+            me=researcher,
+            transport=transport,
+            journal=self._journal,
+            spool=self._spool,
+            clock=clock,
+            only_from=orchestrator,
+        )
+        self._route = from_researcher(researcher)
+
+    def open(self) -> None:
+        """Begin to connect; what an earlier life left in the outbox goes first."""
+        self._courier.attach(self)
+        self._transport.consume(
+            topology.researcher_inbox(self._researcher), prefetch=INBOX_PREFETCH
+        )
+        self._transport.consume(
+            topology.researcher_payloads(self._researcher), prefetch=PAYLOADS_PREFETCH
+        )
+        self._transport.start()
+
+    def close(self) -> None:
+        """Let go of the broker and the journal."""
+        self._transport.close()
+        self._journal.close()
+
+    def handle(self, event: TransportEvent) -> None:
+        """Take an event of the transport."""
+        match event:
+            case Connected():
+                self.is_connected = True
+                self.refusal = ""
+            case Disconnected(why=why, refused=refused):
+                self.is_connected = False
+                self.refusal = why if refused else ""
+            case _:
+                pass
+        self._courier.handle(event)
+
+    def tick(self) -> None:
+        """Do what is due."""
+        self._courier.tick()
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing goes or comes, for people; empty while all is well."""
+        return self._courier.trouble
+
+    # Sending.
+
+    def post(self, body: Body, message_id: str, experiment: str) -> None:
+        """Send `body` until the orchestrator has it, in this life or in a later one."""
+        message = self._courier.write(body, message_id, NOWHERE, Place(experiment=experiment))
+        with self._courier.transaction():
+            self._courier.post(message, self._route)
+
+    def submit(
+        self, make: Callable[[Manifest], Submission], message_id: str, experiment: ExperimentId
+    ) -> None:
+        """Send a submission; its parameters are the file that `parameters_path` names."""
+        # One transaction: another program of this home may be done with an equal payload just now,
+        # and would remove it between its arrival here and the note that it is needed.
+        with self._courier.transaction():
+            manifest = self._spool.adopt(_upload_name(experiment))
+            self._journal.execute(
+                "INSERT INTO uploads VALUES (?, ?)", (message_id, manifest.digest)
+            )
+            self.post(make(manifest), message_id, experiment)
+
+    def parameters_path(self, experiment: ExperimentId) -> Path:
+        """Return where the initial parameters of an experiment are to be written."""
+        return self._disk.path(_upload_name(experiment))
+
+    # What came.
+
+    def take_answer(self, message_id: str) -> Answer | None:
+        """Return the answer to a message, once."""
+        encoded = self._journal.cell(
+            "SELECT encoded FROM answers WHERE correlation_id = ?", (message_id,)
+        )
+        if not isinstance(encoded, bytes):
+            return None
+        self._journal.execute("DELETE FROM answers WHERE correlation_id = ?", (message_id,))
+        body = decode(encoded).body
+        return body if isinstance(body, Answer) else None
+
+    def want(self, manifest: Manifest, experiment: ExperimentId) -> None:
+        """Ask for a payload until it is here."""
+        self._courier.fetch(manifest, self._route, experiment)
+
+    def want_no_more(self, experiment: ExperimentId) -> None:
+        """Ask for no payload of an experiment.
+
+        The orchestrator had its submission long ago, so there is nothing else to drop. A payload
+        that another program of this home was handed would otherwise be asked for, for ever.
+        """
+        self._courier.drop(experiment)
+
+    def find_payload(self, digest: Digest) -> Path | None:
+        """Return where a payload is, None while it is not whole."""
+        return self._spool.path(digest) if self._spool.has(digest) else None
+
+    # What the courier asks (`fedmq.transport.courier.Receiver`).
+
+    def accept(self, message: Message) -> None:
+        """Keep an answer for whoever asked."""
+        match message.body:
+            case Acceptance() | Rejection() | ExperimentReport() | ReportList():
+                self._keep(message)
+            case ExperimentOver():
+                pass
+            case _:
+                raise ProtocolError("not_for_researchers")
+
+    def expect(self, _message: Message) -> bool:
+        """No answer announces a payload."""
+        return False
+
+    def hear(self, _message: Message) -> None:
+        """Researchers read no events."""
+
+    def fetched(self, digest: Digest) -> None:
+        """A payload is here: who waits for it looks."""
+
+    def may_fetch(self, sender: str, digest: Digest) -> bool:
+        """The orchestrator may have what a submission announced."""
+        return sender == self._orchestrator and self._spool.has(digest)
+
+    def _keep(self, message: Message) -> None:
+        message_id = message.envelope.correlation_id
+        if message_id is None:
+            raise ProtocolError("answers_nothing")
+        self._journal.execute(
+            "INSERT OR REPLACE INTO answers VALUES (?, ?)", (message_id, encode(message))
+        )
+        self._journal.execute(
+            "DELETE FROM answers WHERE rowid <= (SELECT max(rowid) FROM answers) - ?",
+            (MAX_ANSWERS,),
+        )
+        self._finish_upload(message_id)
+
+    def _finish_upload(self, message_id: str) -> None:
+        """Remove the parameters of a submission that is answered, unless another needs them."""
+        digest = self._journal.cell(
+            "SELECT digest FROM uploads WHERE message_id = ?", (message_id,)
+        )
+        if not isinstance(digest, str):
+            return
+        self._journal.execute("DELETE FROM uploads WHERE message_id = ?", (message_id,))
+        if self._journal.cell("SELECT 1 FROM uploads WHERE digest = ?", (digest,)) is None:
+            self._spool.remove(Digest(digest))
+
+
+def _upload_name(experiment: ExperimentId) -> str:
+    return f"{experiment}.initial"
