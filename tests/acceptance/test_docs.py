@@ -146,7 +146,7 @@ def test_every_file_that_is_named_is_there(page: Path) -> None:
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.name)
 def test_every_example_can_be_submitted(path: Path) -> None:
     """It is read, its plan is there, and its settings are the plan's."""
-    spec = fedmq.Experiment.from_toml(path).to_spec()
+    spec, _, _ = fedmq.Experiment.from_toml(path).to_spec()
     assert spec.purpose
 
 
@@ -203,7 +203,7 @@ class _Federation:
         return Run(ExperimentId("lung-pfs-1"), self)
 
     def read_report(self, experiment: ExperimentId, *, stop: bool = False) -> ExperimentReport:
-        spec = self.submitted[-1].to_spec()
+        spec, _, _ = self.submitted[-1].to_spec()
         record = RoundRecord(
             round=spec.num_rounds,
             attempt=0,
@@ -225,7 +225,7 @@ class _Federation:
             records=[record],
         )
 
-    def fetch_model(self, _report: ExperimentReport) -> Path:
+    def fetch_model(self, _experiment: ExperimentId) -> Path:
         return self.model
 
 
