@@ -7,7 +7,7 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from fedmq.errors import BrokerRefused, BrokerUnavailable, FedmqError, TransportError
 from fedmq.messages.fields import Manifest
@@ -90,7 +90,8 @@ class Session:
             BrokerUnavailable: no broker is reached within `timeout_s`.
             TransportError: the orchestrator does not answer within `timeout_s`.
         """
-        return self._await(lambda mailbox: mailbox.take_answer(message_id), timeout_s)
+        answer = self._await(lambda mailbox: mailbox.take_answer(message_id), timeout_s)
+        return cast("Answer", answer)  # mypy joins a union that stands in for a type variable
 
     def take_answer(self, message_id: str) -> Answer | None:
         """Return the answer to a message of an earlier session, if it is here, once."""
