@@ -19,7 +19,6 @@ from fedmq.messages.fields import RatioField
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.parameters import load_parameters, save_parameters
 from fedmq.researcher.run import Run
-from fedmq.transport import topology
 from fedmq.types import ExperimentId
 
 ROOT = Path(__file__).parents[2]
@@ -251,9 +250,3 @@ def test_pictures_are_small_and_shown() -> None:
     for picture in (ROOT / "docs" / "pictures").glob("*.png"):
         assert picture.stat().st_size < MAX_PICTURE_BYTES
         assert str(picture.relative_to(ROOT)) in text
-
-
-def test_readme_says_whose_credentials_status_needs() -> None:
-    """As long as monitor may not look into the dead letters, README says so, and no longer."""
-    may_look = re.match(topology.monitor_rights().read, topology.DEAD_QUEUE) is not None
-    assert ("may not look into the queue `dead`" in README.read_text()) != may_look
