@@ -12,6 +12,7 @@ from fedmq.errors import BrokerRefused, FedmqError
 FAILED: Final = 1
 SHORT: Final = 3
 REFUSED: Final = 4
+INTERRUPTED: Final = 130
 
 
 def say(text: str) -> None:

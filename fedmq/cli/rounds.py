@@ -1,6 +1,8 @@
 """Rounds as people read them: one row each, then a summary."""
 
-from fedmq.cli.console import SHORT, say, show
+import typer
+
+from fedmq.cli.console import INTERRUPTED, SHORT, next_command, say, show
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.researcher.run import Run, num_updated, ratio
 
@@ -10,6 +12,15 @@ _SHORT_NAMES = {"c_index": "C-index"}
 
 def follow(run: Run) -> ExperimentReport:
     """Return the experiment once it is over; its rounds are printed as they close."""
+    try:
+        return _follow(run)
+    except KeyboardInterrupt:
+        say(f"you left; {run.id} goes on")
+        next_command(f"fedmq experiments follow {run.id}")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _follow(run: Run) -> ExperimentReport:
     shown, reason = 0, ""
     report = None
     for report in run.follow():
