@@ -54,7 +54,7 @@ def init(
     open_journal(settings.node).close()
     write_credentials(own, login)
     say(f"this is the node {name}; its folder is {settings.node}")
-    next_command("fedmq node data add NAME FOLDER", "fedmq node start")
+    next_command("fedmq node data add NAME FOLDER", "fedmq node plans list", "fedmq node start")
 
 
 @app.command()
@@ -111,7 +111,7 @@ def status(*, as_json: Json = False) -> None:
     if counts["plans_awaiting"]:
         next_command("fedmq node plans list")
     else:
-        next_command("fedmq node start")
+        next_command("fedmq node data list", "fedmq node plans list")
 
 
 @data.command("add")
@@ -210,7 +210,9 @@ def plans_list(*, as_json: Json = False) -> None:
         who = f"{one.asked.researcher}: {one.asked.purpose}" if one.asked.researcher else ""
         show(f"{one.decision:<10}{one.name:<22}{one.digest[:12]}  {who}".rstrip())
     if not known:
-        say("nobody asked for a plan yet")
+        from fedmq.learning.catalogue import CATALOGUE
+
+        say(f"nobody asked for a plan yet; the catalogue has {', '.join(sorted(CATALOGUE))}")
     next_command("fedmq node plans show PLAN", "fedmq node plans approve PLAN")
 
 

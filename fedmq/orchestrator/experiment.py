@@ -321,8 +321,10 @@ def _end(state: Experiment, stage: Stage, why: str) -> Step:
 
 def _waiting_reason(state: Experiment) -> str:
     silent = sorted(state.asked - state.members - state.declined.keys())
-    parts = [f"{len(state.members)} nodes take part, {state.spec.quorum} are needed"]
+    parts = [f"{len(state.members)} of at least {state.spec.quorum} nodes take part"]
     if silent:
         parts.append("no answer yet from " + ", ".join(silent))
-    parts.extend(f"{node}: {one.code}" for node, one in sorted(state.declined.items()))
+    for node, one in sorted(state.declined.items()):
+        awaits = "" if one.is_final else ", its operator decides"
+        parts.append(f"{node}: {one.code}{awaits}")
     return "; ".join(parts)
