@@ -33,7 +33,7 @@ from fedmq.types import NOWHERE, NodeId
 
 V = TypeVar("V", bound=Value)
 
-MAX_SPEC_BYTES: Final = MAX_BODY_BYTES // 4
+MAX_SPEC_BYTES: Final = MAX_BODY_BYTES // 8
 """Every report repeats the spec."""
 RESERVED: Final = frozenset({NOWHERE, "all"})
 _MAX_TEXT: Final = 2_000
@@ -152,10 +152,10 @@ def make_list(reports: list[ExperimentReport]) -> ReportList:
 
 def _newest(values: Sequence[V]) -> list[V]:
     """Return the last values that fit into a message beside everything else."""
-    left = MAX_BODY_BYTES // 2
+    # Measured as JSON, in which a float takes four bytes or more; it takes nine in a message.
+    left = MAX_BODY_BYTES // 3
     fitting: list[V] = []
     for value in reversed(values):
-        # A little more than msgpack takes, but for numbers, for which half a body is left.
         left -= len(value.model_dump_json().encode())
         if left < 0:
             break
