@@ -6,34 +6,32 @@ package's lib folder is started directly, since the wrapper in sbin insists on r
 
 import hashlib
 import json
+import re
 import secrets
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from fedmq.errors import HubError
-from fedmq.hub.configuration import (
-    LOOPBACK,
-    PLUGINS,
-    Ports,
-    environment,
-    private_configuration,
-)
-from fedmq.hub.processes import Process, find_process
+from fedmq.hub.configuration import PLUGINS, environment, private_configuration
+from fedmq.hub.files import locked, replace_file
+from fedmq.hub.ports import LOOPBACK, Ports, choose_ports, is_open
+from fedmq.hub.processes import Process, end_process, start_process, wait_for_end
 
 START_TIMEOUT_S: Final = 120.0
-STOP_TIMEOUT_S: Final = 30.0
+_PORT_TIMEOUT_S: Final = 5.0
 _POLL_S: Final = 0.1
 _LIB: Final = Path("/usr/lib/rabbitmq/lib")
-# Below the range from which the kernel takes the ports of outgoing connections.
-_PORT_RANGE: Final = (20_000, 32_000)
 _LOG_LINES: Final = 8
+_ERROR_LENGTH: Final = 300
+_ELECT: Final = """
+[ra:trigger_election({element(1, amqqueue:get_pid(Queue)), node()})
+ || Queue <- rabbit_amqqueue:list(), amqqueue:get_type(Queue) =:= rabbit_quorum_queue].
+"""
 _INSTALL: Final = "apt-get install --no-install-recommends rabbitmq-server"
 
 Progress = Callable[[str], None]
@@ -46,7 +44,6 @@ class Running:
     ports: Ports
     node_name: str
     broker: Process
-    """The Erlang machine; while it starts, the script that starts it."""
     epmd: Process
 
 
@@ -55,120 +52,110 @@ class PrivateBroker:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
-        self._state = self._folder / "broker.json"
+        self._ports_file = self._folder / "ports.json"
+        self._processes_file = self._folder / "processes.json"
 
     @property
     def definitions(self) -> Path:
         """The file that the broker loads at every boot."""
         return self._folder / "definitions.json"
 
+    @property
+    def node_name(self) -> str:
+        """The Erlang node's name: one for each folder."""
+        return f"fedmq-{hashlib.sha256(str(self._folder).encode()).hexdigest()[:10]}@localhost"
+
+    def ports(self) -> Ports:
+        """Return the broker's ports, chosen when first asked for and then kept."""
+        with locked(self._folder / "ports.lock"):
+            if not self._ports_file.exists():
+                replace_file(self._ports_file, json.dumps(asdict(choose_ports())))
+            return Ports(**json.loads(self._ports_file.read_text()))
+
     def running(self) -> Running | None:
         """Return the broker of this folder if it runs."""
-        state = self._read_state()
-        return state if state is not None and state.broker.is_running() else None
+        earlier = self._earlier()
+        return earlier if earlier is not None and earlier.broker.is_running() else None
 
     def start(self, progress: Progress = lambda _: None) -> Running:
         """Return the broker once it takes connections; one that runs already is left as it is.
 
         Raises:
-            HubError: RabbitMQ is not installed, the folder is not writable, or it does not come up.
+            HubError: RabbitMQ is not installed, its ports are taken, or it does not come up.
+            StorageError: the folder cannot be written.
         """
-        running = self.running()
-        if running is not None:
+        with locked(self._folder / "lock"):
+            earlier = self.running()
+            running = earlier or self._launch(progress)
+            try:
+                self._wait_until_ready(running)
+                if earlier is None:
+                    self._elect_leaders()
+            except HubError:
+                self._end(running)
+                raise
             return running
-        script = find_server()
-        earlier = self._read_state()
-        ports = earlier.ports if earlier is not None else free_ports()
-        node_name = f"fedmq-{hashlib.sha256(str(self._folder).encode()).hexdigest()[:10]}@localhost"
-        self._prepare(ports)
-        progress("starting the broker")
-        settings = environment(self._folder, ports, node_name)
-        epmd = self._spawn(["epmd", "-address", LOOPBACK, "-port", str(ports.epmd)], settings)
-        broker = self._spawn([str(script)], settings)
-        started = Running(ports=ports, node_name=node_name, broker=broker, epmd=epmd)
-        self._write_state(started)
-        try:
-            self._wait_until_ready(started)
-            # The script that was started waits for the Erlang machine, which is what can be ended.
-            machine = find_process(int((self._folder / "pid").read_text()))
-            if machine is None:
-                raise self._died()
-        except HubError:
-            self.stop()
-            raise
-        ready = replace(started, broker=machine)
-        self._write_state(ready)
-        return ready
 
     def stop(self) -> None:
         """Return once the broker and its epmd are gone; its data stay."""
-        state = self._read_state()
-        if state is None:
-            return
-        _end(state.broker)
-        _end(state.epmd)
+        with locked(self._folder / "lock"):
+            earlier = self._earlier()
+            if earlier is not None:
+                self._end(earlier)
 
     def kill(self) -> None:
         """Kill the broker without a word (-9), for those who test what follows."""
         running = self.running()
         if running is not None:
             running.broker.send(signal.SIGKILL)
-            _wait_for_end(running.broker, STOP_TIMEOUT_S)
-            _end(running.epmd)
+            wait_for_end(running.broker)
+
+    def _launch(self, progress: Progress) -> Running:
+        script, ports = find_server(), self.ports()
+        _wait_until_free(ports)
+        self._prepare(ports)
+        progress("starting the broker")
+        settings = environment(self._folder, ports, self.node_name)
+        earlier = self._earlier()
+        if earlier is not None and earlier.epmd.is_running():
+            epmd = earlier.epmd  # a killed broker leaves it behind
+        else:
+            epmd = self._start(["epmd", "-address", LOOPBACK, "-port", str(ports.epmd)], settings)
+        broker = self._start([str(script)], settings)
+        processes = {"broker": asdict(broker), "epmd": asdict(epmd)}
+        replace_file(self._processes_file, json.dumps(processes))
+        return Running(ports=ports, node_name=self.node_name, broker=broker, epmd=epmd)
 
     def _prepare(self, ports: Ports) -> None:
+        for name in ("home", "data", "log"):
+            (self._folder / name).mkdir(exist_ok=True)
+        if not self.definitions.exists():
+            replace_file(self.definitions, "{}")
+        configuration = private_configuration(ports, self.definitions)
+        replace_file(self._folder / "rabbitmq.conf", configuration)
+        replace_file(self._folder / "enabled_plugins", PLUGINS)
+        cookie = self._folder / "home" / ".erlang.cookie"
+        if not cookie.exists():
+            replace_file(cookie, secrets.token_hex(20))
+
+    def _start(self, command: list[str], settings: dict[str, str]) -> Process:
+        log = self._folder / "log" / "console.log"
         try:
-            for name in ("home", "data", "log"):
-                (self._folder / name).mkdir(parents=True, exist_ok=True)
-            self._folder.chmod(0o700)
-            if not self.definitions.exists():
-                self.definitions.write_text("{}")
-            (self._folder / "rabbitmq.conf").write_text(
-                private_configuration(ports, self.definitions)
-            )
-            (self._folder / "enabled_plugins").write_text(PLUGINS)
-            cookie = self._folder / "home" / ".erlang.cookie"
-            if not cookie.exists():
-                cookie.touch(mode=0o600)
-                cookie.write_text(secrets.token_hex(20))
-                cookie.chmod(0o400)
+            process = start_process(command, environment=settings, folder=self._folder, log=log)
         except OSError as error:
             raise HubError(
-                f"the broker's folder {self._folder} cannot be written",
+                f"{command[0]} could not be started",
                 why=error.strerror or str(error),
-                fix="choose a folder of your own with FEDMQ_HOME",
+                fix=f"install RabbitMQ: {_INSTALL}",
             ) from error
-
-    def _spawn(self, command: list[str], settings: dict[str, str]) -> Process:
-        """Start a program in a session of its own, so that it outlives the one who started it."""
-        with (self._folder / "log" / "console.log").open("ab") as log:
-            try:
-                child = subprocess.Popen(  # noqa: S603 - the broker's own programs
-                    command,
-                    env=settings,
-                    cwd=self._folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise HubError(
-                    f"{command[0]} could not be started",
-                    why=error.strerror or str(error),
-                    fix=f"install RabbitMQ: {_INSTALL}",
-                ) from error
-        process = find_process(child.pid)
         if process is None:
             raise self._died()
-        _CHILDREN.append(child)
         return process
 
-    def _wait_until_ready(self, started: Running) -> None:
+    def _wait_until_ready(self, running: Running) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not all(_accepts(port) for port in (started.ports.amqp, started.ports.management)):
-            _reap()
-            if not started.broker.is_running():
+        while not (is_open(running.ports.amqp) and is_open(running.ports.management)):
+            if not running.broker.is_running():
                 raise self._died()
             if time.monotonic() > deadline:
                 raise HubError(
@@ -177,6 +164,31 @@ class PrivateBroker:
                     fix="try again when the machine is less busy; its log lies beside its data",
                 )
             time.sleep(_POLL_S)
+
+    def _elect_leaders(self) -> None:
+        """Every quorum queue has a leader, also one that a kill caught within seconds of its birth.
+
+        RabbitMQ 3.10 notes the names of quorum queues in a file that is written with a delay. After
+        a kill in between, such a queue is taken for a new one that somebody else will set to work.
+        """
+        outcome = subprocess.run(  # noqa: S603 - the broker's own program
+            [str(find_server().with_name("rabbitmqctl")), "--quiet", "eval", _ELECT],
+            env=environment(self._folder, self.ports(), self.node_name),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if outcome.returncode != 0:
+            raise HubError(
+                "the broker's quorum queues could not be set to work",
+                why=(outcome.stderr or outcome.stdout).strip()[-_ERROR_LENGTH:],
+                fix=f"read the logs under {self._folder / 'log'}",
+            )
+
+    def _end(self, running: Running) -> None:
+        end_process(running.broker)
+        end_process(running.epmd)
 
     def _died(self) -> HubError:
         return HubError(
@@ -192,24 +204,31 @@ class PrivateBroker:
         words = [line.strip() for line in lines if line.strip()]
         return " | ".join(words[-_LOG_LINES:]) or "it left no log"
 
-    def _write_state(self, state: Running) -> None:
-        self._state.write_text(json.dumps(asdict(state)))
-
-    def _read_state(self) -> Running | None:
+    def _earlier(self) -> Running | None:
         try:
-            state = json.loads(self._state.read_text())
-        except (OSError, ValueError):
+            processes = json.loads(self._processes_file.read_text())
+        except FileNotFoundError:
             return None
         return Running(
-            ports=Ports(**state["ports"]),
-            node_name=state["node_name"],
-            broker=Process(**state["broker"]),
-            epmd=Process(**state["epmd"]),
+            ports=self.ports(),
+            node_name=self.node_name,
+            broker=Process(**processes["broker"]),
+            epmd=Process(**processes["epmd"]),
         )
 
 
-_CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
-"""What this process started: it has to collect them, or they stay as zombies."""
+def _wait_until_free(ports: Ports) -> None:
+    """Return once nobody listens; a killed broker lets go of its ports a moment after its end."""
+    deadline = time.monotonic() + _PORT_TIMEOUT_S
+    for port in (ports.amqp, ports.management):
+        while is_open(port):
+            if time.monotonic() > deadline:
+                raise HubError(
+                    f"the broker's port {port} is taken by another program",
+                    why="it was free when the hub was made, and members know the broker by it",
+                    fix=f"end the program that listens at {LOOPBACK}:{port}, and try again",
+                )
+            time.sleep(_POLL_S)
 
 
 def find_server() -> Path:
@@ -218,7 +237,7 @@ def find_server() -> Path:
     Raises:
         HubError: there is none.
     """
-    scripts = sorted(_LIB.glob("rabbitmq_server-*/sbin/rabbitmq-server"))
+    scripts = sorted(_LIB.glob("rabbitmq_server-*/sbin/rabbitmq-server"), key=_version)
     if not scripts:
         raise HubError(
             "RabbitMQ is not installed on this machine",
@@ -228,44 +247,5 @@ def find_server() -> Path:
     return scripts[-1]
 
 
-def free_ports() -> Ports:
-    """Return five ports of loopback that are free now."""
-    numbers: list[int] = []
-    while len(numbers) < len(Ports.__slots__):
-        number = _PORT_RANGE[0] + secrets.randbelow(_PORT_RANGE[1] - _PORT_RANGE[0])
-        with socket.socket() as trial:
-            try:
-                trial.bind((LOOPBACK, number))
-            except OSError:
-                continue
-        if number not in numbers:
-            numbers.append(number)
-    return Ports(**dict(zip(Ports.__slots__, numbers, strict=True)))
-
-
-def _accepts(port: int) -> bool:
-    with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1.0):
-        return True
-    return False
-
-
-def _end(process: Process) -> None:
-    process.send(signal.SIGTERM)
-    if not _wait_for_end(process, STOP_TIMEOUT_S):
-        process.send(signal.SIGKILL)
-        _wait_for_end(process, STOP_TIMEOUT_S)
-
-
-def _wait_for_end(process: Process, timeout_s: float) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while process.is_running():
-        _reap()
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_S)
-    _reap()
-    return True
-
-
-def _reap() -> None:
-    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
+def _version(script: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", script.parts[-3])]

@@ -1,36 +1,30 @@
 """What RabbitMQ is told before it starts: rabbitmq.conf, plugins, environment. Pure text."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-LOOPBACK: Final = "127.0.0.1"
+from fedmq.hub.ports import LOOPBACK, Ports
+
 PLUGINS: Final = "[rabbitmq_management,rabbitmq_prometheus].\n"
 
-# Reasons: docs/adr/0005-hub.md. 16 MiB is RabbitMQ 4's own limit, so that what works here works
-# there; nothing stays unacknowledged for long, the consumer timeout is a net.
-_COMMON: Final = """\
+# Reasons line by line: docs/adr/0005-hub.md.
+_EVERYWHERE: Final = """\
 max_message_size = 16777216
 heartbeat = 30
 consumer_timeout = 3600000
-collect_statistics_interval = 1000
-prometheus.return_per_object_metrics = false
 raft.wal_max_size_bytes = 67108864
 raft.segment_max_entries = 128
+prometheus.return_per_object_metrics = false
+"""
+_PRIVATE: Final = """\
+collect_statistics_interval = 1000
 log.console = false
 log.file.level = info
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """The ports of a private broker, all on loopback."""
-
-    amqp: int
-    management: int
-    prometheus: int
-    distribution: int
-    epmd: int
+_NETWORK: Final = """\
+vm_memory_high_watermark.relative = 0.5
+disk_free_limit.absolute = 5GB
+"""
 
 
 def private_configuration(ports: Ports, definitions: Path) -> str:
@@ -42,8 +36,13 @@ def private_configuration(ports: Ports, definitions: Path) -> str:
         f"prometheus.tcp.ip = {LOOPBACK}\n"
         f"prometheus.tcp.port = {ports.prometheus}\n"
         f"load_definitions = {definitions}\n"
-        f"{_COMMON}"
+        f"{_EVERYWHERE}{_PRIVATE}"
     )
+
+
+def network_configuration() -> str:
+    """Return rabbitmq.conf of a broker that hospitals reach; its ports are the usual ones."""
+    return f"{_EVERYWHERE}{_NETWORK}"
 
 
 def environment(folder: Path, ports: Ports, node_name: str) -> dict[str, str]:
@@ -59,7 +58,8 @@ def environment(folder: Path, ports: Ports, node_name: str) -> dict[str, str]:
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "none.config"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
         "RABBITMQ_CONF_ENV_FILE": str(folder / "none.conf"),
-        "RABBITMQ_PID_FILE": str(folder / "pid"),
+        # The script becomes the Erlang machine instead of waiting for it: one process, one pid.
+        "RUNNING_UNDER_SYSTEMD": "true",
         "RABBITMQ_DIST_PORT": str(ports.distribution),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         "ERL_EPMD_PORT": str(ports.epmd),

@@ -1,13 +1,14 @@
 """A small client of RabbitMQ's management API: what the hub and the watchers ask of it."""
 
 import base64
+import http.client
 import json
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 from fedmq.errors import BrokerRefused, BrokerUnavailable, TransportError
 
@@ -25,6 +26,11 @@ class Management:
     def get(self, *path: str) -> object:
         """Return what the API says of `path`, whose words are quoted here."""
         return self._ask("GET", path, None)
+
+    def names(self, *path: str) -> set[str]:
+        """Return the names of what `path` lists: users, queues."""
+        entries = cast("list[dict[str, object]]", self.get(*path))
+        return {str(entry["name"]) for entry in entries}
 
     def put(self, *path: str, content: object) -> None:
         """Make or change what `path` names."""
@@ -52,13 +58,20 @@ class Management:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             raise self._refusal(error, method, path) from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise BrokerUnavailable(
                 f"the broker's management does not answer at {self.url}",
                 why=str(getattr(error, "reason", error)),
                 fix="start it with: fedmq hub up",
             ) from error
-        return json.loads(text) if text else None
+        try:
+            return json.loads(text) if text else None
+        except ValueError as error:
+            raise BrokerRefused(
+                f"what answers at {self.url} is no RabbitMQ management",
+                why="its answer is no JSON",
+                fix="check the address; the management plugin's port is often 15672",
+            ) from error
 
     def _refusal(
         self, error: urllib.error.HTTPError, method: str, path: tuple[str, ...]

@@ -316,7 +316,7 @@ class Courier:
         digest = request.manifest.digest
         if not self._receiver.may_fetch(envelope.sender, digest):
             raise ProtocolError("not_for_sender")
-        route = self._way_back(envelope, exchange)
+        route = self._way_back(envelope, exchange, Lane.BULK)
         self._pusher.push(
             request.manifest, [route], envelope.experiment, chunks=request.missing or None
         )
@@ -344,9 +344,13 @@ class Courier:
         )
         self._publish(message, route.exchange, route.key(Lane.CONTROL))
 
-    def _way_back(self, envelope: Envelope, exchange: str) -> Route:
+    def _way_back(self, envelope: Envelope, exchange: str, lane: Lane = Lane.CONTROL) -> Route:
         return way_back(
-            exchange, me=self.me, sender=envelope.sender, experiment=envelope.experiment
+            exchange,
+            me=self.me,
+            sender=envelope.sender,
+            experiment=envelope.experiment,
+            lane=lane,
         )
 
     def _publish(

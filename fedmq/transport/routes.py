@@ -57,8 +57,10 @@ def sender_word(exchange: str, routing_key: str) -> str | None:
             return None
 
 
-def way_back(exchange: str, *, me: str, sender: str, experiment: str) -> Route:
-    """Return the way to the sender of what came through `exchange`.
+def way_back(
+    exchange: str, *, me: str, sender: str, experiment: str, lane: Lane = Lane.CONTROL
+) -> Route:
+    """Return the way for messages of a lane to the sender of what came through `exchange`.
 
     Raises:
         ProtocolError: nothing is answered on that exchange.
@@ -70,6 +72,8 @@ def way_back(exchange: str, *, me: str, sender: str, experiment: str) -> Route:
             return to_researcher(ResearcherId(sender))
         case topology.TASKS:
             return from_node(NodeId(me), experiment)
+        case topology.ANSWERS if lane is Lane.BULK:
+            return upload_of(ResearcherId(me), ExperimentId(experiment))
         case topology.ANSWERS:
             return from_researcher(ResearcherId(me))
         case _:

@@ -1,0 +1,5 @@
+"""`python -m fedmq` is the command `fedmq`."""
+
+from fedmq.cli.main import main
+
+main()

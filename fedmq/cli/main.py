@@ -1,0 +1,63 @@
+"""The command `fedmq`: one room for each kind of user; each command imports what it needs.
+
+Nothing heavy is imported here, so that help comes at once.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from fedmq.cli import demo, hub, node, orchestrator, researcher, watch
+from fedmq.cli.console import say, tell_error
+from fedmq.errors import FedmqError
+
+app = typer.Typer(
+    name="fedmq",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Federated learning for hospitals over a message queue.",
+)
+app.add_typer(hub.app, name="hub", rich_help_panel="Hub operators")
+app.add_typer(node.app, name="node", rich_help_panel="Node operators")
+app.add_typer(orchestrator.app, name="orchestrator", rich_help_panel="Hub operators")
+app.command("run", rich_help_panel="Researchers")(researcher.run)
+app.add_typer(researcher.app, name="experiments", rich_help_panel="Researchers")
+app.command("plans", rich_help_panel="Researchers")(researcher.plans)
+app.command("status", rich_help_panel="Watching")(watch.status)
+app.command("dead", rich_help_panel="Watching")(watch.dead)
+app.command("demo", rich_help_panel="Trying")(demo.demo)
+app.command("down", rich_help_panel="Trying")(demo.down)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        from fedmq import __version__
+
+        print(__version__)  # noqa: T201 - the command's answer
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Federated learning for hospitals over a message queue."""
+
+
+def main() -> None:
+    """Run the command line; end with its exit code."""
+    try:
+        app()
+    except FedmqError as error:
+        sys.exit(tell_error(error))
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)

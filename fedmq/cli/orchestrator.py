@@ -1,0 +1,41 @@
+"""Commands of who runs the orchestrator."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedmq.cli.console import say
+
+app = typer.Typer(no_args_is_help=True, help="The program that leads experiments.")
+
+
+@app.command()
+def start(
+    *,
+    credentials: Annotated[
+        Path | None, typer.Option(help="The file that the hub wrote for the orchestrator.")
+    ] = None,
+    json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")] = False,
+) -> None:
+    """Lead experiments until stopped; started again, go on where it was."""
+    import time
+
+    from fedmq import __version__
+    from fedmq.cli.serving import configure, credentials_of, make_transport, stop_on_signals
+    from fedmq.orchestrator.service import OrchestratorService
+    from fedmq.settings import read_settings
+
+    settings = read_settings()
+    login = credentials_of(credentials, settings.hub / "credentials" / "orchestrator.toml")
+    configure(as_json=json_logs)
+    service = OrchestratorService(
+        name=login.user,
+        home=settings.orchestrator,
+        make_transport=make_transport(login, f"fedmq {__version__}"),
+        clock=time.time,
+        version=__version__,
+    )
+    stop_on_signals(service.loop.stop)
+    say(f"orchestrator {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")
+    service.run()

@@ -1,0 +1,162 @@
+"""The demonstration: a federation of four invented hospitals on this machine, one experiment."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fedmq.demo.programs import Programs
+from fedmq.demo.references import Reference, train_references
+from fedmq.hub import lifecycle
+from fedmq.hub.credentials import Role, write_credentials
+from fedmq.hub.files import make_folder
+from fedmq.hub.members import Hub
+from fedmq.imaging.synthetic import SITES, write_cohort
+from fedmq.messages.submissions import ExperimentReport
+from fedmq.node.datasets import Datasets
+from fedmq.node.plans import Plans
+from fedmq.node.policy import Decision
+from fedmq.node.service import open_journal
+from fedmq.researcher.client import Client
+from fedmq.researcher.experiment import Experiment
+from fedmq.researcher.run import Run
+from fedmq.settings import Settings
+
+DATASET: Final = "lung-petct"
+RESEARCHER: Final = "researcher"
+PLAN: Final = "petct-survival"
+COHORT_FACTOR: Final = 2
+"""So many times the sites' usual cases: enough validation cases to tell models apart."""
+EXPERIMENT: Final = """\
+# The experiment of the demonstration; run it again with: fedmq run experiment.toml
+[experiment]
+name = "lung-pfs"
+plan = "petct-survival"
+dataset = "lung-petct"
+purpose = "Progression-free survival at 12 months from PET/CT, on invented patients"
+rounds = {rounds}
+quorum = 3
+seed = 7
+validation_share = 0.3
+
+[config]
+epochs = 2
+learning_rate = 0.003
+"""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a demonstration ends with."""
+
+    report: ExperimentReport
+    references: tuple[Reference, ...]
+    folder: Path
+    """Of the experiment: models and records."""
+    queues_page: str
+    monitor_file: Path
+
+
+class Demo:
+    """The federation of one folder."""
+
+    def __init__(self, settings: Settings, say: Say) -> None:
+        self._settings = settings
+        self._home = settings.home
+        self._say = say
+        self._programs = Programs(settings.home)
+
+    def start(self) -> None:
+        """Return once hub, orchestrator and nodes run, with data registered and plan approved.
+
+        Raises:
+            HubError: the broker or one of the programs does not start.
+        """
+        make_folder(self._home)
+        make_folder(self._home / "logs")
+        self._start_hub()
+        for site in SITES:
+            self._set_up_site(site)
+        self._programs.start("orchestrator", ["orchestrator", "start"], self._home)
+        for site in SITES:
+            self._programs.start(site, ["node", "start"], self._site(site))
+        self._say(f"orchestrator and {len(SITES)} nodes started, each a process of its own")
+
+    def submit(self, client: Client, rounds: int) -> Run:
+        """Return the run of the demonstration's experiment."""
+        path = self._home / "experiment.toml"
+        path.write_text(EXPERIMENT.format(rounds=rounds), encoding="utf-8")
+        self._programs.require_running()
+        return client.submit(Experiment.from_toml(path))
+
+    def client(self) -> Client:
+        """Return the demonstration's researcher."""
+        return Client.from_credentials(self._home / "credentials.toml")
+
+    def finish(self, report: ExperimentReport) -> Result:
+        """Return the experiment beside what its plan learns without a federation."""
+        folders = {site: self._site(site) / "cases" for site in SITES}
+        state = lifecycle.status(self._settings.hub)
+        return Result(
+            report=report,
+            references=train_references(report.spec, folders),
+            folder=self._settings.orchestrator / "experiments" / report.experiment,
+            queues_page=state.queues_page,
+            monitor_file=self._settings.hub / "credentials" / "monitor.toml",
+        )
+
+    def stop(self) -> None:
+        """Return once every process of the demonstration is gone; its files stay."""
+        stopped = self._programs.stop()
+        hub = Hub(self._settings.hub)
+        if hub.roster().external is None:
+            hub.broker.stop()
+        self._say(f"ended {', '.join(stopped) or 'nothing'}; the hub is down")
+
+    def _start_hub(self) -> None:
+        began = time.monotonic()
+        own = self._settings
+        if own.broker_url is not None and own.broker_admin_url is not None:
+            state = lifecycle.external(
+                own.hub,
+                amqp_url=own.broker_url,
+                admin_url=own.broker_admin_url.get_secret_value(),
+            )
+        else:
+            state = lifecycle.up(own.hub, self._say)
+        hub = Hub(own.hub)
+        for site in SITES:
+            hub.add_member(site, Role.NODE)
+        login = hub.add_member(RESEARCHER, Role.RESEARCHER)
+        write_credentials(self._home / "credentials.toml", login)
+        self._say(f"hub up at {state.url} ({time.monotonic() - began:.0f} s)")
+
+    def _set_up_site(self, name: str) -> None:
+        """Do what the operator of a hospital does: data, node, approval."""
+        home = self._site(name)
+        cases = home / "cases"
+        make_folder(self._home / "sites")
+        make_folder(home)
+        if not (cases / "clinical.csv").exists():
+            site = SITES[name]
+            write_cohort(site, cases, num_cases=COHORT_FACTOR * site.num_cases)
+        node = home / "node"
+        journal = open_journal(node)
+        write_credentials(
+            node / "credentials.toml", Hub(self._settings.hub).add_member(name, Role.NODE)
+        )
+        datasets = Datasets(journal)
+        if datasets.find(DATASET) is None:
+            inspection = datasets.add(DATASET, cases, None, now=time.time())
+            self._say(f"{name}: {len(inspection.cases)} invented patients with PET and CT")
+        plans = Plans(journal, node / "plans")
+        plans.decide(
+            plans.find(PLAN), Decision.APPROVED, "the demonstration approves", now=time.time()
+        )
+        journal.close()
+
+    def _site(self, name: str) -> Path:
+        return self._home / "sites" / name

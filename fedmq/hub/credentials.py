@@ -1,0 +1,101 @@
+"""A member's way to the broker: addresses, login and role, in a file for its owner alone."""
+
+import json
+import stat
+import tomllib
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from fedmq.errors import ConfigurationError
+from fedmq.hub.files import replace_file
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+class Role(StrEnum):
+    """What a member of the federation may do at the broker."""
+
+    NODE = "node"
+    RESEARCHER = "researcher"
+    ORCHESTRATOR = "orchestrator"
+    MONITOR = "monitor"
+    ADMIN = "admin"
+
+    @property
+    def sees_management(self) -> bool:
+        """Whether the role has a use for the management pages and their API."""
+        return self in {Role.MONITOR, Role.ADMIN}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a member's program needs to log in."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    url: str
+    """AMQP address with the vhost, such as amqp://127.0.0.1:5672/fedmq."""
+    user: str
+    password: str = field(repr=False)
+    role: Role
+    admin_url: str = ""
+    """Address of the management pages and API; empty for roles that have no use for them."""
+
+
+def write_credentials(path: Path, credentials: Credentials) -> None:
+    """The file holds the credentials, and only its owner reads it.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    lines = [f"{key} = {_quote(value)}" for key, value in asdict(credentials).items() if value]
+    replace_file(path, "\n".join([*lines, ""]))
+
+
+def read_credentials(path: Path) -> Credentials:
+    """Return what the hub wrote.
+
+    Raises:
+        ConfigurationError: the file is missing, is not the hub's, or others may read it.
+    """
+    try:
+        with path.open("rb") as file:
+            if stat.S_IMODE(path.stat().st_mode) & _OTHERS:
+                raise ConfigurationError(
+                    f"the credentials {path} are not kept secret",
+                    why="other users of this machine may read or change the file",
+                    fix=f"chmod 600 {path}",
+                )
+            content = tomllib.load(file)
+        return TypeAdapter(Credentials).validate_python(content)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the credentials {path} cannot be read",
+            why=error.strerror or str(error),
+            fix="ask the hub's operator for the file that the hub wrote for this member",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+        raise ConfigurationError(
+            f"the credentials {path} are damaged",
+            why=_reason(error),
+            fix="ask the hub's operator for the file again",
+        ) from error
+
+
+def _quote(value: str) -> str:
+    """Return a TOML string: JSON's, without its pairs of surrogates, and with DEL escaped."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
+
+
+def _reason(error: ValueError) -> str:
+    """Return what is wrong, without the value: it may be the password."""
+    if not isinstance(error, ValidationError):
+        return "it is no TOML"
+    return ", ".join(
+        f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+        for fault in error.errors(include_input=False)
+    )

@@ -1,0 +1,119 @@
+"""The roster: who belongs to a federation, with which role, and what that makes of its broker."""
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from pydantic import ConfigDict
+
+from fedmq.hub.credentials import Role
+from fedmq.hub.definitions import Entry, User, make_definitions
+from fedmq.transport import topology
+from fedmq.transport.topology import Rights, Topology
+from fedmq.types import NodeId, ResearcherId
+
+VHOST: Final = "fedmq"
+_TAGS: Final[dict[Role, tuple[str, ...]]] = {
+    Role.ADMIN: ("administrator",),
+    Role.MONITOR: ("monitoring",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One login of the federation."""
+
+    name: str
+    role: Role
+    password_hash: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalBroker:
+    """A broker that the hub does not run: its addresses, and an administrator's login there."""
+
+    url: str
+    admin_url: str
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roster:
+    """The members of a federation, and those whose traces the broker has yet to lose."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    vhost: str = VHOST
+    external: ExternalBroker | None = None
+    members: tuple[Member, ...] = ()
+    removed: tuple[Member, ...] = ()
+
+    def find(self, name: str) -> Member | None:
+        """Return the member of this name."""
+        return next((member for member in self.members if member.name == name), None)
+
+    def with_member(self, new: Member) -> "Roster":
+        """Return the roster with a member added, or in the place of the one of its name."""
+        kept = [member for member in self.members if member.name != new.name]
+        return replace(
+            self,
+            members=tuple(sorted([*kept, new], key=lambda member: member.name)),
+            removed=tuple(member for member in self.removed if member.name != new.name),
+        )
+
+    def without_member(self, gone: Member) -> "Roster":
+        """Return the roster with a member moved to those who are removed."""
+        return replace(
+            self,
+            members=tuple(member for member in self.members if member != gone),
+            removed=(*self.removed, gone),
+        )
+
+    def layout(self) -> Topology:
+        """Return what stands on the broker."""
+        return _layout(self.members)
+
+    def definitions(self) -> Entry:
+        """Return what the broker loads: the layout, and the users with their rights."""
+        users = [
+            User(
+                name=member.name,
+                password_hash=member.password_hash,
+                rights=rights(member),
+                tags=_TAGS.get(member.role, ()),
+            )
+            for member in self.members
+        ]
+        return make_definitions(self.vhost, self.layout(), users)
+
+    def abandoned_queues(self) -> set[str]:
+        """Return the queues that only removed members had."""
+        return _queue_names(self.removed) - _queue_names(self.members)
+
+
+def rights(member: Member) -> Rights:
+    """Return what a member may do in the federation's vhost."""
+    match member.role:
+        case Role.NODE:
+            return topology.node_rights(NodeId(member.name))
+        case Role.RESEARCHER:
+            return topology.researcher_rights(ResearcherId(member.name))
+        case Role.ORCHESTRATOR:
+            return topology.orchestrator_rights(member.name)
+        case Role.MONITOR:
+            return topology.monitor_rights()
+        case Role.ADMIN:
+            return Rights(configure=".*", write=".*", read=".*")
+
+
+def _layout(members: tuple[Member, ...]) -> Topology:
+    return topology.federation(
+        nodes=[NodeId(member.name) for member in members if member.role is Role.NODE],
+        researchers=[
+            ResearcherId(member.name) for member in members if member.role is Role.RESEARCHER
+        ],
+    )
+
+
+def _queue_names(members: tuple[Member, ...]) -> set[str]:
+    return {queue.name for queue in _layout(members).queues}

@@ -1,0 +1,78 @@
+"""The trainer: a process that runs plans for a node, `python -m fedmq.learning.trainer NODE_PID`.
+
+Jobs come on stdin and answers leave on what was stdout, a JSON line each (`trainer_protocol`). All
+that plan code prints goes to stderr. The process ends with its stdin, or with the node's death.
+"""
+
+import ctypes
+import faulthandler
+import os
+import resource
+import signal
+import sys
+import threading
+from typing import BinaryIO, Final
+
+from fedmq.learning.trainer_jobs import perform
+from fedmq.learning.trainer_protocol import (
+    MAX_LINE_BYTES,
+    Answer,
+    Progress,
+    answer_line,
+    fitting_text,
+    parse_job,
+)
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def main() -> int:
+    """Answer jobs until stdin ends; return the exit status."""
+    if len(sys.argv) > 1:
+        _die_with(int(sys.argv[1]))
+    # A core file would hold patients' data.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    jobs, answers = _claim_channels()
+    faulthandler.enable()
+    lock = threading.Lock()
+
+    def say(answer: Answer) -> None:
+        with lock:  # a plan may report from a thread of its own
+            answers.write(answer_line(answer))
+            answers.flush()
+
+    while line := jobs.readline(MAX_LINE_BYTES + 1):
+        job = parse_job(line)
+        if job is None:
+            sys.stderr.write("trainer: a line is no job; node and trainer differ in version\n")
+            return 1
+
+        def report(share: float, text: str, job_id: str = job.job_id) -> None:
+            done = min(1.0, max(0.0, share))  # NaN becomes 0
+            say(Progress(job_id=job_id, share=done, text=fitting_text(text)))
+
+        say(perform(job, report))
+    return 0
+
+
+def _claim_channels() -> tuple[BinaryIO, BinaryIO]:
+    """Return stdin and stdout for the trainer alone; plan code reads nothing, prints to stderr."""
+    jobs = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return jobs, answers
+
+
+def _die_with(parent: int) -> None:
+    """Make the kernel kill this process when the thread that started it ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the kernel was told
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

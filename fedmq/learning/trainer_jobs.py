@@ -1,0 +1,219 @@
+"""One job of a trainer, from the plan's source to checked parameters on the disk.
+
+Plan code is somebody else's: whatever it raises or returns becomes an answer, and its traceback
+goes to stderr, which is the site's own log.
+"""
+
+import errno
+import operator
+import random
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import numpy as np
+
+from fedmq.errors import DatasetError, FedmqError, PlanError, TrainingError
+from fedmq.imaging.cases import Case
+from fedmq.imaging.datasets import find_cases, split_cases
+from fedmq.learning.catalogue import (
+    load_plan,
+    load_source,
+    plan_digest,
+    plan_source,
+)
+from fedmq.learning.configs import make_config
+from fedmq.learning.plan import Assessment, Fit, Metrics, Task, TrainingPlan
+from fedmq.learning.trainer_protocol import (
+    MAX_WHAT,
+    Broken,
+    Done,
+    Job,
+    JobKind,
+    fitting_text,
+)
+from fedmq.learning.trainer_results import (
+    fitted_parameters,
+    plain_metrics,
+    require_assessment,
+    require_count,
+    require_finite,
+    require_fit,
+)
+from fedmq.messages.replies import FailureCode
+from fedmq.parameters import (
+    load_parameters,
+    save_parameters,
+)
+
+Report = Callable[[float, str], None]
+T = TypeVar("T")
+
+_NUMPY_SEEDS: Final = 2**32
+_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class _StopError(TrainingError):
+    """A job cannot go on, for the reason `code`; the cause is what was raised."""
+
+    def __init__(self, code: FailureCode) -> None:
+        super().__init__(f"the job stopped: {code}")
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """The cases of a dataset, as one plan sees them."""
+
+    training: tuple[Case, ...]
+    validation: tuple[Case, ...]
+    num_left_out: int
+
+
+def perform(job: Job, report: Report) -> Done | Broken:
+    """Return the answer to `job`; training that is done has its parameters at the output path."""
+    try:
+        return _perform(job, report)
+    except _StopError as stop:
+        cause = stop.__cause__ or stop
+        traceback.print_exception(cause)
+        what = str(cause) if isinstance(cause, FedmqError) else type(cause).__name__
+        return Broken(job_id=job.job_id, code=stop.code, what=fitting_text(what, MAX_WHAT))
+
+
+def _perform(job: Job, report: Report) -> Done:
+    plan = _guarded(FailureCode.PLAN_ERROR, lambda: _load_plan(job))
+    found = _guarded(FailureCode.DATASET_ERROR, lambda: _find_cases(job, plan.modalities))
+    task = Task(seed=job.seed, round=job.round, report=report)
+    match job.kind:
+        case JobKind.PREPARE:
+            return _done(job, found, num_cases=len(found.training), metrics={})
+        case JobKind.TRAIN:
+            fit = _train(job, plan, found, task)
+            return _done(job, found, num_cases=fit.num_cases, metrics=fit.metrics)
+        case JobKind.EVALUATE:
+            assessment = _evaluate(job, plan, found, task)
+            return _done(job, found, num_cases=assessment.num_cases, metrics=assessment.metrics)
+
+
+def _load_plan(job: Job) -> TrainingPlan:
+    """Return the plan with its config, from exactly the bytes that the job's digest names."""
+    is_shipped = job.source_path is not None
+    source = Path(job.source_path).read_bytes() if job.source_path else plan_source(job.plan_name)
+    if plan_digest(source) != job.plan_digest:
+        raise PlanError(
+            f"the plan {job.plan_name} is not the one that was approved",
+            why="its source has another digest",
+            fix="" if is_shipped else "install the version of fedmq that the federation uses",
+        )
+    plan_class = load_source(source) if is_shipped else load_plan(job.plan_name)
+    config = make_config(plan_class, job.config)
+    _seed_generators(job.seed)
+    return plan_class(config)
+
+
+def _seed_generators(seed: int) -> None:
+    """Put the global generators where the job begins, so that a warm child equals a new one."""
+    random.seed(seed)
+    np.random.seed(seed % _NUMPY_SEEDS)  # noqa: NPY002 - the global one is what a plan may draw from
+    torch = sys.modules.get("torch")  # seeded where the plan has imported it, never imported here
+    if torch is not None:
+        torch.manual_seed(seed)
+
+
+def _find_cases(job: Job, modalities: tuple[str, ...]) -> _Found:
+    cases = find_cases(Path(job.dataset_folder), Path(job.clinical) if job.clinical else None)
+    usable = [case for case in cases if case.volumes.keys() >= set(modalities)]
+    training, validation = split_cases(
+        usable, seed=job.split_seed, validation_share=job.validation_share
+    )
+    if not training:
+        raise DatasetError(
+            "no case of the dataset can train",
+            code="missing_modality",
+            why=f"{len(cases)} cases, none with all of {', '.join(modalities)}",
+            fix="add the missing volumes, or use a plan that learns without them",
+        )
+    return _Found(training=training, validation=validation, num_left_out=len(cases) - len(usable))
+
+
+def _train(job: Job, plan: TrainingPlan, found: _Found, task: Task) -> Fit:
+    """Return what training gave, once its parameters stand at the output path."""
+    given = _guarded(FailureCode.INTERNAL, lambda: load_parameters(_path(job.parameters_path)))
+    fit = _guarded(FailureCode.TRAINING_ERROR, lambda: plan.train(given, found.training, task))
+    _guarded(FailureCode.PLAN_ERROR, lambda: require_fit(fit))
+    parameters = _guarded(
+        FailureCode.UPDATE_MISSHAPEN, lambda: fitted_parameters(fit.parameters, given)
+    )
+    _guarded(FailureCode.UPDATE_NOT_FINITE, lambda: require_finite(parameters))
+    _guarded(FailureCode.PLAN_ERROR, lambda: require_count(fit.num_cases, len(found.training)))
+    if not fit.num_cases:
+        raise _StopError(FailureCode.DATASET_ERROR) from DatasetError(
+            "no training case could be used",
+            code="empty",
+            why="the plan found none with all that it needs",
+            fix="compare the clinical table with the columns that the plan reads",
+        )
+    _guarded(FailureCode.INTERNAL, lambda: save_parameters(parameters, _path(job.output_path)))
+    return fit
+
+
+def _evaluate(job: Job, plan: TrainingPlan, found: _Found, task: Task) -> Assessment:
+    if not found.validation:
+        return Assessment(num_cases=0, metrics={})
+    given = _guarded(FailureCode.INTERNAL, lambda: load_parameters(_path(job.parameters_path)))
+    assessment = _guarded(
+        FailureCode.TRAINING_ERROR, lambda: plan.evaluate(given, found.validation, task)
+    )
+    _guarded(FailureCode.PLAN_ERROR, lambda: require_assessment(assessment))
+    _guarded(
+        FailureCode.PLAN_ERROR, lambda: require_count(assessment.num_cases, len(found.validation))
+    )
+    return assessment
+
+
+def _done(job: Job, found: _Found, *, num_cases: int, metrics: Metrics) -> Done:
+    return Done(
+        job_id=job.job_id,
+        num_cases=operator.index(num_cases),
+        metrics=_guarded(FailureCode.PLAN_ERROR, lambda: plain_metrics(metrics)),
+        num_training_cases=len(found.training),
+        num_validation_cases=len(found.validation),
+        num_cases_left_out=found.num_left_out,
+    )
+
+
+def _path(path: str | None) -> Path:
+    if path is None:
+        raise TrainingError("the job lacks the path of its parameters")
+    return Path(path)
+
+
+def _guarded(code: FailureCode, act: Callable[[], T]) -> T:
+    """Return what `act` returns; what it raises stops the job with its own code, or else `code`."""
+    try:
+        return act()
+    except BaseException as error:  # plan code may raise anything, sys.exit() too
+        raise _StopError(_code_of(error) or code) from error
+
+
+def _code_of(error: BaseException) -> FailureCode | None:
+    match error:
+        case DatasetError():
+            return FailureCode.DATASET_ERROR
+        case PlanError():
+            return FailureCode.PLAN_ERROR
+        case OSError() if error.errno in _DISK_FULL:
+            return FailureCode.DISK_FULL
+        case MemoryError():
+            return FailureCode.OUT_OF_MEMORY
+        # torch's own, told by their words: nothing here may import torch.
+        case RuntimeError() if type(error).__name__ == "OutOfMemoryError" or any(
+            isinstance(part, str) and "DefaultCPUAllocator" in part for part in error.args
+        ):
+            return FailureCode.OUT_OF_MEMORY
+        case _:
+            return None

@@ -1,0 +1,170 @@
+"""What a node and its trainer say to each other: a job in, answers out, one JSON line each.
+
+Lines stay on the site; nothing in them is sent as it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final, TypeVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from fedmq.errors import TrainingError
+from fedmq.messages.fields import ConfigValue, Count, LongText, Number, ShortText
+from fedmq.messages.replies import FailureCode
+
+MAX_LINE_BYTES: Final = 2**20
+"""With its line feed; a longer line is no line of this protocol."""
+MAX_METRICS: Final = 100
+MAX_TEXT: Final = 200
+"""Characters of a progress text and of a metric's name."""
+MAX_WHAT: Final = 2_000
+
+T = TypeVar("T")
+
+_STRICT: Final = ConfigDict(strict=True, extra="forbid")
+
+
+class JobKind(StrEnum):
+    """What a trainer can be asked."""
+
+    PREPARE = "prepare"
+    """Load the plan and count the cases."""
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """All that one piece of work needs; paths are of this machine."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    job_id: ShortText
+    kind: JobKind
+    plan_name: str
+    plan_digest: str
+    source_path: str | None
+    """The file of a plan shipped with the experiment; None for a plan of the catalogue."""
+    config: Mapping[str, ConfigValue]
+    dataset_folder: str
+    clinical: str | None
+    """The clinical table, where it does not stand in the dataset's folder."""
+    parameters_path: str | None
+    """The parameters to begin with; None where there is nothing to train or evaluate."""
+    output_path: str | None
+    """Where training puts its parameters, in a folder that is there; None without training."""
+    seed: int
+    round: int
+    split_seed: int
+    validation_share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A job came so far."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    job_id: ShortText
+    share: Annotated[float, Field(ge=0, le=1)]
+    text: ShortText
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A job is done; the output of training stands at its path, of the input's shapes, finite."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    job_id: ShortText
+    num_cases: Count
+    """How many cases spoke."""
+    metrics: Annotated[
+        Mapping[ShortText, tuple[Number, Annotated[Number, Field(ge=0)]]],
+        Field(max_length=MAX_METRICS),
+    ]
+    """Name -> numerator, denominator."""
+    num_training_cases: Count
+    num_validation_cases: Count
+    num_cases_left_out: Count
+    """Cases of the dataset that lack a modality of the plan; in neither of the two counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A job broke; `what` is for the site's own eyes."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    job_id: ShortText
+    code: FailureCode
+    what: LongText
+
+
+Answer = Progress | Done | Broken
+
+_JOB: Final = TypeAdapter(Job)
+# The three share no set of fields and allow no others: the fields tell which it is.
+_ANSWER: Final[TypeAdapter[Answer]] = TypeAdapter(Answer)
+
+
+def job_line(job: Job) -> bytes:
+    """Return `job` as a line.
+
+    Raises:
+        TrainingError: it cannot be written as one: a text that is not Unicode, a line too long.
+    """
+    return _line(_JOB, job)
+
+
+def answer_line(answer: Answer) -> bytes:
+    """Return `answer` as a line.
+
+    Raises:
+        TrainingError: it cannot be written as one: a text that is not Unicode, a line too long.
+    """
+    return _line(_ANSWER, answer)
+
+
+def parse_job(line: bytes) -> Job | None:
+    """Return the job that `line` says, None where it says none."""
+    return _parsed(_JOB, line)
+
+
+def parse_answer(line: bytes) -> Answer | None:
+    """Return the answer that `line` says, None where it says none."""
+    return _parsed(_ANSWER, line)
+
+
+def fitting_text(text: str, size: int = MAX_TEXT) -> str:
+    """Return `text` as an answer can carry it: Unicode, and not too long."""
+    return text[:size].encode(errors="replace").decode()
+
+
+def _line(adapter: TypeAdapter[T], value: T) -> bytes:
+    try:
+        line = adapter.dump_json(value) + b"\n"
+    except ValueError as error:
+        raise TrainingError(
+            "a line to or from the trainer cannot be written",
+            why="a name or path in it is not Unicode",
+            fix="rename the dataset's folder",
+        ) from error
+    if len(line) > MAX_LINE_BYTES:
+        raise TrainingError(
+            "a line to or from the trainer is too long",
+            why=f"it has {len(line)} bytes, the limit is {MAX_LINE_BYTES}",
+            fix="make the plan's config smaller",
+        )
+    return line
+
+
+def _parsed(adapter: TypeAdapter[T], line: bytes) -> T | None:
+    if len(line) > MAX_LINE_BYTES or not line.endswith(b"\n"):
+        return None
+    try:
+        return adapter.validate_json(line)
+    except ValidationError:
+        return None

@@ -1,0 +1,60 @@
+"""Logs: one line for each thing that happened, on stderr; readable, or JSON for machines."""
+
+import logging
+import sys
+from typing import Final
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+ALLOWED: Final = frozenset(
+    {
+        "activity",
+        "attempt",
+        "cases",
+        "code",
+        "event",
+        "experiment",
+        "experiments",
+        "incident",
+        "kind",
+        "level",
+        "model",
+        "node",
+        "nodes",
+        "reason",
+        "round",
+        "rounds",
+        "seconds",
+        "state",
+        "timestamp",
+        "trouble",
+        "version",
+        "waiting",
+    }
+)
+"""Keys that a line may have: nothing about a patient has a name here."""
+
+
+def drop_unknown_keys(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Return the line without keys that are not allowed."""
+    return {key: value for key, value in event.items() if key in ALLOWED}
+
+
+def configure(*, as_json: bool = False) -> None:
+    """Send log lines to stderr from here on."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24)
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+            drop_unknown_keys,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )

@@ -1,0 +1,164 @@
+"""One trainer process and its threads: lines go in, lines come out, its end is told once.
+
+Linux kills the trainer when the *thread* that started it ends (PR_SET_PDEATHSIG), so it is started
+by the thread that then waits for it.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Final
+
+import fedmq
+from fedmq.learning.trainer_protocol import MAX_LINE_BYTES
+from fedmq.node.capped_log import CappedLog
+
+SCRATCH_PREFIX: Final = "scratch-"
+_READ_BYTES: Final = 64 * 1024
+_DEATH_S: Final = 10.0
+"""How long to wait for the kernel to end a killed process."""
+_LAST_WORDS_S: Final = 5.0
+"""How long to read what an ended process left in its pipes, where another keeps them open."""
+
+
+def trainer_command() -> tuple[str, ...]:
+    """Return the command of a trainer that belongs to this process.
+
+    -P and -s: the scratch folder, which a plan may write, is no place to import from.
+    """
+    return (sys.executable, "-P", "-s", "-u", "-m", "fedmq.learning.trainer", str(os.getpid()))
+
+
+def trainer_environment(scratch: Path, num_threads: int) -> dict[str, str]:
+    """Return all that a trainer knows of its surroundings: no FEDMQ_ setting, no login."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(Path(fedmq.__file__).parent.parent),
+        "PYTHONHASHSEED": "0",  # sets have one order, so that equal tasks give equal bytes
+        "OMP_NUM_THREADS": str(num_threads),
+        "MKL_NUM_THREADS": str(num_threads),
+        "OPENBLAS_NUM_THREADS": str(num_threads),
+    }
+
+
+class TrainerProcess:
+    """A process in a session and a scratch folder of its own, both gone when it has ended."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        num_threads: int,
+        log: CappedLog,
+        on_line: Callable[["TrainerProcess", bytes], None],
+        on_end: Callable[["TrainerProcess"], None],
+    ) -> None:
+        self._command = command
+        self._folder = folder
+        self._num_threads = num_threads
+        self._log = log
+        self._on_line = on_line
+        self._on_end = on_end
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = threading.Event()
+        self._ended = threading.Event()
+        threading.Thread(target=self._attend, name="trainer", daemon=True).start()
+        self._started.wait()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, None where the machine could not start it."""
+        return self._process.pid if self._process else None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._ended.is_set()
+
+    def send(self, line: bytes) -> None:
+        """Hand `line` to the process; where that is gone, `on_end` says so."""
+        if self._process and self._process.stdin:
+            with contextlib.suppress(OSError, ValueError):  # its reader is gone; closed meanwhile
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
+
+    def kill(self) -> None:
+        """End the process with all of its group, and return when it is gone."""
+        self._kill_group()
+        self._ended.wait(_DEATH_S)
+
+    def _kill_group(self) -> None:
+        with self._lock:
+            # Until it is reaped, under this lock, its number belongs to no other process.
+            if self._process and self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _attend(self) -> None:
+        """Start the process, stay until it has ended, clear up after it, tell of its end."""
+        try:
+            scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=self._folder))
+            self._process = self._start(scratch)
+        except OSError as error:
+            self._log.write(f"-- the trainer could not be started: {error.strerror}\n".encode())
+            self._ended.set()
+            self._started.set()
+        else:
+            self._started.set()
+            self._read_until_end(self._process)
+            shutil.rmtree(scratch, ignore_errors=True)
+        self._on_end(self)
+
+    def _start(self, scratch: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - the command is ours
+            self._command,
+            cwd=scratch,
+            env=trainer_environment(scratch, self._num_threads),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def _read_until_end(self, process: subprocess.Popen[bytes]) -> None:
+        readers = [
+            threading.Thread(target=self._read_lines, args=(process.stdout,), daemon=True),
+            threading.Thread(target=self._read_log, args=(process.stderr,), daemon=True),
+        ]
+        for reader in readers:
+            reader.start()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        self._kill_group()  # what it has started and left behind
+        with self._lock:
+            process.wait()
+        self._ended.set()
+        # A process that left the group may hold the pipes open; its words are not waited for.
+        deadline = time.monotonic() + _LAST_WORDS_S
+        for reader in readers:
+            reader.join(max(0.0, deadline - time.monotonic()))
+        if process.stdin:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+
+    def _read_lines(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            while line := pipe.readline(MAX_LINE_BYTES + 1):
+                self._on_line(self, line)
+
+    def _read_log(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            while words := os.read(pipe.fileno(), _READ_BYTES):
+                self._log.write(words)

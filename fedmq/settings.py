@@ -1,0 +1,66 @@
+"""Settings: what the environment says, read once, at the edge.
+
+FEDMQ_HOME              the folder of this machine's part of a federation (default ~/.fedmq)
+FEDMQ_BROKER_URL        AMQP address of a broker of one's own, for the hub and the demo
+FEDMQ_BROKER_ADMIN_URL  address of its management with an administrator's login
+"""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fedmq.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """The settings of one process."""
+
+    model_config = SettingsConfigDict(env_prefix="FEDMQ_", frozen=True, extra="forbid")
+
+    home: Path = Field(default_factory=lambda: Path.home() / ".fedmq")
+    broker_url: str | None = None
+    broker_admin_url: SecretStr | None = None
+
+    @property
+    def hub(self) -> Path:
+        """The hub's folder."""
+        return self.home / "hub"
+
+    @property
+    def orchestrator(self) -> Path:
+        """The orchestrator's folder."""
+        return self.home / "orchestrator"
+
+    @property
+    def node(self) -> Path:
+        """The node's folder."""
+        return self.home / "node"
+
+    def researcher(self, name: str) -> Path:
+        """Return the folder of a researcher."""
+        return self.home / "researchers" / name
+
+
+def read_settings() -> Settings:
+    """Return what the environment says.
+
+    Raises:
+        ConfigurationError: a variable has a value that cannot be used, or one of a pair is missing.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        names = ", ".join(f"FEDMQ_{str(fault['loc'][0]).upper()}" for fault in error.errors())
+        raise ConfigurationError(
+            f"the environment variable {names} cannot be used",
+            why=error.errors(include_input=False)[0]["msg"],
+            fix="unset it, or see README",
+        ) from error
+    if (settings.broker_url is None) != (settings.broker_admin_url is None):
+        raise ConfigurationError(
+            "one address of the broker is missing",
+            why="a broker of one's own needs FEDMQ_BROKER_URL and FEDMQ_BROKER_ADMIN_URL",
+            fix="set both, or none to have a private broker",
+        )
+    return settings

@@ -1,0 +1,441 @@
+"""The worker with real trainer processes: they train, they break in every way, they are gone."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fedmq
+from fedmq.errors import TrainingError
+from fedmq.hub.processes import Process, find_process
+from fedmq.learning.catalogue import plan_digest, plan_source
+from fedmq.learning.trainer_protocol import Broken, Done, Job, JobKind, Progress, job_line
+from fedmq.messages.replies import FailureCode
+from fedmq.node.worker import TrainerKey, Worker, WorkerEvent
+from fedmq.parameters import load_parameters, save_parameters
+from fedmq.types import Digest, ExperimentId
+from tests.support.tiny_plan import write_job
+
+DEADLINE_S = 60.0
+
+
+class Site:
+    """A worker, the events that came out of it, and jobs to give it."""
+
+    def __init__(self, folder: Path, script: str | None = None) -> None:
+        self.folder = folder
+        self.events: list[WorkerEvent] = []
+        self._changed = threading.Condition()
+        command = None if script is None else (sys.executable, "-c", script)
+        self.worker = Worker(folder / "worker", self._take, command=command)
+
+    def _take(self, event: WorkerEvent) -> None:
+        with self._changed:
+            self.events.append(event)
+            self._changed.notify_all()
+
+    def begin(self, job: Job, *, experiment: str = "exp-1", num_threads: int = 1) -> Job:
+        """Begin `job` for an experiment."""
+        key = TrainerKey(
+            experiment=ExperimentId(experiment),
+            plan_digest=Digest(job.plan_digest),
+            dataset="cases",
+        )
+        self.worker.begin(key, job, num_threads)
+        return job
+
+    def wait(self, is_wanted: Callable[[WorkerEvent], bool]) -> WorkerEvent:
+        """Return the first event that is wanted."""
+
+        def find() -> WorkerEvent | None:
+            return next(filter(is_wanted, self.events), None)
+
+        with self._changed:
+            found = self._changed.wait_for(find, DEADLINE_S)
+        assert found is not None, f"it did not come; there are {self.events}"
+        return found
+
+    def end_of(self, job: Job) -> WorkerEvent:
+        """Return the event with which `job` ends."""
+        return self.wait(lambda event: event.job_id == job.job_id and is_end(event))
+
+    def run(self, mood: str = "learn", *, experiment: str = "exp-1") -> WorkerEvent:
+        """Return how a job of this mood ends."""
+        return self.end_of(self.begin(write_job(self.folder, mood), experiment=experiment))
+
+    def run_pid(self, experiment: str = "exp-1") -> int:
+        """Return the pid that a job has seen itself."""
+        job = self.begin(write_job(self.folder, "pid"), experiment=experiment)
+        assert isinstance(self.end_of(job), Done)
+        return int(load_parameters(Path(job.output_path or ""))["w"][0])
+
+    def log(self) -> bytes:
+        """Return all that the trainer's log holds."""
+        folder = self.folder / "worker"
+        paths = [folder / "trainer.log.1", folder / "trainer.log"]
+        return b"".join(path.read_bytes() for path in paths if path.exists())
+
+
+def is_end(event: WorkerEvent) -> bool:
+    """Whether the event ends its job."""
+    return not isinstance(event, Progress)
+
+
+def wait_until(claim: Callable[[], bool]) -> None:
+    """Return once `claim` holds."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not claim():
+        assert time.monotonic() < deadline, "it did not become true"
+        threading.Event().wait(0.01)
+
+
+def processes(event: WorkerEvent) -> list[Process]:
+    """Return the running processes whose pids a report of progress names."""
+    assert isinstance(event, Progress)
+    found = [find_process(int(pid)) for pid in event.text.split()]
+    return [process for process in found if process is not None]
+
+
+def says_pids(event: WorkerEvent) -> bool:
+    """Whether the event is the report that names pids."""
+    return isinstance(event, Progress) and event.share == 0.6
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Return a site whose worker is closed in the end, and has left no scratch folder."""
+    site = Site(tmp_path)
+    yield site
+    site.worker.close()
+    wait_until(lambda: not list((tmp_path / "worker").glob("scratch-*")))
+
+
+def test_training_gives_progress_and_then_parameters(site: Site) -> None:
+    """The output is on the disk when Done comes; progress came before it."""
+    job = site.begin(write_job(site.folder))
+    assert site.worker.job_id == job.job_id
+    done = site.end_of(job)
+    assert isinstance(done, Done)
+    assert (
+        load_parameters(Path(job.output_path or ""))["w"].tolist() == [done.metrics["total"][0]] * 3
+    )
+    assert site.events == [Progress(job_id=job.job_id, share=0.5, text="learn"), done]
+    assert site.worker.job_id is None
+
+
+def test_preparing_and_evaluating_go_the_same_way(site: Site) -> None:
+    """All three kinds of job are answered."""
+    for kind in (JobKind.PREPARE, JobKind.EVALUATE):
+        assert isinstance(site.end_of(site.begin(write_job(site.folder, kind=kind))), Done)
+
+
+def test_a_plan_that_raises_leaves_the_trainer_alive(site: Site) -> None:
+    """The code leaves, the traceback stays in the site's log, the next job has the same process."""
+    before = site.run_pid()
+    broken = site.run("fails")
+    assert isinstance(broken, Broken)
+    assert broken.code is FailureCode.TRAINING_ERROR
+    wait_until(lambda: b"patient Doe is 99 years old" in site.log())
+    assert site.run_pid() == before
+
+
+def test_a_trainer_that_dies_is_told_once_and_replaced(site: Site) -> None:
+    """One worker_died; the next job works."""
+    died = site.run("dies")
+    assert isinstance(died, Broken)
+    assert died.code is FailureCode.WORKER_DIED
+    assert isinstance(site.run(), Done)
+    assert [event.job_id for event in site.events if is_end(event)].count(died.job_id) == 1
+
+
+def test_a_trainer_killed_while_it_waits_is_replaced_without_a_word(site: Site) -> None:
+    """As the kernel does when memory is short; no job was hurt."""
+    pid = site.run_pid()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: site.worker.pid is None)
+    assert site.run_pid() != pid
+    assert not [event for event in site.events if isinstance(event, Broken)]
+
+
+def test_prints_reach_the_log_alone_and_the_log_stays_small(site: Site) -> None:
+    """Megabytes on stdout and stderr, of Python, of the system and of other programs."""
+    assert isinstance(site.run("prints"), Done)
+    wait_until(lambda: b"the last words" in site.log())
+    assert b"raw\nraw\n" in site.log()
+    assert b"of a program" in site.log()
+    assert len(site.log()) <= 2**20
+    assert (site.folder / "worker" / "trainer.log").stat().st_mode & 0o077 == 0
+    assert isinstance(site.run(), Done)
+
+
+def test_cancel_ends_a_trainer_and_what_it_started_at_once(site: Site) -> None:
+    """When cancel returns the trainer is gone; its own child follows; no event tells of the job."""
+    job = site.begin(write_job(site.folder, "sleeps"))
+    trainer, other = processes(site.wait(says_pids))
+    assert trainer.pid == site.worker.pid
+    begun = time.monotonic()
+    site.worker.cancel()
+    assert not trainer.is_running()
+    assert time.monotonic() - begun < 5
+    wait_until(lambda: not other.is_running())
+    assert isinstance(site.run(), Done)
+    assert not [event for event in site.events if event.job_id == job.job_id and is_end(event)]
+
+
+def test_cancel_with_nothing_to_cancel_is_no_error(site: Site) -> None:
+    """Twice, before anything; and it lets a waiting trainer go, with the memory that it holds."""
+    site.worker.cancel()
+    site.worker.cancel()
+    process = find_process(site.run_pid())
+    assert process is not None
+    site.worker.cancel()
+    assert not process.is_running()
+
+
+def test_a_sink_may_cancel_and_begin(tmp_path: Path) -> None:
+    """From the thread that brings an event: nobody waits for himself."""
+    ends = threading.Semaphore(0)
+    jobs = [write_job(tmp_path, mood) for mood in ("sleeps", "fails", "dies", "learn")]
+    key = TrainerKey(experiment=ExperimentId("e"), plan_digest=Digest("0"), dataset="cases")
+    waiting = iter(jobs[1:])
+    events: list[WorkerEvent] = []
+
+    def take(event: WorkerEvent) -> None:
+        events.append(event)
+        if event.job_id == jobs[0].job_id and says_pids(event):
+            worker.cancel()
+            worker.begin(key, next(waiting), 1)
+        elif is_end(event):
+            job = next(waiting, None)
+            if job is not None:
+                worker.begin(key, job, 1)
+            ends.release()
+
+    worker = Worker(tmp_path / "worker", take)
+    worker.begin(key, jobs[0], 1)
+    for _ in range(3):
+        assert ends.acquire(timeout=DEADLINE_S)
+    worker.close()
+    assert [event.job_id for event in events if is_end(event)] == [job.job_id for job in jobs[1:]]
+
+
+def test_a_plan_of_the_catalogue_is_trained_as_it_is_installed(site: Site) -> None:
+    """By name and digest, without a source; with another digest it is not run."""
+    changes: dict[str, object] = {
+        "source_path": None,
+        "plan_name": "clinical-logistic",
+        "plan_digest": plan_digest(plan_source("clinical-logistic")),
+        "parameters_path": str(site.folder / "even"),
+        "config": {"features": ["age"], "centres": [60], "scales": [10.0], "learning_rate": 0.5},
+    }
+    save_parameters({"weight": np.zeros(1), "bias": np.zeros(1)}, site.folder / "even")
+    job = write_job(site.folder, **changes)
+    (site.folder / "cases" / "clinical.csv").write_text(
+        "case_id,age,pfs_months,progressed\n"
+        + "".join(f"case-{n},{50 + 5 * n},{20 - 3 * n},1\n" for n in range(1, 6))
+    )
+    done = site.end_of(site.begin(job))
+    assert isinstance(done, Done)
+    assert done.num_cases == 4
+    assert load_parameters(Path(job.output_path or ""))["weight"][0] > 0
+    other = site.end_of(site.begin(write_job(site.folder, **changes | {"plan_digest": "0" * 64})))
+    assert isinstance(other, Broken)
+    assert other.code is FailureCode.PLAN_ERROR
+
+
+def test_a_trainer_is_kept_for_its_key_and_replaced_for_another(site: Site) -> None:
+    """Same key, same process; another experiment or number of threads, another process."""
+    first = site.run_pid()
+    assert site.run_pid() == first
+    other = site.run_pid(experiment="exp-2")
+    assert other != first
+    assert find_process(first) is None
+    job = site.begin(write_job(site.folder, "pid"), experiment="exp-2", num_threads=2)
+    assert isinstance(site.end_of(job), Done)
+    assert site.worker.pid != other
+
+
+def test_a_new_trainer_gives_the_bytes_of_a_warm_one(site: Site) -> None:
+    """So a crash within an experiment changes nothing: seeds and hashes are the task's."""
+    outputs = []
+    for _ in range(2):
+        job = site.begin(write_job(site.folder, "random"))
+        assert isinstance(site.end_of(job), Done)
+        outputs.append(Path(job.output_path or "").read_bytes())
+    site.worker.cancel()
+    job = site.begin(write_job(site.folder, "random"))
+    assert isinstance(site.end_of(job), Done)
+    assert outputs == [Path(job.output_path or "").read_bytes()] * 2
+
+
+def test_a_trainer_knows_nothing_of_the_nodes_settings(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No setting, no password; the threads of the task, a folder of its own; no torch unasked."""
+    monkeypatch.setenv("FEDMQ_BROKER_PASSWORD", "secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    job = site.begin(write_job(site.folder, "surroundings"), num_threads=3)
+    done = site.end_of(job)
+    assert isinstance(done, Done)
+    assert not [name for name in done.metrics if name.startswith(("FEDMQ_", "AWS_"))]
+    assert {"PATH", "HOME", "OMP_NUM_THREADS"} <= done.metrics.keys()
+    assert done.metrics["num_threads"] == (3.0, 1.0)
+    assert done.metrics["torch"] == (0.0, 1.0)
+    [cwd] = [name.removeprefix("cwd ") for name in done.metrics if name.startswith("cwd ")]
+    assert Path(cwd).parent == site.folder / "worker"
+
+
+def test_one_job_at_a_time_and_none_after_the_end(site: Site) -> None:
+    """What cannot begin is said at once, and hurts nothing that runs."""
+    job = site.begin(write_job(site.folder, "sleeps"))
+    with pytest.raises(TrainingError, match="another one is running"):
+        site.begin(write_job(site.folder))
+    with pytest.raises(TrainingError, match="cannot be written"):
+        site.begin(replace(job, dataset_folder="\udcff"))
+    site.wait(says_pids)
+    assert site.worker.job_id == job.job_id
+    site.worker.close()
+    with pytest.raises(TrainingError, match="closed"):
+        site.begin(write_job(site.folder))
+
+
+def test_a_process_that_leaves_the_group_does_not_hide_the_end(site: Site) -> None:
+    """It holds the pipes of the dead trainer open; worker_died comes all the same."""
+    job = site.begin(write_job(site.folder, "escapes"))
+    [other] = processes(site.wait(says_pids))
+    try:
+        died = site.end_of(job)
+    finally:
+        other.send(signal.SIGKILL)
+    assert isinstance(died, Broken)
+    assert died.code is FailureCode.WORKER_DIED
+
+
+def test_a_job_is_not_given_to_a_trainer_that_has_ended(site: Site) -> None:
+    """Not even while its last words are still waited for."""
+    job = site.begin(write_job(site.folder, "leaves_another"))
+    trainer, other = processes(site.wait(says_pids))
+    assert isinstance(site.end_of(job), Done)
+    try:
+        ended = site.worker._trainer
+        assert ended is not None
+        trainer.send(signal.SIGKILL)
+        wait_until(lambda: ended.has_ended)
+        assert isinstance(site.run(), Done)
+        assert site.worker.pid != trainer.pid
+    finally:
+        other.send(signal.SIGKILL)
+
+
+READ_JOB = "import os, signal, sys; line = sys.stdin.buffer.readline(); "
+FORGE = "import json; job = json.loads(line)['job_id']; "
+FORGE += "done = dict(job_id=job, num_cases=1, metrics={}, num_training_cases=1,"
+FORGE += " num_validation_cases=0, num_cases_left_out=0); "
+SAY_DONE = "print(json.dumps(done), flush=True); "
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        READ_JOB
+        + FORGE
+        + "print('hello', json.dumps(done), sep='\\n', flush=True); signal.pause()",
+        READ_JOB + "os.write(1, bytes(3 * 2**20)); signal.pause()",
+        READ_JOB + "os.write(1, b'{' * 2**21 + b'}'); signal.pause()",
+        READ_JOB + FORGE + "os.write(1, json.dumps(done).encode()); os._exit(0)",
+        "raise SystemExit(0)",
+        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+    ],
+    ids=["garbage", "zeros", "too_long", "cut_off", "ends_at_once", "segfault"],
+)
+def test_a_process_that_is_no_trainer_is_killed_and_told_once(tmp_path: Path, script: str) -> None:
+    """Whatever it writes, or without a word; even what looks like an answer comes too late."""
+    site = Site(tmp_path, script)
+    died = site.end_of(site.begin(write_job(tmp_path)))
+    assert isinstance(died, Broken)
+    assert died.code is FailureCode.WORKER_DIED
+    wait_until(lambda: not list((tmp_path / "worker").glob("scratch-*")))
+    site.worker.close()
+    assert site.events == [died]
+
+
+def test_a_trainer_that_cannot_be_started_is_a_worker_that_died(tmp_path: Path) -> None:
+    """The machine refuses a process: the job breaks, the node goes on."""
+    site = Site(tmp_path)
+    site.worker = Worker(tmp_path / "worker", site._take, command=["/no/such/program"])
+    died = site.end_of(site.begin(write_job(tmp_path)))
+    assert isinstance(died, Broken)
+    assert b"could not be started" in site.log()
+    site.worker.close()
+
+
+def test_an_answer_to_another_job_is_ignored(tmp_path: Path) -> None:
+    """Only the job that runs can be done."""
+    other = "done['job_id'] = 'other'; " + SAY_DONE + "done['job_id'] = job; "
+    script = READ_JOB + FORGE + other + SAY_DONE + "signal.pause()"
+    site = Site(tmp_path, script)
+    job = site.begin(write_job(tmp_path))
+    assert isinstance(site.end_of(job), Done)
+    site.worker.close()
+    assert [event.job_id for event in site.events] == [job.job_id]
+
+
+def test_a_trainer_outlives_the_thread_that_began_its_job(site: Site) -> None:
+    """Linux ties a child to the thread that started it; that is not the caller's."""
+    pids: list[int] = []
+    thread = threading.Thread(target=lambda: pids.append(site.run_pid()))
+    thread.start()
+    thread.join()
+    # The kernel would have killed it by now, and the worker seen it; a job shows that it did not.
+    pids.extend(site.run_pid() for _ in range(3))
+    assert len(pids) == 4
+    assert len(set(pids)) == 1
+
+
+NODE = """
+import sys
+from pathlib import Path
+
+from fedmq.node.worker import TrainerKey, Worker
+from fedmq.learning.trainer_protocol import parse_job
+
+job = parse_job(sys.stdin.buffer.readline())
+worker = Worker(Path(sys.argv[1]), lambda event: print(event.text, flush=True))
+worker.begin(TrainerKey(experiment="e", plan_digest=job.plan_digest, dataset="d"), job, 1)
+sys.stdin.read()
+"""
+
+
+def test_a_trainer_ends_with_a_node_that_is_killed(tmp_path: Path) -> None:
+    """No orphan trains on with a patient's data, not even one that does not read its stdin."""
+    folder = tmp_path / "worker"
+    with subprocess.Popen(  # noqa: S603 - the program is ours
+        [sys.executable, "-c", NODE, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": str(Path(fedmq.__file__).parent.parent)},
+    ) as node:
+        assert node.stdin is not None
+        assert node.stdout is not None
+        node.stdin.write(job_line(write_job(tmp_path, "sleeps")))
+        node.stdin.flush()
+        assert node.stdout.readline() == b"sleeps\n"
+        trainer, other = (find_process(int(pid)) for pid in node.stdout.readline().split())
+        assert trainer is not None
+        assert other is not None
+        try:
+            node.kill()
+            wait_until(lambda: not trainer.is_running())
+        finally:
+            other.send(signal.SIGKILL)
+    assert list(folder.glob("scratch-*"))
+    Worker(folder, print).close()
+    assert not list(folder.glob("scratch-*")), "the next node clears up"

@@ -1,0 +1,93 @@
+"""The roster: members and their rights, and what the broker has to forget."""
+
+from typing import cast
+
+import pytest
+
+from fedmq.hub.credentials import Role
+from fedmq.hub.roster import Member, Roster, rights
+from fedmq.transport import topology
+from fedmq.types import NodeId, ResearcherId
+
+
+def member(name: str, role: Role) -> Member:
+    """Return a member with some password."""
+    return Member(name=name, role=role, password_hash=f"hash of {name}")
+
+
+ANOTHER = "another hash"
+LYON = member("chu-lyon", Role.NODE)
+PARIS = member("ghu-paris", Role.NODE)
+ROSTER = Roster(
+    members=(LYON, PARIS, member("monitor", Role.MONITOR), member("r-one", Role.RESEARCHER))
+)
+
+
+def entries(roster: Roster, kind: str) -> list[dict[str, str]]:
+    """Return one list of the definitions."""
+    return cast("list[dict[str, str]]", roster.definitions()[kind])
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        (Role.NODE, topology.node_rights(NodeId("me"))),
+        (Role.RESEARCHER, topology.researcher_rights(ResearcherId("me"))),
+        (Role.ORCHESTRATOR, topology.orchestrator_rights("me")),
+        (Role.MONITOR, topology.monitor_rights()),
+        (Role.ADMIN, topology.Rights(configure=".*", write=".*", read=".*")),
+    ],
+)
+def test_rights_follow_the_role(role: Role, expected: topology.Rights) -> None:
+    """Each role has its own, made for the member's name."""
+    assert rights(member("me", role)) == expected
+
+
+def test_only_admins_and_monitors_may_use_the_management_pages() -> None:
+    """A tag opens them; everybody else has none."""
+    roster = Roster(members=tuple(member(role, role) for role in Role))
+    assert {user["name"]: user["tags"] for user in entries(roster, "users")} == {
+        "admin": "administrator",
+        "monitor": "monitoring",
+        "node": "",
+        "orchestrator": "",
+        "researcher": "",
+    }
+
+
+def test_every_member_has_its_queues_and_its_permission() -> None:
+    """Nodes and researchers have addresses; all have a line of permissions in the vhost."""
+    queues = {queue["name"] for queue in entries(ROSTER, "queues")}
+    assert queues >= {
+        "node.chu-lyon.tasks",
+        "node.chu-lyon.payloads",
+        "node.ghu-paris.tasks",
+        "researcher.r-one.inbox",
+        "researcher.r-one.payloads",
+        "orchestrator.inbox",
+    }
+    permissions = entries(ROSTER, "permissions")
+    assert [(p["user"], p["vhost"]) for p in permissions] == [
+        (name, "fedmq") for name in ("chu-lyon", "ghu-paris", "monitor", "r-one")
+    ]
+
+
+def test_who_is_removed_is_remembered_until_the_broker_forgot() -> None:
+    """With the queues that were its own, and no others."""
+    roster = ROSTER.without_member(LYON)
+    assert roster.find("chu-lyon") is None
+    assert roster.removed == (LYON,)
+    assert roster.abandoned_queues() == {"node.chu-lyon.tasks", "node.chu-lyon.payloads"}
+    assert ROSTER.abandoned_queues() == set()
+
+
+def test_who_comes_back_is_not_to_be_forgotten() -> None:
+    """Neither as what it was, nor in another role with queues of the same name."""
+    back = ROSTER.without_member(LYON).with_member(LYON)
+    assert back == ROSTER
+
+
+def test_a_member_of_the_same_name_is_replaced() -> None:
+    """A new password takes the old one's place."""
+    new = Member(name="chu-lyon", role=Role.NODE, password_hash=ANOTHER)
+    assert ROSTER.with_member(new).members == (new, *ROSTER.members[1:])

@@ -1,0 +1,219 @@
+"""One job, in this process: what is answered, and with which code where something breaks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedmq.learning.trainer_jobs import perform
+from fedmq.learning.trainer_protocol import (
+    Broken,
+    Done,
+    Job,
+    JobKind,
+    answer_line,
+    parse_answer,
+)
+from fedmq.messages.replies import FailureCode
+from fedmq.parameters import load_parameters
+from tests.support.tiny_plan import write_cases, write_job
+
+
+def ignore(share: float, text: str) -> None:
+    """Take a report of progress."""
+
+
+def answer_to(job: Job) -> Done | Broken:
+    """Return the answer to `job`, having gone through a line."""
+    answer = perform(job, ignore)
+    assert parse_answer(answer_line(answer)) == answer
+    return answer
+
+
+def code_of(job: Job) -> FailureCode:
+    """Return the code with which `job` breaks."""
+    answer = answer_to(job)
+    assert isinstance(answer, Broken)
+    assert answer.job_id == job.job_id
+    assert answer.what
+    return answer.code
+
+
+def test_training_writes_what_the_plan_learned_from_the_training_cases(tmp_path: Path) -> None:
+    """Four of five cases train; their sum is added to the parameters, and counted as a metric."""
+    job = write_job(tmp_path)
+    reports: list[tuple[float, str]] = []
+    answer = perform(job, lambda share, text: reports.append((share, text)))
+    assert isinstance(answer, Done)
+    total, count = answer.metrics["total"]
+    assert total in {15 - left_out for left_out in range(1, 6)}
+    assert (answer.num_cases, count) == (4, 4)
+    assert (answer.num_training_cases, answer.num_validation_cases) == (4, 1)
+    assert job.output_path is not None
+    learned = load_parameters(Path(job.output_path))["w"]
+    assert learned.dtype == np.float32
+    assert learned.tolist() == [total] * 3
+    assert reports == [(0.5, "learn")]
+
+
+def test_evaluation_counts_the_validation_cases(tmp_path: Path) -> None:
+    """The metrics are those of the given parameters; nothing is written."""
+    job = write_job(tmp_path, kind=JobKind.EVALUATE)
+    answer = answer_to(job)
+    assert isinstance(answer, Done)
+    assert (answer.num_cases, answer.metrics) == (1, {"sum": (0.0, 1.0)})
+    assert not Path(job.output_path or "").exists()
+
+
+def test_evaluation_without_validation_cases_is_done_with_none(tmp_path: Path) -> None:
+    """A share of 0 leaves nothing to evaluate, which is no failure."""
+    answer = answer_to(write_job(tmp_path, kind=JobKind.EVALUATE, validation_share=0.0))
+    assert isinstance(answer, Done)
+    assert (answer.num_cases, answer.metrics) == (0, {})
+
+
+def test_preparing_counts_cases_and_needs_no_parameters(tmp_path: Path) -> None:
+    """A node learns whether it can take part before any model comes."""
+    job = write_job(tmp_path, kind=JobKind.PREPARE, parameters_path=None, output_path=None)
+    answer = answer_to(job)
+    assert isinstance(answer, Done)
+    assert (answer.num_training_cases, answer.num_validation_cases) == (4, 1)
+
+
+def test_cases_without_the_plans_modalities_are_left_out_and_counted(tmp_path: Path) -> None:
+    """Two of five cases have a PET; both counts say so, and the split knows the two alone."""
+    job = write_job(tmp_path, kind=JobKind.PREPARE)
+    job = with_source(tmp_path, job, "modalities = ()", 'modalities = ("PET",)')
+    assert code_of(job) is FailureCode.DATASET_ERROR
+    for name in ("case-2", "case-4"):
+        (tmp_path / "cases" / name / "PET.nii.gz").touch()
+    answer = answer_to(job)
+    assert isinstance(answer, Done)
+    assert (answer.num_training_cases, answer.num_validation_cases) == (1, 1)
+    assert answer.num_cases_left_out == 3
+
+
+@pytest.mark.parametrize(
+    ("mood", "code"),
+    [
+        ("fails", FailureCode.TRAINING_ERROR),
+        ("leaves", FailureCode.TRAINING_ERROR),
+        ("dataset", FailureCode.DATASET_ERROR),
+        ("plan", FailureCode.PLAN_ERROR),
+        ("nothing", FailureCode.PLAN_ERROR),
+        ("lists", FailureCode.PLAN_ERROR),
+        ("counts", FailureCode.PLAN_ERROR),
+        ("counts_none", FailureCode.DATASET_ERROR),
+        ("memory", FailureCode.OUT_OF_MEMORY),
+        ("memory_of_torch", FailureCode.OUT_OF_MEMORY),
+        ("disk", FailureCode.DISK_FULL),
+        ("nan", FailureCode.UPDATE_NOT_FINITE),
+        ("overflow", FailureCode.UPDATE_NOT_FINITE),
+        ("shape", FailureCode.UPDATE_MISSHAPEN),
+        ("names", FailureCode.UPDATE_MISSHAPEN),
+        ("complex_numbers", FailureCode.UPDATE_MISSHAPEN),
+    ],
+)
+def test_what_a_plan_does_wrong_has_its_code(tmp_path: Path, mood: str, code: FailureCode) -> None:
+    """Each way to break is told apart, and none leaves an output behind."""
+    job = write_job(tmp_path, mood)
+    assert code_of(job) is code
+    assert not Path(job.output_path or "").exists()
+
+
+def test_a_float64_result_of_float32_parameters_is_cast(tmp_path: Path) -> None:
+    """The update has the types of the model, whatever the plan counted in."""
+    job = write_job(tmp_path, "double")
+    assert isinstance(answer_to(job), Done)
+    assert load_parameters(Path(job.output_path or ""))["w"].dtype == np.float32
+
+
+def test_a_metric_that_is_not_finite_breaks_the_plans_protocol(tmp_path: Path) -> None:
+    """A message could not carry it; the site's log says which it is."""
+    job = write_job(tmp_path, "nan", kind=JobKind.EVALUATE)
+    assert code_of(job) is FailureCode.PLAN_ERROR
+
+
+def test_the_traceback_stays_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The log has what was raised and where; the answer has its class alone."""
+    answer = answer_to(write_job(tmp_path, "fails"))
+    assert isinstance(answer, Broken)
+    assert answer.what == "ValueError"
+    logged = capsys.readouterr().err
+    assert "patient Doe is 99 years old" in logged
+    assert "in fails" in logged
+
+
+def with_source(tmp_path: Path, job: Job, old: str, new: str) -> Job:
+    """Return `job` with a plan in which `new` stands for `old`, and its right digest."""
+    source = tmp_path / "plan.py"
+    assert old in source.read_text()
+    source.write_text(source.read_text().replace(old, new))
+    return write_job(tmp_path, kind=job.kind)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("class TinyPlan", "class TinyPlan 1"),
+        ("import signal", "import signal, no_such_module"),
+        ("(TrainingPlan)", ""),
+        ("    def evaluate", "    def assess"),
+        ("name = ", "1 / 0\n    name = "),
+    ],
+)
+def test_a_source_that_gives_no_plan_is_a_plan_error(tmp_path: Path, old: str, new: str) -> None:
+    """Syntax, imports, a missing class or method, an error at import."""
+    job = with_source(tmp_path, write_job(tmp_path), old, new)
+    assert code_of(job) is FailureCode.PLAN_ERROR
+
+
+def test_a_plan_that_is_not_the_approved_one_is_not_run(tmp_path: Path) -> None:
+    """The digest is of the bytes that are run; a changed file is refused."""
+    job = write_job(tmp_path)
+    assert isinstance(answer_to(job), Done)
+    with (tmp_path / "plan.py").open("a") as source:
+        source.write("\n")
+    assert code_of(job) is FailureCode.PLAN_ERROR
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source_path": None, "plan_name": "no-such-plan"},
+        {"source_path": "/no/such/file.py"},
+        {"config": {"mood": "learn", "epochs": 3}},
+    ],
+    ids=str,
+)
+def test_an_unknown_plan_or_config_is_a_plan_error(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    """A name that is not in the catalogue, a file that is gone, a field that the plan lacks."""
+    assert code_of(write_job(tmp_path, **changes)) is FailureCode.PLAN_ERROR
+
+
+def test_a_dataset_that_is_not_there_or_empty_is_a_dataset_error(tmp_path: Path) -> None:
+    """Before any plan code has seen it."""
+    missing = write_job(tmp_path, dataset_folder=str(tmp_path / "nowhere"))
+    empty = write_job(tmp_path, dataset_folder=str(write_cases(tmp_path / "none", 0)))
+    assert code_of(missing) is FailureCode.DATASET_ERROR
+    assert code_of(empty) is FailureCode.DATASET_ERROR
+
+
+def test_parameters_that_cannot_be_read_are_an_internal_failure(tmp_path: Path) -> None:
+    """Neither the plan nor the data is to blame."""
+    job = write_job(tmp_path)
+    (tmp_path / "zeros").write_bytes(b"\0" * 20)
+    assert code_of(job) is FailureCode.INTERNAL
+    assert code_of(write_job(tmp_path, parameters_path=None)) is FailureCode.INTERNAL
+
+
+def test_a_second_job_draws_the_same_random_numbers_as_the_first(tmp_path: Path) -> None:
+    """Also from the global generators: a warm trainer gives the bytes of a new one."""
+    jobs = [write_job(tmp_path, "random", seed=seed) for seed in (5, 5, 2**63 - 1)]
+    drawn = []
+    for job in jobs:
+        assert isinstance(answer_to(job), Done)
+        drawn.append(Path(job.output_path or "").read_bytes())
+    assert drawn[0] == drawn[1] != drawn[2]
