@@ -36,7 +36,7 @@ from fedmq.orchestrator.events import (
     Keep,
     Ticked,
 )
-from fedmq.orchestrator.experiment import Experiment, begin
+from fedmq.orchestrator.experiment import Experiment, Stage, begin
 from fedmq.orchestrator.leftovers import Leftovers
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.store import Kept, Store
@@ -220,7 +220,8 @@ class Leader:
     def _needed(self) -> set[Digest]:
         needed = {lead.state.model.digest for lead in self._leads.values()}
         for lead in self._leads.values():
-            if not lead.is_over:
+            # Once folded, a round's updates are in its model.
+            if lead.state.stage in {Stage.TRAINING, Stage.FOLDING}:
                 needed.update(one.update.digest for one in lead.state.trained.values())
         for _, message in self._inbox.waiting():
             manifest = payload_of(message.body)
