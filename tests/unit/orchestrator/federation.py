@@ -119,6 +119,12 @@ class FusedTransport(MemoryTransport):
     def __init__(self, world: "World", take: Callable[[TransportEvent], None]) -> None:
         super().__init__(world.broker, ORCHESTRATOR, take)
         self.fuse = world.fuse
+        self.is_gone = False
+
+    def connect(self) -> None:
+        """Connect, unless the process is gone by now."""
+        if not self.is_gone:
+            super().connect()
 
     def publish(self, publication: Publication, ticket: int) -> None:
         """Publish, or die before."""
@@ -418,7 +424,7 @@ class World:
         """Open an orchestrator from what is on the disk."""
         self.service = None
 
-        def make_transport(_sink: object) -> MemoryTransport:
+        def make_transport(_sink: object) -> FusedTransport:
             self.transport = FusedTransport(self, self.take)
             return self.transport
 
@@ -438,6 +444,7 @@ class World:
 
     def die(self) -> None:
         """End the orchestrator's life without a word; the broker sees a broken connection."""
+        self.transport.is_gone = True
         self.transport.close()
         if self.service is not None:
             self.old_journals.append(self.service._journal)

@@ -85,6 +85,20 @@ def test_there_is_one_line_for_each_round_and_the_experiment_beside_it(tmp_path:
     assert len(list((tmp_path / "lung").iterdir())) == 2
 
 
+def test_a_record_that_is_added_makes_the_file_that_all_records_make(tmp_path: Path) -> None:
+    """And what a crash tore is whole when all are written again."""
+    checkpoints = Checkpoints(tmp_path)
+    path = tmp_path / "lung" / "rounds.jsonl"
+    checkpoints.keep_report(a_report(3))
+    whole = path.read_bytes()
+    checkpoints.keep_report(a_report(2))
+    checkpoints.add_record(LUNG, a_report(3).records[2])
+    assert path.read_bytes() == whole
+    path.write_bytes(whole[:-7])
+    checkpoints.keep_report(a_report(3))
+    assert path.read_bytes() == whole
+
+
 def test_a_folder_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
     """Here a file stands where the folder would be."""
     (tmp_path / "lung").write_text("in the way")
@@ -94,3 +108,5 @@ def test_a_folder_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None
         checkpoints.keep_report(a_report(1))
     with pytest.raises(StorageError, match=r"round-0001\.safetensors could not be written"):
         checkpoints.keep_model(LUNG, 1, tmp_path / "payload")
+    with pytest.raises(StorageError, match=r"rounds\.jsonl could not be written"):
+        checkpoints.add_record(LUNG, a_report(1).records[0])
