@@ -425,8 +425,9 @@ class World:
         self.service = None
 
         def make_transport(_sink: object) -> FusedTransport:
-            self.transport = FusedTransport(self, self.take)
-            return self.transport
+            transport = FusedTransport(self, lambda event: self.take(transport, event))
+            self.transport = transport
+            return transport
 
         self.service = OrchestratorService(
             name=ORCHESTRATOR,
@@ -437,10 +438,11 @@ class World:
         )
         self.service.start()
 
-    def take(self, event: TransportEvent) -> None:
-        """Hand an event to the orchestrator that lives."""
-        assert self.service is not None
-        self.service.handle(event)
+    def take(self, transport: FusedTransport, event: TransportEvent) -> None:
+        """Hand an event to the orchestrator that lives; what comes for an older one is lost."""
+        if not transport.is_gone:
+            assert self.service is not None
+            self.service.handle(event)
 
     def die(self) -> None:
         """End the orchestrator's life without a word; the broker sees a broken connection."""

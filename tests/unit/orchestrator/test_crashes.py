@@ -105,7 +105,7 @@ def test_a_kill_between_any_two_steps_changes_nothing(
 ) -> None:
     """And another life begins at once."""
     total = count_steps(make_world("undisturbed"))
-    for steps in range(shard, total + SHARDS, 2 * SHARDS):
+    for steps in range(shard, total, 3 * SHARDS):
         world = make_world(f"after-{steps}")
         world.ada.submit(world.spec())
         kill_after(world, steps)
@@ -120,7 +120,7 @@ def test_a_kill_and_a_long_absence_change_nothing(
 ) -> None:
     """The others go on meanwhile, as far as they can."""
     total = count_steps(make_world("undisturbed"))
-    for steps in range(2 * shard + 1, total, 4 * SHARDS):
+    for steps in range(2 * shard + 1, total, 5 * SHARDS):
         world = make_world(f"after-{steps}")
         world.ada.submit(world.spec())
         kill_after(world, steps)
@@ -130,7 +130,7 @@ def test_a_kill_and_a_long_absence_change_nothing(
         require_as_without_kills(world)
 
 
-@pytest.mark.parametrize("steps", [13, 17, 19, 23, 29, 31, 37, 41, 53, 67])
+@pytest.mark.parametrize("steps", [17, 23, 29, 31, 41, 67])
 def test_a_kill_every_few_steps_changes_nothing(
     make_world: Callable[[str], World], steps: int
 ) -> None:
@@ -160,7 +160,7 @@ def test_a_kill_in_the_middle_of_a_step_changes_nothing(
 ) -> None:
     """Inside a transaction, before an acknowledgement, between a fold and its log."""
     total = count_burns(make_world("undisturbed"))
-    for burns in range(shard + 1, total, 3 * SHARDS):
+    for burns in range(shard + 1, total, 5 * SHARDS):
         world = make_world(f"at-{burns}")
         world.ada.submit(world.spec())
         world.fuse.ends_at = world.fuse.count + burns
@@ -179,7 +179,7 @@ def test_a_kill_while_a_life_begins_changes_nothing(
 ) -> None:
     """The second life is killed early, wherever the first one was."""
     total = count_steps(make_world("undisturbed"))
-    for steps in range(3 * shard + 2, total, 5 * SHARDS):
+    for steps in range(3 * shard + 2, total, 12 * SHARDS):
         for burns in (2, 5, 9, 14):
             world = make_world(f"after-{steps}-at-{burns}")
             world.ada.submit(world.spec())
