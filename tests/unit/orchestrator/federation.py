@@ -6,6 +6,7 @@ The orchestrator has any number of lives, each opened from what the last one lef
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -41,7 +42,14 @@ from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.journal import Journal
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
-from fedmq.transport.ports import Delivery, Publication, Queue, TransportEvent
+from fedmq.transport.ports import (
+    Delivery,
+    Publication,
+    Queue,
+    Sink,
+    Transport,
+    TransportEvent,
+)
 from fedmq.transport.routes import from_node, from_researcher
 from fedmq.transport.spool import Spool
 from fedmq.types import Digest, ExperimentId, NodeId, ResearcherId
@@ -93,6 +101,29 @@ def models_by_hand(rounds: int, asked: tuple[NodeId, ...] = NODES, seed: int = 1
     for _ in range(rounds):
         models.append(average(models[-1], {node: update_of(node, models[-1]) for node in asked}))
     return models
+
+
+def make_spec(
+    *,
+    rounds: int = 2,
+    quorum: int = 3,
+    nodes: tuple[NodeId, ...] = NODES,
+    evaluate: bool = True,
+    deadline_s: float = 3_000.0,
+    purpose: str = "a test",
+) -> ExperimentSpec:
+    """Return the spec of an experiment."""
+    return ExperimentSpec(
+        name="lung",
+        purpose=purpose,
+        plan=PlanReference(name="plan", digest=Digest("0" * 64), is_shipped=False),
+        dataset="lung-petct",
+        num_rounds=rounds,
+        nodes=list(nodes),
+        quorum=quorum,
+        round_deadline_s=deadline_s,
+        evaluate=evaluate,
+    )
 
 
 class Killed(BaseException):
@@ -147,14 +178,30 @@ class FusedTransport(MemoryTransport):
         super().delete(queues)
 
 
+class Ground(Protocol):
+    """What members stand on: a broker, a clock, a folder."""
+
+    folder: Path
+
+    @property
+    def now(self) -> float:
+        """The time."""
+
+    def join(self, name: str, take: Sink) -> Transport:
+        """Return a member's way to the broker."""
+
+    def run(self) -> None:
+        """Let everything happen."""
+
+
 class Member:
     """A courier on the memory broker, in one life."""
 
-    def __init__(self, world: "World", name: str, queues: list[str], only_from: str | None) -> None:
+    def __init__(self, world: "Ground", name: str, queues: list[str]) -> None:
         self.world = world
         self.name = name
         folder = world.folder / name
-        self.transport = MemoryTransport(world.broker, name, self.take)
+        self.transport = world.join(name, self.take)
         self.journal = Journal(folder / "journal.sqlite", couriers.SCHEMA)
         self.disk = LocalDisk(folder / "payloads")
         self.courier = Courier(
@@ -163,7 +210,7 @@ class Member:
             journal=self.journal,
             spool=Spool(self.disk),
             clock=lambda: world.now,
-            only_from=only_from,
+            only_from=ORCHESTRATOR,
         )
         self.courier.attach(self)
         for queue in queues:
@@ -205,7 +252,7 @@ class Member:
 class Node(Member):
     """A node that does what its script says; by default, all that is asked."""
 
-    def __init__(self, world: "World", name: NodeId) -> None:
+    def __init__(self, world: "Ground", name: NodeId) -> None:
         self.node = name
         self.trainings: Counter[tuple[str, int]] = Counter()
         self.evaluations: Counter[tuple[str, int]] = Counter()
@@ -219,7 +266,7 @@ class Node(Member):
         self.figure = 0.0
         """What it says of every model; else what it finds."""
         queues = [topology.node_tasks(name), topology.node_payloads(name)]
-        super().__init__(world, name, queues, ORCHESTRATOR)
+        super().__init__(world, name, queues)
 
     def accept(self, message: Message) -> None:
         """Do what is asked."""
@@ -306,13 +353,13 @@ class Node(Member):
 class Researcher(Member):
     """A researcher who keeps every answer, and sends parameters when asked for them."""
 
-    def __init__(self, world: "World", name: ResearcherId) -> None:
+    def __init__(self, world: "Ground", name: ResearcherId) -> None:
         self.researcher = name
         self.answers: dict[str, Body] = {}
         self.num_queries = 0
         self.hidden: tuple[str, ...] = ()
         queues = [topology.researcher_inbox(name), topology.researcher_payloads(name)]
-        super().__init__(world, name, queues, ORCHESTRATOR)
+        super().__init__(world, name, queues)
 
     def accept(self, message: Message) -> None:
         """Keep an answer under the message that it answers."""
@@ -390,28 +437,9 @@ class World:
             node.beat()
         self.run()
 
-    def spec(
-        self,
-        *,
-        rounds: int = 2,
-        quorum: int = 3,
-        nodes: tuple[NodeId, ...] = NODES,
-        evaluate: bool = True,
-        deadline_s: float = 3_000.0,
-        purpose: str = "a test",
-    ) -> ExperimentSpec:
-        """Return the spec of an experiment."""
-        return ExperimentSpec(
-            name="lung",
-            purpose=purpose,
-            plan=PlanReference(name="plan", digest=Digest("0" * 64), is_shipped=False),
-            dataset="lung-petct",
-            num_rounds=rounds,
-            nodes=list(nodes),
-            quorum=quorum,
-            round_deadline_s=deadline_s,
-            evaluate=evaluate,
-        )
+    def join(self, name: str, take: Sink) -> MemoryTransport:
+        """Return a member's way to the broker."""
+        return MemoryTransport(self.broker, name, take)
 
     # The orchestrator's lives.
 

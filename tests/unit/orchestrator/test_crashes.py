@@ -19,6 +19,7 @@ from tests.unit.orchestrator.federation import (
     PARIS,
     Killed,
     World,
+    make_spec,
     models_by_hand,
 )
 
@@ -76,7 +77,7 @@ def require_as_without_kills(world: World) -> None:
 
 def count_steps(world: World) -> int:
     """Return how many steps an experiment takes that nothing disturbs."""
-    world.ada.submit(world.spec())
+    world.ada.submit(make_spec())
     steps = 0
     while not all(node.over[LUNG] for node in world.nodes.values()):
         world.step()
@@ -107,7 +108,7 @@ def test_a_kill_between_any_two_steps_changes_nothing(
     total = count_steps(make_world("undisturbed"))
     for steps in range(shard, total, 3 * SHARDS):
         world = make_world(f"after-{steps}")
-        world.ada.submit(world.spec())
+        world.ada.submit(make_spec())
         kill_after(world, steps)
         world.live()
         world.run_until_over(LUNG)
@@ -122,7 +123,7 @@ def test_a_kill_and_a_long_absence_change_nothing(
     total = count_steps(make_world("undisturbed"))
     for steps in range(2 * shard + 1, total, 5 * SHARDS):
         world = make_world(f"after-{steps}")
-        world.ada.submit(world.spec())
+        world.ada.submit(make_spec())
         kill_after(world, steps)
         world.run(seconds=100)
         world.live()
@@ -136,7 +137,7 @@ def test_a_kill_every_few_steps_changes_nothing(
 ) -> None:
     """Life after life, as long as each gets a little further."""
     world = make_world("killed")
-    world.ada.submit(world.spec())
+    world.ada.submit(make_spec())
     for _ in range(400):
         kill_after(world, steps)
         world.live()
@@ -149,7 +150,7 @@ def test_a_kill_every_few_steps_changes_nothing(
 def count_burns(world: World) -> int:
     """Return how often an undisturbed orchestrator looks at its clock or calls its transport."""
     before = world.fuse.count
-    world.ada.submit(world.spec())
+    world.ada.submit(make_spec())
     world.run_until_over(LUNG)
     return world.fuse.count - before
 
@@ -162,7 +163,7 @@ def test_a_kill_in_the_middle_of_a_step_changes_nothing(
     total = count_burns(make_world("undisturbed"))
     for burns in range(shard + 1, total, 5 * SHARDS):
         world = make_world(f"at-{burns}")
-        world.ada.submit(world.spec())
+        world.ada.submit(make_spec())
         world.fuse.ends_at = world.fuse.count + burns
         with pytest.raises(Killed):
             world.run_until_over(LUNG)
@@ -182,7 +183,7 @@ def test_a_kill_while_a_life_begins_changes_nothing(
     for steps in range(3 * shard + 2, total, 12 * SHARDS):
         for burns in (2, 5, 9, 14):
             world = make_world(f"after-{steps}-at-{burns}")
-            world.ada.submit(world.spec())
+            world.ada.submit(make_spec())
             kill_after(world, steps)
             world.fuse.ends_at = world.fuse.count + burns
             try:
@@ -204,8 +205,8 @@ def test_two_equal_experiments_survive_kills_together(
     one, two = ExperimentId("one"), ExperimentId("two")
     for steps in range(5, 300, 23):
         world = make_world(f"after-{steps}")
-        world.ada.submit(world.spec(), one)
-        world.bob.submit(world.spec(), two)
+        world.ada.submit(make_spec(), one)
+        world.bob.submit(make_spec(), two)
         kill_after(world, steps)
         world.live()
         world.run_until_over(one, two)
@@ -220,7 +221,7 @@ def test_a_stop_survives_a_kill(make_world: Callable[[str], World]) -> None:
     for steps in range(12):
         world = make_world(f"after-{steps}")
         world.nodes[LYON].spoils = {2: "silent"}
-        world.ada.submit(world.spec())
+        world.ada.submit(make_spec())
         world.run(seconds=3)
         lead_before = world.leads()[0].state
         assert lead_before.round == 2
@@ -250,7 +251,7 @@ def test_a_member_that_missed_a_round_misses_it_with_kills_too(
     for steps in [None, 60, 90, 120, 150]:
         world = make_world(f"after-{steps}")
         world.nodes[PARIS].spoils = {1: "silent"}
-        world.ada.submit(world.spec(quorum=2, deadline_s=50.0))
+        world.ada.submit(make_spec(quorum=2, deadline_s=50.0))
         if steps is not None:
             kill_after(world, steps)
             world.live()

@@ -38,6 +38,7 @@ from tests.unit.orchestrator.federation import (
     PARIS,
     World,
     initial,
+    make_spec,
     models_by_hand,
     update_of,
 )
@@ -73,7 +74,7 @@ def test_two_rounds_give_the_average_by_hand_to_the_last_bit(
     world: World, *, evaluate: bool
 ) -> None:
     """Three nodes, three types of numbers; numpy alone says what comes out."""
-    submission = world.ada.submit(world.spec(evaluate=evaluate))
+    submission = world.ada.submit(make_spec(evaluate=evaluate))
     world.run_until_over(LUNG)
     for number, model in enumerate(models_by_hand(2)):
         assert world.model(number) == parameters_bytes(model), number
@@ -96,7 +97,7 @@ def test_two_rounds_give_the_average_by_hand_to_the_last_bit(
 
 def test_a_record_holds_what_nodes_said(world: World) -> None:
     """Sums over the nodes, their cases, the bytes of the round."""
-    world.ada.submit(world.spec())
+    world.ada.submit(make_spec())
     world.run_until_over(LUNG)
     first, second = world.records()
     assert world.ada.report().records == [first, second]
@@ -117,7 +118,7 @@ def test_a_record_holds_what_nodes_said(world: World) -> None:
 
 def test_the_researcher_fetches_the_final_model(world: World) -> None:
     """Nobody else can."""
-    world.ada.submit(world.spec())
+    world.ada.submit(make_spec())
     world.run_until_over(LUNG)
     report = world.ada.report()
     assert report.model is not None
@@ -133,9 +134,9 @@ def test_the_researcher_fetches_the_final_model(world: World) -> None:
 def test_several_experiments_run_at_once_also_equal_ones(world: World) -> None:
     """Two equal ones share every digest; the third has other parameters and other nodes."""
     one, two, other = (ExperimentId(name) for name in ("one", "two", "other"))
-    world.ada.submit(world.spec(), one)
-    world.bob.submit(world.spec(), two)
-    world.ada.submit(world.spec(nodes=(LYON, BASEL), quorum=2, rounds=3), other, seed=2)
+    world.ada.submit(make_spec(), one)
+    world.bob.submit(make_spec(), two)
+    world.ada.submit(make_spec(nodes=(LYON, BASEL), quorum=2, rounds=3), other, seed=2)
     world.run_until_over(one, two)
     world.run(seconds=60)
     for experiment in (one, two):
@@ -151,10 +152,10 @@ def test_an_equal_experiment_that_comes_later_needs_no_upload(world: World) -> N
     """Its parameters are here; its queues must be opened all the same."""
     one, two = ExperimentId("one"), ExperimentId("two")
     world.nodes[LYON].spoils = {1: "silent"}
-    world.ada.submit(world.spec(), one)
+    world.ada.submit(make_spec(), one)
     world.run(seconds=5)
     world.nodes[LYON].spoils = {}
-    world.ada.submit(world.spec(), two)
+    world.ada.submit(make_spec(), two)
     world.ada.hide()
     world.run(seconds=30)
     for number, model in enumerate(models_by_hand(2)):
@@ -166,7 +167,7 @@ def test_an_equal_experiment_that_comes_later_needs_no_upload(world: World) -> N
 
 def test_a_submission_waits_for_its_parameters(world: World) -> None:
     """They are lost or kept back; the orchestrator asks again, also in its next life."""
-    submission = world.ada.submit(world.spec())
+    submission = world.ada.submit(make_spec())
     world.ada.hide()
     world.run(seconds=20)
     assert submission not in world.ada.answers
@@ -183,14 +184,14 @@ def test_a_submission_waits_for_its_parameters(world: World) -> None:
 def test_a_submission_that_comes_again_is_accepted_again_and_runs_once(world: World) -> None:
     """Under the same id and as another message, while it runs and when it is over."""
     world.nodes[LYON].spoils = {1: "silent"}
-    world.ada.submit(world.spec())
+    world.ada.submit(make_spec())
     world.run(seconds=5)
-    second = world.ada.submit(world.spec(), message_id="again.1")
+    second = world.ada.submit(make_spec(), message_id="again.1")
     world.run(seconds=5)
     assert world.ada.answers[second] == Acceptance(experiment=LUNG)
     world.ada.ask(QueryKind.STOP, LUNG)
     world.run_until_over(LUNG)
-    third = world.ada.submit(world.spec(), message_id="again.2")
+    third = world.ada.submit(make_spec(), message_id="again.2")
     world.run(seconds=5)
     assert world.ada.answers[third] == Acceptance(experiment=LUNG)
     assert world.nodes[LYON].asked_to_prepare == {LUNG: 1}
@@ -199,10 +200,10 @@ def test_a_submission_that_comes_again_is_accepted_again_and_runs_once(world: Wo
 
 def test_an_id_that_is_taken_is_taken(world: World) -> None:
     """By another researcher, or by another experiment of the same one; the first goes on."""
-    world.ada.submit(world.spec())
+    world.ada.submit(make_spec())
     world.run(seconds=1)
-    others = world.bob.submit(world.spec(), seed=5)
-    own = world.ada.submit(world.spec(purpose="another"), message_id="again")
+    others = world.bob.submit(make_spec(), seed=5)
+    own = world.ada.submit(make_spec(purpose="another"), message_id="again")
     world.run(seconds=5)
     for answer in (world.bob.answers[others], world.ada.answers[own]):
         assert isinstance(answer, Rejection)
@@ -219,15 +220,15 @@ def test_a_submission_that_cannot_be_led_is_rejected_and_leaves_nothing(world: W
     hostile = len(header).to_bytes(8, "little") + header.encode() + bytes(8)
     cases = {
         ExperimentId("garbage"): world.ada.submit(
-            world.spec(), ExperimentId("garbage"), content=b"garbage"
+            make_spec(), ExperimentId("garbage"), content=b"garbage"
         ),
         ExperimentId("hostile"): world.ada.submit(
-            world.spec(), ExperimentId("hostile"), content=hostile
+            make_spec(), ExperimentId("hostile"), content=hostile
         ),
         ExperimentId("quorum"): world.ada.submit(
-            world.spec(quorum=9), ExperimentId("quorum"), seed=9
+            make_spec(quorum=9), ExperimentId("quorum"), seed=9
         ),
-        ExperimentId("all"): world.ada.submit(world.spec(), ExperimentId("all"), seed=8),
+        ExperimentId("all"): world.ada.submit(make_spec(), ExperimentId("all"), seed=8),
     }
     world.run(seconds=10)
     for submission in cases.values():
@@ -237,7 +238,7 @@ def test_a_submission_that_cannot_be_led_is_rejected_and_leaves_nothing(world: W
 
 def test_an_experiment_cannot_stand_outside_all_experiments(world: World) -> None:
     """Its queues would take what nodes say outside any."""
-    submission = world.ada.submit(world.spec(), ExperimentId("-"), message_id="submission")
+    submission = world.ada.submit(make_spec(), ExperimentId("-"), message_id="submission")
     world.run(seconds=10)
     assert isinstance(world.ada.answers[submission], Rejection)
     assert world.broker.queue("experiment.-.replies") is None
@@ -249,8 +250,8 @@ def test_researchers_see_and_stop_their_own_experiments_only(world: World) -> No
     one, two = ExperimentId("one"), ExperimentId("two")
     for node in world.nodes.values():
         node.spoils = {1: "silent"}
-    world.ada.submit(world.spec(), one)
-    world.bob.submit(world.spec(), two, seed=2)
+    world.ada.submit(make_spec(), one)
+    world.bob.submit(make_spec(), two, seed=2)
     world.run(seconds=5)
     listed = world.ada.ask(QueryKind.LIST)
     assert isinstance(listed, ReportList)
@@ -268,7 +269,7 @@ def test_researchers_see_and_stop_their_own_experiments_only(world: World) -> No
 def test_a_query_of_all_experiments_stops_and_shows_none(world: World) -> None:
     """Only a list is of all."""
     world.nodes[LYON].spoils = {1: "silent"}
-    world.ada.submit(world.spec())
+    world.ada.submit(make_spec())
     world.run(seconds=5)
     assert isinstance(world.ada.ask(QueryKind.STOP, "-"), Rejection)
     assert isinstance(world.ada.ask(QueryKind.SHOW, "-"), Rejection)
@@ -278,7 +279,7 @@ def test_a_query_of_all_experiments_stops_and_shows_none(world: World) -> None:
 def test_equal_message_ids_of_two_researchers_are_both_answered(world: World) -> None:
     """Also while neither answer has its receipt."""
     for researcher in (world.ada, world.bob):
-        researcher.submit(world.spec(), ExperimentId(researcher.name), message_id="submission")
+        researcher.submit(make_spec(), ExperimentId(researcher.name), message_id="submission")
     world.run()
     for researcher in (world.ada, world.bob):
         expected = Acceptance(experiment=researcher.name)
@@ -289,7 +290,7 @@ def test_a_stopped_experiment_stops_everywhere(world: World) -> None:
     """Nodes hear it, queues go, the model of the last closed round stays."""
     for node in world.nodes.values():
         node.spoils = {2: "silent"}
-    world.ada.submit(world.spec(rounds=5))
+    world.ada.submit(make_spec(rounds=5))
     world.run(seconds=5)
     report = world.ada.ask(QueryKind.STOP, LUNG)
     assert isinstance(report, ExperimentReport)
@@ -306,11 +307,11 @@ def test_a_stopped_experiment_stops_everywhere(world: World) -> None:
 def test_an_answer_outlives_the_experiment(world: World) -> None:
     """The researcher's queue is gone while it runs; the answer comes when it is back."""
     world.nodes[LYON].spoils = {1: "silent"}
-    world.bob.submit(world.spec(), ExperimentId("equal"))
+    world.bob.submit(make_spec(), ExperimentId("equal"))
     world.run(seconds=5)
     world.nodes[LYON].spoils = {}
     world.broker.delete("researcher.ada.inbox")
-    submission = world.ada.submit(world.spec())
+    submission = world.ada.submit(make_spec())
     world.run_until_over(LUNG)
     assert submission not in world.ada.answers
     world.ada.transport.disconnect()
@@ -333,7 +334,7 @@ def test_an_answer_outlives_the_experiment(world: World) -> None:
 def test_a_node_without_a_usable_update_fails_alone(world: World, how: str, outcome: str) -> None:
     """The round closes with the others; the next one has all again."""
     world.nodes[PARIS].spoils = {1: how}
-    world.ada.submit(world.spec(quorum=2))
+    world.ada.submit(make_spec(quorum=2))
     world.run_until_over(LUNG)
     assert world.outcomes(1) == {LYON: "updated", BASEL: "updated", PARIS: outcome}
     assert world.outcomes(2) == dict.fromkeys(NODES, "updated")
@@ -345,7 +346,7 @@ def test_without_a_quorum_the_experiment_fails_with_the_reason(world: World) -> 
     """At once: nobody waits for what cannot come."""
     for node in (PARIS, BASEL):
         world.nodes[node].spoils = {2: "nan"}
-    world.ada.submit(world.spec(quorum=2))
+    world.ada.submit(make_spec(quorum=2))
     world.run_until_over(LUNG)
     report = world.ada.report()
     assert report.state == "failed"
@@ -363,7 +364,7 @@ def test_who_does_not_answer_is_missed_and_who_comes_late_joins(world: World) ->
     paris = world.nodes[PARIS]
     paris.transport.disconnect()
     world.nodes[LYON].spoils = {2: "silent"}
-    world.ada.submit(world.spec(rounds=3, quorum=1, deadline_s=50.0))
+    world.ada.submit(make_spec(rounds=3, quorum=1, deadline_s=50.0))
     world.run(seconds=40)
     assert world.ada.report().reason == "1 of 2; waiting for chu-lyon"
     paris.transport.connect()
@@ -377,7 +378,7 @@ def test_who_does_not_answer_is_missed_and_who_comes_late_joins(world: World) ->
 def test_an_update_after_its_round_is_receipted_and_removed(world: World) -> None:
     """The node was away at the deadline; the next round runs."""
     paris, lyon = world.nodes[PARIS], world.nodes[LYON]
-    world.ada.submit(world.spec(quorum=1, deadline_s=50.0, evaluate=False))
+    world.ada.submit(make_spec(quorum=1, deadline_s=50.0, evaluate=False))
     while not paris.trainings[LUNG, 1]:
         world.step()
     paris.transport.disconnect()
@@ -396,7 +397,7 @@ def test_an_update_after_its_round_is_receipted_and_removed(world: World) -> Non
 def test_an_update_whose_payload_never_comes_is_missed(world: World) -> None:
     """Announced, asked for, not sent; afterwards nobody waits for it."""
     world.nodes[PARIS].spoils = {1: "unsent"}
-    world.ada.submit(world.spec(quorum=2, rounds=1, deadline_s=50.0))
+    world.ada.submit(make_spec(quorum=2, rounds=1, deadline_s=50.0))
     world.run_until_over(LUNG)
     assert world.outcomes(1) == {LYON: "updated", BASEL: "updated", PARIS: "missed"}
     assert world.service is not None
@@ -408,7 +409,7 @@ def test_an_announcement_that_comes_after_the_end_is_not_waited_for(world: World
     """It was in hand when the experiment was stopped; its payload can come no more."""
     for node in world.nodes.values():
         node.spoils = {1: "silent"}
-    world.ada.submit(world.spec())
+    world.ada.submit(make_spec())
     world.run(seconds=5)
     paris = world.nodes[PARIS]
     late = TrainReply(update=paris.make_payload(b"late"), num_cases=1, metrics={}, duration_s=0.0)
@@ -424,7 +425,7 @@ def test_an_announcement_that_comes_after_the_end_is_not_waited_for(world: World
 def test_a_chunk_that_comes_again_does_not_stay(world: World) -> None:
     """Its payload was folded and removed before; so with one that nobody announced."""
     world.nodes[LYON].spoils = {2: "silent"}
-    world.ada.submit(world.spec())
+    world.ada.submit(make_spec())
     world.run(seconds=5)
     paris = world.nodes[PARIS]
     for content in (parameters_bytes(update_of(PARIS, initial())), b"never announced"):
@@ -442,7 +443,7 @@ def test_a_chunk_that_comes_again_does_not_stay(world: World) -> None:
 def test_a_deadline_is_kept_over_lives(world: World) -> None:
     """It passed while the orchestrator was dead."""
     world.nodes[PARIS].spoils = {1: "silent"}
-    world.ada.submit(world.spec(quorum=2, rounds=1, deadline_s=50.0))
+    world.ada.submit(make_spec(quorum=2, rounds=1, deadline_s=50.0))
     world.run(seconds=20)
     world.die()
     world.run(seconds=60)
@@ -460,7 +461,7 @@ def test_an_open_experiment_asks_every_node_that_is_heard(world: World) -> None:
     for name in (LYON, BASEL):
         world.nodes[name].beat()
     world.run(seconds=10)
-    world.ada.submit(world.spec(nodes=(), quorum=3))
+    world.ada.submit(make_spec(nodes=(), quorum=3))
     world.run(seconds=10)
     report = world.ada.report()
     assert report.reason == "2 nodes take part, 3 are needed"
@@ -478,7 +479,7 @@ def test_two_orchestrators_do_not_take_each_other_for_nodes(world: World) -> Non
     overview = other.courier.write(
         Overview(version="1", nodes=[], experiments=[]), "overview", "-", Place()
     )
-    world.ada.submit(world.spec(nodes=(), quorum=3))
+    world.ada.submit(make_spec(nodes=(), quorum=3))
     world.run(seconds=100)
     before = world.nodes[PARIS].asked_to_prepare[LUNG]
     other.courier.tell(overview, "overview")
@@ -489,7 +490,7 @@ def test_two_orchestrators_do_not_take_each_other_for_nodes(world: World) -> Non
 def test_the_overview_tells_nodes_and_experiments(world: World) -> None:
     """What status pages and monitors read."""
     world.nodes[LYON].spoils = {1: "silent"}
-    world.ada.submit(world.spec())
+    world.ada.submit(make_spec())
     world.run(seconds=6)
     queue = world.broker.queue("monitor.events")
     assert queue is not None
@@ -510,7 +511,7 @@ def test_figures_too_large_to_add_make_a_record_without_them(world: World) -> No
     """A node must not be able to end the orchestrator with what it says."""
     for node in world.nodes.values():
         node.figure = 1e308
-    world.ada.submit(world.spec())
+    world.ada.submit(make_spec())
     world.run_until_over(LUNG)
     assert [record.metrics for record in world.records()] == [{}, {}]
     assert world.model(2) == parameters_bytes(models_by_hand(2)[2])
@@ -519,7 +520,7 @@ def test_figures_too_large_to_add_make_a_record_without_them(world: World) -> No
 def test_garbage_goes_to_the_dead_letters_and_nothing_else_happens(world: World) -> None:
     """Bytes, others' names, answers to nothing, orders to the orchestrator: in every queue."""
     world.nodes[LYON].spoils = {1: "silent"}
-    world.ada.submit(world.spec(quorum=2, deadline_s=100.0))
+    world.ada.submit(make_spec(quorum=2, deadline_s=100.0))
     world.run(seconds=5)
     basel, paris = world.nodes[BASEL], world.nodes[PARIS]
     forged = basel.courier.write(
@@ -562,7 +563,7 @@ def test_garbage_goes_to_the_dead_letters_and_nothing_else_happens(world: World)
 def test_replies_that_do_not_fit_change_nothing(world: World) -> None:
     """Of other experiments, rounds, attempts; of nodes that were not asked; twice."""
     world.nodes[LYON].spoils = {1: "silent"}
-    world.ada.submit(world.spec(nodes=(LYON, BASEL), quorum=1, deadline_s=100.0, rounds=1))
+    world.ada.submit(make_spec(nodes=(LYON, BASEL), quorum=1, deadline_s=100.0, rounds=1))
     world.run(seconds=5)
     no = Failure(code=FailureCode.INTERNAL, request_type="train.request", incident="i")
     yes = PrepareReply(num_training_cases=1, num_validation_cases=1)
@@ -589,7 +590,7 @@ def test_replies_that_do_not_fit_change_nothing(world: World) -> None:
 def test_an_experiment_of_very_many_rounds_is_still_shown(world: World) -> None:
     """A report that no message holds would never be answered, and a stop undone."""
     world.nodes[LYON].spoils = {2: "silent"}
-    world.ada.submit(world.spec(nodes=(LYON,), quorum=1))
+    world.ada.submit(make_spec(nodes=(LYON,), quorum=1))
     world.run(seconds=2)
     (lead,) = world.leads()
     lead.state = replace(
