@@ -33,7 +33,7 @@ from fedmq.types import NOWHERE, NodeId
 
 V = TypeVar("V", bound=Value)
 
-MAX_SPEC_BYTES: Final = MAX_BODY_BYTES // 4
+MAX_SPEC_BYTES: Final = MAX_BODY_BYTES // 8
 """Every report repeats the spec."""
 RESERVED: Final = frozenset({NOWHERE, "all"})
 _MAX_TEXT: Final = 2_000
@@ -125,10 +125,8 @@ def find_fault(kept: Kept, initial: Path) -> str | None:
     return None
 
 
-def make_report(
-    kept: Kept, state: Experiment, traffic: Mapping[int, tuple[int, int]]
-) -> ExperimentReport:
-    """Return the experiment as it stands, with the bytes of its rounds."""
+def make_summary(kept: Kept, state: Experiment) -> ExperimentReport:
+    """Return the experiment as it stands, without its rounds."""
     return ExperimentReport(
         experiment=kept.experiment,
         spec=kept.spec,
@@ -136,8 +134,22 @@ def make_report(
         reason=state.reason()[:_MAX_TEXT],
         round=state.round,
         model=state.model,
-        records=[_with_traffic(record, traffic) for record in state.records],
+        records=[],
     )
+
+
+def make_report(
+    kept: Kept, state: Experiment, traffic: Mapping[int, tuple[int, int]]
+) -> ExperimentReport:
+    """Return the experiment as it stands, with all its rounds and their bytes."""
+    records = [add_traffic(record, traffic) for record in state.records]
+    return make_summary(kept, state).model_copy(update={"records": records})
+
+
+def add_traffic(record: RoundRecord, traffic: Mapping[int, tuple[int, int]]) -> RoundRecord:
+    """Return a record with the bytes up and down of its round."""
+    up, down = traffic.get(record.round, (0, 0))
+    return record.model_copy(update={"bytes_up": up, "bytes_down": down})
 
 
 def shorten(report: ExperimentReport) -> ExperimentReport:
@@ -145,24 +157,19 @@ def shorten(report: ExperimentReport) -> ExperimentReport:
     return report.model_copy(update={"records": _newest(report.records)})
 
 
-def make_list(reports: list[ExperimentReport]) -> ReportList:
+def make_list(summaries: list[ExperimentReport]) -> ReportList:
     """Return experiments without their rounds; the newest of them, as many as a message holds."""
-    return ReportList(reports=_newest([one.model_copy(update={"records": []}) for one in reports]))
+    return ReportList(reports=_newest(summaries))
 
 
 def _newest(values: Sequence[V]) -> list[V]:
     """Return the last values that fit into a message beside everything else."""
-    left = MAX_BODY_BYTES // 2
+    # Measured as JSON, in which a float takes four bytes or more; it takes nine in a message.
+    left = MAX_BODY_BYTES // 3
     fitting: list[V] = []
     for value in reversed(values):
-        # A little more than msgpack takes, but for numbers, for which half a body is left.
         left -= len(value.model_dump_json().encode())
         if left < 0:
             break
         fitting.append(value)
     return fitting[::-1]
-
-
-def _with_traffic(record: RoundRecord, traffic: Mapping[int, tuple[int, int]]) -> RoundRecord:
-    up, down = traffic.get(record.round, (0, 0))
-    return record.model_copy(update={"bytes_up": up, "bytes_down": down})

@@ -18,7 +18,7 @@ from fedmq.errors import ParametersError
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.notices import ExperimentOver
 from fedmq.messages.registry import payload_of
-from fedmq.messages.submissions import ExperimentReport
+from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.orchestrator import answers, requests
 from fedmq.orchestrator.aggregation.fedavg import FedAvg
 from fedmq.orchestrator.aggregation.folding import Contribution, fold_updates
@@ -36,7 +36,7 @@ from fedmq.orchestrator.events import (
     Keep,
     Ticked,
 )
-from fedmq.orchestrator.experiment import Experiment, begin
+from fedmq.orchestrator.experiment import Experiment, Stage, begin
 from fedmq.orchestrator.leftovers import Leftovers
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.store import Kept, Store
@@ -108,13 +108,20 @@ class Leader:
 
     # Life.
 
-    def open_all(self) -> None:
-        """Read the queues of every experiment that runs; those of the others go."""
+    def open_running(self) -> None:
+        """Read the queues of every experiment that runs."""
+        for experiment, lead in self._leads.items():
+            if not lead.is_over:
+                self.open_queues(experiment)
+
+    def close_over(self) -> None:
+        """Delete the queues of every experiment that is over, now that there is a connection.
+
+        When it ended there may have been none; to delete what is gone does nothing.
+        """
         for experiment, lead in self._leads.items():
             if lead.is_over:
                 self.close_queues(experiment)
-            else:
-                self.open_queues(experiment)
 
     def resume(self) -> None:
         """Do again what a crash may have cut off."""
@@ -220,7 +227,8 @@ class Leader:
     def _needed(self) -> set[Digest]:
         needed = {lead.state.model.digest for lead in self._leads.values()}
         for lead in self._leads.values():
-            if not lead.is_over:
+            # Once folded, a round's updates are in its model.
+            if lead.state.stage in {Stage.TRAINING, Stage.FOLDING}:
                 needed.update(one.update.digest for one in lead.state.trained.values())
         for _, message in self._inbox.waiting():
             manifest = payload_of(message.body)
@@ -278,8 +286,6 @@ class Leader:
             self.afterwards(lambda: self._courier.push(ask.model, near, experiment))
 
     def _fold(self, lead: Lead, fold: Fold) -> None:
-        if fold not in lead.state.resume():
-            return  # done already: a start both resumes and takes what waited for its payload
         experiment = lead.kept.experiment
         began = self._clock()
         contributions = {
@@ -311,8 +317,8 @@ class Leader:
         noted_up, noted_down = lead.traffic_noted
         self._store.add_traffic(experiment, number, up - noted_up, down - noted_down)
         lead.traffic_noted = (up, down)
-        self.afterwards(lambda: self._export(lead))
         record = lead.state.records[number - 1]
+        self.afterwards(lambda: self._export_round(lead, record))
         log.info(
             "round_closed",
             experiment=experiment,
@@ -346,12 +352,16 @@ class Leader:
             self._courier.post(message, to_node(node))
 
     def _export(self, lead: Lead) -> None:
-        experiment = lead.kept.experiment
-        records = lead.state.records
+        """Write what people find in the experiment's folder."""
+        kept, records = lead.kept, lead.state.records
         number, digest = (
-            (records[-1].round, Digest(records[-1].model))
-            if records
-            else (0, Digest(lead.kept.initial.digest))
+            (records[-1].round, records[-1].model) if records else (0, kept.initial.digest)
         )
-        self._checkpoints.keep_model(experiment, number, self._spool.path(digest))
+        self._checkpoints.keep_model(kept.experiment, number, self._spool.path(digest))
         self._checkpoints.keep_report(self.report(lead))
+
+    def _export_round(self, lead: Lead, record: RoundRecord) -> None:
+        """Write what one more round adds; its model is there since it was folded."""
+        traffic = self._store.traffic(lead.kept.experiment)
+        self._checkpoints.add_record(lead.kept.experiment, answers.add_traffic(record, traffic))
+        self._checkpoints.keep_summary(answers.make_summary(lead.kept, lead.state))

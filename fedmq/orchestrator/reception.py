@@ -73,8 +73,8 @@ class Reception:
         own = [lead for lead in self._leader if lead.kept.researcher == envelope.sender]
         if query.kind is QueryKind.LIST:
             chosen = [one for one in own if query.experiment in {one.kept.experiment, NOWHERE}]
-            reports = [answers.make_report(lead.kept, lead.state, {}) for lead in chosen]
-            self._answer(envelope, answers.make_list(reports))
+            summaries = [answers.make_summary(lead.kept, lead.state) for lead in chosen]
+            self._answer(envelope, answers.make_list(summaries))
             return
         lead = next((one for one in own if one.kept.experiment == query.experiment), None)
         if lead is None:

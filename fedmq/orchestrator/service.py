@@ -33,7 +33,7 @@ from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.journal import Journal
 from fedmq.transport.loop import Loop
-from fedmq.transport.ports import Sink, Transport, TransportEvent
+from fedmq.transport.ports import Connected, Sink, Transport, TransportEvent
 from fedmq.transport.spool import Spool
 from fedmq.types import Digest, ExperimentId
 
@@ -86,10 +86,12 @@ class OrchestratorService:
         """Read the queues, and go on with every experiment where it was."""
         self._transport.consume(topology.ORCHESTRATOR_INBOX, prefetch=INBOX_PREFETCH)
         self._transport.consume(topology.ORCHESTRATOR_EVENTS, prefetch=EVENTS_PREFETCH)
-        self._leader.open_all()
+        self._leader.open_running()
+        # First what the last life left undone, then what waited for its payload: that may lead on.
+        self._leader.resume()
+        self._leader.run_after()
         self._courier.attach(self)
         self._transport.start()
-        self._leader.resume()
         self._leader.run_after()
 
     def run(self) -> None:
@@ -110,6 +112,8 @@ class OrchestratorService:
         """Take an event of the transport."""
         before = self._courier.trouble
         self._courier.handle(event)
+        if isinstance(event, Connected):
+            self._leader.close_over()
         if self._courier.trouble != before:
             log.info("broker_link_changed", trouble=self._courier.trouble or "none")
         self._leader.run_after()
