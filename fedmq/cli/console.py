@@ -1,6 +1,6 @@
 """How commands speak: data on stdout, talk on stderr, errors as what, why and fix.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished short, 4 refused.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished short, 4 refused, 130 left by Ctrl-C.
 """
 
 import json

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fedmq.cli import demo, hub, node, orchestrator, researcher, watch
-from fedmq.cli.console import tell_error
+from fedmq.cli.console import INTERRUPTED, say, tell_error
 from fedmq.errors import FedmqError
 
 app = typer.Typer(
@@ -58,3 +58,6 @@ def main() -> None:
         app()
     except FedmqError as error:
         sys.exit(tell_error(error))
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(INTERRUPTED)

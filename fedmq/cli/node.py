@@ -69,6 +69,7 @@ def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")]
     from fedmq.settings import read_settings
     from fedmq.types import NodeId
 
+    _require_node()
     home = read_settings().node
     login = credentials_of(None, home / "credentials.toml")
     configure(as_json=json_logs)
@@ -270,8 +271,14 @@ def _home() -> Path:
 
 
 def _journal() -> "Journal":
-    from fedmq.errors import ConfigurationError
     from fedmq.node.service import open_journal
+
+    _require_node()
+    return open_journal(_home())
+
+
+def _require_node() -> None:
+    from fedmq.errors import ConfigurationError
 
     if not (_home() / "credentials.toml").exists():
         raise ConfigurationError(
@@ -279,7 +286,6 @@ def _journal() -> "Journal":
             why=f"{_home()} holds no credentials",
             fix="fedmq node init NAME --credentials FILE",
         )
-    return open_journal(_home())
 
 
 def _progress(done: int, of: int) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from fedmq.learning.trainer_protocol import Broken, Done, Progress
+from fedmq.logs import log_link
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Place
 from fedmq.messages.notices import Activity, ExperimentOver, Heartbeat, NodeOnline
@@ -35,7 +36,7 @@ from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.journal import Journal
 from fedmq.transport.loop import Loop
-from fedmq.transport.ports import Connected, Sink, Transport, TransportEvent
+from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
 from fedmq.types import NOWHERE, Digest, NodeId
 
 HEARTBEAT_S: Final = 5.0
@@ -211,7 +212,8 @@ class NodeService:
         before = self._courier.trouble
         self._courier.handle(event)
         if self._courier.trouble != before:
-            log.info("broker_link_changed", trouble=self._courier.trouble or "none")
+            refused = isinstance(event, Disconnected) and event.refused
+            log_link(self._courier.trouble, refused=refused)
         if isinstance(event, Connected):
             self._tell(NodeOnline(version=self._version), "online", Place())
 

@@ -11,6 +11,7 @@ import structlog
 
 from fedmq.disk import LocalDisk
 from fedmq.errors import ProtocolError
+from fedmq.logs import log_link
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.notices import ExperimentOverview, Overview
@@ -33,7 +34,7 @@ from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.journal import Journal
 from fedmq.transport.loop import Loop
-from fedmq.transport.ports import Connected, Sink, Transport, TransportEvent
+from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
 from fedmq.transport.spool import Spool
 from fedmq.types import Digest, ExperimentId
 
@@ -115,7 +116,8 @@ class OrchestratorService:
         if isinstance(event, Connected):
             self._leader.close_over()
         if self._courier.trouble != before:
-            log.info("broker_link_changed", trouble=self._courier.trouble or "none")
+            refused = isinstance(event, Disconnected) and event.refused
+            log_link(self._courier.trouble, refused=refused)
         self._leader.run_after()
 
     def tick(self) -> None:

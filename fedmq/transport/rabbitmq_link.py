@@ -523,4 +523,21 @@ def _reason(reason: BaseException) -> str:
     text = getattr(reason, "reply_text", None) or str(reason) or type(reason).__name__
     if isinstance(reason, _REFUSALS):
         text = "the broker refuses the user, its password or the vhost"
+    cause = _system_error(reason)
+    if cause is not None:
+        text = f"nobody answers at the broker's address: {cause.strerror or type(cause).__name__}"
     return str(text)[:300]
+
+
+def _system_error(reason: BaseException) -> OSError | None:
+    """Return what the machine said of a connection that could not be opened, None if nothing."""
+    # pika keeps the failures of its attempts inside one another, the newest one last.
+    attempts = getattr(reason, "exceptions", ())
+    inner = [*reason.args, *attempts[-1:], getattr(reason, "exception", None)]
+    for cause in inner:
+        if isinstance(cause, OSError):
+            return cause
+        found = _system_error(cause) if isinstance(cause, BaseException) else None
+        if found is not None:
+            return found
+    return None

@@ -8,11 +8,11 @@ from tests.support.broker import TestBroker
 from tests.support.federation import Federation, running_federation
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def federation(
     tmp_path_factory: pytest.TempPathFactory, broker: TestBroker
 ) -> Iterator[Federation]:
-    """Return a federation of two running nodes that the tests of a module share."""
+    """Return a federation of two running nodes that tests share; each leaves it as it was."""
     with running_federation(tmp_path_factory.mktemp("federation") / "f", broker) as running:
         yield running
 

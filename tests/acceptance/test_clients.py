@@ -34,8 +34,9 @@ def test_an_experiment_goes_on_without_its_client_and_can_be_followed_again(
     federation.approve(LYON, PARIS)
     run.expect("1 of 4")
     assert run.end(signal.SIGINT) == 130
-    assert "it goes on" in run.log()
     (identifier,) = [name for name, state in experiments(federation).items() if state == "training"]
+    assert f"you left; {identifier} goes on" in run.log()
+    assert f"next: fedmq experiments follow {identifier}" in run.log()
 
     federation.reached(LYON, 3)
     followers = [

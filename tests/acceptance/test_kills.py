@@ -11,6 +11,7 @@ from tests.support.federation import (
     CENTRE,
     LYON,
     PARIS,
+    RESEARCHER,
     Federation,
     running_federation,
     until,
@@ -88,6 +89,8 @@ def test_a_broker_killed_in_a_round_loses_nothing(
     federation: Federation, undisturbed: list[str], held: str
 ) -> None:
     """The node trains on without it, and hands over when it is back."""
+    follower = federation.start("early follower", RESEARCHER, "experiments", "follow", held)
+    follower.expect("1 of 3")
     PrivateBroker(federation.home(CENTRE) / "hub" / "broker").kill()
     assert federation.do(CENTRE, "hub", "status", "--json").json["running"] is False
     federation.release()
@@ -95,3 +98,5 @@ def test_a_broker_killed_in_a_round_loses_nothing(
     assert federation.status(LYON)["unsent"] > 0
     federation.do(CENTRE, "hub", "up")
     assert federation.digests(held) == undisturbed
+    assert follower.wait() == 0
+    assert "3 of 3" in follower.log()

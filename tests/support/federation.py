@@ -255,8 +255,9 @@ class Federation:
     def approve(self, *nodes: str) -> None:
         """Wait until the plan was asked for, and approve it."""
         for node in nodes:
-            until(lambda node=node: self.plans(node), f"the question to {node}")  # type: ignore[misc]
-            self.do(node, "node", "plans", "approve", PLAN)
+            (asked,) = until(lambda node=node: self.plans(node), f"the question to {node}")  # type: ignore[misc]
+            if asked["decision"] != "approved":
+                self.do(node, "node", "plans", "approve", PLAN)
 
     def plans(self, node: str) -> list[dict[str, Any]]:
         """Return what `fedmq node plans list` shows."""
