@@ -251,6 +251,7 @@ class Courier:
         """Make durable what came."""
         match message.body:
             case Chunk() as chunk:
+                self._fetcher.saw_chunk()
                 if self.spool.add(chunk, message.data):
                     self._fetcher.arrived(chunk.manifest)
                 self._inbox.count_bytes(message.envelope.experiment, len(delivery.body))

@@ -24,6 +24,7 @@ class _Want:
     experiment: str
     ask_at: float
     num_missing: int
+    since: float
     patience_s: float = PATIENCE_S
 
 
@@ -36,6 +37,7 @@ class Fetcher:
         self._ask = ask
         self._wants: dict[str, _Want] = {}
         self._is_connected = False
+        self._chunk_at = 0.0
 
     def __len__(self) -> int:
         return len(self._wants)
@@ -51,16 +53,23 @@ class Fetcher:
                 experiment=experiment,
                 ask_at=now + PATIENCE_S,
                 num_missing=manifest.num_chunks,
+                since=now,
             ),
         )
         if at_once:
             want.ask_at = now
+            want.since = now - LAST_PATIENCE_S
             want.num_missing = len(self._spool.missing(manifest))
             self.tick()
+            want.since = now
 
     def arrived(self, manifest: Manifest) -> None:
         """Await a payload no more: it is here."""
         self._wants.pop(manifest.digest, None)
+
+    def saw_chunk(self) -> None:
+        """Note that a chunk came, of whatever payload: the way is not silent."""
+        self._chunk_at = self._clock()
 
     def drop(self, experiment: str) -> None:
         """Await nothing more for an experiment."""
@@ -90,6 +99,9 @@ class Fetcher:
                 continue
             missing = self._spool.missing(want.manifest)
             if len(missing) < want.num_missing:
+                want.patience_s = PATIENCE_S
+            elif now < min(self._chunk_at + PATIENCE_S, want.since + LAST_PATIENCE_S):
+                # Others' chunks are coming: these may stand in the same queue behind them.
                 want.patience_s = PATIENCE_S
             else:
                 everything = len(missing) == want.manifest.num_chunks

@@ -93,7 +93,7 @@ def test_a_dataset_that_nodes_do_not_have_is_refused(federation: Federation) -> 
     run = federation.start("run", RESEARCHER, "run", str(experiment))
     assert run.wait() == 1
     assert ": unknown_dataset" in run.log()
-    assert " failed: 0 nodes take part, 2 are needed" in run.log()
+    assert " failed: 0 of at least 2 nodes take part" in run.log()
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_a_shipped_plan_waits_for_its_approval_and_its_model_is_the_average_by_h
     assert shown.data == PLAN_FILE.read_text() + "\n"
 
     federation.do(LYON, "node", "plans", "approve", digest[:12])
-    run.expect(f"1 nodes take part, 2 are needed; {PARIS}: plan_awaits_approval")
+    run.expect(f"1 of at least 2 nodes take part; {PARIS}: plan_awaits_approval")
     assert not list(federation.home(LYON).glob("node/payloads/*.output"))
     federation.do(PARIS, "node", "plans", "approve", PLAN)
     assert run.wait() == 0, run.log()

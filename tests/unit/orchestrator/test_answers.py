@@ -258,7 +258,7 @@ def test_a_report_says_how_it_stands_and_what_travelled() -> None:
     state = replace(state, round=2, records=(a_record(1), a_record(2)))
     report = answers.make_report(one, state, {1: (10, 20)})
     assert (report.experiment, report.state, report.round) == ("lung", "preparing", 2)
-    assert report.reason.startswith("0 nodes take part, 2 are needed")
+    assert report.reason.startswith("0 of at least 2 nodes take part")
     assert [(one.bytes_up, one.bytes_down) for one in report.records] == [(10, 20), (0, 0)]
 
 

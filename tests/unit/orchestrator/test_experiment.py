@@ -370,8 +370,8 @@ def test_an_experiment_waits_for_approvals_and_says_so() -> None:
     driver.does(*(declined(one, "plan_awaits_approval", is_final=False) for one in (A, B)))
     assert driver.state.stage is Stage.PREPARING
     assert driver.state.reason() == (
-        "0 nodes take part, 2 are needed; no answer yet from c; "
-        "a: plan_awaits_approval; b: plan_awaits_approval"
+        "0 of at least 2 nodes take part; no answer yet from c; "
+        "a: plan_awaits_approval, its operator decides; b: plan_awaits_approval, its operator decides"
     )
     driver.does(*(declined(one, "plan_rejected") for one in (A, B)))
     assert driver.state.stage is Stage.FAILED
@@ -395,7 +395,7 @@ def test_waiting_ends_at_its_deadline() -> None:
     driver.does(Ticked(), after=WAITING_S)
     assert driver.state.stage is Stage.FAILED
     assert driver.state.reason() == (
-        "not enough nodes in time: 1 nodes take part, 2 are needed; no answer yet from b, c"
+        "not enough nodes in time: 1 of at least 2 nodes take part; no answer yet from b, c"
     )
 
 

@@ -464,7 +464,7 @@ def test_an_open_experiment_asks_every_node_that_is_heard(world: World) -> None:
     world.ada.submit(make_spec(nodes=(), quorum=3))
     world.run(seconds=10)
     report = world.ada.report()
-    assert report.reason == "2 nodes take part, 3 are needed"
+    assert report.reason == "2 of at least 3 nodes take part"
     world.nodes[PARIS].transport.connect()
     world.run()
     world.nodes[PARIS].beat()
