@@ -18,16 +18,15 @@ from fedmq.transport import topology
 from fedmq.transport.ports import Connected, Sink, TransportEvent
 from fedmq.transport.rabbitmq import RabbitTransport
 from tests.support.broker import TestBroker, federation_rights
-from tests.unit.orchestrator.federation import (
+from tests.unit.orchestrator.arithmetic import (
     ADA,
     LUNG,
     NODES,
     ORCHESTRATOR,
-    Node,
-    Researcher,
     make_spec,
     models_by_hand,
 )
+from tests.unit.orchestrator.members import Node, Researcher
 
 pytestmark = pytest.mark.rabbitmq
 

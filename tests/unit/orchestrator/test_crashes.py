@@ -12,16 +12,8 @@ from fedmq.messages.submissions import Acceptance, QueryKind
 from fedmq.orchestrator.leader import LOOK_S
 from fedmq.parameters import parameters_bytes
 from fedmq.types import ExperimentId
-from tests.unit.orchestrator.federation import (
-    LUNG,
-    LYON,
-    NODES,
-    PARIS,
-    Killed,
-    World,
-    make_spec,
-    models_by_hand,
-)
+from tests.unit.orchestrator.arithmetic import LUNG, LYON, NODES, PARIS, make_spec, models_by_hand
+from tests.unit.orchestrator.federation import Killed, World
 
 MODELS = [parameters_bytes(model) for model in models_by_hand(2)]
 SHARDS = 6

@@ -1,7 +1,6 @@
 """The orchestrator on the memory broker: whole experiments, whatever members do and say."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,33 +14,28 @@ from fedmq.messages.replies import Failure, FailureCode, PrepareReply, TrainRepl
 from fedmq.messages.requests import CancelRequest
 from fedmq.messages.submissions import (
     Acceptance,
-    ExperimentReport,
     Query,
     QueryKind,
-    Rejection,
-    ReportList,
 )
-from fedmq.orchestrator.experiment import Stage
 from fedmq.orchestrator.leader import LOOK_S
 from fedmq.parameters import parameters_bytes
 from fedmq.transport import topology
 from fedmq.transport.ports import Properties, Publication
-from fedmq.transport.routes import from_node, from_researcher
+from fedmq.transport.routes import from_node
 from fedmq.types import ExperimentId
-from tests.unit.orchestrator.federation import (
-    ADA,
+from tests.unit.orchestrator.arithmetic import (
     BASEL,
     CASES,
     LUNG,
     LYON,
     NODES,
     PARIS,
-    World,
     initial,
     make_spec,
     models_by_hand,
     update_of,
 )
+from tests.unit.orchestrator.federation import World
 
 
 @pytest.fixture
@@ -50,23 +44,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.close()
-
-
-def require_nothing_left(world: World, *experiments: ExperimentId) -> None:
-    """Return if nothing of these experiments is left but their files and newest models."""
-    assert world.service is not None
-    world.run()
-    models = {lead.state.model.digest for lead in world.leads()}
-    assert world.payloads() == models
-    for experiment in experiments:
-        for queue in ("replies", "payloads"):
-            assert world.broker.queue(f"experiment.{experiment}.{queue}") is None
-    assert world.service._courier.num_unsent == 0
-    assert world.service._courier.num_awaited == 0
-    for member in (*world.nodes.values(), world.ada, world.bob):
-        assert member.courier.num_unsent == 0
-    assert world.rejected() == []
-    assert world.broker.depth("dead") == 0
 
 
 @pytest.mark.parametrize("evaluate", [True, False])
@@ -92,7 +69,7 @@ def test_two_rounds_give_the_average_by_hand_to_the_last_bit(
         assert node.trainings == {(LUNG, 1): 1, (LUNG, 2): 1}
         assert node.evaluations == ({(LUNG, 1): 1, (LUNG, 2): 1} if evaluate else {})
         assert (node.asked_to_prepare[LUNG], node.over[LUNG]) == (1, 1)
-    require_nothing_left(world, LUNG)
+    world.require_nothing_left(LUNG)
 
 
 def test_a_record_holds_what_nodes_said(world: World) -> None:
@@ -116,21 +93,6 @@ def test_a_record_holds_what_nodes_said(world: World) -> None:
         assert downs * size < record.bytes_down < downs * (size + 500)
 
 
-def test_the_researcher_fetches_the_final_model(world: World) -> None:
-    """Nobody else can."""
-    world.ada.submit(make_spec())
-    world.run_until_over(LUNG)
-    report = world.ada.report()
-    assert report.model is not None
-    for member in (world.ada, world.bob):
-        member.courier.fetch(report.model, from_researcher(member.researcher), LUNG)
-    world.run()
-    fetched = world.ada.load(report.model.digest)
-    assert parameters_bytes(fetched) == parameters_bytes(models_by_hand(2)[2])
-    assert not world.bob.courier.spool.has(report.model.digest)
-    assert world.rejected() == ["not_for_sender"]
-
-
 def test_several_experiments_run_at_once_also_equal_ones(world: World) -> None:
     """Two equal ones share every digest; the third has other parameters and other nodes."""
     one, two, other = (ExperimentId(name) for name in ("one", "two", "other"))
@@ -145,180 +107,7 @@ def test_several_experiments_run_at_once_also_equal_ones(world: World) -> None:
     for number, model in enumerate(models_by_hand(3, (LYON, BASEL), seed=2)):
         assert world.model(number, other) == parameters_bytes(model)
     assert world.nodes[PARIS].asked_to_prepare == {one: 1, two: 1}
-    require_nothing_left(world, one, two, other)
-
-
-def test_an_equal_experiment_that_comes_later_needs_no_upload(world: World) -> None:
-    """Its parameters are here; its queues must be opened all the same."""
-    one, two = ExperimentId("one"), ExperimentId("two")
-    world.nodes[LYON].spoils = {1: "silent"}
-    world.ada.submit(make_spec(), one)
-    world.run(seconds=5)
-    world.nodes[LYON].spoils = {}
-    world.ada.submit(make_spec(), two)
-    world.ada.hide()
-    world.run(seconds=30)
-    for number, model in enumerate(models_by_hand(2)):
-        assert world.model(number, two) == parameters_bytes(model)
-    world.ada.ask(QueryKind.STOP, one)
-    world.run_until_over(one, two)
-    require_nothing_left(world, one, two)
-
-
-def test_a_submission_waits_for_its_parameters(world: World) -> None:
-    """They are lost or kept back; the orchestrator asks again, also in its next life."""
-    submission = world.ada.submit(make_spec())
-    world.ada.hide()
-    world.run(seconds=20)
-    assert submission not in world.ada.answers
-    world.die()
-    world.live()
-    world.run(seconds=20)
-    assert submission not in world.ada.answers
-    world.ada.show()
-    world.run_until_over(LUNG)
-    assert world.model(2) == parameters_bytes(models_by_hand(2)[2])
-    require_nothing_left(world, LUNG)
-
-
-def test_a_submission_that_comes_again_is_accepted_again_and_runs_once(world: World) -> None:
-    """Under the same id and as another message, while it runs and when it is over."""
-    world.nodes[LYON].spoils = {1: "silent"}
-    world.ada.submit(make_spec())
-    world.run(seconds=5)
-    second = world.ada.submit(make_spec(), message_id="again.1")
-    world.run(seconds=5)
-    assert world.ada.answers[second] == Acceptance(experiment=LUNG)
-    world.ada.ask(QueryKind.STOP, LUNG)
-    world.run_until_over(LUNG)
-    third = world.ada.submit(make_spec(), message_id="again.2")
-    world.run(seconds=5)
-    assert world.ada.answers[third] == Acceptance(experiment=LUNG)
-    assert world.nodes[LYON].asked_to_prepare == {LUNG: 1}
-    require_nothing_left(world, LUNG)
-
-
-def test_an_id_that_is_taken_is_taken(world: World) -> None:
-    """By another researcher, or by another experiment of the same one; the first goes on."""
-    world.ada.submit(make_spec())
-    world.run(seconds=1)
-    others = world.bob.submit(make_spec(), seed=5)
-    own = world.ada.submit(make_spec(purpose="another"), message_id="again")
-    world.run(seconds=5)
-    for answer in (world.bob.answers[others], world.ada.answers[own]):
-        assert isinstance(answer, Rejection)
-        assert "id is taken" in answer.reason
-    world.run_until_over(LUNG)
-    assert world.ada.report().spec.purpose == "a test"
-    assert world.model(2) == parameters_bytes(models_by_hand(2)[2])
-    require_nothing_left(world, LUNG)
-
-
-def test_a_submission_that_cannot_be_led_is_rejected_and_leaves_nothing(world: World) -> None:
-    """No payload, no queue; the reason is said, whatever is in the file."""
-    header = '{"' + "w" * 5_000 + '": {"dtype": "C64", "shape": [], "data_offsets": [0, 8]}}'
-    hostile = len(header).to_bytes(8, "little") + header.encode() + bytes(8)
-    cases = {
-        ExperimentId("garbage"): world.ada.submit(
-            make_spec(), ExperimentId("garbage"), content=b"garbage"
-        ),
-        ExperimentId("hostile"): world.ada.submit(
-            make_spec(), ExperimentId("hostile"), content=hostile
-        ),
-        ExperimentId("quorum"): world.ada.submit(
-            make_spec(quorum=9), ExperimentId("quorum"), seed=9
-        ),
-        ExperimentId("all"): world.ada.submit(make_spec(), ExperimentId("all"), seed=8),
-    }
-    world.run(seconds=10)
-    for submission in cases.values():
-        assert isinstance(world.ada.answers[submission], Rejection), submission
-    require_nothing_left(world, *cases)
-
-
-def test_an_experiment_cannot_stand_outside_all_experiments(world: World) -> None:
-    """Its queues would take what nodes say outside any."""
-    submission = world.ada.submit(make_spec(), ExperimentId("-"), message_id="submission")
-    world.run(seconds=10)
-    assert isinstance(world.ada.answers[submission], Rejection)
-    assert world.broker.queue("experiment.-.replies") is None
-    assert len(world.leads()) == 0
-
-
-def test_researchers_see_and_stop_their_own_experiments_only(world: World) -> None:
-    """Another's is as if it were not."""
-    one, two = ExperimentId("one"), ExperimentId("two")
-    for node in world.nodes.values():
-        node.spoils = {1: "silent"}
-    world.ada.submit(make_spec(), one)
-    world.bob.submit(make_spec(), two, seed=2)
-    world.run(seconds=5)
-    listed = world.ada.ask(QueryKind.LIST)
-    assert isinstance(listed, ReportList)
-    assert [report.experiment for report in listed.reports] == [one]
-    listed = world.ada.ask(QueryKind.LIST, two)
-    assert isinstance(listed, ReportList)
-    assert listed.reports == []
-    nothing = Rejection(reason="you have no experiment two")
-    assert world.ada.ask(QueryKind.SHOW, two) == nothing
-    assert world.ada.ask(QueryKind.STOP, two) == nothing
-    assert world.bob.report(two).state == "training"
-    assert world.bob.report(two).reason == "0 of 3; waiting for chu-lyon, ghu-paris, umc-basel"
-
-
-def test_a_query_of_all_experiments_stops_and_shows_none(world: World) -> None:
-    """Only a list is of all."""
-    world.nodes[LYON].spoils = {1: "silent"}
-    world.ada.submit(make_spec())
-    world.run(seconds=5)
-    assert isinstance(world.ada.ask(QueryKind.STOP, "-"), Rejection)
-    assert isinstance(world.ada.ask(QueryKind.SHOW, "-"), Rejection)
-    assert world.ada.report().state == "training"
-
-
-def test_equal_message_ids_of_two_researchers_are_both_answered(world: World) -> None:
-    """Also while neither answer has its receipt."""
-    for researcher in (world.ada, world.bob):
-        researcher.submit(make_spec(), ExperimentId(researcher.name), message_id="submission")
-    world.run()
-    for researcher in (world.ada, world.bob):
-        expected = Acceptance(experiment=researcher.name)
-        assert researcher.answers["submission"] == expected
-
-
-def test_a_stopped_experiment_stops_everywhere(world: World) -> None:
-    """Nodes hear it, queues go, the model of the last closed round stays."""
-    for node in world.nodes.values():
-        node.spoils = {2: "silent"}
-    world.ada.submit(make_spec(rounds=5))
-    world.run(seconds=5)
-    report = world.ada.ask(QueryKind.STOP, LUNG)
-    assert isinstance(report, ExperimentReport)
-    assert (report.state, report.round) == ("stopped", 2)
-    world.run_until_over(LUNG)
-    assert world.model(1) == parameters_bytes(models_by_hand(1)[1])
-    assert len(world.records()) == 1
-    again = world.ada.ask(QueryKind.STOP, LUNG)
-    assert isinstance(again, ExperimentReport)
-    assert again.state == "stopped"
-    require_nothing_left(world, LUNG)
-
-
-def test_an_answer_outlives_the_experiment(world: World) -> None:
-    """The researcher's queue is gone while it runs; the answer comes when it is back."""
-    world.nodes[LYON].spoils = {1: "silent"}
-    world.bob.submit(make_spec(), ExperimentId("equal"))
-    world.run(seconds=5)
-    world.nodes[LYON].spoils = {}
-    world.broker.delete("researcher.ada.inbox")
-    submission = world.ada.submit(make_spec())
-    world.run_until_over(LUNG)
-    assert submission not in world.ada.answers
-    world.ada.transport.disconnect()
-    world.broker.declare(topology.researcher_queues(ADA)[0])
-    world.ada.transport.connect()
-    world.run(seconds=61)
-    assert world.ada.answers[submission] == Acceptance(experiment=LUNG)
+    world.require_nothing_left(one, two, other)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +128,7 @@ def test_a_node_without_a_usable_update_fails_alone(world: World, how: str, outc
     assert world.outcomes(1) == {LYON: "updated", BASEL: "updated", PARIS: outcome}
     assert world.outcomes(2) == dict.fromkeys(NODES, "updated")
     assert world.model(1) == parameters_bytes(models_by_hand(1, (LYON, BASEL))[1])
-    require_nothing_left(world, LUNG)
+    world.require_nothing_left(LUNG)
 
 
 def test_without_a_quorum_the_experiment_fails_with_the_reason(world: World) -> None:
@@ -356,7 +145,7 @@ def test_without_a_quorum_the_experiment_fails_with_the_reason(world: World) -> 
     )
     assert len(world.records()) == 1
     assert world.kept() >= {"round-0000.safetensors", "round-0001.safetensors"}
-    require_nothing_left(world, LUNG)
+    world.require_nothing_left(LUNG)
 
 
 def test_who_does_not_answer_is_missed_and_who_comes_late_joins(world: World) -> None:
@@ -372,7 +161,7 @@ def test_who_does_not_answer_is_missed_and_who_comes_late_joins(world: World) ->
     assert world.outcomes(1) == {LYON: "updated", BASEL: "updated"}
     assert world.outcomes(2) == {LYON: "missed", BASEL: "updated"}
     assert world.outcomes(3) == dict.fromkeys(NODES, "updated")
-    require_nothing_left(world, LUNG)
+    world.require_nothing_left(LUNG)
 
 
 def test_an_update_after_its_round_is_receipted_and_removed(world: World) -> None:
@@ -391,7 +180,7 @@ def test_an_update_after_its_round_is_receipted_and_removed(world: World) -> Non
     world.run_until_over(LUNG)
     assert world.outcomes(1) == {LYON: "updated", BASEL: "updated", PARIS: "missed"}
     assert world.outcomes(2) == {LYON: "missed", BASEL: "updated", PARIS: "updated"}
-    require_nothing_left(world, LUNG)
+    world.require_nothing_left(LUNG)
 
 
 def test_an_update_whose_payload_never_comes_is_missed(world: World) -> None:
@@ -451,7 +240,7 @@ def test_a_deadline_is_kept_over_lives(world: World) -> None:
     world.run(seconds=1)
     world.run_until_over(LUNG)
     assert world.outcomes(1) == {LYON: "updated", BASEL: "updated", PARIS: "missed"}
-    require_nothing_left(world, LUNG)
+    world.require_nothing_left(LUNG)
 
 
 def test_an_open_experiment_asks_every_node_that_is_heard(world: World) -> None:
@@ -470,21 +259,18 @@ def test_an_open_experiment_asks_every_node_that_is_heard(world: World) -> None:
     world.nodes[PARIS].beat()
     world.run_until_over(LUNG)
     assert world.outcomes(1) == dict.fromkeys(NODES, "updated")
-    require_nothing_left(world, LUNG)
+    world.require_nothing_left(LUNG)
 
 
 def test_two_orchestrators_do_not_take_each_other_for_nodes(world: World) -> None:
     """They hear each other's overviews."""
-    other = world.nodes[PARIS]
-    overview = other.courier.write(
-        Overview(version="1", nodes=[], experiments=[]), "overview", "-", Place()
-    )
     world.ada.submit(make_spec(nodes=(), quorum=3))
-    world.run(seconds=100)
-    before = world.nodes[PARIS].asked_to_prepare[LUNG]
-    other.courier.tell(overview, "overview")
+    other = world.bob.courier
+    overview = Overview(version="1", nodes=[], experiments=[])
+    other.tell(other.write(overview, "overview", "-", Place()), "overview")
     world.run()
-    assert world.nodes[PARIS].asked_to_prepare[LUNG] == before
+    (lead,) = world.leads()
+    assert lead.state.asked == set(NODES)
 
 
 def test_the_overview_tells_nodes_and_experiments(world: World) -> None:
@@ -585,24 +371,3 @@ def test_replies_that_do_not_fit_change_nothing(world: World) -> None:
     assert world.ada.report() == before
     world.run(seconds=100)
     assert world.outcomes(1) == {LYON: "missed", BASEL: "updated"}
-
-
-def test_an_experiment_of_very_many_rounds_is_still_shown(world: World) -> None:
-    """A report that no message holds would never be answered, and a stop undone."""
-    world.nodes[LYON].spoils = {2: "silent"}
-    world.ada.submit(make_spec(nodes=(LYON,), quorum=1))
-    world.run(seconds=2)
-    (lead,) = world.leads()
-    lead.state = replace(
-        lead.state,
-        stage=Stage.TRAINING,
-        records=tuple(
-            record.model_copy(update={"outcomes": record.outcomes * 10, "round": number})
-            for number, record in enumerate(lead.state.records[:1] * 5_000, start=1)
-        ),
-    )
-    report = world.ada.ask(QueryKind.STOP, LUNG)
-    assert isinstance(report, ExperimentReport)
-    assert report.state == "stopped"
-    assert report.records[-1].round == 5_000
-    assert world.rejected() == []
