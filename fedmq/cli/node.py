@@ -8,8 +8,10 @@ import typer
 from fedmq.cli.console import next_command, say, show, show_json
 
 if TYPE_CHECKING:
-    from fedmq.imaging.checks import Finding
+    from fedmq.node.datasets import Inspection
     from fedmq.transport.journal import Journal
+
+_MAX_NAMED = 10
 
 app = typer.Typer(no_args_is_help=True, help="The program of one hospital.")
 data = typer.Typer(no_args_is_help=True, help="Datasets: what experiments may learn from.")
@@ -132,13 +134,7 @@ def data_add(
     inspection = Datasets(_journal()).add(
         name, folder, clinical, now=time.time(), progress=_progress
     )
-    _show_findings(inspection.findings)
-    modalities = sorted({word for case in inspection.cases for word in case.volumes})
-    show(f"{name}: {len(inspection.cases)} cases, {inspection.num_sound} without a finding")
-    for modality in modalities:
-        count = sum(modality in case.volumes for case in inspection.cases)
-        show(f"  {modality:<10}{count}")
-    show(f"  {'clinical':<10}{sum(bool(case.clinical) for case in inspection.cases)}")
+    _show_inspection(name, inspection)
     next_command("fedmq node plans list", "fedmq node start")
 
 
@@ -169,8 +165,7 @@ def data_check(name: Dataset) -> None:
     if dataset is None:
         raise unknown_dataset(name)
     inspection = inspect(dataset.folder, dataset.clinical, _progress)
-    _show_findings(inspection.findings)
-    show(f"{name}: {len(inspection.cases)} cases, {inspection.num_sound} without a finding")
+    _show_inspection(name, inspection)
     if inspection.findings:
         raise typer.Exit(1)
 
@@ -293,6 +288,22 @@ def _progress(done: int, of: int) -> None:
         say(f"read {done} of {of} cases")
 
 
-def _show_findings(findings: "tuple[Finding, ...]") -> None:
-    for finding in findings:
+def _show_inspection(name: str, inspection: "Inspection") -> None:
+    """Print what is wrong, then what there is; what only some cases lack is no fault, but told."""
+    for finding in inspection.findings:
         show(f"{finding.case_id}: {finding.code}: {finding.text}")
+    cases = inspection.cases
+    show(f"{name}: {len(cases)} cases, {inspection.num_sound} without a finding")
+    for modality in sorted({word for case in cases for word in case.volumes}):
+        without = [case.case_id for case in cases if modality not in case.volumes]
+        _show_count(modality, len(cases), without)
+    _show_count("clinical", len(cases), [case.case_id for case in cases if not case.clinical])
+
+
+def _show_count(what: str, num_cases: int, without: list[str]) -> None:
+    count = num_cases - len(without)
+    line = f"  {what:<10}{count}"
+    if count and without:
+        named, more = without[:_MAX_NAMED], len(without) - _MAX_NAMED
+        line += "  not of " + ", ".join(named) + (f" and {more} more" if more > 0 else "")
+    show(line)

@@ -65,6 +65,8 @@ def dead(*, credentials: Credentials = None, as_json: Json = False) -> None:
         )
     if not letters:
         say("no message is dead")
+        next_command("fedmq status")
+        return
     next_command("at the node: fedmq node status, which says why it turned messages away")
 
 

@@ -1,0 +1,79 @@
+"""The demonstration, as its first users run it."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fedmq.imaging.synthetic import SITES
+from tests.support.federation import Federation, until
+
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(300)]
+
+DEMO = "demo"
+
+
+def processes_of(home: Path) -> dict[int, str]:
+    """Return the processes whose environment says that they belong to a home."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdecimal() and f"FEDMQ_HOME={home}" in (
+                entry / "environ"
+            ).read_bytes().decode(errors="replace"):
+                found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue  # it ended meanwhile
+    return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Federation]:
+    """Return a place with the demonstration's home in it, which is taken down in the end."""
+    place = Federation(tmp_path / "f")
+    yield place
+    place.close()
+    place.fedmq(DEMO, "down")
+
+
+def test_the_demo_shows_rounds_and_a_summary_and_goes_down_without_a_trace(
+    place: Federation,
+) -> None:
+    """Twice in the same home: the second time finds what the first one left."""
+    home = place.home(DEMO)
+    home.mkdir()
+    for number in (1, 2):
+        shown = place.start(f"demo {number}", DEMO, DEMO, "--rounds", "2", "--keep")
+        assert shown.wait() == 0, shown.log()
+        lines = shown.log().splitlines()
+        rows = [line.split() for line in lines if re.match(r" +\d of 2 ", line)]
+        assert [row[:6] for row in rows] == [[str(n), "of", "2", "4", "of", "4"] for n in (1, 2)]
+        for words in ("federation  ", "all cases pooled", "best site alone"):
+            (line,) = [line for line in lines if line.strip().startswith(words)]
+            assert re.search(r" 0\.\d{4}", line)
+        (model,) = [line.split()[1] for line in lines if line.startswith("model ")]
+        assert Path(model).is_file()
+        assert Path(model).is_relative_to(home)
+        assert "next: FEDMQ_HOME=. fedmq status" in lines, "it was run in its home"
+
+        status = place.do(DEMO, "status", "--json").json
+        assert {node["node"]: node["online"] for node in status["nodes"]} == dict.fromkeys(
+            SITES, True
+        )
+        remembered = [home / "processes.json", home / "hub" / "broker" / "processes.json"]
+        pids = [
+            process["pid"]
+            for path in remembered
+            for process in json.loads(path.read_text()).values()
+        ]
+        assert len(pids) == len(SITES) + 3, "nodes, orchestrator, broker, epmd"
+        assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+        assert len(processes_of(home)) >= len(SITES) + 1
+
+        down = place.do(DEMO, "down")
+        assert "ended orchestrator, chu-lyon" in down.talk
+        until(lambda: not processes_of(home), "the end of all processes")
+        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert "ended nothing" in place.do(DEMO, "down").talk
