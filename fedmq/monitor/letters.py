@@ -1,9 +1,8 @@
 """Letters: messages looked at in a queue without taking them out, the dead ones above all.
 
-RabbitMQ has no look that leaves no trace: a message is handed over and given back. It keeps its
-place in the queue (measured on 3.10.8, also where only the first few are looked at), is marked
-`redelivered` from then on, is out of others' sight for a moment, and a quorum queue counts the look
-as a delivery (`x-delivery-count`).
+RabbitMQ has no look that leaves no trace: a message is handed over and given back. It is marked
+`redelivered` from then on, is out of others' sight for a moment (two who look at the same moment
+may turn the order), and a quorum queue counts the look as a delivery (`x-delivery-count`).
 Where the queue has a delivery limit, which is 20 by default from RabbitMQ 4.0 on, enough looks
 would therefore destroy the message; `peek_dead` does not look then.
 """
@@ -91,7 +90,7 @@ def peek_dead(management: Management, vhost: str) -> list[DeadLetter]:
             f"least {MIN_LIMIT}",
         )
     letters = peek(management, vhost, topology.DEAD_QUEUE, MAX_DEAD, max_bytes=1)
-    return [_dead_letter(letter) for letter in letters]
+    return sorted((_dead_letter(letter) for letter in letters), key=lambda one: one.at)
 
 
 def _delivery_limit(management: Management, queue: Mapping[str, Any]) -> int | None:

@@ -218,9 +218,9 @@ def test_status_says_who_is_online_and_what_waits_is_in_hand_or_came_again(world
 def test_the_newest_overview_of_each_orchestrator_says_what_nodes_do(world: World) -> None:
     """Two lead experiments; of each the last word counts, in whatever order they came."""
     one, two = world.join("orchestrator"), world.join("centre-two")
+    two.tell_overview(at=1_500.0, chu_lyon=Activity.IDLE)
     one.tell_overview(at=2_000.0, chu_lyon=Activity.TRAINING, ghu_paris=Activity.IDLE)
     one.tell_overview(at=1_000.0, chu_lyon=Activity.IDLE)
-    two.tell_overview(at=1_500.0, chu_lyon=Activity.IDLE)
     found = read_status(world.monitor, world.vhost)
     doing = {node.node: (node.doing, node.heard_at) for node in found.nodes}
     assert doing == {
@@ -279,15 +279,14 @@ def test_dead_letters_say_of_which_queue_why_and_who_sent_them(world: World) -> 
     until(is_counted, "status")
 
 
-def test_looking_at_dead_letters_takes_none_away_and_keeps_their_order(world: World) -> None:
-    """Whole or in part, more often than any usual delivery limit; each look is counted."""
+def test_looking_at_dead_letters_takes_none_away(world: World) -> None:
+    """Whole or in part, more often than any usual delivery limit, though each look is counted."""
     world.fill_dead(3)
-    dead = topology.DEAD_QUEUE
-    for _ in range(30):
-        peek(world.monitor, world.vhost, dead, 2)
+    for _ in range(60):
+        peek(world.monitor, world.vhost, topology.DEAD_QUEUE, 2)
     letters = world.letters(3)
-    assert [letter.body for letter in letters] == [b"x", b"xx", b"xxx"]
-    assert sum(letter.headers["x-delivery-count"] for letter in letters) > 20
+    assert {letter.body for letter in letters} == {b"x", b"xx", b"xxx"}
+    assert sum(letter.headers["x-delivery-count"] for letter in letters) >= 60
 
 
 def test_where_looks_would_destroy_dead_letters_nobody_looks(world: World) -> None:
