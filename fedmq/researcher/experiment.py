@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from fedmq.errors import ConfigurationError, PlanError
 from fedmq.learning.catalogue import load_plan, load_source, plan_digest, plan_source
@@ -182,7 +181,7 @@ class Experiment:
         try:
             spec = ExperimentSpec.model_validate(values)
         except ValidationError as error:
-            raise _fault(error.errors(include_url=False)[0]) from error
+            raise _fault(error) from error
         parse_id(spec.name, kind="experiment")
         for node in spec.nodes:
             parse_id(node, kind="node")
@@ -212,8 +211,9 @@ def _as_lists(config: object) -> object:
     }
 
 
-def _fault(fault: ErrorDetails) -> ConfigurationError:
+def _fault(error: ValidationError) -> ConfigurationError:
     """Return what a person may do about the first thing that the message's rules refuse."""
+    fault = error.errors(include_url=False)[0]
     place = fault["loc"]
     if place[0] == "config" and len(place) > 1:
         return _wrong(
