@@ -170,7 +170,8 @@ class Link:
     def declare(self, queues: Sequence[Queue]) -> None:
         """Make queues and their bindings; a refusal is told for the queue it concerns."""
         self._declared.update({queue.name: queue for queue in queues})
-        self._make(queues)
+        if self._reading is not None:  # what is declared before is made when it opens
+            self._make(queues)
 
     def delete(self, queues: Sequence[str]) -> None:
         """Delete queues."""

@@ -23,7 +23,9 @@ from fedmq.transport.ports import (
     Properties,
     Publication,
 )
-from fedmq.transport.topology import TASKS
+from fedmq.transport.rabbitmq import RabbitTransport, make_login
+from fedmq.transport.topology import TASKS, experiment_queues
+from fedmq.types import ExperimentId
 from tests.contract.wires import Member
 from tests.integration.test_hub import ended, joined, until
 
@@ -66,6 +68,23 @@ def test_a_login_that_the_broker_refuses_is_told_and_tried_again(
         assert all(event.refused for event in member.of(Disconnected)), member.events
         assert not member.of(Connected)
         assert not any(WRONG in event.why for event in member.of(Disconnected))
+
+
+def test_what_is_declared_before_the_start_is_there_when_connected(folder: Path) -> None:
+    """An orchestrator that comes back with an experiment under way declares before it connects."""
+    known = of(folder, "orchestrator", Role.ORCHESTRATOR)
+    queues = experiment_queues(ExperimentId("e-early"))
+    member = Member()
+    login = make_login(known.url, user=known.user, password=known.password)
+    member.transport = RabbitTransport(login, member.events.append, max_wait_s=0.05)
+    member.transport.declare(queues)
+    member.transport.consume(queues[0].name, prefetch=1)
+    member.transport.start()
+    try:
+        until(lambda: bool(member.events))
+        assert member.events == [Connected()]
+    finally:
+        member.transport.close()
 
 
 def test_a_broker_that_is_down_is_no_refusal(tmp_path: Path) -> None:
