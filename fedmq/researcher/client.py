@@ -250,8 +250,8 @@ def _kept(error: TransportError, experiment: ExperimentId) -> TransportError:
     return type(error)(
         error.what,
         why=error.why,
-        fix=f"{error.fix}; the submission is not lost: it waits as {experiment}, and is run when an "
-        "orchestrator is there and a client of this home has sent it",
+        fix=f"{error.fix}; the submission is not lost: it waits as {experiment}, and is run when "
+        "a client of this home has sent it and an orchestrator is there",
     )
 
 

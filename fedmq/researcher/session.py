@@ -90,7 +90,11 @@ class Session:
             BrokerUnavailable: no broker is reached within `timeout_s`.
             TransportError: the orchestrator does not answer within `timeout_s`.
         """
-        return self._await(lambda mailbox: mailbox.take_answer(message_id), timeout_s)
+
+        def look(mailbox: Mailbox) -> Answer | None:
+            return mailbox.take_answer(message_id)
+
+        return self._await(look, timeout_s)
 
     def take_answer(self, message_id: str) -> Answer | None:
         """Return the answer to a message of an earlier session, if it is here, once."""
