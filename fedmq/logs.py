@@ -16,6 +16,7 @@ ALLOWED: Final = frozenset(
         "event",
         "experiment",
         "experiments",
+        "fix",
         "incident",
         "kind",
         "level",
@@ -35,10 +36,23 @@ ALLOWED: Final = frozenset(
 )
 """Keys that a line may have: nothing about a patient has a name here."""
 
+_OTHER_LOGIN: Final = "put the credentials that the hub wrote last in place, and start again"
+
 
 def drop_unknown_keys(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     """Return the line without keys that are not allowed."""
     return {key: value for key, value in event.items() if key in ALLOWED}
+
+
+def log_link(trouble: str, *, refused: bool) -> None:
+    """Say how the way to the broker is now; `trouble` is empty where all is well."""
+    log = structlog.get_logger()
+    if not trouble:
+        log.info("broker_link_changed", trouble="none")
+    elif refused:
+        log.warning("broker_link_changed", trouble=trouble, fix=_OTHER_LOGIN)
+    else:
+        log.warning("broker_link_changed", trouble=trouble)
 
 
 def configure(*, as_json: bool = False) -> None:

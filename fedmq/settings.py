@@ -6,8 +6,9 @@ FEDMQ_BROKER_ADMIN_URL  address of its management with an administrator's login
 """
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fedmq.errors import ConfigurationError
@@ -18,7 +19,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FEDMQ_", frozen=True, extra="forbid")
 
-    home: Path = Field(default_factory=lambda: Path.home() / ".fedmq")
+    # Programs that this one starts have another working folder: the home is the same for them.
+    home: Annotated[Path, AfterValidator(Path.absolute)] = Field(
+        default_factory=lambda: Path.home() / ".fedmq"
+    )
     broker_url: str | None = None
     broker_admin_url: SecretStr | None = None
 

@@ -1,6 +1,6 @@
 """How commands speak: data on stdout, talk on stderr, errors as what, why and fix.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished short, 4 refused.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished short, 4 refused, 130 left by Ctrl-C.
 """
 
 import json
@@ -12,6 +12,7 @@ from fedmq.errors import BrokerRefused, FedmqError
 FAILED: Final = 1
 SHORT: Final = 3
 REFUSED: Final = 4
+INTERRUPTED: Final = 130
 
 
 def say(text: str) -> None:

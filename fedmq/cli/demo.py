@@ -38,11 +38,12 @@ def demo(
         if not keep:
             federation.stop()
     if keep:
-        say("left running; everything is under demo/")
+        home = _home_as_typed(federation.home)
+        say(f"left running; everything is under {home}")
         next_command(
-            "FEDMQ_HOME=demo fedmq status",
-            "FEDMQ_HOME=demo fedmq run demo/experiment.toml",
-            "FEDMQ_HOME=demo fedmq down",
+            f"FEDMQ_HOME={home} fedmq status",
+            f"FEDMQ_HOME={home} fedmq run {home}/experiment.toml",
+            f"FEDMQ_HOME={home} fedmq down",
         )
     else:
         next_command("./run demo --keep", "then: FEDMQ_HOME=demo .venv/bin/fedmq status")
@@ -53,6 +54,12 @@ def down() -> None:
     """End everything that a demonstration left running; its files stay."""
     _federation().stop()
     next_command("fedmq demo")
+
+
+def _home_as_typed(home: Path) -> str:
+    """Return the home as people write it where they are now."""
+    here = Path.cwd()
+    return str(home.relative_to(here) if home.is_relative_to(here) else home)
 
 
 def _federation() -> "Demo":
@@ -71,7 +78,7 @@ def _summarise(result: "Result") -> None:
     last = result.report.records[-1]
     show("")
     show(f"C-index on the validation cases of all sites, after {last.round} rounds")
-    show(f"  federation           {_number(ratio(last.metrics.get('c_index')))}")
+    show(f"  {'federation':<33}{_number(ratio(last.metrics.get('c_index')))}")
     pooled, *sites = result.references
     best = max(sites, key=lambda one: one.c_index.numerator / one.c_index.denominator)
     for name, one in (("all cases pooled", pooled), (f"best site alone ({best.name})", best)):
@@ -84,4 +91,4 @@ def _summarise(result: "Result") -> None:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:>16.4f}"
+    return "-" if value is None else f"{value:.4f}"

@@ -99,7 +99,7 @@ def _add(name: str, role: str) -> None:
     from fedmq.settings import read_settings
 
     Hub(read_settings().hub).add_member(name, Role(role))
-    say(f"{name} is a {role}; its credentials, for its own eyes:")
+    say(f"{name} is a {role}; give it this file by a way that keeps it secret:")
     show(_credentials(name))
 
 

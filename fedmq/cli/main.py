@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fedmq.cli import demo, hub, node, orchestrator, researcher, watch
-from fedmq.cli.console import say, tell_error
+from fedmq.cli.console import INTERRUPTED, say, tell_error
 from fedmq.errors import FedmqError
 
 app = typer.Typer(
@@ -60,4 +60,4 @@ def main() -> None:
         sys.exit(tell_error(error))
     except KeyboardInterrupt:
         say("interrupted")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

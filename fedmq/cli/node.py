@@ -54,7 +54,7 @@ def init(
     open_journal(settings.node).close()
     write_credentials(own, login)
     say(f"this is the node {name}; its folder is {settings.node}")
-    next_command("fedmq node data add NAME FOLDER", "fedmq node start")
+    next_command("fedmq node data add NAME FOLDER", "fedmq node plans list", "fedmq node start")
 
 
 @app.command()
@@ -69,6 +69,7 @@ def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")]
     from fedmq.settings import read_settings
     from fedmq.types import NodeId
 
+    _require_node()
     home = read_settings().node
     login = credentials_of(None, home / "credentials.toml")
     configure(as_json=json_logs)
@@ -111,7 +112,7 @@ def status(*, as_json: Json = False) -> None:
     if counts["plans_awaiting"]:
         next_command("fedmq node plans list")
     else:
-        next_command("fedmq node start")
+        next_command("fedmq node data list", "fedmq node plans list")
 
 
 @data.command("add")
@@ -210,7 +211,9 @@ def plans_list(*, as_json: Json = False) -> None:
         who = f"{one.asked.researcher}: {one.asked.purpose}" if one.asked.researcher else ""
         show(f"{one.decision:<10}{one.name:<22}{one.digest[:12]}  {who}".rstrip())
     if not known:
-        say("nobody asked for a plan yet")
+        from fedmq.learning.catalogue import CATALOGUE
+
+        say(f"nobody asked for a plan yet; the catalogue has {', '.join(sorted(CATALOGUE))}")
     next_command("fedmq node plans show PLAN", "fedmq node plans approve PLAN")
 
 
@@ -268,8 +271,14 @@ def _home() -> Path:
 
 
 def _journal() -> "Journal":
-    from fedmq.errors import ConfigurationError
     from fedmq.node.service import open_journal
+
+    _require_node()
+    return open_journal(_home())
+
+
+def _require_node() -> None:
+    from fedmq.errors import ConfigurationError
 
     if not (_home() / "credentials.toml").exists():
         raise ConfigurationError(
@@ -277,7 +286,6 @@ def _journal() -> "Journal":
             why=f"{_home()} holds no credentials",
             fix="fedmq node init NAME --credentials FILE",
         )
-    return open_journal(_home())
 
 
 def _progress(done: int, of: int) -> None:

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedmq.cli.console import next_command, say, show, show_json
+from fedmq.cli.console import INTERRUPTED, next_command, say, show, show_json
 
 if TYPE_CHECKING:
+    from fedmq.messages.submissions import ExperimentReport
     from fedmq.researcher.client import Client
+    from fedmq.researcher.run import Run
 
 app = typer.Typer(no_args_is_help=True, help="Experiments that run or have run.")
 
@@ -33,7 +35,7 @@ def run(
     ] = None,
 ) -> None:
     """Publish an experiment and follow its rounds; leaving does not stop it."""
-    from fedmq.cli.rounds import exit_code, follow
+    from fedmq.cli.rounds import exit_code
     from fedmq.researcher.experiment import Experiment
 
     wanted = Experiment.from_toml(experiment)
@@ -45,7 +47,7 @@ def run(
             show(taken.id)
             next_command(f"fedmq experiments follow {taken.id}")
             return
-        report = follow(taken)
+        report = _follow(taken)
         if report.records:
             path = taken.download(output or Path(f"{taken.id}.safetensors"))
             say(f"model of round {report.records[-1].round}: {path}")
@@ -98,10 +100,10 @@ def show_experiment(
 @app.command("follow")
 def follow_experiment(identifier: Identifier, *, credentials: Credentials = None) -> None:
     """Show the rounds so far, then each round as it closes."""
-    from fedmq.cli.rounds import exit_code, follow
+    from fedmq.cli.rounds import exit_code
 
     with _client(credentials) as client:
-        report = follow(client.experiment(identifier))
+        report = _follow(client.experiment(identifier))
     say(f"{identifier} {report.state}" + (f": {report.reason}" if report.reason else ""))
     next_command(f"fedmq experiments show {identifier}")
     raise typer.Exit(exit_code(report))
@@ -126,6 +128,18 @@ def fetch_model(
     """Fetch the newest model of an experiment."""
     with _client(credentials) as client:
         show(str(client.experiment(identifier).download(path)))
+
+
+def _follow(run: "Run") -> "ExperimentReport":
+    """Return the experiment once it is over; whoever leaves before is told how to come back."""
+    from fedmq.cli.rounds import follow
+
+    try:
+        return follow(run)
+    except KeyboardInterrupt:
+        say(f"you left; {run.id} goes on")
+        next_command(f"fedmq experiments follow {run.id}", f"fedmq experiments stop {run.id}")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _client(credentials: Path | None) -> "Client":

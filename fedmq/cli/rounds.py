@@ -1,6 +1,8 @@
 """Rounds as people read them: one row each, then a summary."""
 
-from fedmq.cli.console import SHORT, say, show
+import typer
+
+from fedmq.cli.console import INTERRUPTED, SHORT, next_command, say, show
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.researcher.run import Run, num_updated, ratio
 
@@ -10,6 +12,15 @@ _SHORT_NAMES = {"c_index": "C-index"}
 
 def follow(run: Run) -> ExperimentReport:
     """Return the experiment once it is over; its rounds are printed as they close."""
+    try:
+        return _follow(run)
+    except KeyboardInterrupt:
+        say(f"you left; {run.id} goes on")
+        next_command(f"fedmq experiments follow {run.id}")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _follow(run: Run) -> ExperimentReport:
     shown, reason = 0, ""
     report = None
     for report in run.follow():
@@ -46,14 +57,16 @@ def exit_code(report: ExperimentReport) -> int:
 
 
 def _header(record: RoundRecord) -> str:
-    names = "".join(f"{_SHORT_NAMES.get(name, name):>10}" for name in sorted(record.metrics))
+    names = "".join(f"{_title(name):>{_width(name)}}" for name in sorted(record.metrics))
     return (
         f"{'round':>8}  {'sites':<8}{'train loss':>10}{names}{'up':>10}{'down':>10}{'seconds':>9}"
     )
 
 
 def _row(record: RoundRecord, num_rounds: int) -> str:
-    values = "".join(_number(ratio(record.metrics[name])) for name in sorted(record.metrics))
+    values = "".join(
+        _number(ratio(record.metrics[name]), _width(name)) for name in sorted(record.metrics)
+    )
     sites = f"{num_updated(record)} of {len(record.outcomes)}"
     row = (
         f"{record.round:>3} of {num_rounds:<2} {sites:<8}"
@@ -64,8 +77,16 @@ def _row(record: RoundRecord, num_rounds: int) -> str:
     return row + ("  " + ", ".join(others) if others else "")
 
 
-def _number(value: float | None) -> str:
-    return f"{'-':>10}" if value is None else f"{value:>10.4f}"
+def _title(name: str) -> str:
+    return _SHORT_NAMES.get(name, name)
+
+
+def _width(name: str) -> int:
+    return max(10, len(_title(name)) + 2)
+
+
+def _number(value: float | None, width: int = 10) -> str:
+    return f"{'-':>{width}}" if value is None else f"{value:>{width}.4f}"
 
 
 def _size(size_bytes: int) -> str:

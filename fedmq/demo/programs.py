@@ -45,6 +45,10 @@ class Programs:
         """Return where a program's words go."""
         return self._folder / "logs" / f"{name}.log"
 
+    def pids(self) -> dict[str, int]:
+        """Return the process id of each program that was started."""
+        return {name: process.pid for name, process in self._read().items()}
+
     def require_running(self) -> None:
         """Return if every program that was started runs.
 

@@ -26,6 +26,8 @@ from fedmq.settings import Settings
 DATASET: Final = "lung-petct"
 RESEARCHER: Final = "researcher"
 PLAN: Final = "petct-survival"
+COHORT_FACTOR: Final = 2
+"""So many times the sites' usual cases: enough validation cases to tell models apart."""
 EXPERIMENT: Final = """\
 # The experiment of the demonstration; run it again with: fedmq run experiment.toml
 [experiment]
@@ -63,7 +65,7 @@ class Demo:
 
     def __init__(self, settings: Settings, say: Say) -> None:
         self._settings = settings
-        self._home = settings.home
+        self.home = settings.home
         self._say = say
         self._programs = Programs(settings.home)
 
@@ -73,26 +75,26 @@ class Demo:
         Raises:
             HubError: the broker or one of the programs does not start.
         """
-        make_folder(self._home)
-        make_folder(self._home / "logs")
+        make_folder(self.home)
+        make_folder(self.home / "logs")
         self._start_hub()
         for site in SITES:
             self._set_up_site(site)
-        self._programs.start("orchestrator", ["orchestrator", "start"], self._home)
+        self._programs.start("orchestrator", ["orchestrator", "start"], self.home)
         for site in SITES:
             self._programs.start(site, ["node", "start"], self._site(site))
         self._say(f"orchestrator and {len(SITES)} nodes started, each a process of its own")
 
     def submit(self, client: Client, rounds: int) -> Run:
         """Return the run of the demonstration's experiment."""
-        path = self._home / "experiment.toml"
+        path = self.home / "experiment.toml"
         path.write_text(EXPERIMENT.format(rounds=rounds), encoding="utf-8")
         self._programs.require_running()
         return client.submit(Experiment.from_toml(path))
 
     def client(self) -> Client:
         """Return the demonstration's researcher."""
-        return Client.from_credentials(self._home / "credentials.toml")
+        return Client.from_credentials(self.home / "credentials.toml")
 
     def finish(self, report: ExperimentReport) -> Result:
         """Return the experiment beside what its plan learns without a federation."""
@@ -129,17 +131,18 @@ class Demo:
         for site in SITES:
             hub.add_member(site, Role.NODE)
         login = hub.add_member(RESEARCHER, Role.RESEARCHER)
-        write_credentials(self._home / "credentials.toml", login)
+        write_credentials(self.home / "credentials.toml", login)
         self._say(f"hub up at {state.url} ({time.monotonic() - began:.0f} s)")
 
     def _set_up_site(self, name: str) -> None:
         """Do what the operator of a hospital does: data, node, approval."""
         home = self._site(name)
         cases = home / "cases"
-        make_folder(self._home / "sites")
+        make_folder(self.home / "sites")
         make_folder(home)
         if not (cases / "clinical.csv").exists():
-            write_cohort(SITES[name], cases)
+            site = SITES[name]
+            write_cohort(site, cases, num_cases=COHORT_FACTOR * site.num_cases)
         node = home / "node"
         journal = open_journal(node)
         write_credentials(
@@ -156,4 +159,4 @@ class Demo:
         journal.close()
 
     def _site(self, name: str) -> Path:
-        return self._home / "sites" / name
+        return self.home / "sites" / name

@@ -9,6 +9,7 @@ import json
 import re
 import secrets
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -26,6 +27,13 @@ _PORT_TIMEOUT_S: Final = 5.0
 _POLL_S: Final = 0.1
 _LIB: Final = Path("/usr/lib/rabbitmq/lib")
 _LOG_LINES: Final = 8
+_ERROR_LENGTH: Final = 300
+_ELECT_TIMEOUT_S: Final = "60"
+# A queue that is deleted meanwhile is no fault; one that has a leader keeps it.
+_ELECT: Final = """
+[catch ra:trigger_election({element(1, amqqueue:get_pid(Queue)), node()})
+ || Queue <- rabbit_amqqueue:list(), amqqueue:get_type(Queue) =:= rabbit_quorum_queue].
+"""
 _INSTALL: Final = "apt-get install --no-install-recommends rabbitmq-server"
 
 Progress = Callable[[str], None]
@@ -79,11 +87,14 @@ class PrivateBroker:
             StorageError: the folder cannot be written.
         """
         with locked(self._folder / "lock"):
-            running = self.running() or self._launch(progress)
+            earlier = self.running()
+            running = earlier or self._launch(progress)
             try:
                 self._wait_until_ready(running)
+                self._elect_leaders()
             except HubError:
-                self._end(running)
+                if earlier is None:  # what ran already is not ended for a fault of this call
+                    self._end(running)
                 raise
             return running
 
@@ -155,6 +166,34 @@ class PrivateBroker:
                     fix="try again when the machine is less busy; its log lies beside its data",
                 )
             time.sleep(_POLL_S)
+
+    def _elect_leaders(self) -> None:
+        """Every quorum queue has a leader, also one that a kill caught within seconds of its birth.
+
+        RabbitMQ 3.10 notes the names of quorum queues in a file that is written with a delay. After
+        a kill in between, such a queue is taken for a new one that somebody else will set to work.
+        """
+        outcome = subprocess.run(  # noqa: S603 - the broker's own program
+            [
+                str(find_server().with_name("rabbitmqctl")),
+                "--quiet",
+                "--timeout",
+                _ELECT_TIMEOUT_S,
+                "eval",
+                _ELECT,
+            ],
+            env=environment(self._folder, self.ports(), self.node_name),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if outcome.returncode != 0:
+            raise HubError(
+                "the broker's quorum queues could not be set to work",
+                why=(outcome.stderr or outcome.stdout).strip()[-_ERROR_LENGTH:],
+                fix=f"read the logs under {self._folder / 'log'}",
+            )
 
     def _end(self, running: Running) -> None:
         end_process(running.broker)

@@ -174,7 +174,7 @@ class Hub:
             return
         management.post("definitions", content=roster.definitions())
         if roster.removed:
-            for user in management.names("users") & {member.name for member in roster.removed}:
+            for user in management.names("users") & roster.abandoned_logins():
                 management.delete("users", user)
             for queue in management.names("queues", roster.vhost) & roster.abandoned_queues():
                 management.delete("queues", roster.vhost, queue)
@@ -191,9 +191,11 @@ class Hub:
             )
 
     def _management(self, roster: Roster) -> Management | None:
-        own = roster.external
-        if own is not None:
-            return Management(url=own.admin_url, user=own.user, password=own.password)
+        external = roster.external
+        if external is not None:
+            return Management(
+                url=external.admin_url, user=external.user, password=external.password
+            )
         path = self.credentials_path(ADMIN)
         if self.broker.running() is None or not path.exists():
             return None

@@ -58,7 +58,6 @@ class Roster:
         return replace(
             self,
             members=tuple(sorted([*kept, new], key=lambda member: member.name)),
-            removed=tuple(member for member in self.removed if member.name != new.name),
         )
 
     def without_member(self, gone: Member) -> "Roster":
@@ -86,8 +85,12 @@ class Roster:
         ]
         return make_definitions(self.vhost, self.layout(), users)
 
+    def abandoned_logins(self) -> set[str]:
+        """Return the names that no member has any more."""
+        return _names(self.removed) - _names(self.members)
+
     def abandoned_queues(self) -> set[str]:
-        """Return the queues that only removed members had."""
+        """Return the queues that no member has any more."""
         return _queue_names(self.removed) - _queue_names(self.members)
 
 
@@ -113,6 +116,10 @@ def _layout(members: tuple[Member, ...]) -> Topology:
             ResearcherId(member.name) for member in members if member.role is Role.RESEARCHER
         ],
     )
+
+
+def _names(members: tuple[Member, ...]) -> set[str]:
+    return {member.name for member in members}
 
 
 def _queue_names(members: tuple[Member, ...]) -> set[str]:

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedmq.errors import DatasetError
-from fedmq.imaging.volumes import Volume, load_volume
+
+if TYPE_CHECKING:
+    from fedmq.imaging.volumes import Volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +21,7 @@ class Case:
     clinical: Mapping[str, str]
     """Column -> cell of the site's clinical table, as written there."""
 
-    def volume(self, modality: str) -> Volume:
+    def volume(self, modality: str) -> "Volume":
         """Return the volume of `modality`.
 
         Raises:
@@ -33,4 +36,7 @@ class Case:
                 why=f"it has {', '.join(sorted(self.volumes)) or 'no volume at all'}",
                 fix="add the file, or use a plan that learns without it",
             )
+        # nibabel comes with an extra: who submits a plan, or trains on tables, does without.
+        from fedmq.imaging.volumes import load_volume
+
         return load_volume(path)

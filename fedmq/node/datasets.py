@@ -9,7 +9,7 @@ from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.checks import Finding, check_case
 from fedmq.imaging.datasets import find_cases
-from fedmq.transport.journal import Journal
+from fedmq.transport.journal import Cell, Journal
 from fedmq.types import parse_id
 
 SCHEMA: Final = """
@@ -21,6 +21,14 @@ CREATE TABLE IF NOT EXISTS datasets (
     added_at REAL NOT NULL
 );
 """
+_COLUMNS: Final = "name, folder, clinical, num_cases, added_at"
+
+Tell = Callable[[int, int], None]
+"""Takes how many cases were read, of how many."""
+
+
+def _tell_nobody(_done: int, _all: int) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +66,10 @@ class Datasets:
         self,
         name: str,
         folder: Path,
-        clinical: Path | None,
+        clinical: Path | None = None,
         *,
         now: float,
-        progress: Callable[[int, int], None] = lambda _done, _all: None,
+        progress: Tell = _tell_nobody,
     ) -> Inspection:
         """Register the cases of a folder; return what was found in them.
 
@@ -71,19 +79,8 @@ class Datasets:
         """
         parse_id(name, kind="dataset")
         if self.find(name) is not None:
-            raise ConfigurationError(
-                f"there is a dataset {name} already",
-                why="experiments name it, so it is not replaced in passing",
-                fix=f"fedmq node data remove {name}",
-            )
+            raise _name_taken(name)
         inspection = inspect(folder, clinical, progress)
-        if not inspection.cases:
-            raise DatasetError(
-                "the folder holds no case",
-                code="empty",
-                why="a case is a folder with PET, CT or MASK as NIfTI, or a row of clinical.csv",
-                fix="name the folder that holds one folder for each case",
-            )
         if not inspection.num_sound:
             first = inspection.findings[0]
             raise DatasetError(
@@ -91,39 +88,51 @@ class Datasets:
                 code=first.code,
                 case=first.case_id,
                 why=f"{first.case_id}: {first.text}",
-                fix="mend the files; fedmq node data add shows all that is wrong",
+                fix="mend the files, then add the dataset again",
             )
+        cells: tuple[Cell, ...] = (
+            name,
+            str(folder.resolve()),
+            None if clinical is None else str(clinical.resolve()),
+            len(inspection.cases),
+            now,
+        )
+        if not self._journal.execute(
+            "INSERT OR IGNORE INTO datasets VALUES (?, ?, ?, ?, ?)", cells
+        ):
+            raise _name_taken(name)
+        return inspection
+
+    def check(self, name: str, progress: Tell = _tell_nobody) -> Inspection:
+        """Return what is found in a dataset now; its count of cases is that of today.
+
+        Raises:
+            ConfigurationError: there is none of that name.
+            DatasetError: the folder or its clinical table cannot be read.
+        """
+        dataset = self.find(name)
+        if dataset is None:
+            raise unknown_dataset(name)
+        inspection = inspect(dataset.folder, dataset.clinical, progress)
         self._journal.execute(
-            "INSERT INTO datasets VALUES (?, ?, ?, ?, ?)",
-            (
-                name,
-                str(folder.resolve()),
-                None if clinical is None else str(clinical.resolve()),
-                len(inspection.cases),
-                now,
-            ),
+            "UPDATE datasets SET num_cases = ? WHERE name = ?", (len(inspection.cases), name)
         )
         return inspection
 
     def find(self, name: str) -> Dataset | None:
         """Return a dataset, None where there is none of that name."""
-        return next((dataset for dataset in self.all() if dataset.name == name), None)
+        rows = self._journal.rows(
+            f"SELECT {_COLUMNS} FROM datasets WHERE name = ?",  # noqa: S608 - own names
+            (name,),
+        )
+        return _dataset(rows[0]) if rows else None
 
     def all(self) -> tuple[Dataset, ...]:
         """Return all datasets, by name."""
         rows = self._journal.rows(
-            "SELECT name, folder, clinical, num_cases, added_at FROM datasets ORDER BY name"
+            f"SELECT {_COLUMNS} FROM datasets ORDER BY name"  # noqa: S608 - own names
         )
-        return tuple(
-            Dataset(
-                name=str(name),
-                folder=Path(str(folder)),
-                clinical=None if clinical is None else Path(str(clinical)),
-                num_cases=int(num_cases or 0),
-                added_at=float(added_at or 0.0),
-            )
-            for name, folder, clinical, num_cases, added_at in rows
-        )
+        return tuple(_dataset(row) for row in rows)
 
     def remove(self, name: str) -> None:
         """Forget a dataset; its files stay where they are.
@@ -135,11 +144,7 @@ class Datasets:
             raise unknown_dataset(name)
 
 
-def inspect(
-    folder: Path,
-    clinical: Path | None,
-    progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> Inspection:
+def inspect(folder: Path, clinical: Path | None, progress: Tell = _tell_nobody) -> Inspection:
     """Return the cases of a folder and what is wrong with them, each file read.
 
     Raises:
@@ -147,16 +152,18 @@ def inspect(
     """
     if not folder.is_dir():
         raise DatasetError(
-            f"{folder.name or folder} is no folder",
+            f"there is no folder {folder}",
             code="missing_folder",
             fix="name the folder that holds one folder for each case",
         )
     cases = find_cases(folder, clinical)
-    # What some cases have, the others lack.
-    modalities = sorted({modality for case in cases for modality in case.volumes})
     findings: list[Finding] = []
     for number, case in enumerate(cases, start=1):
-        findings.extend(check_case(case, modalities=modalities))
+        # Which modalities are needed is the plan's to say.
+        findings.extend(check_case(case, modalities=()))
+        if not case.volumes and not case.clinical:
+            text = "it has neither a volume nor a row of the clinical table"
+            findings.append(Finding(case_id=case.case_id, code="empty_case", text=text))
         progress(number, len(cases))
     return Inspection(cases=cases, findings=tuple(findings))
 
@@ -167,4 +174,23 @@ def unknown_dataset(name: str) -> ConfigurationError:
         f"there is no dataset {name}",
         why="it was never added, or it was removed",
         fix="fedmq node data list",
+    )
+
+
+def _name_taken(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"there is a dataset {name} already",
+        why="experiments name it, so it is not replaced in passing",
+        fix=f"fedmq node data remove {name}",
+    )
+
+
+def _dataset(row: tuple[Cell, ...]) -> Dataset:
+    name, folder, clinical, num_cases, added_at = row
+    return Dataset(
+        name=str(name),
+        folder=Path(str(folder)),
+        clinical=None if clinical is None else Path(str(clinical)),
+        num_cases=int(num_cases or 0),
+        added_at=float(added_at or 0.0),
     )

@@ -1,58 +1,113 @@
 """Jobs: requests as the worker takes them, and what becomes of its output."""
 
 from pathlib import Path
+from typing import Final, assert_never
 
-from fedmq.errors import ParametersError
+import numpy as np
+
+from fedmq.errors import ParametersError, StorageError, TrainingError
 from fedmq.learning.trainer_protocol import Job, JobKind
-from fedmq.messages.codec import Message
+from fedmq.messages.fields import Manifest
+from fedmq.messages.replies import FailureCode
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
+from fedmq.messages.submissions import ExperimentSpec
 from fedmq.node.datasets import Dataset
-from fedmq.node.plans import Plans
-from fedmq.parameters import first_nonfinite, load_parameters, save_parameters, subtract
-from fedmq.transport.spool import Spool
+from fedmq.node.storage import Storage
+from fedmq.node.tasks import Task
+from fedmq.parameters import (
+    first_nonfinite,
+    load_parameters,
+    read_layout,
+    require_same_shapes,
+    save_parameters,
+    subtract,
+)
+from fedmq.types import Digest
+
+_DEFAULT_SHARE: Final[float] = ExperimentSpec.model_fields["validation_share"].default
+"""Who asks whether a node takes part says nothing of the split; the usual one is counted."""
 
 
-def make_job(message: Message, dataset: Dataset, plans: Plans, spool: Spool, output: Path) -> Job:
-    """Return the job that a request asks for."""
-    body = message.body
-    match body:
+class JobError(TrainingError):
+    """A job gave nothing that can be sent, for the reason `code`; the rest is for the site."""
+
+    def __init__(self, code: FailureCode, what: str) -> None:
+        super().__init__(what)
+        self.code = code
+
+
+def make_job(task: Task, dataset: Dataset, source: Path | None, storage: Storage) -> Job:
+    """Return the job that a task's request asks for; `source` is the file of a shipped plan.
+
+    All paths are absolute: the trainer works in a folder of its own.
+    """
+    match task.request:
         case PrepareRequest():
-            kind, parameters, seed, split_seed, share = JobKind.PREPARE, None, 0, 0, 0.0
-        case TrainRequest() | EvaluateRequest():
-            is_training = isinstance(body, TrainRequest)
-            kind = JobKind.TRAIN if is_training else JobKind.EVALUATE
-            parameters = str(spool.path(body.parameters.digest))
-            seed, split_seed, share = body.seed, body.split_seed, body.validation_share
+            kind, model = JobKind.PREPARE, None
+            seed, split_seed, share = 0, 0, _DEFAULT_SHARE
+        case TrainRequest() | EvaluateRequest() as work:
+            kind = JobKind.TRAIN if isinstance(work, TrainRequest) else JobKind.EVALUATE
+            model = storage.spool.path(work.parameters.digest)
+            seed, split_seed, share = work.seed, work.split_seed, work.validation_share
         case _:
-            raise TypeError(f"{message.envelope.type} asks for no work")
+            assert_never(task.request)
     return Job(
-        job_id=message.envelope.message_id,
+        job_id=task.task_id,
         kind=kind,
-        plan_name=body.plan.name,
-        plan_digest=body.plan.digest,
-        source_path=str(plans.source_path(body.plan.digest)) if body.plan.is_shipped else None,
-        config=body.config,
+        plan_name=task.request.plan.name,
+        plan_digest=task.request.plan.digest,
+        source_path=_absolute(source),
+        config=task.request.config,
         dataset_folder=str(dataset.folder),
-        clinical=None if dataset.clinical is None else str(dataset.clinical),
-        parameters_path=parameters,
-        output_path=str(output) if kind is JobKind.TRAIN else None,
+        clinical=_absolute(dataset.clinical),
+        parameters_path=_absolute(model),
+        output_path=_absolute(storage.output_path(task.name)) if kind is JobKind.TRAIN else None,
         seed=seed,
-        round=message.envelope.round,
+        round=task.envelope.round,
         split_seed=split_seed,
         validation_share=share,
     )
 
 
-def make_update(output: Path, reference: Path) -> None:
-    """Turn trained parameters into the update, local minus global, in the same file.
+def make_update(name: str, reference: Digest, storage: Storage) -> Manifest:
+    """Return the manifest of a task's update in the spool: trained parameters minus the reference.
 
     The trainer checked its own output; this checks it again, outside the plan's process.
 
     Raises:
-        ParametersError: the output does not fit the reference, or holds no numbers.
+        JobError: the output does not fit, is not finite, or cannot be read or written.
     """
-    update = subtract(load_parameters(output), load_parameters(reference))
-    name = first_nonfinite(update)
+    output, target = storage.output_path(name), storage.update_path(f"{name}.update")
+    try:
+        _write_update(output, storage.spool.path(reference), target)
+        return storage.spool.adopt(target.name)
+    except ParametersError as error:
+        raise JobError(FailureCode.UPDATE_MISSHAPEN, str(error)) from error
+    except FileNotFoundError as error:
+        raise JobError(FailureCode.INTERNAL, "the trained parameters are not there") from error
+    except StorageError as error:
+        raise JobError(FailureCode.DISK_FULL, str(error)) from error
+    except OSError as error:
+        raise JobError(FailureCode.DISK_FULL, error.strerror or "the disk refused") from error
+
+
+def _write_update(output: Path, reference: Path, target: Path) -> None:
+    _require_subtractable(reference)
+    local, before = load_parameters(output), load_parameters(reference)
+    require_same_shapes(local, before)
+    with np.errstate(over="ignore", invalid="ignore"):  # found by the next line
+        update = subtract(local, before)
+    name = first_nonfinite(local) or first_nonfinite(update)
     if name is not None:
-        raise ParametersError(f"array {name!r} of the update is not finite")
-    save_parameters(update, output)
+        raise JobError(FailureCode.UPDATE_NOT_FINITE, f"array {name!r} holds NaN or infinity")
+    save_parameters(update, target)
+
+
+def _require_subtractable(reference: Path) -> None:
+    data = np.memmap(reference, dtype=np.uint8, mode="r").data
+    if any(tensor.dtype == "BF16" for tensor in read_layout(data, len(data)).tensors):
+        raise JobError(FailureCode.PLAN_ERROR, "bfloat16 arrays cannot be subtracted by numpy")
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.resolve())

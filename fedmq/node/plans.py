@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fedmq.disk import LocalDisk
 from fedmq.errors import ConfigurationError, PlanError
-from fedmq.hub.files import replace_file
 from fedmq.learning.catalogue import CATALOGUE, plan_digest, plan_source
 from fedmq.messages.fields import PlanReference
 from fedmq.node.policy import Decision
-from fedmq.transport.journal import Journal
+from fedmq.transport.journal import Cell, Journal
 from fedmq.types import Digest
 
 SCHEMA: Final = """
@@ -18,14 +18,20 @@ CREATE TABLE IF NOT EXISTS plans (
     name TEXT NOT NULL,
     is_shipped INTEGER NOT NULL,
     decision TEXT NOT NULL,
-    experiment TEXT NOT NULL,
-    researcher TEXT NOT NULL,
-    purpose TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    changed_at REAL NOT NULL
+    experiment TEXT NOT NULL DEFAULT '',
+    researcher TEXT NOT NULL DEFAULT '',
+    purpose TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '',
+    asked_at REAL,
+    decided_at REAL
 );
 """
+_COLUMNS: Final = (
+    "digest, name, is_shipped, decision, experiment, researcher, purpose, reason,"
+    " asked_at, decided_at"
+)
 _MIN_PREFIX: Final = 6
+"""Digits of a digest that may stand for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +52,16 @@ class PlanRecord:
     is_shipped: bool
     decision: Decision
     asked: Asked
+    """The newest that asked; empty where nobody did."""
     reason: str
-    changed_at: float
-    """Unix seconds: asked, or decided."""
+    asked_at: float | None
+    """Unix seconds."""
+    decided_at: float | None
+
+    @property
+    def changed_at(self) -> float:
+        """When something happened to it last."""
+        return max(self.asked_at or 0.0, self.decided_at or 0.0)
 
 
 class Plans:
@@ -56,37 +69,20 @@ class Plans:
 
     def __init__(self, journal: Journal, folder: Path) -> None:
         self._journal = journal
-        self._folder = folder
+        self._disk = LocalDisk(folder)
 
     def all(self) -> tuple[PlanRecord, ...]:
         """Return the plans, those that await a decision first, then the newest."""
-        rows = self._journal.rows(
-            "SELECT digest, name, is_shipped, decision, experiment, researcher, purpose, reason,"
-            " changed_at FROM plans ORDER BY decision != 'awaiting', changed_at DESC, digest"
-        )
+        rows = self._journal.rows(f"SELECT {_COLUMNS} FROM plans")  # noqa: S608 - own names
         return tuple(
-            PlanRecord(
-                digest=Digest(str(digest)),
-                name=str(name),
-                is_shipped=bool(is_shipped),
-                decision=Decision(str(decision)),
-                asked=Asked(
-                    experiment=str(experiment), researcher=str(researcher), purpose=str(purpose)
+            sorted(
+                map(_record, rows),
+                key=lambda plan: (
+                    plan.decision is not Decision.AWAITING,
+                    -plan.changed_at,
+                    plan.digest,
                 ),
-                reason=str(reason),
-                changed_at=float(changed_at or 0.0),
             )
-            for (
-                digest,
-                name,
-                is_shipped,
-                decision,
-                experiment,
-                researcher,
-                purpose,
-                reason,
-                changed_at,
-            ) in rows
         )
 
     def decision(self, digest: Digest) -> Decision | None:
@@ -95,22 +91,37 @@ class Plans:
         return None if found is None else Decision(str(found))
 
     def ask(self, plan: PlanReference, source: str | None, asked: Asked, *, now: float) -> None:
-        """List a plan for the operator to decide, and keep the source that came with it."""
-        if source is not None and plan_digest(source.encode()) == plan.digest:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            replace_file(self.source_path(plan.digest), source)
-        self._insert(plan.digest, plan.name, asked, is_shipped=plan.is_shipped, now=now)
+        """List a plan for the operator to decide on, with the source that came with it.
+
+        Bytes that are not here, or not those of the digest, cannot be decided on: nothing happens.
+        """
+        if self.found_digest(plan, source) == plan.digest:
+            if plan.is_shipped and source is not None:
+                self._keep_source(plan.digest, source)
+            self._insert(plan.digest, plan.name, is_shipped=plan.is_shipped)
+            self._journal.execute(
+                "UPDATE plans SET experiment = ?, researcher = ?, purpose = ?, asked_at = ?"
+                " WHERE digest = ?",
+                (asked.experiment, asked.researcher, asked.purpose, now, plan.digest),
+            )
+
+    def found_digest(self, plan: PlanReference, source: str | None = None) -> Digest | None:
+        """Return the digest of the bytes that are here for a plan, None where there are none.
+
+        Of a shipped plan these are the `source` that comes with it, or those that were kept.
+        """
+        try:
+            if plan.is_shipped and source is not None:
+                return plan_digest(source.encode())
+            if plan.is_shipped:
+                return plan_digest(self.source_path(plan.digest).read_bytes())
+            return plan_digest(plan_source(plan.name))
+        except (OSError, PlanError):
+            return None
 
     def source_path(self, digest: Digest) -> Path:
         """Return where the source of a shipped plan is kept."""
-        return self._folder / f"{digest}.py"
-
-    def source_digest(self, digest: Digest) -> Digest | None:
-        """Return the digest of the source that is kept under `digest`, None where there is none."""
-        try:
-            return plan_digest(self.source_path(digest).read_bytes())
-        except OSError:
-            return None
+        return self._disk.path(f"{digest}.py")
 
     def source(self, record: PlanRecord) -> str:
         """Return the source of a plan, for the operator to read.
@@ -136,19 +147,22 @@ class Plans:
     def find(self, word: str) -> PlanRecord:
         """Return the plan that `word` names: a name, or the beginning of a digest.
 
+        A plan of the catalogue can be named before anybody asks for it.
+
         Raises:
             ConfigurationError: it names none, or several.
         """
-        self._list_catalogue(word)
+        if word in CATALOGUE:
+            self._insert(plan_digest(plan_source(word)), word, is_shipped=False)
         matches = [
-            record
-            for record in self.all()
-            if record.name == word or (len(word) >= _MIN_PREFIX and record.digest.startswith(word))
+            plan
+            for plan in self.all()
+            if plan.name == word or (len(word) >= _MIN_PREFIX and plan.digest.startswith(word))
         ]
         if len(matches) == 1:
             return matches[0]
         if matches:
-            digests = ", ".join(record.digest[:12] for record in matches)
+            digests = ", ".join(plan.digest[:12] for plan in matches)
             raise ConfigurationError(
                 f"{len(matches)} plans are called {word}",
                 why=f"they differ in their bytes: {digests}",
@@ -160,42 +174,59 @@ class Plans:
             fix="fedmq node plans list",
         )
 
-    def decide(self, record: PlanRecord, decision: Decision, reason: str, *, now: float) -> None:
-        """Note what the operator says of exactly these bytes."""
+    def approve(self, word: str, *, now: float) -> PlanRecord:
+        """The plan that `word` names may run here; return it.
+
+        Raises:
+            ConfigurationError: it names none, or several.
+        """
+        return self.decide(self.find(word), Decision.APPROVED, "", now=now)
+
+    def reject(self, word: str, reason: str, *, now: float) -> PlanRecord:
+        """The plan that `word` names may not run here, not even where it was approved; return it.
+
+        Raises:
+            ConfigurationError: it names none, or several.
+        """
+        return self.decide(self.find(word), Decision.REJECTED, reason, now=now)
+
+    def decide(
+        self, record: PlanRecord, decision: Decision, reason: str, *, now: float
+    ) -> PlanRecord:
+        """Note what the operator says of exactly these bytes; the reason stays on the site."""
         self._journal.execute(
-            "UPDATE plans SET decision = ?, reason = ?, changed_at = ? WHERE digest = ?",
+            "UPDATE plans SET decision = ?, reason = ?, decided_at = ? WHERE digest = ?",
             (decision, reason, now, record.digest),
         )
+        return self.find(record.digest)
 
-    def _list_catalogue(self, word: str) -> None:
-        """A plan of the catalogue can be decided on before anybody asks for it."""
-        if word in CATALOGUE:
-            digest = plan_digest(plan_source(word))
-            self._insert(digest, word, Asked(), is_shipped=False, now=0.0)
+    def _keep_source(self, digest: Digest, source: str) -> None:
+        """Keep the source, whole after a crash too."""
+        name = self.source_path(digest).name
+        passing = f"{name}.new"
+        self._disk.remove(passing)
+        self._disk.write(passing, 0, source.encode())
+        self._disk.sync(passing)
+        self._disk.rename(passing, name)
+        self._disk.sync(name)
 
-    def _insert(
-        self, digest: Digest, name: str, asked: Asked, *, is_shipped: bool, now: float
-    ) -> None:
+    def _insert(self, digest: Digest, name: str, *, is_shipped: bool) -> None:
         self._journal.execute(
-            "INSERT INTO plans VALUES (?, ?, ?, ?, ?, ?, ?, '', ?) ON CONFLICT DO UPDATE SET"
-            " experiment = excluded.experiment, researcher = excluded.researcher,"
-            " purpose = excluded.purpose WHERE excluded.experiment != ''",
-            (
-                digest,
-                name,
-                is_shipped,
-                Decision.AWAITING,
-                asked.experiment,
-                asked.researcher,
-                asked.purpose,
-                now,
-            ),
+            "INSERT OR IGNORE INTO plans (digest, name, is_shipped, decision) VALUES (?, ?, ?, ?)",
+            (digest, name, is_shipped, Decision.AWAITING),
         )
 
 
-def installed_digest(name: str) -> Digest | None:
-    """Return the digest of the catalogue's plan of this name, None where it is not installed."""
-    try:
-        return plan_digest(plan_source(name))
-    except PlanError:
-        return None
+def _record(row: tuple[Cell, ...]) -> PlanRecord:
+    digest, name, is_shipped, decision, experiment, researcher, purpose, reason, *times = row
+    asked_at, decided_at = (None if at is None else float(at) for at in times)
+    return PlanRecord(
+        digest=Digest(str(digest)),
+        name=str(name),
+        is_shipped=bool(is_shipped),
+        decision=Decision(str(decision)),
+        asked=Asked(experiment=str(experiment), researcher=str(researcher), purpose=str(purpose)),
+        reason=str(reason),
+        asked_at=asked_at,
+        decided_at=decided_at,
+    )

@@ -1,51 +1,85 @@
-"""Tasks: the work that a node has accepted and not yet answered, and the payloads it keeps."""
+"""Tasks: the work that a node has accepted and not yet answered, and the course of experiments.
+
+A task's row is written in the transaction that receives its request, and goes in the one that posts
+its answer. A node that is killed finds on its next start what was waiting and what it had begun,
+and does that again; training whose output is on the disk is only answered.
+"""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from fedmq.messages.codec import Message, decode, encode
-from fedmq.messages.requests import PrepareRequest
-from fedmq.transport.journal import Journal
-from fedmq.types import Digest
+from fedmq.messages.envelope import Envelope
+from fedmq.messages.replies import EvaluateReply
+from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
+from fedmq.node.policy import Course, Leg, Position, Request, position_of
+from fedmq.transport.journal import Cell, Journal
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS tasks (
-    message_id TEXT PRIMARY KEY,
+    message_id TEXT NOT NULL UNIQUE,
     experiment TEXT NOT NULL,
     round INTEGER NOT NULL,
-    encoded BLOB NOT NULL
+    attempt INTEGER NOT NULL,
+    leg INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    is_again INTEGER NOT NULL,
+    gain TEXT,
+    encoded BLOB NOT NULL,
+    PRIMARY KEY (experiment, round, attempt, leg)
 );
 CREATE TABLE IF NOT EXISTS undecided (
     experiment TEXT PRIMARY KEY,
     encoded BLOB NOT NULL
 );
-CREATE TABLE IF NOT EXISTS payloads (
-    digest TEXT NOT NULL,
-    experiment TEXT NOT NULL,
-    round INTEGER NOT NULL,
-    is_update INTEGER NOT NULL,
-    PRIMARY KEY (experiment, digest)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS over (
-    experiment TEXT PRIMARY KEY
+CREATE TABLE IF NOT EXISTS courses (
+    experiment TEXT PRIMARY KEY,
+    round INTEGER NOT NULL DEFAULT -1,
+    attempt INTEGER NOT NULL DEFAULT -1,
+    leg INTEGER NOT NULL DEFAULT 0,
+    least_attempt INTEGER NOT NULL DEFAULT 0,
+    is_over INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 """
+_COLUMNS: Final = "encoded, state, is_again, gain"
+
+
+class State(StrEnum):
+    """How far a task has come."""
+
+    WAITING = "waiting"
+    STARTED = "started"
+    DONE = "done"
+    """Trained: the output is on the disk, what else it gave in the row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One request that is waiting or in hand; it stays until its answer is in the outbox."""
 
-    request: Message
+    envelope: Envelope
+    request: Request
+    state: State
+    is_again: bool
+    """Whether the request was answered once, by `plan_awaits_approval`."""
+    gain: EvaluateReply | None
+    """What training gave beside its parameters, once it is done."""
 
     @property
     def task_id(self) -> str:
         """The request's id."""
-        return self.request.envelope.message_id
+        return self.envelope.message_id
+
+    @property
+    def name(self) -> str:
+        """What its files are called after."""
+        envelope = self.envelope
+        return f"{envelope.experiment}.{envelope.round}.{envelope.attempt}"
 
 
 class Tasks:
-    """The work of one node, in the order in which it came."""
+    """The work of one node."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -53,40 +87,63 @@ class Tasks:
     def __len__(self) -> int:
         return int(self._journal.cell("SELECT count(*) FROM tasks") or 0)
 
-    def add(self, request: Message) -> None:
-        """Accept work; what the experiment had waiting from older rounds is dropped."""
-        envelope = request.envelope
+    def add(self, message: Message, request: Request, *, is_again: bool = False) -> None:
+        """Accept work; a second request for the same leg changes nothing."""
+        envelope, position = message.envelope, position_of(message.envelope, request)
         self._journal.execute(
-            "DELETE FROM tasks WHERE experiment = ? AND round < ?",
-            (envelope.experiment, envelope.round),
-        )
-        self._journal.execute(
-            "INSERT OR IGNORE INTO tasks VALUES (?, ?, ?, ?)",
-            (envelope.message_id, envelope.experiment, envelope.round, encode(request)),
+            "INSERT OR IGNORE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+            (
+                envelope.message_id,
+                envelope.experiment,
+                position.round,
+                position.attempt,
+                position.leg,
+                State.WAITING,
+                is_again,
+                encode(message),
+            ),
         )
 
     def next(self) -> Task | None:
-        """Return the oldest task."""
-        rows = self._journal.rows("SELECT encoded FROM tasks ORDER BY rowid LIMIT 1")
-        return None if not rows else Task(request=_message(rows[0][0]))
+        """Return the task to begin: what was begun, questions before work, then the oldest."""
+        tasks = self._tasks(
+            "WHERE state != ? ORDER BY state != ?, leg != ?, rowid LIMIT 1",
+            (State.DONE, State.STARTED, Leg.PREPARE),
+        )
+        return tasks[0] if tasks else None
+
+    def done(self) -> tuple[Task, ...]:
+        """Return the tasks that are trained and not answered."""
+        return self._tasks("WHERE state = ? ORDER BY rowid", (State.DONE,))
 
     def has(self, task_id: str) -> bool:
         """Return whether a task is neither answered nor dropped."""
-        return (
-            self._journal.cell("SELECT 1 FROM tasks WHERE message_id = ?", (task_id,)) is not None
-        )
+        found = self._journal.cell("SELECT 1 FROM tasks WHERE message_id = ?", (task_id,))
+        return found is not None
+
+    def start(self, task_id: str) -> None:
+        """Note that a task is in hand."""
+        self._set_state(task_id, State.STARTED, None)
+
+    def keep_gain(self, task_id: str, gain: EvaluateReply) -> None:
+        """Note that training is done, and its output on the disk: it is never done again."""
+        self._set_state(task_id, State.DONE, gain.model_dump_json())
+
+    def wait_again(self, task_id: str) -> None:
+        """Note that a task has to be done from its beginning."""
+        self._set_state(task_id, State.WAITING, None)
 
     def remove(self, task_id: str) -> None:
-        """The task is answered."""
+        """Forget a task: it is answered, or nobody waits for it."""
         self._journal.execute("DELETE FROM tasks WHERE message_id = ?", (task_id,))
 
-    # Experiments whose plan the operator has to decide on.
+    # Requests that the operator has to decide on.
 
-    def leave_undecided(self, request: Message) -> None:
+    def leave_undecided(self, message: Message) -> None:
         """Answer this request once more when the operator has decided."""
         self._journal.execute(
             "INSERT OR REPLACE INTO undecided VALUES (?, ?)",
-            (request.envelope.experiment, encode(request)),
+            (message.envelope.experiment, encode(message)),
         )
 
     def undecided(self) -> list[tuple[Message, PrepareRequest]]:
@@ -96,61 +153,103 @@ class Tasks:
         return [(one, one.body) for one in messages if isinstance(one.body, PrepareRequest)]
 
     def decided(self, experiment: str) -> None:
-        """The operator has decided."""
+        """Note that the operator has decided."""
         self._journal.execute("DELETE FROM undecided WHERE experiment = ?", (experiment,))
 
-    # Payloads and endings.
+    # The course of experiments.
 
-    def keep_payload(
-        self, digest: Digest, experiment: str, number: int, *, is_update: bool
-    ) -> None:
-        """Note that a round of an experiment needs a payload."""
-        self._journal.execute(
-            "INSERT INTO payloads VALUES (?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET round = max(round, excluded.round)",
-            (digest, experiment, number, is_update),
-        )
-
-    def is_update(self, digest: Digest) -> bool:
-        """Return whether a payload is an update that this node made."""
-        found = self._journal.cell(
-            "SELECT 1 FROM payloads WHERE digest = ? AND is_update", (digest,)
-        )
-        return found is not None
-
-    def release_payloads(self, experiment: str, before: int | None = None) -> tuple[Digest, ...]:
-        """Return the payloads that no round needs any more, and forget them.
-
-        Of the experiment's, those of rounds before `before`; of one that is over, all.
-        """
-        limit = 2**62 if before is None else before
+    def course(self, experiment: str) -> Course:
+        """Return what is known of the course of an experiment."""
         rows = self._journal.rows(
-            "SELECT digest FROM payloads WHERE experiment = ? AND round < ?", (experiment, limit)
+            "SELECT round, attempt, leg, least_attempt, is_over FROM courses WHERE experiment = ?",
+            (experiment,),
+        )
+        if not rows:
+            return Course()
+        number, attempt, leg, least_attempt, is_over = (int(cell or 0) for cell in rows[0])
+        return Course(
+            newest=Position(number, attempt, Leg(leg)) if number >= 0 else None,
+            least_attempt=least_attempt,
+            is_over=bool(is_over),
+        )
+
+    def advance(self, experiment: str, position: Position) -> None:
+        """Note that an experiment has come so far; its older work is dropped."""
+        self._know(experiment)
+        where = "experiment = ? AND (round, attempt, leg) < (?, ?, ?)"
+        cells = (experiment, position.round, position.attempt, position.leg)
+        self._journal.execute(
+            f"DELETE FROM tasks WHERE {where} AND leg != ?",  # noqa: S608 - own names
+            (*cells, Leg.PREPARE),
         )
         self._journal.execute(
-            "DELETE FROM payloads WHERE experiment = ? AND round < ?", (experiment, limit)
+            f"UPDATE courses SET round = ?, attempt = ?, leg = ? WHERE {where}",  # noqa: S608 - own
+            (position.round, position.attempt, position.leg, *cells),
         )
-        digests = (Digest(str(row[0])) for row in rows)
-        return tuple(digest for digest in digests if not self._is_needed(digest))
+
+    def cancel(self, experiment: str, before_attempt: int) -> None:
+        """Drop the work of older attempts, what is here and what will come."""
+        self._know(experiment)
+        self._journal.execute(
+            "DELETE FROM tasks WHERE experiment = ? AND attempt < ? AND leg != ?",
+            (experiment, before_attempt, Leg.PREPARE),
+        )
+        self._journal.execute(
+            "UPDATE courses SET least_attempt = max(least_attempt, ?) WHERE experiment = ?",
+            (before_attempt, experiment),
+        )
 
     def end(self, experiment: str) -> None:
         """The experiment is over: nothing of it is run or answered again."""
+        self._know(experiment)
         for table in ("tasks", "undecided"):
             self._journal.execute(
                 f"DELETE FROM {table} WHERE experiment = ?",  # noqa: S608 - own names
                 (experiment,),
             )
-        self._journal.execute("INSERT OR IGNORE INTO over VALUES (?)", (experiment,))
+        self._journal.execute("UPDATE courses SET is_over = 1 WHERE experiment = ?", (experiment,))
 
-    def is_over(self, experiment: str) -> bool:
-        """Return whether an experiment is over."""
-        found = self._journal.cell("SELECT 1 FROM over WHERE experiment = ?", (experiment,))
-        return found is not None
+    def _know(self, experiment: str) -> None:
+        self._journal.execute(
+            "INSERT OR IGNORE INTO courses (experiment) VALUES (?)", (experiment,)
+        )
 
-    def _is_needed(self, digest: Digest) -> bool:
-        found = self._journal.cell("SELECT 1 FROM payloads WHERE digest = ?", (digest,))
-        return found is not None
+    def _set_state(self, task_id: str, state: State, gain: str | None) -> None:
+        self._journal.execute(
+            "UPDATE tasks SET state = ?, gain = ? WHERE message_id = ?", (state, gain, task_id)
+        )
+
+    def _tasks(self, rest: str, cells: tuple[Cell, ...]) -> tuple[Task, ...]:
+        rows = self._journal.rows(
+            f"SELECT {_COLUMNS} FROM tasks {rest}",  # noqa: S608 - own names
+            cells,
+        )
+        return tuple(_task(row) for row in rows)
 
 
-def _message(encoded: object) -> Message:
+def request_of(message: Message) -> Request | None:
+    """Return the request that a message is, None where it asks for no work."""
+    match message.body:
+        case PrepareRequest() | TrainRequest() | EvaluateRequest() as request:
+            return request
+        case _:
+            return None
+
+
+def _task(row: tuple[Cell, ...]) -> Task:
+    encoded, state, is_again, gain = row
+    message = _message(encoded)
+    request = request_of(message)
+    if request is None:
+        raise TypeError(f"{message.envelope.type} is no task")
+    return Task(
+        envelope=message.envelope,
+        request=request,
+        state=State(str(state)),
+        is_again=bool(is_again),
+        gain=None if gain is None else EvaluateReply.model_validate_json(str(gain)),
+    )
+
+
+def _message(encoded: Cell) -> Message:
     return decode(encoded if isinstance(encoded, bytes) else b"")

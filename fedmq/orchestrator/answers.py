@@ -3,12 +3,14 @@
 Pure but for the header of the initial parameters, which is read from its file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final, TypeVar, assert_never
 
-from fedmq.errors import ParametersError
+from fedmq.errors import ParametersError, ProtocolError
+from fedmq.messages.codec import MAX_BODY_BYTES
 from fedmq.messages.envelope import Envelope
+from fedmq.messages.fields import Value
 from fedmq.messages.replies import (
     EvaluateReply,
     Failure,
@@ -17,12 +19,11 @@ from fedmq.messages.replies import (
     RefusalCode,
     TrainReply,
 )
-from fedmq.messages.requests import EvaluateRequest, PrepareRequest
+from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.messages.submissions import (
     ExperimentReport,
     ReportList,
     RoundRecord,
-    Submission,
 )
 from fedmq.orchestrator.aggregation.folding import file_layout
 from fedmq.orchestrator.events import Agreed, Declined, Evaluated, Event, Fell, Leg, Trained
@@ -30,7 +31,12 @@ from fedmq.orchestrator.experiment import Experiment
 from fedmq.orchestrator.store import Kept
 from fedmq.types import NOWHERE, NodeId
 
-ALL: Final = NOWHERE
+V = TypeVar("V", bound=Value)
+
+MAX_SPEC_BYTES: Final = MAX_BODY_BYTES // 8
+"""Every report repeats the spec."""
+RESERVED: Final = frozenset({NOWHERE, "all"})
+_MAX_TEXT: Final = 2_000
 _NOT_YET: Final[set[str]] = {RefusalCode.PLAN_AWAITS_APPROVAL}
 
 
@@ -39,7 +45,11 @@ def read_reply(
     envelope: Envelope,
     fault: str | None,
 ) -> Event:
-    """Return the event that a node's reply is; `fault` says why its update cannot be used."""
+    """Return the event that a node's reply is; `fault` says why its update cannot be used.
+
+    Raises:
+        ProtocolError: it answers a request that no experiment makes.
+    """
     node = NodeId(envelope.sender)
     match reply:
         case PrepareReply():
@@ -73,11 +83,16 @@ def read_reply(
 
 def _read_no(reply: Refusal | Failure, envelope: Envelope) -> Event:
     is_refusal = isinstance(reply, Refusal)
-    if reply.request_type == PrepareRequest.TYPE:
-        node = NodeId(envelope.sender)
-        return Declined(node=node, code=reply.code, is_final=reply.code not in _NOT_YET)
-    leg: Leg = "evaluate" if reply.request_type == EvaluateRequest.TYPE else "train"
-    return _fell(envelope, leg, reply.code, is_refusal=is_refusal)
+    match reply.request_type:
+        case PrepareRequest.TYPE:
+            node = NodeId(envelope.sender)
+            return Declined(node=node, code=reply.code, is_final=reply.code not in _NOT_YET)
+        case TrainRequest.TYPE:
+            return _fell(envelope, "train", reply.code, is_refusal=is_refusal)
+        case EvaluateRequest.TYPE:
+            return _fell(envelope, "evaluate", reply.code, is_refusal=is_refusal)
+        case _:
+            raise ProtocolError("unexpected_type", "it answers what no experiment asks")
 
 
 def _fell(envelope: Envelope, leg: Leg, code: str, *, is_refusal: bool) -> Fell:
@@ -91,41 +106,70 @@ def _fell(envelope: Envelope, leg: Leg, code: str, *, is_refusal: bool) -> Fell:
     )
 
 
-def find_fault(submission: Submission, initial: Path) -> str | None:
+def find_fault(kept: Kept, initial: Path) -> str | None:
     """Return why an experiment cannot be led, None if it can."""
-    spec = submission.spec
+    spec = kept.spec
+    if kept.experiment in RESERVED or not RESERVED.isdisjoint(spec.nodes):
+        return "an experiment or a node cannot be called " + " or ".join(sorted(RESERVED))
+    if len(spec.model_dump_json()) > MAX_SPEC_BYTES:
+        return f"the experiment takes more than {MAX_SPEC_BYTES} bytes to describe"
     if spec.nodes and spec.quorum > len(set(spec.nodes)):
         return f"the quorum is {spec.quorum}, and {len(set(spec.nodes))} nodes are named"
-    if spec.plan.is_shipped != (submission.plan_source is not None):
+    if spec.plan.is_shipped != (kept.plan_source is not None):
         return "a plan of one's own is sent with its source, a plan of the catalogue without"
     try:
         with initial.open("rb") as file:
             file_layout(file)
-    except (ParametersError, OSError) as error:
-        return f"the initial parameters cannot be read: {error}"
+    except ParametersError as error:
+        return f"the initial parameters cannot be read: {error}"[:_MAX_TEXT]
     return None
+
+
+def make_summary(kept: Kept, state: Experiment) -> ExperimentReport:
+    """Return the experiment as it stands, without its rounds."""
+    return ExperimentReport(
+        experiment=kept.experiment,
+        spec=kept.spec,
+        state=state.stage,
+        reason=state.reason()[:_MAX_TEXT],
+        round=state.round,
+        model=state.model,
+        records=[],
+    )
 
 
 def make_report(
     kept: Kept, state: Experiment, traffic: Mapping[int, tuple[int, int]]
 ) -> ExperimentReport:
-    """Return the experiment as it stands, with the bytes of its rounds."""
-    return ExperimentReport(
-        experiment=kept.experiment,
-        spec=kept.spec,
-        state=state.stage,
-        reason=state.reason()[:2000],
-        round=state.round,
-        model=state.model,
-        records=[_with_traffic(record, traffic) for record in state.records],
-    )
+    """Return the experiment as it stands, with all its rounds and their bytes."""
+    records = [add_traffic(record, traffic) for record in state.records]
+    return make_summary(kept, state).model_copy(update={"records": records})
 
 
-def make_list(reports: list[ExperimentReport]) -> ReportList:
-    """Return experiments without their rounds."""
-    return ReportList(reports=[one.model_copy(update={"records": []}) for one in reports])
-
-
-def _with_traffic(record: RoundRecord, traffic: Mapping[int, tuple[int, int]]) -> RoundRecord:
+def add_traffic(record: RoundRecord, traffic: Mapping[int, tuple[int, int]]) -> RoundRecord:
+    """Return a record with the bytes up and down of its round."""
     up, down = traffic.get(record.round, (0, 0))
     return record.model_copy(update={"bytes_up": up, "bytes_down": down})
+
+
+def shorten(report: ExperimentReport) -> ExperimentReport:
+    """Return a report with the newest of its rounds, as many as a message holds."""
+    return report.model_copy(update={"records": _newest(report.records)})
+
+
+def make_list(summaries: list[ExperimentReport]) -> ReportList:
+    """Return experiments without their rounds; the newest of them, as many as a message holds."""
+    return ReportList(reports=_newest(summaries))
+
+
+def _newest(values: Sequence[V]) -> list[V]:
+    """Return the last values that fit into a message beside everything else."""
+    # Measured as JSON, in which a float takes four bytes or more; it takes nine in a message.
+    left = MAX_BODY_BYTES // 3
+    fitting: list[V] = []
+    for value in reversed(values):
+        left -= len(value.model_dump_json().encode())
+        if left < 0:
+            break
+        fitting.append(value)
+    return fitting[::-1]

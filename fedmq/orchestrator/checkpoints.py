@@ -7,10 +7,13 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 from fedmq.errors import StorageError
-from fedmq.messages.submissions import ExperimentReport
+from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.types import ExperimentId
+
+_RECORDS: Final = "rounds.jsonl"
 
 
 class Checkpoints:
@@ -31,18 +34,44 @@ class Checkpoints:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.hardlink_to(payload)
+            # The payload may go as soon as this returns.
+            _sync_folder(target.parent)
         except OSError as error:
             raise _refused(target, error) from error
 
     def keep_report(self, report: ExperimentReport) -> None:
-        """Write the experiment and its records, each file whole or not at all."""
+        """Write the experiment and all its records, each file whole or not at all."""
         folder = self.folder(ExperimentId(report.experiment))
-        records = "".join(record.model_dump_json() + "\n" for record in report.records)
-        _write(folder / "rounds.jsonl", records)
+        _write(folder / _RECORDS, "".join(map(_line, report.records)))
+        self.keep_summary(report)
+
+    def keep_summary(self, report: ExperimentReport) -> None:
+        """Write the experiment alone, whole or not at all."""
         _write(
-            folder / "experiment.json",
+            self.folder(ExperimentId(report.experiment)) / "experiment.json",
             report.model_dump_json(indent=2, exclude={"records"}) + "\n",
         )
+
+    def add_record(self, experiment: ExperimentId, record: RoundRecord) -> None:
+        """Write one more record; a crash may tear it, `keep_report` mends that."""
+        path = self.folder(experiment) / _RECORDS
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(_line(record))
+        except OSError as error:
+            raise _refused(path, error) from error
+
+
+def _line(record: RoundRecord) -> str:
+    return record.model_dump_json() + "\n"
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, text: str) -> None:

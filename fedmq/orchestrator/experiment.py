@@ -106,7 +106,7 @@ class Experiment:
             case Folded(model=model):
                 return _take_model(self, model, now)
             case FoldFailed(why=why):
-                return _end(self, Stage.FAILED, why)
+                return _end(self, Stage.FAILED, why) if self.stage is Stage.FOLDING else (self, ())
             case StopAsked():
                 return _end(self, Stage.STOPPED, "stopped by the researcher")
             case Ticked():
@@ -155,7 +155,9 @@ def _agree(state: Experiment, node: NodeId, now: float) -> Step:
 
 
 def _decline(state: Experiment, event: Declined, now: float) -> Step:
-    if event.node not in state.asked:
+    # A node that agreed does not wait for approval: that word was sent before, and came late.
+    is_overtaken = event.node in state.members and not event.is_final
+    if event.node not in state.asked or is_overtaken:
         return state, ()
     declined = {**state.declined, event.node: event}
     left = replace(state, members=state.members - {event.node}, declined=declined)
@@ -163,7 +165,10 @@ def _decline(state: Experiment, event: Declined, now: float) -> Step:
 
 
 def _begin_if_ready(state: Experiment, now: float) -> Step:
-    """Begin the first round once there is a quorum, and the others answered or had their time."""
+    """Begin the first round once there is a quorum, and the others answered or had their time.
+
+    An experiment that is open to all nodes waits for others where too many of the first refuse.
+    """
     if state.stage is not Stage.PREPARING:
         return state, ()
     quorum = state.spec.quorum
@@ -174,7 +179,7 @@ def _begin_if_ready(state: Experiment, now: float) -> Step:
         since = now if state.quorum_at is None else state.quorum_at
         return _begin_round(state, now) if not silent or now >= since + GRACE_S else (state, ())
     final = {node for node, one in state.declined.items() if one.is_final}
-    if len(state.asked) >= quorum and len(state.asked - final) < quorum:
+    if state.spec.nodes and len(state.asked - final) < quorum:
         return _end(state, Stage.FAILED, _waiting_reason(state))
     return state, ()
 
@@ -244,9 +249,11 @@ def _answer(state: Experiment, event: Trained | Evaluated | Fell, now: float) ->
 
 def _tick(state: Experiment, now: float) -> Step:
     if state.stage is Stage.PREPARING:
-        if now >= state.began_at + state.spec.waiting_deadline_s:
-            return _end(state, Stage.FAILED, "not enough nodes in time: " + _waiting_reason(state))
-        return _begin_if_ready(state, now)
+        if now < state.began_at + state.spec.waiting_deadline_s:
+            return _begin_if_ready(state, now)
+        if len(state.members) >= state.spec.quorum:
+            return _begin_round(state, now)
+        return _end(state, Stage.FAILED, "not enough nodes in time: " + _waiting_reason(state))
     if state.leg is None or state.stage is Stage.FOLDING:
         return state, ()
     return _follow(replace(state, leg=state.leg.advance(collection.Ticked(), now=now)), now)
@@ -314,8 +321,10 @@ def _end(state: Experiment, stage: Stage, why: str) -> Step:
 
 def _waiting_reason(state: Experiment) -> str:
     silent = sorted(state.asked - state.members - state.declined.keys())
-    parts = [f"{len(state.members)} nodes take part, {state.spec.quorum} are needed"]
+    parts = [f"{len(state.members)} of at least {state.spec.quorum} nodes take part"]
     if silent:
         parts.append("no answer yet from " + ", ".join(silent))
-    parts.extend(f"{node}: {one.code}" for node, one in sorted(state.declined.items()))
+    for node, one in sorted(state.declined.items()):
+        awaits = "" if one.is_final else ", its operator decides"
+        parts.append(f"{node}: {one.code}{awaits}")
     return "; ".join(parts)

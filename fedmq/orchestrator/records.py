@@ -1,5 +1,6 @@
 """Records: what is kept and shown of a round that closed. Pure."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 from fedmq.messages.fields import RatioField
@@ -10,21 +11,26 @@ from fedmq.types import Digest, NodeId
 
 UPDATED = "updated"
 MISSED = "missed"
+MAX_METRICS = 100
+"""As many as a message holds."""
 
 
 def add_metrics(parts: Iterable[Mapping[str, RatioField]]) -> dict[str, RatioField]:
     """Return the federation's metrics: numerators and denominators summed, never a mean of means.
 
-    The parts are taken in the order given, so that the sums are the same on every run.
+    The parts are taken in the order given, so that the sums are the same on every run. A sum that
+    is no number any more is left out, and so are the last names where there are too many: what
+    nodes say must not make a record that cannot be kept.
     """
     sums: dict[str, tuple[float, float]] = {}
     for part in parts:
         for name, ratio in part.items():
             numerator, denominator = sums.get(name, (0.0, 0.0))
             sums[name] = (numerator + ratio.numerator, denominator + ratio.denominator)
+    names = [name for name in sorted(sums) if all(map(math.isfinite, sums[name]))]
     return {
-        name: RatioField(numerator=numerator, denominator=denominator)
-        for name, (numerator, denominator) in sorted(sums.items())
+        name: RatioField(numerator=sums[name][0], denominator=sums[name][1])
+        for name in names[:MAX_METRICS]
     }
 
 

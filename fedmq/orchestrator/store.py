@@ -1,7 +1,7 @@
 """The store: each experiment's submission and the log of its events, from which it is replayed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fedmq.messages.fields import Manifest
@@ -47,6 +47,10 @@ class Kept:
     initial: Manifest
     began_at: float
     """Unix seconds."""
+
+    def is_same_as(self, other: "Kept") -> bool:
+        """Return whether both are one submission, whenever it came."""
+        return self == replace(other, began_at=self.began_at)
 
 
 class Store:

@@ -254,7 +254,7 @@ def _kept(error: TransportError, experiment: ExperimentId) -> TransportError:
         error.what,
         why=error.why,
         fix=f"{error.fix}; the submission is not lost: it waits as {experiment}, and is run when "
-        "a client of this home has sent it and an orchestrator is there",
+        "an orchestrator is there and a client of this home has sent it",
     )
 
 

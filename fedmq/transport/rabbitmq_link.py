@@ -36,6 +36,7 @@ from fedmq.transport.topology import Queue
 HEARTBEAT_S: Final = 30
 BLOCKED_TIMEOUT_S: Final = 24 * 3600
 CONSUMER_RETRY_S: Final = 5.0
+TRANSIENT_RETRY_S: Final = 0.25
 _CONNECT_TIMEOUT_S: Final = 10.0
 _TICKET_HEADER: Final = "fedmq-ticket"
 _PERSISTENT: Final = 2
@@ -46,6 +47,8 @@ _REFUSALS: Final = (
 )
 _ACCESS_REFUSED: Final = 403
 _NOT_ALLOWED: Final = 530
+_INTERNAL_ERROR: Final = 541
+"""What RabbitMQ says of a quorum queue that is electing its leader: true a moment later."""
 _EPOCHS: Final = itertools.count(1)
 """Numbers channels over all lives, so that a delivery's tag is used on its own channel only."""
 
@@ -110,6 +113,8 @@ class Link:
         self._channels: dict[int, Channel] = {}
         self._prefetch: dict[str, int] = {}
         self._lost: set[str] = set()
+        self._declared: dict[str, Queue] = {}
+        self._num_declaring = 0
         self._tickets: dict[int, int] = {}
         self._returned: set[int] = set()
         self._next_tag = 1
@@ -121,10 +126,11 @@ class Link:
     def open(self, declared: Sequence[Queue], prefetch: Mapping[str, int]) -> None:
         """Connect, declare, read; then the owner hears that the link is ready, or broken."""
         self._prefetch = dict(prefetch)
+        self._declared = {queue.name: queue for queue in declared}
         self._pending = {"confirms", "declarations", *prefetch}
         for role, on_open in (
             ("publish", self._on_publishing_open),
-            ("read", partial(self._on_reading_open, declared)),
+            ("read", self._on_reading_open),
         ):
             self._connections.append(
                 SelectConnection(
@@ -163,12 +169,13 @@ class Link:
 
     def declare(self, queues: Sequence[Queue]) -> None:
         """Make queues and their bindings; a refusal is told for the queue it concerns."""
-        for queue in queues:
-            self._on_declaring_channel(partial(_declare_queue, queue=queue))
+        self._declared.update({queue.name: queue for queue in queues})
+        self._make(queues)
 
     def delete(self, queues: Sequence[str]) -> None:
         """Delete queues."""
         for name in queues:
+            self._declared.pop(name, None)
             self._on_declaring_channel(partial(_delete_queue, name=name))
 
     def consume(self, queue: str, prefetch: int) -> None:
@@ -247,21 +254,32 @@ class Link:
 
     # Declaring.
 
-    def _on_reading_open(self, declared: Sequence[Queue], connection: SelectConnection) -> None:
+    def _on_reading_open(self, connection: SelectConnection) -> None:
         if self._is_dead:
             connection.close()
             return
         self._reading = connection
+        self._declare_all()
 
-        def begin(channel: Channel) -> None:
-            self._declaring = channel
-            channel.add_on_close_callback(self._on_declaring_channel_closed)
-            for queue in declared:
+    def _declare_all(self) -> None:
+        self._make(tuple(self._declared.values()))
+
+    def _make(self, queues: Sequence[Queue]) -> None:
+        """Declare queues; no consumer is opened before the broker has answered."""
+        self._num_declaring += 1
+
+        def act(channel: Channel) -> None:
+            for queue in queues:
                 _declare_queue(channel, queue=queue)
             # A channel answers in order: this one is answered after every declaration.
-            channel.basic_qos(prefetch_count=1, callback=lambda _frame: self._declared_all())
+            channel.basic_qos(prefetch_count=1, callback=lambda _frame: self._made())
 
-        connection.channel(on_open_callback=begin)
+        self._on_declaring_channel(act)
+
+    def _made(self) -> None:
+        self._num_declaring -= 1
+        if self._num_declaring == 0:
+            self._declared_all()
 
     def _declared_all(self) -> None:
         self._done("declarations")
@@ -282,18 +300,27 @@ class Link:
 
             connection.channel(on_open_callback=begin)
 
-    def _on_declaring_channel_closed(self, _channel: Channel, reason: Exception) -> None:
-        self._declaring = None
+    def _on_declaring_channel_closed(self, channel: Channel, reason: Exception) -> None:
+        if self._declaring is channel:
+            self._declaring = None
+            self._num_declaring = 0
+        if self._is_dead or self._reading is None or not self._reading.is_open:
+            return
+        if _is_transient(reason):
+            self._loop.call_later(TRANSIENT_RETRY_S, self._declare_again)
+            return
+        self._tell(ConsumerLost(queue="", why=f"a declaration was refused: {_reason(reason)}"))
+        self._declared_all()
+
+    def _declare_again(self) -> None:
         if not self._is_dead:
-            self._tell(ConsumerLost(queue="", why=f"a declaration was refused: {_reason(reason)}"))
-            if "declarations" in self._pending:
-                self._declared_all()
+            self._declare_all()
 
     # Reading.
 
     def _open_consumer(self, queue: str) -> None:
         connection = self._reading
-        if connection is None or not connection.is_open or "declarations" in self._pending:
+        if connection is None or not connection.is_open or self._num_declaring:
             return  # it is opened once the declarations are done
 
         def begin(channel: Channel) -> None:
@@ -326,8 +353,13 @@ class Link:
         self, queue: str, epoch: int, channel: Channel, reason: Exception
     ) -> None:
         self._channels.pop(epoch, None)
-        if self._consumers.get(queue) is channel:
+        is_current = self._consumers.get(queue) is channel
+        if is_current:
             del self._consumers[queue]
+        if is_current and _is_transient(reason):
+            self._loop.call_later(TRANSIENT_RETRY_S, partial(self._retry_consumer, queue))
+            return
+        if is_current:
             self._lose(queue, _reason(reason))
         self._done(queue)
 
@@ -472,6 +504,10 @@ def _milliseconds(expiration: str | None) -> int | None:
     return int(expiration) if expiration is not None and expiration.isdecimal() else None
 
 
+def _is_transient(reason: BaseException) -> bool:
+    return getattr(reason, "reply_code", None) == _INTERNAL_ERROR
+
+
 def _is_refusal(reason: BaseException) -> bool:
     if isinstance(reason, _REFUSALS):
         return True
@@ -487,4 +523,21 @@ def _reason(reason: BaseException) -> str:
     text = getattr(reason, "reply_text", None) or str(reason) or type(reason).__name__
     if isinstance(reason, _REFUSALS):
         text = "the broker refuses the user, its password or the vhost"
+    cause = _system_error(reason)
+    if cause is not None:
+        text = f"nobody answers at the broker's address: {cause.strerror or type(cause).__name__}"
     return str(text)[:300]
+
+
+def _system_error(reason: BaseException) -> OSError | None:
+    """Return what the machine said of a connection that could not be opened, None if nothing."""
+    # pika keeps the failures of its attempts inside one another, the newest one last.
+    attempts = getattr(reason, "exceptions", ())
+    inner = [*reason.args, *attempts[-1:], getattr(reason, "exception", None)]
+    for cause in inner:
+        if isinstance(cause, OSError):
+            return cause
+        found = _system_error(cause) if isinstance(cause, BaseException) else None
+        if found is not None:
+            return found
+    return None

@@ -324,5 +324,5 @@ def researcher_rights(researcher: ResearcherId) -> Rights:
 
 
 def monitor_rights() -> Rights:
-    """Return a monitor's rights: see everything, look into the events, touch nothing."""
-    return Rights(read=_exactly(MONITOR_EVENTS))
+    """Return a monitor's rights: look into the events and the dead letters, write nothing."""
+    return Rights(read=_exactly(MONITOR_EVENTS, DEAD_QUEUE))

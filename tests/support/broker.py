@@ -70,7 +70,9 @@ class TestBroker:
     def _user(self, name: str, rights: Rights) -> User:
         # One salt for the run: users belong to the broker, so every test writes the same.
         salt = bytes.fromhex(self.password[:8])
-        return User(name=name, password_hash=password_hash(self.password, salt), rights=rights)
+        hashed = password_hash(self.password, salt)
+        tags = ("monitoring",) if name == "monitor" else ()
+        return User(name=name, password_hash=hashed, rights=rights, tags=tags)
 
 
 def running_broker() -> TestBroker:

@@ -77,14 +77,23 @@ def test_who_is_removed_is_remembered_until_the_broker_forgot() -> None:
     roster = ROSTER.without_member(LYON)
     assert roster.find("chu-lyon") is None
     assert roster.removed == (LYON,)
+    assert roster.abandoned_logins() == {"chu-lyon"}
     assert roster.abandoned_queues() == {"node.chu-lyon.tasks", "node.chu-lyon.payloads"}
     assert ROSTER.abandoned_queues() == set()
 
 
 def test_who_comes_back_is_not_to_be_forgotten() -> None:
-    """Neither as what it was, nor in another role with queues of the same name."""
+    """Its login and its queues are a member's again."""
     back = ROSTER.without_member(LYON).with_member(LYON)
-    assert back == ROSTER
+    assert back.members == ROSTER.members
+    assert (back.abandoned_logins(), back.abandoned_queues()) == (set(), set())
+
+
+def test_who_comes_back_in_another_role_leaves_its_old_queues() -> None:
+    """The login stays, the queues of the node go."""
+    back = ROSTER.without_member(LYON).with_member(member("chu-lyon", Role.RESEARCHER))
+    assert back.abandoned_logins() == set()
+    assert back.abandoned_queues() == {"node.chu-lyon.tasks", "node.chu-lyon.payloads"}
 
 
 def test_a_member_of_the_same_name_is_replaced() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from fedmq.transport.topology import (
     DEAD,
+    DEAD_QUEUE,
     EVENTS,
     EXCHANGES,
     MONITOR_EVENTS,
@@ -127,9 +128,10 @@ def test_only_the_orchestrator_configures_and_only_queues_of_experiments() -> No
         assert not may(rights.configure, "anything")
 
 
-def test_a_monitor_looks_into_the_events_and_writes_nothing() -> None:
-    """See everything, touch nothing."""
+def test_a_monitor_looks_into_events_and_dead_letters_and_writes_nothing() -> None:
+    """`fedmq status` and `fedmq dead` read these two queues, and no node's."""
     rights = monitor_rights()
     assert may(rights.read, MONITOR_EVENTS)
+    assert may(rights.read, DEAD_QUEUE)
     assert not may(rights.read, node_tasks(LYON))
     assert not may(rights.write, EVENTS)

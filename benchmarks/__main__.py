@@ -1,0 +1,45 @@
+"""The command of the benchmarks: progress on stderr, one flat JSON object as the last line."""
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import fuzz, rounds
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Measure what the command line asks for; print and keep the figures."""
+    parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
+    names = parser.add_subparsers(dest="name", required=True)
+    one = names.add_parser("rounds", help="seconds per round, bytes and memory of null training")
+    one.add_argument("--nodes", type=int, default=4)
+    one.add_argument("--mb", type=int, default=1, help="size of the model in megabytes")
+    one.add_argument("--rounds", type=int, default=6)
+    one.add_argument(
+        "--peers",
+        default="flower",
+        help="`flower` (found through FEDMQ_PEERS) or `none`",
+    )
+    other = names.add_parser("fuzz", help="damaged messages into the codec")
+    other.add_argument("--messages", type=int, default=100_000)
+    options = parser.parse_args()
+    if options.name == "fuzz":
+        figures = fuzz.measure(options.messages)
+    else:
+        figures = rounds.measure(
+            num_nodes=options.nodes, mb=options.mb, num_rounds=options.rounds, peers=options.peers
+        )
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    line = json.dumps({"name": options.name, "at": at, **figures})
+    RESULTS.mkdir(exist_ok=True)
+    with (RESULTS / f"{options.name}.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    sys.stderr.flush()
+    print(line)
+
+
+main()

@@ -1,0 +1,68 @@
+"""A federation for measurements: hub, orchestrator, nodes as processes in a temporary folder."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedmq.demo.programs import Programs
+from fedmq.hub import lifecycle
+from fedmq.hub.credentials import Role, write_credentials
+from fedmq.hub.files import make_folder
+from fedmq.hub.members import Hub
+from fedmq.learning.catalogue import plan_digest
+from fedmq.messages.fields import PlanReference
+from fedmq.node.datasets import Datasets
+from fedmq.node.plans import Asked, Plans
+from fedmq.node.policy import Decision
+from fedmq.node.service import open_journal
+
+DATASET = "tables"
+CASES = 4
+
+
+@contextmanager
+def running(folder: Path, plan: Path, plan_name: str, num_nodes: int) -> Iterator[dict[str, int]]:
+    """Give the process ids by name while the federation runs; end all of it afterwards."""
+    programs = Programs(folder)
+    make_folder(folder / "logs")
+    hub_folder = folder / "hub"
+    try:
+        lifecycle.up(hub_folder)
+        hub = Hub(hub_folder)
+        names = [f"node-{number:02}" for number in range(1, num_nodes + 1)]
+        for name in names:
+            _set_up_node(folder / name, hub, name, plan, plan_name)
+        login = hub.add_member("researcher", Role.RESEARCHER)
+        write_credentials(folder / "credentials.toml", login)
+        programs.start("orchestrator", ["orchestrator", "start"], folder)
+        for name in names:
+            programs.start(name, ["node", "start"], folder / name)
+        programs.require_running()
+        pids = programs.pids()
+        broker = hub.broker.running()
+        if broker is not None:
+            pids["broker"] = broker.broker.pid
+        yield pids
+    finally:
+        programs.stop()
+        Hub(hub_folder).broker.stop()
+
+
+def _set_up_node(home: Path, hub: Hub, name: str, plan: Path, plan_name: str) -> None:
+    cases = home / "cases"
+    for number in range(CASES):
+        (cases / f"{name}-{number}").mkdir(parents=True)
+    rows = "".join(f"{name}-{number},1\n" for number in range(CASES))
+    (cases / "clinical.csv").write_text("case_id,value\n" + rows)
+    make_folder(home)
+    journal = open_journal(home / "node")
+    write_credentials(home / "node" / "credentials.toml", hub.add_member(name, Role.NODE))
+    Datasets(journal).add(DATASET, cases, None, now=time.time())
+    source = plan.read_text()
+    digest = plan_digest(source.encode())
+    plans = Plans(journal, home / "node" / "plans")
+    reference = PlanReference(name=plan_name, digest=digest, is_shipped=True)
+    plans.ask(reference, source, Asked(purpose="benchmark"), now=time.time())
+    plans.decide(plans.find(digest), Decision.APPROVED, "", now=time.time())
+    journal.close()

@@ -1,0 +1,148 @@
+"""The reception: what a node makes of requests, from the first look to a task or a refusal."""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from fedmq.errors import ProtocolError
+from fedmq.messages.codec import Message
+from fedmq.messages.envelope import Envelope
+from fedmq.messages.replies import RefusalCode
+from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
+from fedmq.node.answers import Answers
+from fedmq.node.plans import Asked
+from fedmq.node.policy import Limits, Request, Situation, judge_request, position_of
+from fedmq.node.records import Records
+from fedmq.transport.courier import Courier
+from fedmq.types import NOWHERE, Digest
+
+log = structlog.get_logger()
+
+Work = TrainRequest | EvaluateRequest
+_UNDECIDED: Final = RefusalCode.PLAN_AWAITS_APPROVAL
+
+
+class Reception:
+    """Takes requests within the transaction that receives them; runs nothing."""
+
+    def __init__(
+        self,
+        *,
+        records: Records,
+        courier: Courier,
+        answers: Answers,
+        release: Callable[[tuple[Digest, ...]], None],
+        limits: Limits,
+        clock: Callable[[], float],
+    ) -> None:
+        self.limits = limits
+        self._records = records
+        self._courier = courier
+        self._answers = answers
+        self._release = release
+        self._clock = clock
+
+    def judge(self, envelope: Envelope, request: Request) -> RefusalCode | None:
+        """Return why the node does not do what is asked as things stand, None if it does."""
+        dataset = self._records.datasets.find(request.dataset)
+        plans = self._records.plans
+        source = request.plan_source if isinstance(request, PrepareRequest) else None
+        situation = Situation(
+            num_cases=None if dataset is None else dataset.num_cases,
+            decision=plans.decision(request.plan.digest),
+            found=plans.found_digest(request.plan, source),
+            course=self._records.tasks.course(envelope.experiment),
+        )
+        return judge_request(envelope, request, situation, self.limits, now=self._clock())
+
+    def take_prepare(self, message: Message, request: PrepareRequest) -> None:
+        """List the plan for the operator; answer with a refusal, or count the cases first."""
+        envelope = message.envelope
+        _require_experiment(envelope)
+        asked = Asked(
+            experiment=envelope.experiment,
+            researcher=request.researcher,
+            purpose=request.purpose,
+        )
+        self._records.plans.ask(request.plan, request.plan_source, asked, now=self._clock())
+        code = self.judge(envelope, request)
+        if code is None:
+            self._records.tasks.add(message, request)
+            return
+        if code is _UNDECIDED:
+            self._records.tasks.leave_undecided(message)
+        self._answers.refuse(envelope, code)
+
+    def take_work(self, message: Message, work: Work) -> None:
+        """Accept work, or refuse it; either way the experiment has come so far."""
+        envelope = message.envelope
+        _require_experiment(envelope)
+        code = self.judge(envelope, work)
+        self._note_model(envelope, work)
+        if code is None:
+            self._records.tasks.add(message, work)
+        else:
+            self._answers.refuse(envelope, code)
+        self._advance(envelope, work)
+
+    def expect_model(self, envelope: Envelope, work: Work) -> None:
+        """Note that a model is on its way, so that what comes of it goes with its experiment."""
+        course = self._records.tasks.course(envelope.experiment)
+        if envelope.experiment != NOWHERE and not course.is_over:
+            self._note_model(envelope, work)
+
+    def answer_decided(self) -> None:
+        """Answer again what was answered with `plan_awaits_approval`, where that has changed."""
+        for message, request in self._records.tasks.undecided():
+            envelope = message.envelope
+            code = self.judge(envelope, request)
+            if code is _UNDECIDED:
+                continue
+            with self._courier.transaction():
+                self._records.tasks.decided(envelope.experiment)
+                if code is None:
+                    self._records.tasks.add(message, request, is_again=True)
+                else:
+                    self._answers.refuse(envelope, code, again=True)
+
+    def cancel(self, experiment: str, before_attempt: int) -> None:
+        """Drop the work of older attempts; it is not answered."""
+        tasks = self._records.tasks
+        tasks.cancel(experiment, before_attempt)
+        newest = tasks.course(experiment).newest
+        if newest is not None and newest.attempt < before_attempt:
+            self._courier.drop(experiment)
+            self._release(self._records.payloads.release(experiment))
+        log.info("work_cancelled", experiment=experiment, attempt=before_attempt)
+
+    def end(self, experiment: str, state: str) -> None:
+        """Drop all that is of an experiment: it is over."""
+        self._records.tasks.end(experiment)
+        self._courier.drop(experiment)
+        self._release(self._records.payloads.release(experiment))
+        log.info("experiment_over", experiment=experiment, state=state)
+
+    def _note_model(self, envelope: Envelope, work: Work) -> None:
+        self._records.payloads.need_model(work.parameters, envelope.experiment, envelope.round)
+
+    def _advance(self, envelope: Envelope, work: Work) -> None:
+        """Drop older work and what it needed; of an experiment that is over, everything."""
+        experiment, records = envelope.experiment, self._records
+        if records.tasks.course(experiment).is_over:
+            self._release(records.payloads.release(experiment))
+            return
+        records.tasks.advance(experiment, position_of(envelope, work))
+        newest = records.tasks.course(experiment).newest
+        if newest is not None:
+            self._release(records.payloads.release_older(experiment, newest.round))
+
+
+def _require_experiment(envelope: Envelope) -> None:
+    """Return if a request is of an experiment.
+
+    Raises:
+        ProtocolError: it is of none.
+    """
+    if envelope.experiment == NOWHERE:
+        raise ProtocolError("no_experiment")

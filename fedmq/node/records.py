@@ -1,0 +1,46 @@
+"""Records: all that a node keeps in its journal, opened together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fedmq.node import datasets, payloads, plans, tasks
+from fedmq.node.datasets import Datasets
+from fedmq.node.payloads import Payloads
+from fedmq.node.plans import Plans
+from fedmq.node.tasks import Tasks
+from fedmq.transport import courier as couriers
+from fedmq.transport.journal import Journal
+
+SCHEMA: Final = couriers.SCHEMA + datasets.SCHEMA + plans.SCHEMA + tasks.SCHEMA + payloads.SCHEMA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """The records of one node; the service and the command line open the same file."""
+
+    journal: Journal
+    datasets: Datasets
+    plans: Plans
+    tasks: Tasks
+    payloads: Payloads
+
+    def close(self) -> None:
+        """Close the file."""
+        self.journal.close()
+
+
+def open_records(home: Path) -> Records:
+    """Return the records in a node's home.
+
+    Raises:
+        StorageError: the folder or the file cannot be used.
+    """
+    journal = Journal(home / "journal.sqlite", SCHEMA)
+    return Records(
+        journal=journal,
+        datasets=Datasets(journal),
+        plans=Plans(journal, home / "plans"),
+        tasks=Tasks(journal),
+        payloads=Payloads(journal),
+    )

@@ -1,0 +1,69 @@
+"""Storage: the files of a node's home: payloads, and what the worker leaves behind."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from fedmq.disk import LocalDisk
+from fedmq.transport.spool import Spool
+from fedmq.types import DIGEST_PATTERN, Digest
+
+_OUTPUT: Final = ".output"
+
+
+class Storage:
+    """The spool of a node and its scratch folder; what nobody needs goes from both."""
+
+    def __init__(self, home: Path) -> None:
+        self._payloads = LocalDisk(home / "payloads")
+        self._scratch = LocalDisk(home / "scratch")
+        self._released: list[Digest] = []
+        self.spool = Spool(self._payloads)
+
+    def update_path(self, name: str) -> Path:
+        """Return where an update is written, to be adopted by the spool under this name."""
+        return self._payloads.path(name)
+
+    def release(self, digests: tuple[Digest, ...]) -> None:
+        """Remove payloads at the next `clear`: once the journal says that nobody needs them."""
+        self._released.extend(digests)
+
+    def clear(self) -> None:
+        """Remove what was released."""
+        while self._released:
+            self.spool.remove(self._released.pop())
+
+    def sweep(self, is_needed: Callable[[str], bool]) -> None:
+        """Remove payloads that nobody needs, and what a life that was cut short left of others."""
+        for name in self._payloads.names():
+            stem = name.partition(".")[0]
+            if re.fullmatch(DIGEST_PATTERN, stem) is None:
+                self._payloads.remove(name)
+            elif not is_needed(stem):
+                self.spool.remove(Digest(stem))
+
+    # Trained parameters, as the worker leaves them.
+
+    def output_path(self, name: str) -> Path:
+        """Return where the worker puts the parameters of a task."""
+        return self._scratch.path(name + _OUTPUT)
+
+    def sync_output(self, name: str) -> None:
+        """Return once the parameters of a task outlive a crash.
+
+        Raises:
+            StorageError: they are not there, or the disk fails.
+        """
+        self._scratch.sync(name + _OUTPUT)
+
+    def remove_output(self, name: str) -> None:
+        """Remove the parameters of a task, whole or not."""
+        for leftover in (name + _OUTPUT, f"{name}{_OUTPUT}.part"):
+            self._scratch.remove(leftover)
+
+    def sweep_outputs(self) -> None:
+        """Remove the parameters of all tasks."""
+        for name in self._scratch.names():
+            if _OUTPUT in name:
+                self._scratch.remove(name)

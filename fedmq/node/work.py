@@ -1,0 +1,245 @@
+"""Work: the one task that a node has in hand, from its beginning to its answer."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol, assert_never
+
+import structlog
+
+from fedmq.errors import StorageError, TrainingError
+from fedmq.learning.trainer_protocol import Broken, Done, Job, Progress
+from fedmq.messages.fields import Manifest, RatioField
+from fedmq.messages.registry import Body
+from fedmq.messages.replies import (
+    EvaluateReply,
+    FailureCode,
+    PrepareReply,
+    RefusalCode,
+    TrainReply,
+)
+from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
+from fedmq.node.answers import Answers, reply_id
+from fedmq.node.jobs import JobError, make_job, make_update
+from fedmq.node.policy import judge_data
+from fedmq.node.reception import Reception
+from fedmq.node.records import Records
+from fedmq.node.storage import Storage
+from fedmq.node.tasks import State, Task
+from fedmq.node.worker import TrainerKey, WorkerEvent
+from fedmq.transport.courier import Courier
+from fedmq.transport.routes import from_node
+from fedmq.types import ExperimentId, NodeId
+
+log = structlog.get_logger()
+
+
+class WorkerPort(Protocol):
+    """What does the work, one job at a time; see `fedmq.node.worker.Worker`."""
+
+    def begin(self, key: TrainerKey, job: Job, num_threads: int) -> None:
+        """Begin a job; its events come to the sink."""
+
+    def cancel(self) -> None:
+        """End the job in hand without a word."""
+
+    def close(self) -> None:
+        """End for good."""
+
+
+class Work:
+    """Hands the node's tasks to its worker one by one, and answers them."""
+
+    def __init__(  # noqa: PLR0913 - it stands between all of them
+        self,
+        *,
+        worker: WorkerPort,
+        records: Records,
+        storage: Storage,
+        courier: Courier,
+        reception: Reception,
+        answers: Answers,
+        clock: Callable[[], float],
+    ) -> None:
+        self.current: Task | None = None
+        self.progress = 0.0
+        """Of the current task, 0 to 1."""
+        self._worker = worker
+        self._records = records
+        self._storage = storage
+        self._courier = courier
+        self._reception = reception
+        self._answers = answers
+        self._clock = clock
+        self._began_at = 0.0
+
+    def resume(self) -> None:
+        """Answer what an earlier life trained; what it left half done is done again."""
+        for task in self._records.tasks.done():
+            try:
+                self._answer_training(task)
+            except JobError:
+                self._records.tasks.wait_again(task.task_id)
+        self._storage.sweep_outputs()
+
+    def go_on(self) -> None:
+        """Let go of a task that was dropped; begin the next where nothing is in hand."""
+        if self.current is not None and not self._records.tasks.has(self.current.task_id):
+            self._worker.cancel()
+            self._let_go(self.current)
+        while self.current is None:
+            task = self._records.tasks.next()
+            if task is None:
+                return
+            self._begin(task)
+
+    def review(self) -> None:
+        """End the task in hand if the operator has rejected its plan meanwhile."""
+        task = self.current
+        if task is None:
+            return
+        if self._reception.judge(task.envelope, task.request) is RefusalCode.PLAN_REJECTED:
+            self._worker.cancel()
+            self._refuse(task, RefusalCode.PLAN_REJECTED)
+
+    def take(self, event: WorkerEvent) -> None:
+        """Take an event of the worker; of a task that is not in hand it changes nothing."""
+        task = self.current
+        if (
+            task is None
+            or event.job_id != task.task_id
+            or not self._records.tasks.has(event.job_id)
+        ):
+            return
+        match event:
+            case Progress(share=share):
+                self.progress = share
+            case Broken(code=code, what=what):
+                self._fail(task, code, what)
+            case Done():
+                self._take_result(task, event)
+            case _:
+                assert_never(event)
+
+    def _begin(self, task: Task) -> None:
+        code = self._reception.judge(task.envelope, task.request)
+        dataset = self._records.datasets.find(task.request.dataset)
+        if code is not None or dataset is None:
+            self._refuse(task, code or RefusalCode.UNKNOWN_DATASET)
+            return
+        plan = task.request.plan
+        source = self._records.plans.source_path(plan.digest) if plan.is_shipped else None
+        key = TrainerKey(
+            experiment=ExperimentId(task.envelope.experiment),
+            plan_digest=plan.digest,
+            dataset=task.request.dataset,
+        )
+        request = task.request
+        num_threads = 1 if isinstance(request, PrepareRequest) else request.num_threads
+        if task.state is not State.STARTED:
+            self._records.tasks.start(task.task_id)
+        self.current, self._began_at, self.progress = task, self._clock(), 0.0
+        try:
+            self._worker.begin(key, make_job(task, dataset, source, self._storage), num_threads)
+        except TrainingError as error:
+            self._fail(task, FailureCode.INTERNAL, str(error))
+            return
+        self._log("task_started", task)
+
+    def _take_result(self, task: Task, done: Done) -> None:
+        gain = EvaluateReply(
+            num_cases=done.num_cases,
+            metrics={
+                name: RatioField(numerator=numerator, denominator=denominator)
+                for name, (numerator, denominator) in done.metrics.items()
+            },
+            duration_s=max(0.0, self._clock() - self._began_at),
+        )
+        match task.request:
+            case TrainRequest():
+                self._finish_training(task, gain)
+            case EvaluateRequest():
+                self._finish(task, gain)
+            case PrepareRequest():
+                self._finish_counting(task, done)
+            case _:
+                assert_never(task.request)
+
+    def _finish_counting(self, task: Task, done: Done) -> None:
+        counts = PrepareReply(
+            num_training_cases=done.num_training_cases,
+            num_validation_cases=done.num_validation_cases,
+        )
+        usable = done.num_training_cases + done.num_validation_cases
+        code = judge_data(usable, self._reception.limits)
+        if code is None:
+            self._finish(task, counts)
+        else:
+            self._refuse(task, code)
+
+    def _finish_training(self, task: Task, gain: EvaluateReply) -> None:
+        """Note that it is trained, once that is on the disk; then make the update and answer."""
+        if gain.num_cases == 0:
+            self._fail(task, FailureCode.DATASET_ERROR, "no training case could be used")
+            return
+        try:
+            self._storage.sync_output(task.name)
+            self._records.tasks.keep_gain(task.task_id, gain)
+            self._answer_training(replace(task, state=State.DONE, gain=gain))
+        except StorageError as error:
+            self._fail(task, FailureCode.INTERNAL, str(error))
+        except JobError as fault:
+            self._fail(task, fault.code, fault.what)
+
+    def _answer_training(self, task: Task) -> None:
+        """Send the update of a task that is trained.
+
+        Raises:
+            JobError: there is none that can be sent; the task stays.
+        """
+        envelope, request, gain = task.envelope, task.request, task.gain
+        if gain is None or not isinstance(request, TrainRequest):
+            raise JobError(FailureCode.INTERNAL, "the task is not trained")
+        update = make_update(task.name, request.parameters.digest, self._storage)
+        reply = TrainReply(
+            update=update,
+            num_cases=gain.num_cases,
+            metrics=gain.metrics,
+            duration_s=gain.duration_s,
+        )
+        self._finish(task, reply, update)
+        route = from_node(NodeId(self._courier.me), envelope.experiment)
+        self._courier.push(update, [route], envelope.experiment)
+
+    def _finish(self, task: Task, body: Body, update: Manifest | None = None) -> None:
+        envelope = task.envelope
+        with self._courier.transaction():
+            if update is not None:
+                self._records.payloads.keep_update(
+                    update, envelope.experiment, envelope.round, reply_id=reply_id(envelope)
+                )
+            self._records.tasks.remove(task.task_id)
+            self._answers.give(envelope, body, again=task.is_again)
+        seconds = body.duration_s if isinstance(body, TrainReply | EvaluateReply) else None
+        self._log("task_answered", task, seconds)
+        self._let_go(task)
+
+    def _refuse(self, task: Task, code: RefusalCode) -> None:
+        with self._courier.transaction():
+            self._records.tasks.remove(task.task_id)
+            self._answers.refuse(task.envelope, code, again=task.is_again)
+        self._let_go(task)
+
+    def _fail(self, task: Task, code: FailureCode, what: str) -> None:
+        with self._courier.transaction():
+            self._records.tasks.remove(task.task_id)
+            self._answers.fail(task.envelope, code, what, again=task.is_again)
+        self._let_go(task)
+
+    def _let_go(self, task: Task) -> None:
+        self._storage.remove_output(task.name)
+        self.current = None
+
+    def _log(self, event: str, task: Task, seconds: float | None = None) -> None:
+        envelope = task.envelope
+        line = log.bind(kind=envelope.type, experiment=envelope.experiment, round=envelope.round)
+        line.info(event) if seconds is None else line.info(event, seconds=round(seconds, 3))

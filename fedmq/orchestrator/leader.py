@@ -1,0 +1,367 @@
+"""The leader: all experiments of one orchestrator, and what follows from their events.
+
+An event is put to the experiment's state machine; the log, the messages that follow and the receipt
+are one transaction. What is not of the journal (folding, files, queues, chunks) happens after it,
+and again after a crash, with the same result.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, assert_never
+
+import structlog
+
+from fedmq.disk import LocalDisk
+from fedmq.errors import ParametersError
+from fedmq.messages.envelope import Envelope, Place
+from fedmq.messages.notices import ExperimentOver
+from fedmq.messages.registry import payload_of
+from fedmq.messages.submissions import ExperimentReport, RoundRecord
+from fedmq.orchestrator import answers, requests
+from fedmq.orchestrator.aggregation.fedavg import FedAvg
+from fedmq.orchestrator.aggregation.folding import Contribution, fold_updates
+from fedmq.orchestrator.checkpoints import Checkpoints
+from fedmq.orchestrator.events import (
+    Action,
+    Announce,
+    AskPrepare,
+    AskWork,
+    Event,
+    Fold,
+    Folded,
+    FoldFailed,
+    Heard,
+    Keep,
+    Ticked,
+)
+from fedmq.orchestrator.experiment import Experiment, Stage, begin
+from fedmq.orchestrator.leftovers import Leftovers
+from fedmq.orchestrator.presence import Presence
+from fedmq.orchestrator.store import Kept, Store
+from fedmq.transport import topology
+from fedmq.transport.courier import Courier
+from fedmq.transport.inbox import Inbox
+from fedmq.transport.journal import Journal
+from fedmq.transport.ports import Transport
+from fedmq.transport.routes import to_node
+from fedmq.types import Digest, ExperimentId, NodeId
+
+REPLIES_PREFETCH: Final = 64
+PAYLOADS_PREFETCH: Final = 8
+LOOK_S: Final = 300.0
+"""So often the payloads' folder is looked through for leftovers."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Lead:
+    """An experiment that this orchestrator knows, and its state."""
+
+    kept: Kept
+    state: Experiment
+    traffic_noted: tuple[int, int] = (0, 0)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can happen to it any more."""
+        return self.state.stage.is_over
+
+
+class Leader:
+    """The experiments, by name."""
+
+    def __init__(
+        self,
+        *,
+        courier: Courier,
+        transport: Transport,
+        journal: Journal,
+        presence: Presence,
+        home: Path,
+        clock: Callable[[], float],
+    ) -> None:
+        self._courier = courier
+        self._spool = courier.spool
+        self._transport = transport
+        self._store = Store(journal)
+        self._inbox = Inbox(journal, clock)
+        self._presence = presence
+        self._checkpoints = Checkpoints(home / "experiments")
+        self._leftovers = Leftovers(LocalDisk(home / "payloads"), courier.spool)
+        self._clock = clock
+        self._look_at = clock()
+        self._after: list[Callable[[], None]] = []
+        self._leads = {kept.experiment: self._replay(kept) for kept in self._store.experiments()}
+
+    def __iter__(self) -> Iterator[Lead]:
+        return iter(list(self._leads.values()))
+
+    def __len__(self) -> int:
+        return len(self._leads)
+
+    def find(self, experiment: ExperimentId) -> Lead | None:
+        """Return an experiment, None if it was never begun here."""
+        return self._leads.get(experiment)
+
+    # Life.
+
+    def open_running(self) -> None:
+        """Read the queues of every experiment that runs."""
+        for experiment, lead in self._leads.items():
+            if not lead.is_over:
+                self.open_queues(experiment)
+
+    def close_over(self) -> None:
+        """Delete the queues of every experiment that is over, now that there is a connection.
+
+        When it ended there may have been none; to delete what is gone does nothing.
+        """
+        for experiment, lead in self._leads.items():
+            if lead.is_over:
+                self.close_queues(experiment)
+
+    def resume(self) -> None:
+        """Do again what a crash may have cut off."""
+        for lead in self:
+            self._export(lead)
+            self._perform(lead, lead.state.resume())
+
+    def begin(self, kept: Kept) -> None:
+        """Lead a new experiment; call it inside a transaction."""
+        self._store.add(kept)
+        state, actions = begin(kept.spec, kept.initial, now=kept.began_at)
+        lead = Lead(kept, state)
+        self._leads[kept.experiment] = lead
+        self.afterwards(lambda: self.open_queues(kept.experiment))
+        self._perform(lead, actions)
+        self.afterwards(lambda: self._export(lead))
+        for node in self._presence.nodes():
+            if not kept.spec.nodes and self._presence.is_near(node):
+                self.advance(kept.experiment, Heard(node=node))
+
+    def advance(self, experiment: ExperimentId, event: Event) -> None:
+        """Log an event that changes something, and perform what follows."""
+        lead = self._leads[experiment]
+        now = self._clock()
+        state, actions = lead.state.advance(event, now=now)
+        if state == lead.state and not actions:
+            return
+        with self._courier.transaction():
+            self._store.append(experiment, event, now)
+            lead.state = state
+            self._perform(lead, actions)
+
+    def hear(self, node: NodeId) -> None:
+        """Ask a node that is there to take part in the experiments that are open to all."""
+        for experiment, lead in self._leads.items():
+            if not (lead.is_over or lead.kept.spec.nodes or node in lead.state.asked):
+                self.advance(experiment, Heard(node=node))
+
+    def tick(self) -> None:
+        """Let time pass for every experiment."""
+        for experiment, lead in self._leads.items():
+            if not lead.is_over:
+                self.advance(experiment, Ticked())
+        if self._clock() >= self._look_at:
+            self._look_at = self._clock() + LOOK_S
+            removed = self._leftovers.look(self._needed())
+            if removed:
+                log.info("leftovers_removed", files=removed)
+
+    def afterwards(self, act: Callable[[], None]) -> None:
+        """Do something once the transaction under way is written."""
+        self._after.append(act)
+
+    def run_after(self) -> None:
+        """Do what waited for the end of the transaction."""
+        while self._after:
+            self._after.pop(0)()
+
+    def report(self, lead: Lead) -> ExperimentReport:
+        """Return an experiment as it stands, with all its rounds."""
+        traffic = self._store.traffic(lead.kept.experiment)
+        return answers.make_report(lead.kept, lead.state, traffic)
+
+    # Queues.
+
+    def open_queues(self, experiment: ExperimentId) -> None:
+        """Make and read an experiment's queues; those that are there stay."""
+        self._transport.declare(topology.experiment_queues(experiment))
+        self._transport.consume(topology.experiment_replies(experiment), prefetch=REPLIES_PREFETCH)
+        self._transport.consume(
+            topology.experiment_payloads(experiment), prefetch=PAYLOADS_PREFETCH
+        )
+
+    def close_queues(self, experiment: ExperimentId) -> None:
+        """Delete an experiment's queues with what is in them."""
+        names = [queue.name for queue in topology.experiment_queues(experiment)]
+        for name in names:
+            self._transport.stop_consuming(name)
+        self._transport.delete(names)
+
+    def close_idle_queues(self, experiment: ExperimentId) -> None:
+        """Delete the queues of an experiment that does not run, unless an upload goes through."""
+        lead = self._leads.get(experiment)
+        is_idle = lead is None or lead.is_over
+        if is_idle and all(
+            message.envelope.experiment != experiment for _, message in self._inbox.waiting()
+        ):
+            self.close_queues(experiment)
+
+    # Payloads.
+
+    def await_no_more(self, envelope: Envelope) -> None:
+        """Count a message as received without its payload; call it inside a transaction."""
+        self._inbox.receive(envelope)
+
+    def release(self, digests: Iterable[Digest]) -> None:
+        """Remove payloads that nothing needs; equal ones may serve several experiments."""
+        needed = self._needed()
+        for digest in digests:
+            if digest not in needed:
+                self._spool.remove(digest)
+
+    def _needed(self) -> set[Digest]:
+        needed = {lead.state.model.digest for lead in self._leads.values()}
+        for lead in self._leads.values():
+            # Once folded, a round's updates are in its model.
+            if lead.state.stage in {Stage.TRAINING, Stage.FOLDING}:
+                needed.update(one.update.digest for one in lead.state.trained.values())
+        for _, message in self._inbox.waiting():
+            manifest = payload_of(message.body)
+            if manifest is not None:
+                needed.add(manifest.digest)
+        return needed
+
+    # Actions.
+
+    def _replay(self, kept: Kept) -> Lead:
+        state, _ = begin(kept.spec, kept.initial, now=kept.began_at)
+        for at, event in self._store.events(kept.experiment):
+            state, _ = state.advance(event, now=at)
+        return Lead(kept, state)
+
+    def _perform(self, lead: Lead, actions: tuple[Action, ...]) -> None:
+        for action in actions:
+            match action:
+                case AskPrepare(node=node):
+                    self._ask_prepare(lead, node)
+                case AskWork() as ask:
+                    self._ask_work(lead, ask)
+                case Fold() as fold:
+                    self.afterwards(partial(self._fold, lead, fold))
+                case Keep(round=number):
+                    self._keep(lead, number)
+                case Announce(nodes=nodes):
+                    self._announce(lead, nodes)
+                case _:
+                    assert_never(action)
+
+    def _ask_prepare(self, lead: Lead, node: NodeId) -> None:
+        kept = lead.kept
+        body = requests.make_prepare(kept.spec, kept.plan_source, kept.researcher)
+        message_id = requests.prepare_id(kept.experiment, node)
+        place = Place(experiment=kept.experiment)
+        self._courier.post(self._courier.write(body, message_id, node, place), to_node(node))
+
+    def _ask_work(self, lead: Lead, ask: AskWork) -> None:
+        experiment = lead.kept.experiment
+        body = requests.make_work(lead.kept.spec, ask)
+        place = Place(experiment=experiment, round=ask.round, attempt=ask.attempt)
+        for node in ask.nodes:
+            message = self._courier.write(
+                body,
+                requests.work_id(experiment, ask, node),
+                node,
+                place,
+                expires_at=ask.deadline,
+            )
+            self._courier.post(message, to_node(node))
+        if ask.is_new:
+            # The others ask for it when they are back.
+            near = [to_node(node) for node in ask.nodes if self._presence.is_near(node)]
+            self.afterwards(lambda: self._courier.push(ask.model, near, experiment))
+
+    def _fold(self, lead: Lead, fold: Fold) -> None:
+        experiment = lead.kept.experiment
+        began = self._clock()
+        contributions = {
+            node: Contribution(path=self._spool.path(update.digest), num_cases=num_cases)
+            for node, update, num_cases in fold.updates
+        }
+        reference = self._spool.path(fold.reference.digest)
+        name = f"{experiment}.folding"
+        try:
+            fold_updates(reference, contributions, reference.with_name(name), FedAvg())
+        except ParametersError as error:
+            self.advance(experiment, FoldFailed(why=str(error)))
+            return
+        model = self._spool.adopt(name)
+        self._checkpoints.keep_model(experiment, fold.round, self._spool.path(model.digest))
+        self.advance(experiment, Folded(model=model))
+        self.release([fold.reference.digest, *(one[1].digest for one in fold.updates)])
+        log.info(
+            "round_folded",
+            experiment=experiment,
+            round=fold.round,
+            nodes=len(fold.updates),
+            seconds=round(self._clock() - began, 3),
+        )
+
+    def _keep(self, lead: Lead, number: int) -> None:
+        experiment = lead.kept.experiment
+        up, down = self._courier.traffic(experiment)
+        noted_up, noted_down = lead.traffic_noted
+        self._store.add_traffic(experiment, number, up - noted_up, down - noted_down)
+        lead.traffic_noted = (up, down)
+        record = lead.state.records[number - 1]
+        self.afterwards(lambda: self._export_round(lead, record))
+        log.info(
+            "round_closed",
+            experiment=experiment,
+            round=number,
+            model=record.model[:12],
+            seconds=round(record.duration_s, 3),
+        )
+
+    def _announce(self, lead: Lead, nodes: tuple[NodeId, ...]) -> None:
+        self._drop(lead, nodes)
+        updates = [one.update.digest for one in lead.state.trained.values()]
+        self.afterwards(lambda: self.close_queues(lead.kept.experiment))
+        self.afterwards(lambda: self._export(lead))
+        self.afterwards(lambda: self.release(updates))
+        log.info("experiment_over", experiment=lead.kept.experiment, state=str(lead.state.stage))
+
+    def drop_late(self, lead: Lead) -> None:
+        """Await nothing more for an experiment that is over."""
+        with self._courier.transaction():
+            self._drop(lead, tuple(sorted(lead.state.asked)))
+
+    def _drop(self, lead: Lead, nodes: tuple[NodeId, ...]) -> None:
+        """Send and await nothing more, but the notices that the experiment is over."""
+        experiment = lead.kept.experiment
+        self._courier.drop(experiment)
+        over = ExperimentOver(state=lead.state.stage, reason=lead.state.reason()[:2000])
+        for node in nodes:
+            message = self._courier.write(
+                over, requests.over_id(experiment, node), node, Place(experiment=experiment)
+            )
+            self._courier.post(message, to_node(node))
+
+    def _export(self, lead: Lead) -> None:
+        """Write what people find in the experiment's folder."""
+        kept, records = lead.kept, lead.state.records
+        number, digest = (
+            (records[-1].round, records[-1].model) if records else (0, kept.initial.digest)
+        )
+        self._checkpoints.keep_model(kept.experiment, number, self._spool.path(digest))
+        self._checkpoints.keep_report(self.report(lead))
+
+    def _export_round(self, lead: Lead, record: RoundRecord) -> None:
+        """Write what one more round adds; its model is there since it was folded."""
+        traffic = self._store.traffic(lead.kept.experiment)
+        self._checkpoints.add_record(lead.kept.experiment, answers.add_traffic(record, traffic))
+        self._checkpoints.keep_summary(answers.make_summary(lead.kept, lead.state))

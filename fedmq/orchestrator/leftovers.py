@@ -1,0 +1,36 @@
+"""Leftovers: files among the payloads that nothing needs, and that no event would remove.
+
+A crash leaves them, a chunk that comes again after its payload was removed, an experiment that ends
+while updates are on their way.
+"""
+
+from collections.abc import Set as AbstractSet
+
+from fedmq.disk import Disk
+from fedmq.transport.spool import Spool
+from fedmq.types import Digest
+
+
+class Leftovers:
+    """What the last look at the payloads' folder found unneeded."""
+
+    def __init__(self, disk: Disk, spool: Spool) -> None:
+        self._disk = disk
+        self._spool = spool
+        self._suspects: frozenset[str] = frozenset()
+
+    def look(self, needed: AbstractSet[Digest]) -> int:
+        """Remove what two looks in a row found unneeded; return how many files that were.
+
+        One look is not enough: a payload may arrive before the message that announces it.
+        """
+        unneeded = frozenset(
+            name for name in self._disk.names() if name.partition(".")[0] not in needed
+        )
+        old = unneeded & self._suspects
+        for name in sorted(old):
+            # The spool forgets a digest with its files; what is no payload is removed by name.
+            self._spool.remove(Digest(name.partition(".")[0]))
+            self._disk.remove(name)
+        self._suspects = unneeded - old
+        return len(old)

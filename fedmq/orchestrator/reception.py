@@ -1,0 +1,97 @@
+"""The reception: what researchers ask, and what they are answered."""
+
+from collections.abc import Callable
+
+import structlog
+
+from fedmq.messages.codec import Message
+from fedmq.messages.envelope import Envelope, Place
+from fedmq.messages.registry import Body
+from fedmq.messages.submissions import Acceptance, Query, QueryKind, Rejection, Submission
+from fedmq.orchestrator import answers
+from fedmq.orchestrator.events import StopAsked
+from fedmq.orchestrator.leader import Leader
+from fedmq.orchestrator.store import Kept
+from fedmq.transport.courier import Courier
+from fedmq.transport.routes import to_researcher
+from fedmq.types import NOWHERE, ExperimentId, MessageId, ResearcherId
+
+log = structlog.get_logger()
+
+
+class Reception:
+    """Answers every submission and every query, once."""
+
+    def __init__(self, courier: Courier, leader: Leader, clock: Callable[[], float]) -> None:
+        self._courier = courier
+        self._leader = leader
+        self._clock = clock
+
+    def take_submission(self, submission: Submission, envelope: Envelope) -> None:
+        """Begin an experiment, or say why not; its initial parameters are here."""
+        experiment = ExperimentId(envelope.experiment)
+        kept = Kept(
+            experiment=experiment,
+            researcher=ResearcherId(envelope.sender),
+            spec=submission.spec,
+            plan_source=submission.plan_source,
+            initial=submission.initial,
+            began_at=self._clock(),
+        )
+        known = self._leader.find(experiment)
+        if known is None:
+            path = self._courier.spool.path(submission.initial.digest)
+            fault = answers.find_fault(kept, path)
+        elif known.kept.is_same_as(kept):
+            fault = None
+        else:
+            fault = "the experiment's id is taken; submit it again under another"
+        if fault is None and known is None:
+            self._leader.begin(kept)
+            log.info("experiment_accepted", experiment=experiment, rounds=kept.spec.num_rounds)
+        else:
+            # Nobody else takes away what was uploaded.
+            self._leader.afterwards(lambda: self._leader.release([submission.initial.digest]))
+            self._leader.afterwards(lambda: self._leader.close_idle_queues(experiment))
+        if fault is None:
+            self._answer(envelope, Acceptance(experiment=experiment))
+        else:
+            log.info("submission_rejected", experiment=experiment)
+            self._answer(envelope, Rejection(reason=fault))
+
+    def expect_upload(self, message: Message) -> None:
+        """Open the way for a submission's parameters, which its sender holds until asked."""
+        experiment = ExperimentId(message.envelope.experiment)
+        if experiment == NOWHERE:
+            # Its queues would take what nodes say outside any experiment.
+            self._leader.afterwards(lambda: self._turn_away(message.envelope))
+        else:
+            self._leader.open_queues(experiment)
+
+    def take_query(self, query: Query, envelope: Envelope) -> None:
+        """Answer what a researcher asks of experiments of their own; stop one."""
+        own = [lead for lead in self._leader if lead.kept.researcher == envelope.sender]
+        if query.kind is QueryKind.LIST:
+            chosen = [one for one in own if query.experiment in {one.kept.experiment, NOWHERE}]
+            summaries = [answers.make_summary(lead.kept, lead.state) for lead in chosen]
+            self._answer(envelope, answers.make_list(summaries))
+            return
+        lead = next((one for one in own if one.kept.experiment == query.experiment), None)
+        if lead is None:
+            text = f"you have no experiment {query.experiment}"
+            self._answer(envelope, Rejection(reason=text))
+            return
+        if query.kind is QueryKind.STOP:
+            self._leader.advance(lead.kept.experiment, StopAsked())
+        self._answer(envelope, answers.shorten(self._leader.report(lead)))
+
+    def _turn_away(self, envelope: Envelope) -> None:
+        with self._courier.transaction():
+            self._leader.await_no_more(envelope)
+            self._answer(envelope, Rejection(reason="an experiment needs an id of its own"))
+
+    def _answer(self, envelope: Envelope, body: Body) -> None:
+        # Outside any experiment: an answer outlives it. The name of who asked makes the id unique.
+        message_id = MessageId(f"{envelope.message_id}.answer.{envelope.sender}"[-200:])
+        message = self._courier.write(body, message_id, envelope.sender, Place(), answers=envelope)
+        self._courier.post(message, to_researcher(ResearcherId(envelope.sender)))

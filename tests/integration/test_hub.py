@@ -1,0 +1,277 @@
+"""A hub with its real broker: it comes up, comes back, and leaves nothing behind."""
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fedmq.errors import BrokerUnavailable, ConfigurationError
+from fedmq.hub.credentials import Credentials, Role, read_credentials
+from fedmq.hub.lifecycle import Status, down, external, status, up
+from fedmq.hub.management import Management
+from fedmq.hub.members import Hub
+from fedmq.hub.processes import wait_for_end
+from fedmq.transport import topology
+from fedmq.transport.ports import Connected, ConsumerLost, Disconnected
+from fedmq.transport.rabbitmq import RabbitTransport, make_login
+from fedmq.types import NodeId
+from tests.contract.wires import Member
+
+pytestmark = pytest.mark.rabbitmq
+
+PATIENCE_S = 60.0
+LOOPBACK = {"0100007F", "00000000000000000000000001000000"}
+"""127.0.0.1 and ::1 as the kernel's tables write them."""
+BUILT_IN = {"hub-admin", "monitor", "orchestrator"}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S} s"
+        time.sleep(0.01)
+
+
+@contextmanager
+def joined(credentials: Credentials) -> Iterator[Member]:
+    """Yield a member whose transport was started, and has told how that went."""
+    member = Member()
+    login = make_login(credentials.url, user=credentials.user, password=credentials.password)
+    member.transport = RabbitTransport(login, member.events.append, max_wait_s=0.05)
+    member.transport.start()
+    try:
+        until(lambda: bool(member.events))
+        yield member
+    finally:
+        member.transport.close()
+
+
+def management(folder: Path, name: str = "hub-admin") -> Management:
+    """Return a member's client of the management API."""
+    known = read_credentials(Hub(folder).credentials_path(name))
+    return Management(url=known.admin_url, user=known.user, password=known.password)
+
+
+@contextmanager
+def ended(folder: Path) -> Iterator[Path]:
+    """Yield a hub's folder; afterwards its broker is killed, which is quicker than asking it."""
+    try:
+        yield folder
+    finally:
+        broker = Hub(folder).broker
+        broker.kill()
+        broker.stop()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return the folder of a hub that is up."""
+    with ended(tmp_path_factory.mktemp("hub")) as made:
+        up(made)
+        yield made
+
+
+def queue_names(hub: Hub) -> set[str]:
+    """Return the queues that ought to stand."""
+    return {queue.name for queue in hub.layout().queues}
+
+
+def test_a_new_hub_has_its_own_members_and_no_others(folder: Path) -> None:
+    """RabbitMQ's guest, whose password everybody knows, is not among them."""
+    now = status(folder)
+    assert now.is_running
+    assert {member.name for member in now.members} >= BUILT_IN
+    assert management(folder).names("users") == {member.name for member in now.members}
+
+
+def test_up_a_second_time_is_the_same_broker(folder: Path) -> None:
+    """Nothing is started, and nothing told."""
+    told: list[str] = []
+    before = Hub(folder).broker.running()
+    assert before is not None
+    assert up(folder, told.append) == status(folder)
+    assert Hub(folder).broker.running() == before
+    assert told == []
+
+
+def test_the_broker_listens_on_loopback_only(folder: Path) -> None:
+    """All five ports, those of the Erlang distribution and of epmd too."""
+    ports = status(folder).ports
+    assert ports is not None
+    listening: dict[int, set[str]] = {}
+    for line in [
+        line
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for line in Path(table).read_text().splitlines()[1:]
+    ]:
+        _, local, _, state = line.split()[:4]
+        address, _, port = local.partition(":")
+        if state == "0A":
+            listening.setdefault(int(port, 16), set()).add(address)
+    for name in ports.__slots__:
+        assert listening[getattr(ports, name)] <= LOOPBACK, name
+
+
+def test_members_that_are_added_while_it_runs_log_in_at_once(folder: Path) -> None:
+    """Their queues are there; who is connected already does not notice."""
+    hub = Hub(folder)
+    first = hub.add_member("added-first", Role.NODE)
+    with joined(first) as one:
+        second = hub.add_member("added-second", Role.NODE)
+        with joined(second) as two:
+            for member, name in ((one, "added-first"), (two, "added-second")):
+                member.transport.consume(topology.node_tasks(NodeId(name)), prefetch=1)
+            admin = management(folder)
+            until(lambda: _num_consumers(admin, "fedmq") == 2)
+            assert one.events == two.events == [Connected()]
+
+
+def _num_consumers(management: Management, vhost: str) -> int:
+    listed = management.get("consumers", vhost)
+    assert isinstance(listed, list)
+    return len(listed)
+
+
+def test_a_member_that_is_removed_is_cut_off(folder: Path) -> None:
+    """At once, for good, and its queues go with it."""
+    hub = Hub(folder)
+    credentials = hub.add_member("removed", Role.NODE)
+    admin = management(folder)
+    with joined(credentials) as member:
+        assert member.events == [Connected()]
+        hub.remove_member("removed")
+        until(lambda: any(event.refused for event in member.of(Disconnected)))
+        assert len(member.of(Connected)) == 1
+    assert "removed" not in admin.names("users")
+    assert admin.names("queues", "fedmq") == queue_names(hub)
+
+
+def test_a_member_with_a_new_password_cannot_use_the_old_one(folder: Path) -> None:
+    """Losing the file of a member's credentials is answered by making them anew."""
+    hub = Hub(folder)
+    old = hub.add_member("renewed", Role.RESEARCHER)
+    hub.credentials_path("renewed").unlink()
+    new = hub.add_member("renewed", Role.RESEARCHER)
+    with joined(new) as member:
+        assert member.events == [Connected()]
+    with joined(old) as member:
+        assert member.of(Disconnected)[0].refused
+
+
+def test_an_external_broker_gets_members_and_keeps_its_own_users(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Here the broker of one hub is the external one of another."""
+    owner = read_credentials(Hub(folder).credentials_path("hub-admin"))
+    Hub(folder).add_member("taken", Role.NODE)
+    login = f"{owner.user}:{owner.password}@"
+    amqp = owner.url.replace("/fedmq", "/elsewhere")
+    admin = owner.admin_url.replace("//", f"//{login}")
+    # Both hubs would make a monitor and an orchestrator: the second must not take the first's.
+    with pytest.raises(ConfigurationError, match="the broker has a user of this name"):
+        external(tmp_path, amqp_url=amqp, admin_url=admin)
+    hub = Hub(tmp_path)
+    with pytest.raises(ConfigurationError, match="the broker has a user of this name"):
+        hub.add_member("taken", Role.NODE)
+    credentials = hub.add_member("elsewhere", Role.NODE)
+    with joined(credentials) as member:
+        assert member.events == [Connected()]
+        member.transport.consume("node.elsewhere.tasks", prefetch=1)
+        until(lambda: _num_consumers(management(folder), "elsewhere") == 1)
+        assert not member.of(ConsumerLost)
+    assert status(tmp_path).is_running
+    assert status(tmp_path).node_name == status(folder).node_name
+    hub.remove_member("elsewhere")
+    names = management(folder).names("users")
+    assert "elsewhere" not in names
+    assert "taken" in names
+    management(folder).delete("vhosts", "elsewhere")
+
+
+def test_what_is_committed_under_infra_can_be_loaded(folder: Path) -> None:
+    """RabbitMQ takes the example's definitions as they are."""
+    text = (Path(__file__).parents[2] / "infra" / "rabbitmq" / "definitions.json").read_text()
+    admin = management(folder)
+    admin.post("definitions", content=json.loads(text.replace('"fedmq"', '"infra"')))
+    assert {"node.chu-lyon.tasks", "node.ghu-paris.payloads", "dead"} < admin.names(
+        "queues", "infra"
+    )
+    admin.delete("vhosts", "infra")
+
+
+def a_federation(folder: Path) -> Status:
+    """Return the status of a hub with two nodes and a researcher, which is up."""
+    hub = Hub(folder)
+    for name, role in (
+        ("chu-lyon", Role.NODE),
+        ("ghu-paris", Role.NODE),
+        ("r-one", Role.RESEARCHER),
+    ):
+        hub.add_member(name, role)
+    return up(folder)
+
+
+def test_a_broker_that_was_killed_comes_back_with_every_queue(tmp_path: Path) -> None:
+    """At the same addresses, so that everybody's credentials are still right."""
+    with ended(tmp_path) as folder:
+        before = a_federation(folder)
+        running = Hub(folder).broker.running()
+        assert running is not None
+        running.broker.send(signal.SIGKILL)
+        assert wait_for_end(running.broker)
+        assert not status(folder).is_running
+        assert up(folder) == before
+        assert management(folder).names("queues", "fedmq") == queue_names(Hub(folder))
+
+
+def test_an_emptied_broker_comes_back_with_every_member(tmp_path: Path) -> None:
+    """Except who was removed meanwhile; and so does one that was not emptied."""
+    with ended(tmp_path) as folder:
+        hub = Hub(folder)
+        a_federation(folder)
+        hub.broker.kill()
+        hub.remove_member("ghu-paris")
+        # Not emptied: its own database still knows the removed one.
+        up(folder)
+        assert management(folder).names("users") == BUILT_IN | {"chu-lyon", "r-one"}
+        assert management(folder).names("queues", "fedmq") == queue_names(hub)
+        hub.broker.kill()
+        shutil.rmtree(folder / "broker" / "data")
+        up(folder)
+        assert management(folder).names("users") == BUILT_IN | {"chu-lyon", "r-one"}
+        assert management(folder).names("queues", "fedmq") == queue_names(hub)
+        with joined(hub.add_member("chu-lyon", Role.NODE)) as member:
+            assert member.events == [Connected()]
+
+
+def test_down_leaves_no_process(tmp_path: Path) -> None:
+    """Neither the broker, nor its epmd, nor what they started; a second time is no error."""
+    with ended(tmp_path) as folder:
+        up(folder)
+        running = Hub(folder).broker.running()
+        assert running is not None
+        assert {running.broker.pid, running.epmd.pid} < _processes_of(folder)
+        down(folder)
+        assert _processes_of(folder) == set()
+        assert not status(folder).is_running
+        with pytest.raises(BrokerUnavailable, match="does not answer"):
+            management(folder).get("overview")
+        down(folder)
+
+
+def _processes_of(folder: Path) -> set[int]:
+    """Return the processes that have the folder in their environment, zombies left out."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if str(folder / "broker").encode() in entry.read_bytes():
+                found.add(int(entry.parent.name))
+        except OSError:
+            continue
+    return found

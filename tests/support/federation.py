@@ -1,0 +1,357 @@
+"""A federation of real processes: each started through the command line, each ended by its pid."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import fedmq
+from fedmq.hub.credentials import Credentials, Role, read_credentials, write_credentials
+from fedmq.transport import topology
+from fedmq.types import NodeId, ResearcherId
+from tests.support import held_plan
+from tests.support.broker import TestBroker, federation_rights
+
+PATIENCE_S: Final = 90.0
+"""For whatever is waited for: two busy cores may be slow, a hang is caught all the same."""
+CENTRE: Final = "centre"
+RESEARCHER: Final = "r-one"
+LYON: Final = "chu-lyon"
+PARIS: Final = "ghu-paris"
+CASES: Final[Mapping[str, int]] = {LYON: 7, PARIS: 4}
+DATASET: Final = "tables"
+PLAN: Final = "held-numpy"
+PLAN_FILE: Final = Path(held_plan.__file__)
+
+T = TypeVar("T")
+
+
+def until(claim: Callable[[], T], what: str = "it") -> T:
+    """Return what `claim` gives once that is true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := claim()):
+        assert time.monotonic() < deadline, f"{what} did not come within {PATIENCE_S:.0f} s"
+        time.sleep(0.05)
+    return found
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return what a program of the federation sees: this tree's fedmq, and its own home."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(Path(fedmq.__file__).parent.parent),
+        "FEDMQ_HOME": str(home),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a command ended, and what it said."""
+
+    code: int
+    data: str
+    """On stdout."""
+    talk: str
+    """On stderr."""
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - whatever the command prints
+        """What the data say."""
+        return json.loads(self.data)
+
+
+class Program:
+    """A command that keeps running; what it says goes to a file."""
+
+    def __init__(self, name: str, command: Sequence[str], home: Path, log: Path) -> None:
+        self.name = name
+        self._log = log
+        self._begin = log.stat().st_size if log.exists() else 0
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - the product's own command line
+                command,
+                cwd=home,
+                env=environment(home),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def log(self) -> str:
+        """Return what it said in this life."""
+        return self._log.read_bytes()[self._begin :].decode(errors="replace")
+
+    def expect(self, text: str) -> None:
+        """Return once it has said `text`."""
+
+        def has_said() -> bool:
+            assert self.is_running or text in self.log(), f"{self.name} ended:\n{self.log()}"
+            return text in self.log()
+
+        until(has_said, f"{text!r} of {self.name}")
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Return the exit code after a signal."""
+        if self.is_running:
+            self._process.send_signal(number)
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it without a word (-9)."""
+        self.end(signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Return the exit code once it has ended."""
+        try:
+            return self._process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise AssertionError(f"{self.name} did not end:\n{self.log()}") from None
+
+
+class Federation:
+    """Homes of a hub, nodes and a researcher in one folder, and the programs that run in them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.programs: dict[str, Program] = {}
+        self._logs = folder / "logs"
+        self.holds = folder / "holds"
+        for place in (self._logs, self.holds, self.home(CENTRE), self.home(RESEARCHER)):
+            place.mkdir(parents=True)
+
+    # Commands.
+
+    def home(self, name: str) -> Path:
+        """Return the FEDMQ_HOME of a member."""
+        return self.folder / name
+
+    def fedmq(self, home: str, *arguments: str) -> Outcome:
+        """Return how `fedmq ARGUMENTS` ends in the home of a member."""
+        place = self.home(home)
+        place.mkdir(exist_ok=True)
+        ended = subprocess.run(  # noqa: S603 - the product's own command line
+            _command(arguments),
+            cwd=place,
+            env=environment(place),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        return Outcome(code=ended.returncode, data=ended.stdout, talk=ended.stderr)
+
+    def do(self, home: str, *arguments: str) -> Outcome:
+        """Return how a command ends that has to go well."""
+        outcome = self.fedmq(home, *arguments)
+        assert outcome.code == 0, f"fedmq {' '.join(arguments)}: {outcome}"
+        return outcome
+
+    def start(self, name: str, home: str, *arguments: str) -> Program:
+        """Return a program that runs `fedmq ARGUMENTS`; under its name it may be started again."""
+        program = Program(
+            name, _command(arguments), self.home(home), self._logs / f"{name.replace(' ', '-')}.log"
+        )
+        self.programs[name] = program
+        return program
+
+    def start_orchestrator(self) -> Program:
+        """Return the orchestrator once it runs."""
+        program = self.start("orchestrator", CENTRE, "orchestrator", "start")
+        program.expect("orchestrator_started")
+        return program
+
+    def start_node(self, name: str) -> Program:
+        """Return a node once it runs."""
+        program = self.start(name, name, "node", "start")
+        program.expect("node_started")
+        return program
+
+    def close(self) -> None:
+        """Kill whatever still runs."""
+        for program in self.programs.values():
+            program.kill()
+
+    def logs(self) -> str:
+        """Return what all programs said."""
+        return "\n".join(
+            f"== {path.name}\n{path.read_text(errors='replace')}"
+            for path in sorted(self._logs.glob("*.log"))
+        )
+
+    # Members.
+
+    def credentials(self, name: str) -> Path:
+        """Return the file of a member's credentials at the hub."""
+        return self.home(CENTRE) / "hub" / "credentials" / f"{name}.toml"
+
+    def join_broker(self, broker: TestBroker, nodes: Sequence[str]) -> None:
+        """Give the members credentials for a vhost of their own on the run's broker."""
+        rights = federation_rights(list(nodes), [RESEARCHER])
+        layout = topology.federation(
+            nodes=[NodeId(node) for node in nodes], researchers=[ResearcherId(RESEARCHER)]
+        )
+        vhost = broker.make_vhost(layout, rights)
+        self.credentials("any").parent.mkdir(parents=True)
+        roles = {RESEARCHER: Role.RESEARCHER, "monitor": Role.MONITOR}
+        for name in rights:
+            role = Role.ORCHESTRATOR if name == "orchestrator" else roles.get(name, Role.NODE)
+            login = Credentials(
+                url=f"amqp://127.0.0.1:{broker.amqp_port}/{vhost}",
+                user=name,
+                password=broker.password,
+                role=role,
+                admin_url=broker.management.url if role.sees_management else "",
+            )
+            write_credentials(self.credentials(name), login)
+        self._hand_over_to_researcher()
+
+    def join_hub(self, nodes: Sequence[str]) -> None:
+        """Give the members credentials of a private hub, which is started."""
+        self.do(CENTRE, "hub", "up")
+        for node in nodes:
+            self.do(CENTRE, "hub", "add-node", node)
+        self.do(CENTRE, "hub", "add-researcher", RESEARCHER)
+        self._hand_over_to_researcher()
+
+    def add_node(self, name: str) -> None:
+        """Make the home of a node, with a dataset in it."""
+        self.do(name, "node", "init", name, "--credentials", str(self.credentials(name)))
+        self.do(name, "node", "data", "add", DATASET, str(self.write_tables(name)))
+
+    def write_tables(self, name: str) -> Path:
+        """Return a node's dataset: cases with a row each and no images, the same every time."""
+        folder = self.home(name) / "cases"
+        folder.mkdir()
+        rows = ["case_id,site,x"]
+        for number in range(1, CASES[name] + 1):
+            (folder / f"case-{number}").mkdir()
+            rows.append(f"case-{number},{name},{number * len(name) / 7:.6f}")
+        (folder / "clinical.csv").write_text("\n".join(rows) + "\n")
+        return folder
+
+    def approve(self, *nodes: str) -> None:
+        """Wait until the plan was asked for, and approve it."""
+        for node in nodes:
+            (asked,) = until(lambda node=node: self.plans(node), f"the question to {node}")  # type: ignore[misc]
+            if asked["decision"] != "approved":
+                self.do(node, "node", "plans", "approve", PLAN)
+
+    def plans(self, node: str) -> list[dict[str, Any]]:
+        """Return what `fedmq node plans list` shows."""
+        return cast("list[dict[str, Any]]", self.do(node, "node", "plans", "list", "--json").json)
+
+    # Experiments.
+
+    def write_experiment(self, *, rounds: int = 3, config: str = "", **settings: object) -> Path:
+        """Return an experiment.toml with the shipped plan beside it; settings are added to it."""
+        folder = self.home(RESEARCHER)
+        (folder / "plan.py").write_bytes(PLAN_FILE.read_bytes())
+        values: dict[str, object] = {
+            "name": "tables",
+            "plan": "plan.py",
+            "dataset": DATASET,
+            "purpose": "a test of the whole",
+            "rounds": rounds,
+            "quorum": 2,
+            "seed": 5,
+            "nodes": [LYON, PARIS],
+        }
+        lines = [f"{name} = {json.dumps(value)}" for name, value in (values | settings).items()]
+        path = folder / "experiment.toml"
+        path.write_text("\n".join(["[experiment]", *lines, "[config]", config, ""]))
+        return path
+
+    def submit(self, experiment: Path) -> str:
+        """Return the id of an experiment that the orchestrator has taken."""
+        return self.do(RESEARCHER, "run", str(experiment), "--detach").data.strip()
+
+    def report(self, identifier: str) -> dict[str, Any]:
+        """Return what `fedmq experiments show` shows."""
+        shown = self.do(RESEARCHER, "experiments", "show", identifier, "--json").json
+        return cast("dict[str, Any]", shown)
+
+    def digests(self, identifier: str) -> list[str]:
+        """Return the digest of each round's model, once the experiment is finished."""
+        follower = self.start("follower", RESEARCHER, "experiments", "follow", identifier)
+        code = follower.wait()
+        assert code == 0, follower.log()
+        report = self.report(identifier)
+        assert report["state"] == "finished", report
+        return [record["model"] for record in report["records"]]
+
+    def status(self, node: str) -> dict[str, Any]:
+        """Return what `fedmq node status` shows."""
+        return cast("dict[str, Any]", self.do(node, "node", "status", "--json").json)
+
+    # Training that waits.
+
+    def hold(self, node: str, number: int) -> None:
+        """Let a node's training of a round wait; the plan's config has to name `holds`."""
+        (self.holds / f"hold.{node}.{number}").touch()
+
+    def reached(self, node: str, number: int) -> None:
+        """Return once the training that is held has begun; the next call waits for the next."""
+        mark = self.holds / f"reached.{node}.{number}"
+        until(mark.exists, f"round {number} of {node}")
+        mark.unlink()
+
+    def release(self) -> None:
+        """Let every training go on, and forget which began."""
+        for mark in self.holds.iterdir():
+            mark.unlink()
+
+    @property
+    def hold_config(self) -> str:
+        """The line of [config] that lets training be held."""
+        return f"holds = {json.dumps(str(self.holds))}"
+
+    def _hand_over_to_researcher(self) -> None:
+        known = read_credentials(self.credentials(RESEARCHER))
+        write_credentials(self.home(RESEARCHER) / "credentials.toml", known)
+
+
+@contextmanager
+def running_federation(folder: Path, broker: TestBroker | None) -> Iterator[Federation]:
+    """Yield a federation of two nodes that run, on the run's broker or on a private hub's."""
+    federation = Federation(folder)
+    try:
+        if broker is None:
+            federation.join_hub([LYON, PARIS])
+        else:
+            federation.join_broker(broker, [LYON, PARIS])
+        federation.start_orchestrator()
+        for node in (LYON, PARIS):
+            federation.add_node(node)
+            federation.start_node(node)
+        yield federation
+    finally:
+        federation.close()
+        if broker is None:
+            federation.fedmq(CENTRE, "hub", "down")
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "fedmq", *arguments]

@@ -1,0 +1,84 @@
+"""A training plan in numpy that a researcher ships as source, and that waits where a test holds it.
+
+Additions and products only: the same bits wherever and however often it runs.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from fedmq.imaging.cases import Case
+from fedmq.learning.plan import Assessment, Fit, PlanConfig, Ratio, Task, TrainingPlan
+from fedmq.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldConfig(PlanConfig):
+    """The model's size, and where tests hold the training."""
+
+    size: int = 1_000
+    holds: str = ""
+    """A folder: while it has the file hold.SITE.ROUND, that training waits; reached.SITE.ROUND
+    says that it has begun."""
+    nan_round: int = 0
+    """The round whose training gives NaN."""
+
+
+class HeldPlan(TrainingPlan):
+    """Moves the weights towards random directions, each as far as a case says."""
+
+    name: ClassVar[str] = "held-numpy"
+    config_class: ClassVar[type[PlanConfig]] = HeldConfig
+    config: HeldConfig
+
+    def initial_parameters(self, seed: int) -> Parameters:
+        """Return one array of each kind of number."""
+        rng = np.random.default_rng(seed)
+        return {
+            "weight": rng.standard_normal(self.config.size).astype(np.float32),
+            "bias": rng.standard_normal(3),
+            "steps": np.zeros(1, np.int64),
+        }
+
+    def train(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Fit:
+        """Return the parameters after one step for each case."""
+        self._wait(cases, task)
+        rng = np.random.default_rng([task.seed, task.round])
+        weight = parameters["weight"].astype(np.float64)
+        bias = parameters["bias"].astype(np.float64)
+        for case in cases:
+            x = float(case.clinical["x"])
+            weight += 0.01 * x * (rng.standard_normal(weight.size) - weight)
+            bias += 0.01 * x * (rng.standard_normal(bias.size) - bias)
+        if task.round == self.config.nan_round:
+            weight[0] = np.nan
+        return Fit(
+            parameters={
+                "weight": weight.astype(np.float32),
+                "bias": bias,
+                "steps": parameters["steps"] + len(cases),
+            },
+            num_cases=len(cases),
+            metrics={"loss": Ratio(numerator=float(len(cases)), denominator=float(len(cases)))},
+        )
+
+    def evaluate(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Assessment:  # noqa: ARG002 - the plan's protocol
+        """Return a metric that the parameters decide."""
+        mean = float(np.abs(parameters["bias"]).mean())
+        return Assessment(
+            num_cases=len(cases),
+            metrics={"mean": Ratio(numerator=mean * len(cases), denominator=float(len(cases)))},
+        )
+
+    def _wait(self, cases: Sequence[Case], task: Task) -> None:
+        if not self.config.holds:
+            return
+        task.report(0.5, "held")
+        folder, place = Path(self.config.holds), f"{cases[0].clinical['site']}.{task.round}"
+        (folder / f"reached.{place}").touch()
+        while (folder / f"hold.{place}").exists():
+            time.sleep(0.05)

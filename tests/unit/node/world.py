@@ -1,0 +1,417 @@
+"""A hospital's node on the memory broker, a worker that tests answer for, an orchestrator."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from fedmq.disk import LocalDisk
+from fedmq.learning.catalogue import plan_digest
+from fedmq.learning.trainer_protocol import Broken, Done, Job, JobKind
+from fedmq.messages.codec import Message
+from fedmq.messages.envelope import Place
+from fedmq.messages.fields import Manifest, PlanReference
+from fedmq.messages.notices import ExperimentOver
+from fedmq.messages.registry import Body
+from fedmq.messages.replies import FailureCode
+from fedmq.messages.requests import (
+    CancelRequest,
+    EvaluateRequest,
+    PrepareRequest,
+    TrainRequest,
+)
+from fedmq.node.datasets import Datasets
+from fedmq.node.plans import Plans
+from fedmq.node.policy import Limits
+from fedmq.node.service import NodeService, open_journal
+from fedmq.node.worker import TrainerKey
+from fedmq.parameters import Parameters, load_parameters, save_parameters
+from fedmq.transport import courier as couriers
+from fedmq.transport import topology
+from fedmq.transport.courier import Courier
+from fedmq.transport.journal import Journal
+from fedmq.transport.memory import MemoryBroker, MemoryTransport
+from fedmq.transport.ports import TransportEvent
+from fedmq.transport.routes import to_node
+from fedmq.transport.spool import Spool
+from fedmq.types import Digest, ExperimentId, NodeId
+from tests.support.tiny_plan import SOURCE, write_cases
+
+LYON: Final = NodeId("chu-lyon")
+LUNG: Final = ExperimentId("lung")
+LIVER: Final = ExperimentId("liver")
+DATASET: Final = "petct"
+UNSETTLED: Final = ("tasks", "outbox", "waiting", "undecided")
+"""Tables that are empty when nothing is to be done."""
+TINY: Final = PlanReference(name="tiny", digest=plan_digest(SOURCE.encode()), is_shipped=True)
+
+
+class Killed(BaseException):
+    """The process of the node was killed here."""
+
+
+class FakeWorker:
+    """Takes jobs; the test says what becomes of them."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.keys: list[TrainerKey] = []
+        self.num_cancelled = 0
+        self.is_closed = False
+        self.begun: Callable[[Job], None] = lambda _job: None
+
+    def begin(self, key: TrainerKey, job: Job, num_threads: int) -> None:
+        """Note the job."""
+        assert num_threads >= 1
+        self.keys.append(key)
+        self.jobs.append(job)
+        self.begun(job)
+
+    def cancel(self) -> None:
+        """Count."""
+        self.num_cancelled += 1
+
+    def close(self) -> None:
+        """Note it."""
+        self.is_closed = True
+
+
+class Orchestrator:
+    """Asks, and keeps every answer it accepts."""
+
+    def __init__(self, world: "World") -> None:
+        self.accepted: list[Message] = []
+        self.heard: list[Message] = []
+        self.folder = world.folder / "orchestrator"
+        self.transport = MemoryTransport(world.broker, "orchestrator", self._take)
+        self.journal = Journal(self.folder / "journal.sqlite", couriers.SCHEMA)
+        self.courier = Courier(
+            me="orchestrator",
+            transport=self.transport,
+            journal=self.journal,
+            spool=Spool(LocalDisk(self.folder / "payloads")),
+            clock=lambda: world.now,
+        )
+        self.courier.attach(self)
+        self.transport.consume(topology.ORCHESTRATOR_INBOX, prefetch=1)
+        self.transport.consume(topology.ORCHESTRATOR_EVENTS, prefetch=16)
+        for experiment in (LUNG, LIVER):
+            queues = topology.experiment_queues(experiment)
+            self.transport.declare(queues)
+            for queue in queues:
+                self.transport.consume(queue.name, prefetch=8)
+        self.transport.start()
+
+    def _take(self, event: TransportEvent) -> None:
+        self.courier.handle(event)
+
+    def accept(self, message: Message) -> None:
+        """Keep it."""
+        self.accepted.append(message)
+
+    def expect(self, _message: Message) -> bool:
+        """Updates are pushed."""
+        return False
+
+    def hear(self, message: Message) -> None:
+        """Keep it, apart."""
+        self.heard.append(message)
+
+    def fetched(self, digest: Digest) -> None:
+        """Nothing waits for it here."""
+
+    def may_fetch(self, _sender: str, _digest: Digest) -> bool:
+        """Nodes may have models."""
+        return True
+
+    def ask(
+        self,
+        body: Body,
+        message_id: str,
+        place: Place,
+        expires_at: float | None = None,
+    ) -> None:
+        """Send a request to the node."""
+        message = self.courier.write(body, message_id, LYON, place, expires_at=expires_at)
+        with self.courier.transaction():
+            self.courier.post(message, to_node(LYON))
+
+    def make_model(self, parameters: Parameters) -> Manifest:
+        """Return the manifest of a model on the orchestrator's disk."""
+        save_parameters(parameters, self.folder / "payloads" / "new")
+        return self.courier.spool.adopt("new")
+
+    @property
+    def answers(self) -> list[Body]:
+        """What was answered, in order."""
+        return [message.body for message in self.accepted]
+
+
+class World:
+    """A broker, an orchestrator and one hospital, whose node may be killed."""
+
+    def __init__(self, folder: Path, *, limits: Limits | None = None) -> None:
+        self.folder = folder
+        self.home = folder / "node"
+        self.limits = limits
+        self.now = 1_000.0
+        self.calls_left: int | None = None
+        """The node is killed when it has asked for the time so often."""
+        self.num_trained = 0
+        self.is_answering = False
+        """Whether the worker does each job at once."""
+        folder.mkdir(exist_ok=True)
+        self.broker = MemoryBroker(topology.federation(nodes=[LYON], researchers=[]))
+        journal = open_journal(self.home)
+        Datasets(journal).add(DATASET, write_cases(folder / "cases", 5), now=self.now)
+        journal.close()
+        self.orchestrator = Orchestrator(self)
+        self.model = self.orchestrator.make_model({"w": np.zeros(3, np.float32)})
+        self.live()
+        self.run()
+
+    # The node's lives.
+
+    def live(self) -> None:
+        """Begin a life with what is on the disk."""
+        self.is_alive = True
+        self.worker = FakeWorker()
+        self.worker.begun = self._begun
+        self.service = NodeService(
+            node=LYON,
+            home=self.home,
+            make_transport=self._make_transport,
+            make_worker=lambda _sink: self.worker,
+            clock=self.clock,
+            version="0.1",
+            limits=self.limits,
+            make_incident=lambda: "1ncident",
+        )
+        self.service.start()
+
+    def die(self) -> None:
+        """End a life without a word."""
+        self.is_alive = False
+        self.calls_left = None
+        self.transport.disconnect()
+        self.service._records.close()
+
+    def close(self) -> None:
+        """End the test."""
+        if self.is_alive:
+            self.service.close()
+        self.orchestrator.journal.close()
+
+    def clock(self) -> float:
+        """Return the time; or kill the node, if it has asked often enough."""
+        if self.calls_left is not None:
+            self.calls_left -= 1
+            if self.calls_left < 0:
+                raise Killed
+        return self.now
+
+    def take(self, event: object) -> None:
+        """Hand an event to the node, if it lives."""
+        if self.is_alive:
+            self.service.handle(event)  # type: ignore[arg-type]
+
+    def _make_transport(self, _sink: Callable[[TransportEvent], None]) -> MemoryTransport:
+        transport = MemoryTransport(
+            self.broker, LYON, lambda event: self._take_of(transport, event)
+        )
+        self.transport = transport
+        return transport
+
+    def _take_of(self, transport: MemoryTransport, event: TransportEvent) -> None:
+        if transport is self.transport:
+            self.take(event)
+
+    def run(self, seconds: float = 0.0) -> None:
+        """Let everything happen, then time pass and everything happen again."""
+        self.broker.run_until_idle()
+        for _ in range(int(seconds)):
+            self.now += 1.0
+            if self.is_alive:
+                self.service.tick()
+            self.orchestrator.courier.tick()
+            self.broker.run_until_idle()
+
+    def settle(self) -> None:
+        """Let time pass until everything is answered and receipted."""
+        for _ in range(400):
+            unsent = self.orchestrator.courier.num_unsent
+            if not unsent + sum(self.rows(name) for name in UNSETTLED):
+                return
+            self.run(seconds=1)
+        raise AssertionError("something is still waiting")
+
+    # The operator.
+
+    @property
+    def plans(self) -> Plans:
+        """The plans, as the command line sees them."""
+        return Plans(open_journal(self.home), self.home / "plans")
+
+    def approve(self, word: str = "tiny") -> None:
+        """Approve a plan from another process."""
+        journal = open_journal(self.home)
+        Plans(journal, self.home / "plans").approve(word, now=self.now)
+        journal.close()
+
+    def reject(self, word: str = "tiny") -> None:
+        """Reject a plan from another process."""
+        journal = open_journal(self.home)
+        Plans(journal, self.home / "plans").reject(word, "not here", now=self.now)
+        journal.close()
+
+    # The orchestrator's requests.
+
+    def prepare(
+        self,
+        experiment: str = LUNG,
+        *,
+        plan: PlanReference = TINY,
+        source: str | None = SOURCE,
+        dataset: str = DATASET,
+    ) -> None:
+        """Ask whether the node takes part."""
+        body = PrepareRequest(
+            plan=plan,
+            plan_source=source,
+            dataset=dataset,
+            config={"mood": "learn"},
+            researcher="ana",
+            purpose="a test",
+        )
+        place = Place(experiment=experiment)
+        self.orchestrator.ask(body, f"{experiment}.prepare.{LYON}", place)
+        self.run()
+
+    def agree(self, experiment: str = LUNG) -> None:
+        """Ask, approve, and have the cases counted."""
+        self.prepare(experiment)
+        self.approve()
+        self.run(seconds=2)
+        self.done()
+
+    def train(  # noqa: PLR0913 - what a test may want otherwise
+        self,
+        number: int = 1,
+        *,
+        experiment: str = LUNG,
+        attempt: int = 0,
+        expires_at: float | None = None,
+        model: Manifest | None = None,
+        is_pushed: bool = True,
+        num_steps: int | None = None,
+    ) -> None:
+        """Order training, and push the model; let everything follow, or so many steps."""
+        place = Place(experiment=experiment, round=number, attempt=attempt)
+        model = model or self.model
+        body = TrainRequest(**_work(model))
+        message_id = f"{experiment}.{number}.{attempt}.train.{LYON}"
+        self.orchestrator.ask(body, message_id, place, expires_at)
+        if is_pushed:
+            self.orchestrator.courier.push(model, [to_node(LYON)], experiment)
+        if num_steps is None:
+            self.run()
+        for _ in range(num_steps or 0):
+            self.broker.step()
+
+    def evaluate(self, number: int = 1, *, experiment: str = LUNG, attempt: int = 0) -> None:
+        """Order an evaluation, and push the model."""
+        place = Place(experiment=experiment, round=number, attempt=attempt)
+        message_id = f"{experiment}.{number}.{attempt}.evaluate.{LYON}"
+        self.orchestrator.ask(EvaluateRequest(**_work(self.model)), message_id, place)
+        self.orchestrator.courier.push(self.model, [to_node(LYON)], experiment)
+        self.run()
+
+    def idle(self) -> None:
+        """Ask nothing."""
+
+    def cancel(self, before_attempt: int, experiment: str = LUNG) -> None:
+        """Cancel older attempts."""
+        place = Place(experiment=experiment)
+        body = CancelRequest(before_attempt=before_attempt)
+        self.orchestrator.ask(body, f"{experiment}.cancel.{before_attempt}", place)
+        self.run()
+
+    def over(self, experiment: str = LUNG) -> None:
+        """Say that an experiment is over."""
+        place = Place(experiment=experiment)
+        body = ExperimentOver(state="finished", reason="")
+        self.orchestrator.ask(body, f"{experiment}.over.{LYON}", place)
+        self.run()
+
+    # The worker's answers.
+
+    @property
+    def job(self) -> Job:
+        """The newest job."""
+        return self.worker.jobs[-1]
+
+    def done(
+        self, job: Job | None = None, *, local: Parameters | None = None, num_cases: int = 4
+    ) -> None:
+        """The worker did its newest job; `local` is what it trained, by default one more each."""
+        job = job or self.job
+        if job.kind is JobKind.TRAIN and job.output_path and job.parameters_path:
+            before = load_parameters(Path(job.parameters_path))
+            trained = {name: array + array.dtype.type(1) for name, array in before.items()}
+            save_parameters(trained if local is None else local, Path(job.output_path))
+        self.say_done(job, num_cases)
+
+    def say_done(self, job: Job, num_cases: int = 4) -> None:
+        """The worker says that it did a job."""
+        self.take(
+            Done(
+                job_id=job.job_id,
+                num_cases=num_cases,
+                metrics={"loss": (2.0, 4.0)},
+                num_training_cases=4,
+                num_validation_cases=1,
+                num_cases_left_out=0,
+            )
+        )
+        self.run()
+
+    def broken(self, code: FailureCode, what: str = "patient Doe") -> None:
+        """The worker's newest job broke."""
+        self.take(Broken(job_id=self.job.job_id, code=code, what=what))
+        self.run()
+
+    def _begun(self, job: Job) -> None:
+        self.num_trained += job.kind is JobKind.TRAIN
+        if self.is_answering:
+            worker = self.worker
+            self.broker.later(lambda: self._answer(worker, job))
+
+    def _answer(self, worker: FakeWorker, job: Job) -> None:
+        if self.is_alive and worker is self.worker:
+            self.done(job)
+
+    # What is on the node's disk.
+
+    def rows(self, table: str) -> int:
+        """Return how many rows a table has."""
+        count = self.service._records.journal.cell(f"SELECT count(*) FROM {table}")  # noqa: S608
+        return int(count or 0)
+
+    def files(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder of the node's home."""
+        return sorted(path.name for path in (self.home / folder).iterdir())
+
+
+def _work(model: Manifest) -> dict[str, Any]:
+    """Return the fields of an order of work."""
+    return {
+        "plan": TINY,
+        "dataset": DATASET,
+        "config": {"mood": "learn"},
+        "parameters": model,
+        "seed": 11,
+        "split_seed": 3,
+        "validation_share": 0.2,
+        "num_threads": 1,
+    }

@@ -1,0 +1,44 @@
+"""Rules that hold in the whole tree: nothing is unpickled."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import fedmq
+
+ROOT = Path(fedmq.__file__).parent
+MODULES = sorted(ROOT.rglob("*.py"))
+UNPICKLING = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+LOADERS = {"torch.load", "torch.save", "numpy.load", "np.load", "torch.jit.load"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_unpickled(path: Path) -> None:
+    """No module imports an unpickler or calls a loader that is one."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert find_unpickling(tree) == []
+
+
+@pytest.mark.parametrize(
+    "source", ["import pickle", "from joblib import load", "import torch\ntorch.load('x')"]
+)
+def test_the_rule_sees_what_it_forbids(source: str) -> None:
+    """The rule above can fail."""
+    assert find_unpickling(ast.parse(source))
+
+
+def find_unpickling(tree: ast.AST) -> list[str]:
+    """Return the names in a module that unpickle."""
+    found = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                found += [one.name for one in names if one.name.split(".")[0] in UNPICKLING]
+            case ast.ImportFrom(module=str(module)) if module.split(".")[0] in UNPICKLING:
+                found.append(module)
+            case ast.Call(func=ast.Attribute() as function) if ast.unparse(function) in LOADERS:
+                found.append(ast.unparse(function))
+            case _:
+                pass
+    return found
