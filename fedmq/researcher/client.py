@@ -8,7 +8,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from fedmq.errors import ConfigurationError, StorageError, TransportError
+from fedmq.messages.registry import Body
 from fedmq.messages.submissions import (
+    Acceptance,
     ExperimentReport,
     Query,
     QueryKind,
@@ -18,7 +20,6 @@ from fedmq.messages.submissions import (
 )
 from fedmq.parameters import Parameters, save_parameters
 from fedmq.researcher.experiment import Experiment
-from fedmq.researcher.mailbox import Answer
 from fedmq.researcher.run import Run
 from fedmq.researcher.session import Session
 from fedmq.transport.ports import Sink, Transport
@@ -222,7 +223,7 @@ class Client:
                 if type(error) is not TransportError or time.monotonic() >= deadline:
                     raise
 
-    def _query(self, kind: QueryKind, experiment: str) -> Answer:
+    def _query(self, kind: QueryKind, experiment: str) -> Body:
         name = "all" if experiment == NOWHERE else experiment
         message_id = f"{name}.{kind}.{secrets.token_hex(8)}"
         self._session.post(Query(kind=kind, experiment=experiment), message_id, NOWHERE)
@@ -236,13 +237,15 @@ def _submission_id(experiment: ExperimentId) -> str:
     return f"{experiment}.submission"
 
 
-def _require_taken(answer: Answer, experiment: ExperimentId) -> None:
+def _require_taken(answer: Body, experiment: ExperimentId) -> None:
     if isinstance(answer, Rejection):
         raise ConfigurationError(
             f"the orchestrator does not take {experiment}",
             why=answer.reason,
             fix="mend the experiment, and submit it again",
         )
+    if not isinstance(answer, Acceptance):
+        raise _unexpected(answer)
 
 
 def _kept(error: TransportError, experiment: ExperimentId) -> TransportError:
@@ -255,7 +258,7 @@ def _kept(error: TransportError, experiment: ExperimentId) -> TransportError:
     )
 
 
-def _unexpected(answer: Answer) -> TransportError:
+def _unexpected(answer: Body) -> TransportError:
     return TransportError(
         "the orchestrator answers something else than asked",
         why=f"a message {answer.TYPE} came",

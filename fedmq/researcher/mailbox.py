@@ -46,8 +46,6 @@ MAX_ANSWERS: Final = 1_000
 INBOX_PREFETCH: Final = 16
 PAYLOADS_PREFETCH: Final = 8
 
-Answer = Acceptance | Rejection | ExperimentReport | ReportList
-
 
 class Mailbox:
     """What one researcher sends and is sent."""
@@ -145,7 +143,7 @@ class Mailbox:
 
     # What came.
 
-    def take_answer(self, message_id: str) -> Answer | None:
+    def take_answer(self, message_id: str) -> Message | None:
         """Return the answer to a message, once."""
         encoded = self._journal.cell(
             "SELECT encoded FROM answers WHERE correlation_id = ?", (message_id,)
@@ -153,8 +151,7 @@ class Mailbox:
         if not isinstance(encoded, bytes):
             return None
         self._journal.execute("DELETE FROM answers WHERE correlation_id = ?", (message_id,))
-        body = decode(encoded).body
-        return body if isinstance(body, Answer) else None
+        return decode(encoded)
 
     def want(self, manifest: Manifest, experiment: ExperimentId) -> None:
         """Ask for a payload until it is here."""

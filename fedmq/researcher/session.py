@@ -7,13 +7,13 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from fedmq.errors import BrokerRefused, BrokerUnavailable, FedmqError, TransportError
 from fedmq.messages.fields import Manifest
 from fedmq.messages.registry import Body
 from fedmq.messages.submissions import Submission
-from fedmq.researcher.mailbox import Answer, Mailbox
+from fedmq.researcher.mailbox import Mailbox
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Sink, Transport, TransportEvent
 from fedmq.types import ExperimentId, ResearcherId
@@ -82,7 +82,7 @@ class Session:
         """Return where the initial parameters of an experiment are to be written."""
         return self._call(lambda mailbox: mailbox.parameters_path(experiment))
 
-    def await_answer(self, message_id: str, timeout_s: float) -> Answer:
+    def await_answer(self, message_id: str, timeout_s: float) -> Body:
         """Return the answer to a message that was sent.
 
         Raises:
@@ -90,12 +90,12 @@ class Session:
             BrokerUnavailable: no broker is reached within `timeout_s`.
             TransportError: the orchestrator does not answer within `timeout_s`.
         """
-        answer = self._await(lambda mailbox: mailbox.take_answer(message_id), timeout_s)
-        return cast("Answer", answer)  # mypy joins a union that stands in for a type variable
+        return self._await(lambda mailbox: mailbox.take_answer(message_id), timeout_s).body
 
-    def take_answer(self, message_id: str) -> Answer | None:
+    def take_answer(self, message_id: str) -> Body | None:
         """Return the answer to a message of an earlier session, if it is here, once."""
-        return self._call(lambda mailbox: mailbox.take_answer(message_id))
+        answer = self._call(lambda mailbox: mailbox.take_answer(message_id))
+        return None if answer is None else answer.body
 
     def fetch(self, manifest: Manifest, experiment: ExperimentId, timeout_s: float) -> Path:
         """Return where a payload is, once it is here, whole.
@@ -120,9 +120,7 @@ class Session:
         deadline = time.monotonic() + timeout_s
         while True:
             seen = self._num_news
-            found, hopeless = self._call(
-                lambda mailbox: (look(mailbox), self._hopeless(mailbox, deadline))
-            )
+            found, hopeless = self._call(partial(self._look, look, deadline))
             if found is not None:
                 return found
             if hopeless is not None:
@@ -188,6 +186,11 @@ class Session:
         )
 
     # On the session's thread.
+
+    def _look(
+        self, look: Callable[[Mailbox], T | None], deadline: float, mailbox: Mailbox
+    ) -> tuple[T | None, TransportError | None]:
+        return look(mailbox), self._hopeless(mailbox, deadline)
 
     def _run(self) -> None:
         try:

@@ -1,0 +1,178 @@
+"""A federation in the process whose members have threads of their own, as programs have."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+from fedmq.messages.codec import Message
+from fedmq.messages.registry import Body
+from fedmq.orchestrator.service import OrchestratorService
+from fedmq.researcher.client import Client
+from fedmq.researcher.experiment import Experiment
+from fedmq.transport import topology
+from fedmq.transport.memory import MemoryBroker, MemoryTransport
+from fedmq.transport.ports import Delivery, Publication, Sink, Transport
+from fedmq.transport.topology import Queue
+from fedmq.types import NodeId, ResearcherId
+
+ANNA = "anna"
+LYON = "chu-lyon"
+SETTLES_S = 20.0
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    """Return once a condition holds; fail when it does not in good time."""
+    deadline = time.monotonic() + SETTLES_S
+    pause = threading.Event()
+    while not holds():
+        assert time.monotonic() < deadline, f"never: {what}"
+        pause.wait(0.01)
+
+
+def experiment(**changes: object) -> Experiment:
+    """Return a small experiment of the catalogue that needs numpy alone."""
+    values: dict[str, object] = {
+        "name": "lung",
+        "plan": "clinical-logistic",
+        "dataset": "lung-petct",
+        "rounds": 2,
+        "quorum": 1,
+    }
+    return Experiment(**(values | changes))  # type: ignore[arg-type]
+
+
+class SharedTransport:
+    """A memory transport that may be used from any thread: one at a time is in the broker."""
+
+    def __init__(self, inner: MemoryTransport, turn: threading.Condition) -> None:
+        self.inner = inner
+        self._turn = turn
+
+    def start(self) -> None:
+        """As the port says."""
+        self._take(self.inner.start)
+
+    def publish(self, publication: Publication, ticket: int) -> None:
+        """As the port says."""
+        self._take(lambda: self.inner.publish(publication, ticket))
+
+    def consume(self, queue: str, *, prefetch: int) -> None:
+        """As the port says."""
+        self._take(lambda: self.inner.consume(queue, prefetch=prefetch))
+
+    def stop_consuming(self, queue: str) -> None:
+        """As the port says."""
+        self._take(lambda: self.inner.stop_consuming(queue))
+
+    def declare(self, queues: Sequence[Queue]) -> None:
+        """As the port says."""
+        self._take(lambda: self.inner.declare(queues))
+
+    def delete(self, queues: Sequence[str]) -> None:
+        """As the port says."""
+        self._take(lambda: self.inner.delete(queues))
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """As the port says."""
+        self._take(lambda: self.inner.acknowledge(delivery))
+
+    def reject(self, delivery: Delivery) -> None:
+        """As the port says."""
+        self._take(lambda: self.inner.reject(delivery))
+
+    def close(self) -> None:
+        """As the port says."""
+        self._take(self.inner.close)
+
+    def _take(self, act: Callable[[], None]) -> None:
+        with self._turn:
+            act()
+            self._turn.notify_all()
+
+
+class Federation:
+    """A broker with a thread, a researcher anna, a node that never answers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.broker = MemoryBroker(
+            topology.federation(nodes=[NodeId(LYON)], researchers=[ResearcherId(ANNA)])
+        )
+        self._turn = threading.Condition()
+        self._is_over = False
+        self._thread = threading.Thread(target=self._drive, daemon=True)
+        self._orchestrator: OrchestratorService | None = None
+        self._serving: threading.Thread | None = None
+        self._clients: list[Client] = []
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in self._clients:
+            client.close()
+        self.stop_orchestrator()
+        with self._turn:
+            self._is_over = True
+            self._turn.notify_all()
+        self._thread.join()
+
+    def transport(self, user: str) -> Callable[[Sink], Transport]:
+        """Return what makes the transport of a user."""
+        return lambda sink: SharedTransport(MemoryTransport(self.broker, user, sink), self._turn)
+
+    def client(self, home: str = "home", timeout_s: float = SETTLES_S) -> Client:
+        """Return a client of anna's."""
+        made = Client(
+            researcher=ANNA,
+            home=self.folder / home,
+            make_transport=self.transport(ANNA),
+            timeout_s=timeout_s,
+        )
+        self._clients.append(made)
+        return made
+
+    def start_orchestrator(self) -> None:
+        """Return once an orchestrator serves."""
+        ready = threading.Event()
+
+        def serve() -> None:
+            service = OrchestratorService(
+                name="orchestrator",
+                home=self.folder / "orchestrator",
+                make_transport=self.transport("orchestrator"),
+                clock=time.time,
+                version="0",
+            )
+            self._orchestrator = service
+            ready.set()
+            service.run()
+
+        self._serving = threading.Thread(target=serve, daemon=True)
+        self._serving.start()
+        assert ready.wait(SETTLES_S)
+
+    def stop_orchestrator(self) -> None:
+        """Return once the orchestrator is gone."""
+        if self._orchestrator is not None and self._serving is not None:
+            self._orchestrator.loop.stop()
+            self._serving.join()
+
+    def depth(self, queue: str) -> int:
+        """Return how many messages wait in a queue."""
+        with self._turn:
+            return self.broker.depth(queue)
+
+    def _drive(self) -> None:
+        with self._turn:
+            while not self._is_over:
+                if not self.broker.step():
+                    self._turn.wait()
+
+
+def bodies(messages: Sequence[Message]) -> list[Body]:
+    """Return what messages say."""
+    return [message.body for message in messages]

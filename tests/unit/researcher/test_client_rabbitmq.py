@@ -1,0 +1,114 @@
+"""The client on a real broker, with the rights that the hub gives a researcher."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedmq.errors import BrokerRefused, BrokerUnavailable
+from fedmq.messages.payloads import CHUNK_BYTES
+from fedmq.orchestrator.service import OrchestratorService
+from fedmq.parameters import parameters_bytes
+from fedmq.researcher.client import Client
+from fedmq.transport import topology
+from fedmq.transport.rabbitmq import RabbitTransport
+from fedmq.types import NodeId, ResearcherId
+from tests.support.broker import TestBroker, federation_rights
+from tests.unit.researcher.federation import ANNA, LYON, experiment
+
+pytestmark = pytest.mark.rabbitmq
+
+LARGE = {"weight": np.arange(CHUNK_BYTES, dtype=np.float32)}
+"""Four chunks and a header."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A vhost in which an orchestrator serves."""
+
+    broker: TestBroker
+    vhost: str
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        """The address that the hub would write down."""
+        return f"amqp://127.0.0.1:{self.broker.amqp_port}/{self.vhost}"
+
+    def client(self, password: str | None = None) -> Client:
+        """Return a client of anna's."""
+        return Client.at(
+            self.url,
+            user=ANNA,
+            password=password or self.broker.password,
+            home=self.folder / "home",
+            timeout_s=60.0,
+        )
+
+
+@pytest.fixture
+def place(broker: TestBroker, tmp_path: Path) -> Iterator[Place]:
+    """Return a federation with an orchestrator."""
+    layout = topology.federation(nodes=[NodeId(LYON)], researchers=[ResearcherId(ANNA)])
+    vhost = broker.make_vhost(layout, federation_rights([LYON], [ANNA]))
+    services: list[OrchestratorService] = []
+    ready = threading.Event()
+
+    def serve() -> None:
+        login = broker.login(vhost, "orchestrator")
+        service = OrchestratorService(
+            name="orchestrator",
+            home=tmp_path / "orchestrator",
+            make_transport=lambda sink: RabbitTransport(login, sink),
+            clock=time.time,
+            version="0",
+        )
+        services.append(service)
+        ready.set()
+        service.run()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    assert ready.wait(30.0)
+    yield Place(broker, vhost, tmp_path)
+    services[0].loop.stop()
+    thread.join()
+    broker.remove_vhost(vhost)
+
+
+def test_an_experiment_goes_out_and_its_model_comes_back(place: Place) -> None:
+    """Parameters of several chunks up and down; two programs of one home at once."""
+    with place.client() as first, place.client() as second:
+        run = first.submit(experiment(), initial=LARGE)
+        path = second.experiment(run.id).download(place.folder / "model.safetensors")
+        assert path.read_bytes() == parameters_bytes(LARGE)
+        assert run.stop().state == "stopped"
+        assert [report.state for report in second.experiments()] == ["stopped"]
+
+
+def test_a_wrong_password_is_told_at_once(place: Place) -> None:
+    """Long before the time for an answer is over."""
+    began = time.monotonic()
+    with (
+        place.client(password="no") as client,  # noqa: S106 - wrong
+        pytest.raises(BrokerRefused, match="refuses anna"),
+    ):
+        client.experiments()
+    assert time.monotonic() - began < 30.0
+
+
+def test_no_broker_is_told_after_the_time_for_an_answer(tmp_path: Path) -> None:
+    """With the id under which the submission is kept."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"amqp://127.0.0.1:{closed.getsockname()[1]}/fedmq"
+        with (
+            Client.at(url, user=ANNA, password=ANNA, home=tmp_path, timeout_s=0.5) as client,
+            pytest.raises(BrokerUnavailable, match="waits as lung-"),
+        ):
+            client.submit(experiment())

@@ -1,0 +1,52 @@
+"""Routes: every way back leads to a queue that somebody reads."""
+
+import pytest
+
+from fedmq.errors import ProtocolError
+from fedmq.transport import topology
+from fedmq.transport.memory import MemoryBroker
+from fedmq.transport.ports import Properties, Publication
+from fedmq.transport.routes import way_back
+from fedmq.transport.topology import Lane
+from fedmq.types import ExperimentId, NodeId, ResearcherId
+
+LUNG = ExperimentId("lung")
+
+
+@pytest.mark.parametrize(
+    ("exchange", "me", "sender", "lane", "queue"),
+    [
+        (topology.TASKS, "chu-lyon", "orchestrator", Lane.CONTROL, "experiment.lung.replies"),
+        (topology.TASKS, "chu-lyon", "orchestrator", Lane.BULK, "experiment.lung.payloads"),
+        (topology.REPLIES, "orchestrator", "chu-lyon", Lane.CONTROL, "node.chu-lyon.tasks"),
+        (topology.REPLIES, "orchestrator", "chu-lyon", Lane.BULK, "node.chu-lyon.payloads"),
+        (topology.SUBMISSIONS, "orchestrator", "anna", Lane.CONTROL, "researcher.anna.inbox"),
+        (topology.SUBMISSIONS, "orchestrator", "anna", Lane.BULK, "researcher.anna.payloads"),
+        (topology.ANSWERS, "anna", "orchestrator", Lane.CONTROL, "orchestrator.inbox"),
+        # A researcher's chunks go to the experiment's own queue: no other takes them.
+        (topology.ANSWERS, "anna", "orchestrator", Lane.BULK, "experiment.lung.payloads"),
+    ],
+)
+def test_the_way_back_of_each_exchange_and_lane_leads_to_one_queue(
+    exchange: str, me: str, sender: str, lane: Lane, queue: str
+) -> None:
+    """As the topology binds them."""
+    broker = MemoryBroker(
+        topology.federation(nodes=[NodeId("chu-lyon")], researchers=[ResearcherId("anna")])
+    )
+    for declared in topology.experiment_queues(LUNG):
+        broker.declare(declared)
+    route = way_back(exchange, me=me, sender=sender, experiment=LUNG, lane=lane)
+    publication = Publication(
+        exchange=route.exchange,
+        routing_key=route.key(lane),
+        body=b"",
+        properties=Properties(),
+    )
+    assert [found.declared.name for found in broker.route(publication)] == [queue]
+
+
+def test_events_are_not_answered() -> None:
+    """They may be lost, and so may whoever sent them."""
+    with pytest.raises(ProtocolError, match="not answered"):
+        way_back(topology.EVENTS, me="a", sender="b", experiment=LUNG)
