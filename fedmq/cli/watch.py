@@ -31,10 +31,11 @@ def status(*, credentials: Credentials = None, as_json: Json = False) -> None:
         f"{'redelivered':>12}{'dead':>6}  doing"
     )
     for node in found.nodes:
+        num_dead = "?" if node.dead is None else str(node.dead)
         heard = "never" if node.heard_at is None else _ago(time.time() - node.heard_at)
         show(
             f"{node.node:<20}{'yes' if node.online else 'no':<8}{heard:<14}{node.waiting:>8}"
-            f"{node.in_hand:>8}{node.redelivered:>12}{node.dead:>6}  {node.doing}"
+            f"{node.in_hand:>8}{node.redelivered:>12}{num_dead:>6}  {node.doing}"
         )
     show("")
     show(f"{'experiment':<40}{'state':<12}{'round':<12}reason")

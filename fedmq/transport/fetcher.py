@@ -98,6 +98,10 @@ class Fetcher:
             if want.ask_at > now:
                 continue
             missing = self._spool.missing(want.manifest)
+            if not missing:
+                # Another process of the same home completed it.
+                self.arrived(want.manifest)
+                continue
             if len(missing) < want.num_missing:
                 want.patience_s = PATIENCE_S
             elif now < min(self._chunk_at + PATIENCE_S, want.since + LAST_PATIENCE_S):
