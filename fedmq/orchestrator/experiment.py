@@ -324,7 +324,5 @@ def _waiting_reason(state: Experiment) -> str:
     parts = [f"{len(state.members)} of at least {state.spec.quorum} nodes take part"]
     if silent:
         parts.append("no answer yet from " + ", ".join(silent))
-    for node, one in sorted(state.declined.items()):
-        awaits = "" if one.is_final else ", its operator decides"
-        parts.append(f"{node}: {one.code}{awaits}")
+    parts.extend(f"{node}: {one.code}" for node, one in sorted(state.declined.items()))
     return "; ".join(parts)

@@ -371,8 +371,7 @@ def test_an_experiment_waits_for_approvals_and_says_so() -> None:
     assert driver.state.stage is Stage.PREPARING
     assert driver.state.reason() == (
         "0 of at least 2 nodes take part; no answer yet from c; "
-        "a: plan_awaits_approval, its operator decides; "
-        "b: plan_awaits_approval, its operator decides"
+        "a: plan_awaits_approval; b: plan_awaits_approval"
     )
     driver.does(*(declined(one, "plan_rejected") for one in (A, B)))
     assert driver.state.stage is Stage.FAILED
