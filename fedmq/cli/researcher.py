@@ -118,6 +118,24 @@ def stop_experiment(identifier: Identifier, *, credentials: Credentials = None) 
     next_command(f"fedmq experiments show {identifier}")
 
 
+@app.command("pause")
+def pause_experiment(identifier: Identifier, *, credentials: Credentials = None) -> None:
+    """Let nothing new begin; what nodes are doing is finished and kept."""
+    with _client(credentials) as client:
+        report = client.experiment(identifier).pause()
+    say(f"{identifier} {report.state}: {report.reason}")
+    next_command(f"fedmq experiments resume {identifier}")
+
+
+@app.command("resume")
+def resume_experiment(identifier: Identifier, *, credentials: Credentials = None) -> None:
+    """Let a paused experiment go on where it was."""
+    with _client(credentials) as client:
+        report = client.experiment(identifier).resume()
+    say(f"{identifier} {report.state}: {report.reason}")
+    next_command(f"fedmq experiments follow {identifier}")
+
+
 @app.command("fetch")
 def fetch_model(
     identifier: Identifier,

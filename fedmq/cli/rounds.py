@@ -53,7 +53,7 @@ def exit_code(report: ExperimentReport) -> int:
     """Return what a command that followed an experiment ends with."""
     if report.state == "finished":
         return 0
-    return SHORT if report.records else 1
+    return SHORT if report.state == "finished_short" or report.records else 1
 
 
 def _header(record: RoundRecord) -> str:

@@ -26,6 +26,14 @@ from fedmq.messages.fields import (
 Ids = Annotated[list[Id], Field(max_length=10_000)]
 
 
+class LateUpdates(StrEnum):
+    """What becomes of an update that comes after its round is folded."""
+
+    DROP = "drop"
+    KEEP = "keep"
+    """It is kept beside the models, for the record; no model is made of it."""
+
+
 class ExperimentSpec(Value):
     """An experiment, whole: what the researcher publishes and every record repeats."""
 
@@ -41,6 +49,9 @@ class ExperimentSpec(Value):
     """Least number of nodes whose updates make a round."""
     round_deadline_s: Annotated[float, Field(gt=0, le=30 * 86_400)] = 86_400.0
     waiting_deadline_s: Annotated[float, Field(gt=0, le=365 * 86_400)] = 7 * 86_400.0
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """So often the nodes are asked that are missing from a round which has no quorum."""
+    late_updates: Annotated[LateUpdates, Word] = LateUpdates.DROP
     evaluate: bool = True
     seed: Seed = 0
     validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
@@ -79,10 +90,12 @@ class QueryKind(StrEnum):
     LIST = "list"
     SHOW = "show"
     STOP = "stop"
+    PAUSE = "pause"
+    RESUME = "resume"
 
 
 class Query(Value):
-    """Ask about one experiment, or about all of them; or stop one."""
+    """Ask about one experiment, or about all of them; or stop, pause or resume one."""
 
     TYPE: ClassVar = "experiment.query"
 
@@ -114,6 +127,16 @@ class RoundRecord(Value):
     duration_s: Seconds
 
 
+class LateUpdate(Value):
+    """An update that came after its round was folded."""
+
+    node: Id
+    round: Round
+    attempt: Round
+    num_cases: Count
+    update: DigestField
+
+
 class ExperimentReport(Value):
     """An experiment with all its closed rounds, as it stands."""
 
@@ -126,6 +149,7 @@ class ExperimentReport(Value):
     round: Round
     model: Manifest | None
     records: Annotated[list[RoundRecord], Field(max_length=100_000)]
+    late: Annotated[list[LateUpdate], Field(max_length=100_000)] = Field(default_factory=list)
 
 
 class ReportList(Value):

@@ -27,7 +27,7 @@ from fedmq.messages.submissions import (
 )
 from fedmq.orchestrator.aggregation.folding import file_layout
 from fedmq.orchestrator.events import Agreed, Declined, Evaluated, Event, Fell, Leg, Trained
-from fedmq.orchestrator.experiment import Experiment
+from fedmq.orchestrator.state import Experiment
 from fedmq.orchestrator.store import Kept
 from fedmq.types import NOWHERE, NodeId
 
@@ -37,6 +37,8 @@ MAX_SPEC_BYTES: Final = MAX_BODY_BYTES // 8
 """Every report repeats the spec."""
 RESERVED: Final = frozenset({NOWHERE, "all"})
 _MAX_TEXT: Final = 2_000
+_MAX_LATE: Final = 100
+"""Late updates that a message tells of, the newest; the experiment's folder has all."""
 _NOT_YET: Final[set[str]] = {RefusalCode.PLAN_AWAITS_APPROVAL}
 
 
@@ -125,13 +127,13 @@ def find_fault(kept: Kept, initial: Path) -> str | None:
     return None
 
 
-def make_summary(kept: Kept, state: Experiment) -> ExperimentReport:
-    """Return the experiment as it stands, without its rounds."""
+def make_summary(kept: Kept, state: Experiment, reason: str) -> ExperimentReport:
+    """Return the experiment as it stands, without its rounds; `reason` says what it waits for."""
     return ExperimentReport(
         experiment=kept.experiment,
         spec=kept.spec,
-        state=state.stage,
-        reason=state.reason()[:_MAX_TEXT],
+        state=state.shown,
+        reason=reason[:_MAX_TEXT],
         round=state.round,
         model=state.model,
         records=[],
@@ -139,11 +141,12 @@ def make_summary(kept: Kept, state: Experiment) -> ExperimentReport:
 
 
 def make_report(
-    kept: Kept, state: Experiment, traffic: Mapping[int, tuple[int, int]]
+    kept: Kept, state: Experiment, reason: str, traffic: Mapping[int, tuple[int, int]]
 ) -> ExperimentReport:
     """Return the experiment as it stands, with all its rounds and their bytes."""
     records = [add_traffic(record, traffic) for record in state.records]
-    return make_summary(kept, state).model_copy(update={"records": records})
+    update = {"records": records, "late": list(state.late)}
+    return make_summary(kept, state, reason).model_copy(update=update)
 
 
 def add_traffic(record: RoundRecord, traffic: Mapping[int, tuple[int, int]]) -> RoundRecord:
@@ -154,7 +157,8 @@ def add_traffic(record: RoundRecord, traffic: Mapping[int, tuple[int, int]]) -> 
 
 def shorten(report: ExperimentReport) -> ExperimentReport:
     """Return a report with the newest of its rounds, as many as a message holds."""
-    return report.model_copy(update={"records": _newest(report.records)})
+    update = {"records": _newest(report.records), "late": report.late[-_MAX_LATE:]}
+    return report.model_copy(update=update)
 
 
 def make_list(summaries: list[ExperimentReport]) -> ReportList:

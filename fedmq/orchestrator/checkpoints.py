@@ -1,6 +1,7 @@
 """Checkpoints: what an experiment leaves in its folder, for people and other programs.
 
 <folder>/<experiment>/round-0003.safetensors   the model of each round, round 0 the initial one
+<folder>/<experiment>/late-0003.chu-lyon.safetensors   an update that came too late, if kept
 <folder>/<experiment>/rounds.jsonl             one record for each closed round
 <folder>/<experiment>/experiment.json          the experiment as it stands
 """
@@ -11,7 +12,7 @@ from typing import Final
 
 from fedmq.errors import StorageError
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
-from fedmq.types import ExperimentId
+from fedmq.types import ExperimentId, NodeId
 
 _RECORDS: Final = "rounds.jsonl"
 
@@ -28,7 +29,13 @@ class Checkpoints:
 
     def keep_model(self, experiment: ExperimentId, number: int, payload: Path) -> None:
         """Give the model of a round its name; the bytes are shared with the payload."""
-        target = self.folder(experiment) / f"round-{number:04d}.safetensors"
+        self._link(self.folder(experiment) / f"round-{number:04d}.safetensors", payload)
+
+    def keep_late(self, experiment: ExperimentId, number: int, node: NodeId, payload: Path) -> None:
+        """Give an update that is in no model a name; the bytes are shared with the payload."""
+        self._link(self.folder(experiment) / f"late-{number:04d}.{node}.safetensors", payload)
+
+    def _link(self, target: Path, payload: Path) -> None:
         if target.exists() or not payload.exists():
             return
         try:

@@ -88,6 +88,18 @@ class StopAsked(Value):
     kind: Literal["stop_asked"] = "stop_asked"
 
 
+class PauseAsked(Value):
+    """The researcher wants nothing new to begin."""
+
+    kind: Literal["pause_asked"] = "pause_asked"
+
+
+class ResumeAsked(Value):
+    """The researcher wants it to go on."""
+
+    kind: Literal["resume_asked"] = "resume_asked"
+
+
 class Ticked(Value):
     """Time went on, and that changed something."""
 
@@ -104,6 +116,8 @@ Event = (
     | Folded
     | FoldFailed
     | StopAsked
+    | PauseAsked
+    | ResumeAsked
     | Ticked
 )
 
@@ -142,6 +156,15 @@ class Fold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeepLate:
+    """Keep an update that came too late for its round, for the record."""
+
+    round: int
+    node: NodeId
+    update: Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
     """Write the record of the round that closed."""
 
@@ -155,4 +178,4 @@ class Announce:
     nodes: tuple[NodeId, ...]
 
 
-Action = AskPrepare | AskWork | Fold | Keep | Announce
+Action = AskPrepare | AskWork | Fold | KeepLate | Keep | Announce

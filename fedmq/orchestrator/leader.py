@@ -34,11 +34,13 @@ from fedmq.orchestrator.events import (
     FoldFailed,
     Heard,
     Keep,
+    KeepLate,
     Ticked,
 )
-from fedmq.orchestrator.experiment import Experiment, Stage, begin
+from fedmq.orchestrator.experiment import advance, begin, undone
 from fedmq.orchestrator.leftovers import Leftovers
 from fedmq.orchestrator.presence import Presence
+from fedmq.orchestrator.state import Experiment, Stage
 from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
@@ -67,7 +69,7 @@ class Lead:
     @property
     def is_over(self) -> bool:
         """Whether nothing can happen to it any more."""
-        return self.state.stage.is_over
+        return self.state.is_over
 
 
 class Leader:
@@ -127,7 +129,7 @@ class Leader:
         """Do again what a crash may have cut off."""
         for lead in self:
             self._export(lead)
-            self._perform(lead, lead.state.resume())
+            self._perform(lead, undone(lead.state))
 
     def begin(self, kept: Kept) -> None:
         """Lead a new experiment; call it inside a transaction."""
@@ -146,7 +148,7 @@ class Leader:
         """Log an event that changes something, and perform what follows."""
         lead = self._leads[experiment]
         now = self._clock()
-        state, actions = lead.state.advance(event, now=now)
+        state, actions = advance(lead.state, event, now=now)
         if state == lead.state and not actions:
             return
         with self._courier.transaction():
@@ -183,7 +185,16 @@ class Leader:
     def report(self, lead: Lead) -> ExperimentReport:
         """Return an experiment as it stands, with all its rounds."""
         traffic = self._store.traffic(lead.kept.experiment)
-        return answers.make_report(lead.kept, lead.state, traffic)
+        return answers.make_report(lead.kept, lead.state, self.reason(lead), traffic)
+
+    def reason(self, lead: Lead) -> str:
+        """Return what an experiment waits for, and since when those were not heard of."""
+        absent = self._presence.describe_absent(lead.state.awaited)
+        return "; ".join(part for part in (lead.state.reason(), absent) if part)
+
+    def summary(self, lead: Lead) -> ExperimentReport:
+        """Return an experiment as it stands, without its rounds."""
+        return answers.make_summary(lead.kept, lead.state, self.reason(lead))
 
     # Queues.
 
@@ -241,7 +252,7 @@ class Leader:
     def _replay(self, kept: Kept) -> Lead:
         state, _ = begin(kept.spec, kept.initial, now=kept.began_at)
         for at, event in self._store.events(kept.experiment):
-            state, _ = state.advance(event, now=at)
+            state, _ = advance(state, event, now=at)
         return Lead(kept, state)
 
     def _perform(self, lead: Lead, actions: tuple[Action, ...]) -> None:
@@ -253,6 +264,8 @@ class Leader:
                     self._ask_work(lead, ask)
                 case Fold() as fold:
                     self.afterwards(partial(self._fold, lead, fold))
+                case KeepLate() as late:
+                    self.afterwards(partial(self._keep_late, lead, late))
                 case Keep(round=number):
                     self._keep(lead, number)
                 case Announce(nodes=nodes):
@@ -311,6 +324,10 @@ class Leader:
             seconds=round(self._clock() - began, 3),
         )
 
+    def _keep_late(self, lead: Lead, late: KeepLate) -> None:
+        path = self._spool.path(late.update.digest)
+        self._checkpoints.keep_late(lead.kept.experiment, late.round, late.node, path)
+
     def _keep(self, lead: Lead, number: int) -> None:
         experiment = lead.kept.experiment
         up, down = self._courier.traffic(experiment)
@@ -364,4 +381,4 @@ class Leader:
         """Write what one more round adds; its model is there since it was folded."""
         traffic = self._store.traffic(lead.kept.experiment)
         self._checkpoints.add_record(lead.kept.experiment, answers.add_traffic(record, traffic))
-        self._checkpoints.keep_summary(answers.make_summary(lead.kept, lead.state))
+        self._checkpoints.keep_summary(self.summary(lead))

@@ -1,6 +1,6 @@
 """Presence: which nodes were heard of, when, and doing what; gone with the process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +50,18 @@ class Presence:
         sign = self._signs.get(node)
         return sign is not None and self._clock() - sign.at < LATELY_S
 
+    def describe_absent(self, awaited: Iterable[NodeId]) -> str:
+        """Return when those of the awaited nodes were last heard that are not near; empty: none."""
+        now = self._clock()
+        parts = []
+        for node in awaited:
+            sign = self._signs.get(node)
+            if sign is None:
+                parts.append(f"{node} not heard of since the orchestrator started")
+            elif not self.is_near(node):
+                parts.append(f"{node} last heard {_ago(now - sign.at)}")
+        return ", ".join(parts)
+
     def overview(self) -> list[NodeOverview]:
         """Return what is known of every node."""
         return [
@@ -63,3 +75,10 @@ class Presence:
             )
             for node, sign in sorted(self._signs.items())
         ]
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"

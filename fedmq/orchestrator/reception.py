@@ -1,6 +1,7 @@
 """The reception: what researchers ask, and what they are answered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import structlog
 
@@ -9,7 +10,7 @@ from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.registry import Body
 from fedmq.messages.submissions import Acceptance, Query, QueryKind, Rejection, Submission
 from fedmq.orchestrator import answers
-from fedmq.orchestrator.events import StopAsked
+from fedmq.orchestrator.events import Event, PauseAsked, ResumeAsked, StopAsked
 from fedmq.orchestrator.leader import Leader
 from fedmq.orchestrator.store import Kept
 from fedmq.transport.courier import Courier
@@ -17,6 +18,12 @@ from fedmq.transport.routes import to_researcher
 from fedmq.types import NOWHERE, ExperimentId, MessageId, ResearcherId
 
 log = structlog.get_logger()
+
+_WISHES: Final[Mapping[QueryKind, Event]] = {
+    QueryKind.STOP: StopAsked(),
+    QueryKind.PAUSE: PauseAsked(),
+    QueryKind.RESUME: ResumeAsked(),
+}
 
 
 class Reception:
@@ -73,7 +80,7 @@ class Reception:
         own = [lead for lead in self._leader if lead.kept.researcher == envelope.sender]
         if query.kind is QueryKind.LIST:
             chosen = [one for one in own if query.experiment in {one.kept.experiment, NOWHERE}]
-            summaries = [answers.make_summary(lead.kept, lead.state) for lead in chosen]
+            summaries = [self._leader.summary(lead) for lead in chosen]
             self._answer(envelope, answers.make_list(summaries))
             return
         lead = next((one for one in own if one.kept.experiment == query.experiment), None)
@@ -81,8 +88,9 @@ class Reception:
             text = f"you have no experiment {query.experiment}"
             self._answer(envelope, Rejection(reason=text))
             return
-        if query.kind is QueryKind.STOP:
-            self._leader.advance(lead.kept.experiment, StopAsked())
+        wish = _WISHES.get(query.kind)
+        if wish is not None:
+            self._leader.advance(lead.kept.experiment, wish)
         self._answer(envelope, answers.shorten(self._leader.report(lead)))
 
     def _turn_away(self, envelope: Envelope) -> None:

@@ -25,7 +25,7 @@ from fedmq.messages.replies import (
 )
 from fedmq.messages.submissions import Query, Submission
 from fedmq.orchestrator import answers, store
-from fedmq.orchestrator.leader import Leader
+from fedmq.orchestrator.leader import Lead, Leader
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.reception import Reception
 from fedmq.orchestrator.updates import find_fault
@@ -184,10 +184,17 @@ class OrchestratorService:
         envelope: Envelope,
     ) -> None:
         lead = self._leader.find(ExperimentId(envelope.experiment))
+        if lead is not None and not lead.is_over:
+            self._advance(lead, reply, envelope)
         if isinstance(reply, TrainReply):
             self._leader.afterwards(lambda: self._leader.release([reply.update.digest]))
-        if lead is None or lead.is_over:
-            return
+
+    def _advance(
+        self,
+        lead: Lead,
+        reply: PrepareReply | TrainReply | EvaluateReply | Refusal | Failure,
+        envelope: Envelope,
+    ) -> None:
         fault = None
         if isinstance(reply, TrainReply):
             spool = self._courier.spool
@@ -202,10 +209,10 @@ class OrchestratorService:
             experiments=[
                 ExperimentOverview(
                     experiment=lead.kept.experiment,
-                    state=lead.state.stage,
+                    state=lead.state.shown,
                     round=lead.state.round,
                     num_rounds=lead.state.spec.num_rounds,
-                    reason=lead.state.reason()[:2000],
+                    reason=self._leader.reason(lead)[:2000],
                 )
                 for lead in self._leader
                 if not lead.is_over

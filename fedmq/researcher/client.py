@@ -196,9 +196,11 @@ class Client:
 
     # For runs.
 
-    def read_report(self, experiment: ExperimentId, *, stop: bool = False) -> ExperimentReport:
-        """Return an experiment as it stands, after stopping it if asked."""
-        answer = self._query(QueryKind.STOP if stop else QueryKind.SHOW, experiment)
+    def read_report(
+        self, experiment: ExperimentId, wish: QueryKind = QueryKind.SHOW
+    ) -> ExperimentReport:
+        """Return an experiment as it stands, after stopping, pausing or resuming it if wished."""
+        answer = self._query(wish, experiment)
         if not isinstance(answer, ExperimentReport):
             raise _unexpected(answer)
         return answer

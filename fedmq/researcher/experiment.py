@@ -34,6 +34,7 @@ _UNREAD: Final = PlanReference(name="unread", digest=Digest("0" * 64), is_shippe
 
 _EXPECTED: Final = {
     "bool_type": "true or false",
+    "enum": "one of {expected}",
     "float_type": "a number",
     "greater_than": "more than {gt:.10g}",
     "greater_than_equal": "at least {ge:.10g}",
@@ -74,6 +75,10 @@ class Experiment:
     seed: int = 0
     round_deadline_s: float = 86_400.0
     waiting_deadline_s: float = 7 * 86_400.0
+    max_attempts: int = 3
+    """So often nodes are asked that are missing from a round which has no quorum."""
+    late_updates: str = "drop"
+    """`keep`: what comes after its round is kept beside the models; no model is made of it."""
     evaluate: bool = True
     validation_share: float = 0.2
     num_threads: int = 1
@@ -173,6 +178,8 @@ class Experiment:
             "quorum": self.quorum,
             "round_deadline_s": self.round_deadline_s,
             "waiting_deadline_s": self.waiting_deadline_s,
+            "max_attempts": self.max_attempts,
+            "late_updates": self.late_updates,
             "evaluate": self.evaluate,
             "seed": self.seed,
             "validation_share": self.validation_share,

@@ -10,11 +10,11 @@ from typing import Final, Protocol
 
 from fedmq.errors import BrokerRefused, StorageError, TransportError
 from fedmq.messages.fields import RatioField
-from fedmq.messages.submissions import ExperimentReport, RoundRecord
+from fedmq.messages.submissions import ExperimentReport, QueryKind, RoundRecord
 from fedmq.parameters import Parameters, load_parameters
 from fedmq.types import ExperimentId
 
-OVER: Final = frozenset({"finished", "failed", "stopped"})
+OVER: Final = frozenset({"finished", "finished_short", "failed", "stopped"})
 PATIENCE_S: Final = 3600.0
 """So long who follows a run waits for a broker or an orchestrator that went away."""
 _LAZINESS: Final = 0.1
@@ -25,8 +25,10 @@ _LAZIEST_S: Final = 15.0
 class Reports(Protocol):
     """Where a run learns how it stands."""
 
-    def read_report(self, experiment: ExperimentId, *, stop: bool = False) -> ExperimentReport:
-        """Return an experiment as it stands, after stopping it if asked."""
+    def read_report(
+        self, experiment: ExperimentId, wish: QueryKind = QueryKind.SHOW
+    ) -> ExperimentReport:
+        """Return an experiment as it stands, after stopping, pausing or resuming it if wished."""
 
     def fetch_model(self, experiment: ExperimentId) -> Path:
         """Return the file of the newest model."""
@@ -66,8 +68,15 @@ class Run:
 
     def stop(self) -> ExperimentReport:
         """Stop the experiment; nodes drop what they have of it, closed rounds stay."""
-        self._last = self._reports.read_report(self.id, stop=True)
-        return self._last
+        return self._wish(QueryKind.STOP)
+
+    def pause(self) -> ExperimentReport:
+        """Let nothing new begin; what nodes are doing is finished and kept."""
+        return self._wish(QueryKind.PAUSE)
+
+    def resume(self) -> ExperimentReport:
+        """Let it go on where it was paused."""
+        return self._wish(QueryKind.RESUME)
 
     def follow(
         self, poll_s: float = 1.0, patience_s: float = PATIENCE_S
@@ -135,6 +144,10 @@ class Run:
     def parameters(self) -> Parameters:
         """Return the newest model as named arrays, memory-mapped and read-only."""
         return load_parameters(self._reports.fetch_model(self.id))
+
+    def _wish(self, kind: QueryKind) -> ExperimentReport:
+        self._last = self._reports.read_report(self.id, kind)
+        return self._last
 
     def _repr_html_(self) -> str:
         report = self.report()

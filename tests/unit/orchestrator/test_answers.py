@@ -244,7 +244,7 @@ def a_report(num_rounds: int, one: Kept | None = None) -> ExperimentReport:
     """Return the report of an experiment with so many rounds."""
     one = one or kept()
     state, _ = begin(one.spec, one.initial, now=0.0)
-    report = answers.make_summary(one, state)
+    report = answers.make_summary(one, state, state.reason())
     assert report.records == []
     return report.model_copy(
         update={"records": [a_record(number) for number in range(1, num_rounds + 1)]}
@@ -256,7 +256,7 @@ def test_a_report_says_how_it_stands_and_what_travelled() -> None:
     one = kept()
     state, _ = begin(one.spec, one.initial, now=0.0)
     state = replace(state, round=2, records=(a_record(1), a_record(2)))
-    report = answers.make_report(one, state, {1: (10, 20)})
+    report = answers.make_report(one, state, state.reason(), {1: (10, 20)})
     assert (report.experiment, report.state, report.round) == ("lung", "preparing", 2)
     assert report.reason.startswith("0 of at least 2 nodes take part")
     assert [(one.bytes_up, one.bytes_down) for one in report.records] == [(10, 20), (0, 0)]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fedmq.messages.fields import Manifest, PlanReference, RatioField
-from fedmq.messages.submissions import ExperimentSpec
+from fedmq.messages.submissions import ExperimentSpec, LateUpdates
 from fedmq.orchestrator.events import (
     EVENT,
     Action,
@@ -23,12 +23,17 @@ from fedmq.orchestrator.events import (
     FoldFailed,
     Heard,
     Keep,
+    KeepLate,
     Leg,
+    PauseAsked,
+    ResumeAsked,
     StopAsked,
     Ticked,
     Trained,
 )
-from fedmq.orchestrator.experiment import GRACE_S, Experiment, Stage, begin
+from fedmq.orchestrator.experiment import GRACE_S, advance, begin, undone
+from fedmq.orchestrator.rounds import LAST_RETRY_S, RETRY_S
+from fedmq.orchestrator.state import PAUSED, Experiment, Stage
 from fedmq.types import Digest, NodeId
 
 A, B, C, Z = (NodeId(name) for name in ("a", "b", "c", "z"))
@@ -41,13 +46,15 @@ def manifest(number: int) -> Manifest:
     return Manifest(digest=Digest(f"{number:064x}"), size_bytes=1, chunk_bytes=1)
 
 
-def spec(
+def spec(  # noqa: PLR0913 - every setting has a default
     *,
     nodes: tuple[NodeId, ...] = (A, B, C),
     quorum: int = 2,
     rounds: int = 2,
     evaluate: bool = True,
     waiting_s: float = WAITING_S,
+    attempts: int = 1,
+    late: LateUpdates = LateUpdates.DROP,
 ) -> ExperimentSpec:
     """Return the spec of an experiment of three nodes."""
     return ExperimentSpec(
@@ -60,6 +67,8 @@ def spec(
         quorum=quorum,
         round_deadline_s=DEADLINE_S,
         waiting_deadline_s=waiting_s,
+        max_attempts=attempts,
+        late_updates=late,
         evaluate=evaluate,
     )
 
@@ -75,7 +84,7 @@ class Driver:
         """Advance by each event; return the actions of the last one."""
         for event in events:
             self.now += after
-            self.state, self.actions = self.state.advance(event, now=self.now)
+            self.state, self.actions = advance(self.state, event, now=self.now)
         return self.actions
 
     def agrees(self, *nodes: NodeId) -> tuple[Action, ...]:
@@ -115,9 +124,17 @@ def evaluated(node: NodeId, number: int, attempt: int = 0) -> Evaluated:
     )
 
 
-def fell(node: NodeId, number: int, leg: Leg = "train", *, code: str = "out_of_memory") -> Fell:
+def fell(
+    node: NodeId,
+    number: int,
+    leg: Leg = "train",
+    *,
+    code: str = "out_of_memory",
+    attempt: int = 0,
+    is_refusal: bool = False,
+) -> Fell:
     """Return a node's failure in a leg."""
-    return Fell(node=node, round=number, attempt=0, leg=leg, code=code, is_refusal=False)
+    return Fell(node=node, round=number, attempt=attempt, leg=leg, code=code, is_refusal=is_refusal)
 
 
 def declined(node: NodeId, code: str = "unknown_plan", *, is_final: bool = True) -> Declined:
@@ -133,10 +150,11 @@ def at(stage: Stage) -> Driver:
             driver.does(*(declined(node) for node in (A, B)))
         case Stage.STOPPED:
             driver.does(StopAsked())
-        case Stage.FINISHED:
+        case Stage.FINISHED | Stage.FINISHED_SHORT:
             driver = Driver(spec(rounds=1, evaluate=False))
             driver.agrees(A, B, C)
-            driver.trains(A, B, C)
+            driver.trains(A, B)
+            driver.does(trained(C, 1) if stage is Stage.FINISHED else fell(C, 1))
             driver.folds()
         case _:
             for step in (
@@ -308,7 +326,8 @@ def test_failures_that_leave_a_quorum_are_recorded_with_their_code() -> None:
     driver.folds()
     driver.evaluates(A, B)
     driver.does(fell(C, 1, "evaluate"))
-    assert driver.state.stage is Stage.FINISHED
+    assert driver.state.stage is Stage.FINISHED_SHORT
+    assert driver.state.reason() == "b missed round 1"
     assert [one.outcome for one in driver.state.records[0].outcomes] == [
         "updated",
         "out_of_memory",
@@ -437,13 +456,202 @@ def test_a_member_that_withdraws_fails_the_next_leg_when_the_quorum_goes_with_it
 
 def test_only_a_fold_that_was_cut_off_is_done_again() -> None:
     """All else is in the outbox."""
-    assert at(Stage.FOLDING).state.resume() == at(Stage.FOLDING).actions
+    assert undone(at(Stage.FOLDING).state) == at(Stage.FOLDING).actions
     for stage in set(Stage) - {Stage.FOLDING}:
-        assert at(stage).state.resume() == ()
+        assert undone(at(stage).state) == ()
 
 
 nodes_drawn = st.sampled_from([A, B, C, Z])
 rounds_drawn = st.integers(0, 4)
+
+
+def test_a_leg_without_a_quorum_is_tried_again_with_whom_it_misses() -> None:
+    """Who answered is not asked again; who failed for a passing reason is, after a while."""
+    driver = Driver(spec(quorum=3, rounds=1, evaluate=False, attempts=2))
+    driver.agrees(A, B, C)
+    driver.trains(A)
+    assert driver.does(fell(B, 1, code="worker_died")) == ()
+    assert driver.state.reason() == (
+        "1 of 3; 3 are needed; no answer from c; b failed: worker_died; attempt 2 of 2 follows"
+    )
+    assert driver.does(Ticked(), after=RETRY_S - 1) == ()
+    (ask,) = driver.does(Ticked())
+    assert isinstance(ask, AskWork)
+    assert (ask.nodes, ask.round, ask.attempt, ask.is_new) == ((B, C), 1, 1, False)
+    assert ask.deadline == driver.now + DEADLINE_S
+    assert driver.does(trained(B, 1)) == ()  # of the attempt before
+    assert driver.state.trained.keys() == {A}
+    driver.does(trained(B, 1, attempt=1), trained(C, 1, attempt=1))
+    assert driver.actions == (
+        Fold(
+            round=1,
+            reference=manifest(0),
+            updates=tuple((node, trained(node, 1).update, ord(node)) for node in (A, B, C)),
+        ),
+    )
+    driver.folds()
+    assert driver.state.stage is Stage.FINISHED
+    assert driver.state.records[0].attempt == 1
+
+
+def test_the_last_attempt_fails_the_experiment() -> None:
+    """The waits grow, and there is an end to them."""
+    driver = Driver(spec(quorum=3, attempts=8))
+    driver.agrees(A, B, C)
+    waits = []
+    while not driver.state.is_over:
+        driver.does(Ticked(), after=DEADLINE_S)
+        if driver.state.retry_at is not None:
+            waits.append(driver.state.retry_at - driver.now)
+            driver.does(Ticked(), after=waits[-1])
+    assert waits == [RETRY_S * 2**number for number in range(5)] + [LAST_RETRY_S] * 2
+    assert driver.state.stage is Stage.FAILED
+    assert driver.state.reason() == (
+        "round 1, training: 0 of 3; 3 are needed; no answer from a, b, c"
+    )
+
+
+@pytest.mark.parametrize(("code", "is_refusal"), [("plan_error", False), ("plan_rejected", True)])
+def test_what_would_come_again_is_not_tried_again(code: str, *, is_refusal: bool) -> None:
+    """The same plan with the same seed breaks in the same way; an operator's no stays."""
+    driver = Driver(spec(quorum=3, attempts=3))
+    driver.agrees(A, B, C)
+    driver.does(fell(B, 1, code=code, is_refusal=is_refusal))
+    assert driver.state.stage is Stage.FAILED
+
+
+def test_an_expired_order_is_given_again() -> None:
+    """The node was away; that refuses nothing but this one attempt."""
+    driver = Driver(spec(quorum=3, attempts=3))
+    driver.agrees(A, B, C)
+    driver.does(fell(B, 1, code="expired", is_refusal=True))
+    (ask,) = driver.does(Ticked(), after=RETRY_S)
+    assert isinstance(ask, AskWork)
+    assert ask.nodes == (A, B, C)
+
+
+def test_the_next_round_begins_with_its_first_attempt() -> None:
+    """And the evaluation of a round belongs to the attempt that made its model."""
+    driver = Driver(spec(quorum=3, attempts=2))
+    driver.agrees(A, B, C)
+    driver.does(fell(A, 1))
+    driver.does(Ticked(), after=RETRY_S)
+    driver.does(*(trained(node, 1, attempt=1) for node in (A, B, C)))
+    (ask,) = driver.folds()
+    assert isinstance(ask, AskWork)
+    assert (ask.leg, ask.attempt) == ("evaluate", 1)
+    _, ask = driver.does(*(evaluated(node, 1, attempt=1) for node in (A, B, C)))
+    assert isinstance(ask, AskWork)
+    assert (ask.round, ask.attempt) == (2, 0)
+
+
+def test_a_paused_experiment_takes_what_is_under_way_and_begins_nothing() -> None:
+    """Updates are kept and folded; the evaluation waits for the researcher."""
+    driver = Driver()
+    driver.agrees(A, B, C)
+    driver.trains(A)
+    assert driver.does(PauseAsked(), PauseAsked()) == ()
+    assert driver.state.shown == PAUSED
+    assert driver.state.reason() == "paused by the researcher; 1 of 3; waiting for b, c"
+    (fold,) = driver.trains(B, C)
+    assert isinstance(fold, Fold)
+    assert driver.folds() == ()
+    assert driver.does(Ticked(), after=10 * DEADLINE_S) == ()
+    assert driver.state.reason() == "paused by the researcher"
+    (ask,) = driver.does(ResumeAsked())
+    assert isinstance(ask, AskWork)
+    assert (ask.leg, ask.deadline) == ("evaluate", driver.now + DEADLINE_S)
+    assert driver.state.shown == Stage.EVALUATING
+
+
+def test_a_round_waits_for_the_end_of_a_pause() -> None:
+    """The record of the round before is kept at once."""
+    driver = Driver(spec(evaluate=False))
+    driver.agrees(A, B, C)
+    driver.trains(A, B, C)
+    driver.does(PauseAsked())
+    assert driver.folds() == (Keep(round=1),)
+    (ask,) = driver.does(ResumeAsked())
+    assert isinstance(ask, AskWork)
+    assert (ask.leg, ask.round) == ("train", 2)
+    assert driver.does(ResumeAsked()) == ()
+
+
+def test_no_deadline_passes_during_a_pause() -> None:
+    """Who answers meanwhile counts; who did not is asked again, for the order has expired."""
+    driver = Driver(spec(attempts=1))
+    driver.agrees(A, B, C)
+    driver.does(PauseAsked())
+    driver.does(Ticked(), after=DEADLINE_S)
+    driver.trains(A)
+    assert driver.state.trained.keys() == {A}
+    (ask,) = driver.does(ResumeAsked())
+    assert isinstance(ask, AskWork)
+    assert (ask.nodes, ask.attempt) == ((B, C), 1)
+
+
+def test_a_short_pause_asks_nobody_again() -> None:
+    """What the nodes have in hand is still wanted."""
+    driver = Driver()
+    driver.agrees(A, B, C)
+    assert driver.does(PauseAsked(), ResumeAsked()) == ()
+    assert driver.state.attempt == 0
+
+
+def test_a_pause_before_the_first_round_lets_nodes_join() -> None:
+    """And the first round begins when it is over."""
+    driver = Driver()
+    driver.does(PauseAsked())
+    assert driver.agrees(A, B, C) == ()
+    (ask,) = driver.does(ResumeAsked())
+    assert isinstance(ask, AskWork)
+    assert ask.nodes == (A, B, C)
+
+
+def test_a_paused_experiment_can_be_stopped() -> None:
+    """Pausing takes nothing away."""
+    driver = Driver()
+    driver.agrees(A, B, C)
+    driver.does(PauseAsked(), StopAsked())
+    assert driver.state.shown == Stage.STOPPED
+    assert driver.state.reason() == "stopped by the researcher"
+
+
+@pytest.mark.parametrize("late", LateUpdates)
+def test_a_late_update_is_noted_once_and_makes_no_model(late: LateUpdates) -> None:
+    """Kept as a file only where the experiment asks for it; the experiment finishes short."""
+    driver = Driver(spec(rounds=2, evaluate=False, late=late))
+    driver.agrees(A, B, C)
+    driver.trains(A, B)
+    driver.does(Ticked(), after=DEADLINE_S)
+    kept = (
+        ()
+        if late is LateUpdates.DROP
+        else (KeepLate(round=1, node=C, update=trained(C, 1).update),)
+    )
+    assert driver.trains(C) == kept
+    driver.folds()
+    before = driver.state
+    assert driver.does(trained(C, 1)) == ()
+    assert driver.state == before
+    assert [(one.node, one.round, one.num_cases) for one in driver.state.late] == [(C, 1, ord(C))]
+    driver.trains(A, B, C)
+    driver.folds()
+    assert driver.state.stage is Stage.FINISHED_SHORT
+    assert driver.state.reason() == "c missed round 1"
+
+
+def test_an_update_of_a_round_that_closed_long_ago_is_late_too() -> None:
+    """But one of a node that made its update then is a repetition."""
+    driver = Driver(spec(rounds=3, evaluate=False))
+    driver.agrees(A, B, C)
+    driver.trains(A, B)
+    driver.does(Ticked(), after=DEADLINE_S)
+    driver.folds()
+    driver.does(trained(A, 1), trained(C, 1), trained(C, 1), trained(Z, 1))
+    assert [(one.node, one.round) for one in driver.state.late] == [(C, 1)]
+
+
 attempts_drawn = st.integers(0, 1)
 events_drawn: st.SearchStrategy[Event] = st.one_of(
     st.builds(Heard, node=nodes_drawn),
@@ -451,9 +659,17 @@ events_drawn: st.SearchStrategy[Event] = st.one_of(
     st.builds(declined, nodes_drawn, is_final=st.booleans()),
     st.builds(trained, nodes_drawn, rounds_drawn, attempts_drawn),
     st.builds(evaluated, nodes_drawn, rounds_drawn, attempts_drawn),
-    st.builds(fell, nodes_drawn, rounds_drawn, st.sampled_from(["train", "evaluate"])),
+    st.builds(
+        fell,
+        nodes_drawn,
+        rounds_drawn,
+        st.sampled_from(["train", "evaluate"]),
+        code=st.sampled_from(["out_of_memory", "plan_error"]),
+        attempt=attempts_drawn,
+    ),
     st.builds(lambda number: Folded(model=manifest(number)), rounds_drawn),
     st.builds(FoldFailed, why=st.just("broken")),
+    st.sampled_from([PauseAsked(), ResumeAsked(), ResumeAsked()]),
     st.just(StopAsked()),
     st.just(Ticked()),
 )
@@ -469,11 +685,18 @@ class Anything(RuleBasedStateMachine):
         quorum=st.integers(1, 3),
         rounds=st.integers(1, 3),
         evaluate=st.booleans(),
+        attempts=st.integers(1, 3),
     )
-    def begins(self, *, is_open: bool, quorum: int, rounds: int, evaluate: bool) -> None:
+    def begins(
+        self, *, is_open: bool, quorum: int, rounds: int, evaluate: bool, attempts: int
+    ) -> None:
         """Begin one of all kinds of experiments."""
         self.spec = spec(
-            nodes=() if is_open else (A, B, C), quorum=quorum, rounds=rounds, evaluate=evaluate
+            nodes=() if is_open else (A, B, C),
+            quorum=quorum,
+            rounds=rounds,
+            evaluate=evaluate,
+            attempts=attempts,
         )
         self.now = 0.0
         self.state, _ = begin(self.spec, manifest(0), now=0.0)
@@ -484,8 +707,8 @@ class Anything(RuleBasedStateMachine):
         """Advance as the service does; hold what must be true of every step."""
         self.now += after
         before = self.state
-        state, actions = before.advance(event, now=self.now)
-        if before.stage.is_over:
+        state, actions = advance(before, event, now=self.now)
+        if before.is_over:
             assert (state, actions) == (before, ())
         if state == before and not actions:
             return
@@ -497,7 +720,13 @@ class Anything(RuleBasedStateMachine):
             Keep(round=record.round) for record in state.records[len(before.records) :]
         ]
         for action in actions:
-            if isinstance(action, AskWork) and action.leg == "train":
+            if isinstance(action, AskWork):
+                assert before.paused_at is None or isinstance(event, ResumeAsked)
+                # Nobody is asked again for what is here.
+                assert action.nodes
+                assert not set(action.nodes) & state.trained.keys() or action.leg == "evaluate"
+                assert not set(action.nodes) & state.evaluated.keys()
+            if isinstance(action, AskWork) and action.leg == "train" and not action.attempt:
                 self.asked_to_train[action.round] = set(action.nodes)
         assert any(isinstance(one, Announce) for one in actions) == state.stage.is_over
 
@@ -509,12 +738,12 @@ class Anything(RuleBasedStateMachine):
     @rule(node=nodes_drawn, twice=st.booleans())
     def something_fitting(self, node: NodeId, *, twice: bool) -> None:
         """Let happen what the stage waits for."""
-        number = self.state.round
+        number, attempt = self.state.round, self.state.attempt
         fitting: dict[Stage, list[Event]] = {
             Stage.PREPARING: [Heard(node=node), Agreed(node=node)],
-            Stage.TRAINING: [trained(node, number)],
+            Stage.TRAINING: [trained(node, number, attempt)],
             Stage.FOLDING: [Folded(model=manifest(number))],
-            Stage.EVALUATING: [evaluated(node, number)],
+            Stage.EVALUATING: [evaluated(node, number, attempt)],
         }
         for event in fitting.get(self.state.stage, []):
             for _ in range(1 + twice):
@@ -525,7 +754,7 @@ class Anything(RuleBasedStateMachine):
         """From the JSON of the events that changed something."""
         state, _ = begin(self.spec, manifest(0), now=0.0)
         for now, text in self.log:
-            state, _ = state.advance(EVENT.validate_json(text), now=now)
+            state, _ = advance(state, EVENT.validate_json(text), now=now)
         assert state == self.state
 
     @invariant()
@@ -542,10 +771,13 @@ class Anything(RuleBasedStateMachine):
 
     @invariant()
     def it_always_says_what_it_waits_for_or_how_it_ended(self) -> None:
-        """But while it folds, and when it finished."""
-        silent = {Stage.FOLDING, Stage.FINISHED}
-        assert bool(self.state.reason()) != (self.state.stage in silent)
-        if self.state.stage is Stage.FINISHED:
+        """But while it folds, and when it finished; paused it says that, too."""
+        is_silent = self.state.stage in {Stage.FOLDING, Stage.FINISHED}
+        if self.state.paused_at is not None and not self.state.is_over:
+            assert self.state.reason().startswith("paused")
+        else:
+            assert bool(self.state.reason()) != is_silent
+        if self.state.stage in {Stage.FINISHED, Stage.FINISHED_SHORT}:
             assert len(self.state.records) == self.spec.num_rounds
 
 

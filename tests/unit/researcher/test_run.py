@@ -7,7 +7,7 @@ import pytest
 
 from fedmq.errors import BrokerRefused, BrokerUnavailable, StorageError, TransportError
 from fedmq.messages.fields import RatioField
-from fedmq.messages.submissions import ExperimentReport
+from fedmq.messages.submissions import ExperimentReport, QueryKind
 from fedmq.parameters import load_parameters, save_parameters
 from fedmq.researcher.run import Run, num_updated, ratio
 from fedmq.types import ExperimentId
@@ -28,12 +28,14 @@ class Script:
     def __init__(self, *steps: ExperimentReport | TransportError, model: Path = Path()) -> None:
         self.steps = list(steps)
         self.model = model
-        self.stopped: list[str] = []
+        self.wishes: list[tuple[str, QueryKind]] = []
 
-    def read_report(self, experiment: ExperimentId, *, stop: bool = False) -> ExperimentReport:
+    def read_report(
+        self, experiment: ExperimentId, wish: QueryKind = QueryKind.SHOW
+    ) -> ExperimentReport:
         """Return or raise the next step."""
-        if stop:
-            self.stopped.append(experiment)
+        if wish is not QueryKind.SHOW:
+            self.wishes.append((experiment, wish))
         step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
         if isinstance(step, TransportError):
             raise step
@@ -74,7 +76,7 @@ def test_following_gives_what_was_then_what_comes_to_the_end() -> None:
     ]
 
 
-@pytest.mark.parametrize("state", ["finished", "failed", "stopped"])
+@pytest.mark.parametrize("state", ["finished", "finished_short", "failed", "stopped"])
 def test_what_is_over_is_not_followed_on(state: str) -> None:
     """One look, no sleep."""
     clock = Clock()
@@ -130,7 +132,16 @@ def test_stopping_asks_for_it() -> None:
     """And gives the state after it."""
     script = Script(report(1, "stopped"))
     assert a_run(script).stop().state == "stopped"
-    assert script.stopped == ["pfs-12-a1"]
+    assert script.wishes == [("pfs-12-a1", QueryKind.STOP)]
+
+
+def test_pausing_and_resuming_ask_for_it() -> None:
+    """And return the experiment as it stands then."""
+    script = Script(report(1, "paused"), report(1, "training"))
+    run = a_run(script)
+    assert run.pause().state == "paused"
+    assert run.resume().state == "training"
+    assert [wish for _, wish in script.wishes] == [QueryKind.PAUSE, QueryKind.RESUME]
 
 
 @pytest.fixture
