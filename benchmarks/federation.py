@@ -12,10 +12,10 @@ from fedmq.hub.files import make_folder
 from fedmq.hub.members import Hub
 from fedmq.learning.catalogue import plan_digest
 from fedmq.messages.fields import PlanReference
-from fedmq.node.datasets import Datasets
-from fedmq.node.plans import Asked, Plans
+from fedmq.node.plans import Asked
 from fedmq.node.policy import Decision
-from fedmq.node.service import open_journal
+from fedmq.node.records import open_records
+from fedmq.transport.home import LocalHome
 
 DATASET = "tables"
 CASES = 4
@@ -56,13 +56,12 @@ def _set_up_node(home: Path, hub: Hub, name: str, plan: Path, plan_name: str) ->
     rows = "".join(f"{name}-{number},1\n" for number in range(CASES))
     (cases / "clinical.csv").write_text("case_id,value\n" + rows)
     make_folder(home)
-    journal = open_journal(home / "node")
+    records = open_records(LocalHome(home / "node"))
     write_credentials(home / "node" / "credentials.toml", hub.add_member(name, Role.NODE))
-    Datasets(journal).add(DATASET, cases, None, now=time.time())
+    records.datasets.add(DATASET, cases, None, now=time.time())
     source = plan.read_text()
     digest = plan_digest(source.encode())
-    plans = Plans(journal, home / "node" / "plans")
     reference = PlanReference(name=plan_name, digest=digest, is_shipped=True)
-    plans.ask(reference, source, Asked(purpose="benchmark"), now=time.time())
-    plans.decide(plans.find(digest), Decision.APPROVED, "", now=time.time())
-    journal.close()
+    records.plans.ask(reference, source, Asked(purpose="benchmark"), now=time.time())
+    records.plans.decide(records.plans.find(digest), Decision.APPROVED, "", now=time.time())
+    records.close()

@@ -32,6 +32,9 @@ class Disk(Protocol):
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, in the place of a file that had it."""
 
+    def link(self, name: str, other: "Disk", new: str) -> None:
+        """Give a file a name in another folder too; its bytes are shared."""
+
     def remove(self, name: str) -> None:
         """Remove a file; one that is not there is no error."""
 
@@ -96,6 +99,10 @@ class LocalDisk:
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, in the place of a file that had it."""
         _guarded(lambda: self.path(old).replace(self.path(new)), old)
+
+    def link(self, name: str, other: Disk, new: str) -> None:
+        """Give a file a name in another folder too; its bytes are shared."""
+        _guarded(lambda: other.path(new).hardlink_to(self.path(name)), new)
 
     def remove(self, name: str) -> None:
         """Remove a file; one that is not there is no error."""

@@ -9,7 +9,7 @@ from fedmq.cli.console import next_command, say, show, show_json
 
 if TYPE_CHECKING:
     from fedmq.node.datasets import Inspection
-    from fedmq.transport.journal import Journal
+    from fedmq.node.records import Records
 
 _MAX_NAMED = 10
 
@@ -35,8 +35,9 @@ def init(
     """Make this machine the node NAME: its folder, its credentials, its journal."""
     from fedmq.errors import ConfigurationError
     from fedmq.hub.credentials import Role, read_credentials, write_credentials
-    from fedmq.node.service import open_journal
+    from fedmq.node.records import open_records
     from fedmq.settings import read_settings
+    from fedmq.transport.home import LocalHome
 
     settings = read_settings()
     login = read_credentials(credentials or settings.hub / "credentials" / f"{name}.toml")
@@ -53,7 +54,7 @@ def init(
             why=f"it is the home of {read_credentials(own).user}",
             fix="choose another folder with FEDMQ_HOME",
         )
-    open_journal(settings.node).close()
+    open_records(LocalHome(settings.node)).close()
     write_credentials(own, login)
     say(f"this is the node {name}; its folder is {settings.node}")
     next_command("fedmq node data add NAME FOLDER", "fedmq node plans list", "fedmq node start")
@@ -62,13 +63,14 @@ def init(
 @app.command()
 def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")] = False) -> None:
     """Take part in experiments until stopped; started again, go on where it was."""
-    import time
-
     from fedmq import __version__
     from fedmq.cli.serving import configure, credentials_of, make_transport, stop_on_signals
+    from fedmq.clocks import SystemClock
+    from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
     from fedmq.node.service import NodeService
     from fedmq.node.worker import Worker
     from fedmq.settings import read_settings
+    from fedmq.transport.home import LocalHome
     from fedmq.types import NodeId
 
     _require_node()
@@ -77,11 +79,12 @@ def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")]
     configure(as_json=json_logs)
     service = NodeService(
         node=NodeId(login.user),
-        home=home,
+        home=LocalHome(home),
         make_transport=make_transport(login, f"fedmq {__version__}"),
         make_worker=lambda sink: Worker(home / "scratch", sink),
-        clock=time.time,
+        clock=SystemClock(),
         version=__version__,
+        keep_incident=CappedLog(home / INCIDENTS_NAME).write,
     )
     stop_on_signals(service.loop.stop)
     say(f"node {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")
@@ -91,7 +94,7 @@ def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")]
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Show what this node has waiting, keeps, and turned away."""
-    journal = _journal()
+    journal = _records().journal
     rejected = journal.rows("SELECT reason, count(*) FROM rejected GROUP BY reason ORDER BY reason")
     counts = {
         name: int(journal.cell(f"SELECT count(*) FROM {table}") or 0)  # noqa: S608 - own names
@@ -129,9 +132,7 @@ def data_add(
     """Register a folder of cases, after reading every file."""
     import time
 
-    from fedmq.node.datasets import Datasets
-
-    inspection = Datasets(_journal()).add(
+    inspection = _records().datasets.add(
         name, folder, clinical, now=time.time(), progress=_progress
     )
     _show_inspection(name, inspection)
@@ -141,9 +142,7 @@ def data_add(
 @data.command("list")
 def data_list(*, as_json: Json = False) -> None:
     """List the registered datasets."""
-    from fedmq.node.datasets import Datasets
-
-    known = Datasets(_journal()).all()
+    known = _records().datasets.all()
     if as_json:
         show_json(
             [{"name": one.name, "folder": str(one.folder), "cases": one.num_cases} for one in known]
@@ -159,9 +158,9 @@ def data_list(*, as_json: Json = False) -> None:
 @data.command("check")
 def data_check(name: Dataset) -> None:
     """Read every file of a dataset again and say what is wrong."""
-    from fedmq.node.datasets import Datasets, inspect, unknown_dataset
+    from fedmq.node.datasets import inspect, unknown_dataset
 
-    dataset = Datasets(_journal()).find(name)
+    dataset = _records().datasets.find(name)
     if dataset is None:
         raise unknown_dataset(name)
     inspection = inspect(dataset.folder, dataset.clinical, _progress)
@@ -173,19 +172,14 @@ def data_check(name: Dataset) -> None:
 @data.command("remove")
 def data_remove(name: Dataset) -> None:
     """Forget a dataset; its files stay where they are."""
-    from fedmq.node.datasets import Datasets
-
-    Datasets(_journal()).remove(name)
+    _records().datasets.remove(name)
     say(f"{name} is no dataset of this node any more; its files are untouched")
 
 
 @plans.command("list")
 def plans_list(*, as_json: Json = False) -> None:
     """List the plans that somebody wants to run here, those to decide on first."""
-    from fedmq.node.plans import Plans
-
-    journal = _journal()
-    known = Plans(journal, _home() / "plans").all()
+    known = _records().plans.all()
     if as_json:
         show_json(
             [
@@ -215,9 +209,7 @@ def plans_list(*, as_json: Json = False) -> None:
 @plans.command("show")
 def plans_show(plan: Plan) -> None:
     """Print what would run: who asked, the digest, and every line of the source."""
-    from fedmq.node.plans import Plans
-
-    store = Plans(_journal(), _home() / "plans")
+    store = _records().plans
     record = store.find(plan)
     say(f"plan        {record.name}  ({'shipped' if record.is_shipped else 'of the catalogue'})")
     say(f"digest      {record.digest}")
@@ -249,10 +241,9 @@ def plans_reject(
 def _decide(plan: str, decision: str, reason: str) -> None:
     import time
 
-    from fedmq.node.plans import Plans
     from fedmq.node.policy import Decision
 
-    store = Plans(_journal(), _home() / "plans")
+    store = _records().plans
     record = store.find(plan)
     store.decide(record, Decision(decision), reason, now=time.time())
     say(f"{record.name} {record.digest[:12]} is {decision} on this node")
@@ -265,11 +256,12 @@ def _home() -> Path:
     return read_settings().node
 
 
-def _journal() -> "Journal":
-    from fedmq.node.service import open_journal
+def _records() -> "Records":
+    from fedmq.node.records import open_records
+    from fedmq.transport.home import LocalHome
 
     _require_node()
-    return open_journal(_home())
+    return open_records(LocalHome(_home()))
 
 
 def _require_node() -> None:

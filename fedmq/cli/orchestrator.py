@@ -19,21 +19,21 @@ def start(
     json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")] = False,
 ) -> None:
     """Lead experiments until stopped; started again, go on where it was."""
-    import time
-
     from fedmq import __version__
     from fedmq.cli.serving import configure, credentials_of, make_transport, stop_on_signals
+    from fedmq.clocks import SystemClock
     from fedmq.orchestrator.service import OrchestratorService
     from fedmq.settings import read_settings
+    from fedmq.transport.home import LocalHome
 
     settings = read_settings()
     login = credentials_of(credentials, settings.hub / "credentials" / "orchestrator.toml")
     configure(as_json=json_logs)
     service = OrchestratorService(
         name=login.user,
-        home=settings.orchestrator,
+        home=LocalHome(settings.orchestrator),
         make_transport=make_transport(login, f"fedmq {__version__}"),
-        clock=time.time,
+        clock=SystemClock(),
         version=__version__,
     )
     stop_on_signals(service.loop.stop)

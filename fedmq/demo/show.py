@@ -14,14 +14,13 @@ from fedmq.hub.files import make_folder
 from fedmq.hub.members import Hub
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.messages.submissions import ExperimentReport
-from fedmq.node.datasets import Datasets
-from fedmq.node.plans import Plans
 from fedmq.node.policy import Decision
-from fedmq.node.service import open_journal
+from fedmq.node.records import open_records
 from fedmq.researcher.client import Client
 from fedmq.researcher.experiment import Experiment
 from fedmq.researcher.run import Run
 from fedmq.settings import Settings
+from fedmq.transport.home import LocalHome
 
 DATASET: Final = "lung-petct"
 RESEARCHER: Final = "researcher"
@@ -144,19 +143,17 @@ class Demo:
             site = SITES[name]
             write_cohort(site, cases, num_cases=COHORT_FACTOR * site.num_cases)
         node = home / "node"
-        journal = open_journal(node)
+        records = open_records(LocalHome(node))
         write_credentials(
             node / "credentials.toml", Hub(self._settings.hub).add_member(name, Role.NODE)
         )
-        datasets = Datasets(journal)
-        if datasets.find(DATASET) is None:
-            inspection = datasets.add(DATASET, cases, None, now=time.time())
+        if records.datasets.find(DATASET) is None:
+            inspection = records.datasets.add(DATASET, cases, None, now=time.time())
             self._say(f"{name}: {len(inspection.cases)} invented patients with PET and CT")
-        plans = Plans(journal, node / "plans")
-        plans.decide(
-            plans.find(PLAN), Decision.APPROVED, "the demonstration approves", now=time.time()
-        )
-        journal.close()
+        plan = records.plans.find(PLAN)
+        reason = "the demonstration approves"
+        records.plans.decide(plan, Decision.APPROVED, reason, now=time.time())
+        records.close()
 
     def _site(self, name: str) -> Path:
         return self.home / "sites" / name

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -10,12 +9,10 @@ import structlog
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import Failure, FailureCode, Refusal, RefusalCode
-from fedmq.node.capped_log import CappedLog
 from fedmq.transport.courier import Courier
 from fedmq.transport.routes import from_node
 from fedmq.types import NodeId
 
-INCIDENTS_NAME: Final = "incidents.log"
 _MAX_ID: Final = 180
 """Longer ids of requests are hashed, so that the reply's is not too long."""
 
@@ -26,11 +23,16 @@ class Answers:
     """The replies of one node. All methods are called within a transaction of the courier."""
 
     def __init__(
-        self, node: NodeId, courier: Courier, home: Path, make_incident: Callable[[], str]
+        self,
+        node: NodeId,
+        courier: Courier,
+        *,
+        keep_incident: Callable[[bytes], None],
+        make_incident: Callable[[], str],
     ) -> None:
         self._node = node
         self._courier = courier
-        self._incidents = CappedLog(home / INCIDENTS_NAME)
+        self._keep_incident = keep_incident
         self._make_incident = make_incident
 
     def give(self, envelope: Envelope, body: Body, *, again: bool = False) -> None:
@@ -63,7 +65,7 @@ class Answers:
         body = Failure(code=code, request_type=envelope.type, incident=incident)
         self.give(envelope, body, again=again)
         words = f"{incident} {envelope.message_id} {code}: {what}"
-        self._incidents.write(" ".join(words.split()).encode(errors="replace") + b"\n")
+        self._keep_incident(" ".join(words.split()).encode(errors="replace") + b"\n")
         log.warning(
             "task_failed",
             kind=envelope.type,

@@ -6,6 +6,8 @@ import threading
 from pathlib import Path
 from typing import Final
 
+INCIDENTS_NAME: Final = "incidents.log"
+"""What went wrong at a node, beside the codes that it sent."""
 DEFAULT_MAX_BYTES: Final = 2**20
 
 

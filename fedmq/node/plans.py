@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fedmq.disk import LocalDisk
-from fedmq.errors import ConfigurationError, PlanError
+from fedmq.disk import Disk
+from fedmq.errors import ConfigurationError, PlanError, StorageError
 from fedmq.learning.catalogue import CATALOGUE, plan_digest, plan_source
-from fedmq.messages.fields import PlanReference
+from fedmq.messages.fields import MAX_SOURCE_BYTES, PlanReference
 from fedmq.node.policy import Decision
 from fedmq.transport.journal import Cell, Journal
 from fedmq.types import Digest
@@ -67,9 +67,9 @@ class PlanRecord:
 class Plans:
     """The plans of one node; the command line and the service share them."""
 
-    def __init__(self, journal: Journal, folder: Path) -> None:
+    def __init__(self, journal: Journal, disk: Disk) -> None:
         self._journal = journal
-        self._disk = LocalDisk(folder)
+        self._disk = disk
 
     def all(self) -> tuple[PlanRecord, ...]:
         """Return the plans, those that await a decision first, then the newest."""
@@ -114,9 +114,9 @@ class Plans:
             if plan.is_shipped and source is not None:
                 return plan_digest(source.encode())
             if plan.is_shipped:
-                return plan_digest(self.source_path(plan.digest).read_bytes())
+                return plan_digest(self._read(plan.digest))
             return plan_digest(plan_source(plan.name))
-        except (OSError, PlanError):
+        except (StorageError, PlanError):
             return None
 
     def source_path(self, digest: Digest) -> Path:
@@ -130,11 +130,8 @@ class Plans:
             PlanError: the installed plan has other bytes, or the file is gone.
         """
         try:
-            if record.is_shipped:
-                content = self.source_path(record.digest).read_bytes()
-            else:
-                content = plan_source(record.name)
-        except OSError as error:
+            content = self._read(record.digest) if record.is_shipped else plan_source(record.name)
+        except StorageError as error:
             raise PlanError(f"the source of {record.name} is not here any more") from error
         if plan_digest(content) != record.digest:
             raise PlanError(
@@ -199,6 +196,9 @@ class Plans:
             (decision, reason, now, record.digest),
         )
         return self.find(record.digest)
+
+    def _read(self, digest: Digest) -> bytes:
+        return self._disk.read(self.source_path(digest).name, 0, MAX_SOURCE_BYTES + 1)
 
     def _keep_source(self, digest: Digest, source: str) -> None:
         """Keep the source, whole after a crash too."""

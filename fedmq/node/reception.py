@@ -5,6 +5,7 @@ from typing import Final
 
 import structlog
 
+from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
@@ -34,7 +35,7 @@ class Reception:
         answers: Answers,
         release: Callable[[tuple[Digest, ...]], None],
         limits: Limits,
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self.limits = limits
         self._records = records
@@ -54,7 +55,7 @@ class Reception:
             found=plans.found_digest(request.plan, source),
             course=self._records.tasks.course(envelope.experiment),
         )
-        return judge_request(envelope, request, situation, self.limits, now=self._clock())
+        return judge_request(envelope, request, situation, self.limits, now=self._clock.now())
 
     def take_prepare(self, message: Message, request: PrepareRequest) -> None:
         """List the plan for the operator; answer with a refusal, or count the cases first."""
@@ -65,7 +66,7 @@ class Reception:
             researcher=request.researcher,
             purpose=request.purpose,
         )
-        self._records.plans.ask(request.plan, request.plan_source, asked, now=self._clock())
+        self._records.plans.ask(request.plan, request.plan_source, asked, now=self._clock.now())
         code = self.judge(envelope, request)
         if code is None:
             self._records.tasks.add(message, request)

@@ -1,7 +1,6 @@
 """Records: all that a node keeps in its journal, opened together."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from fedmq.node import datasets, payloads, plans, tasks
@@ -10,8 +9,11 @@ from fedmq.node.payloads import Payloads
 from fedmq.node.plans import Plans
 from fedmq.node.tasks import Tasks
 from fedmq.transport import courier as couriers
+from fedmq.transport.home import Home
 from fedmq.transport.journal import Journal
 
+PLANS: Final = "plans"
+"""The folder of the sources of plans that came with experiments."""
 SCHEMA: Final = couriers.SCHEMA + datasets.SCHEMA + plans.SCHEMA + tasks.SCHEMA + payloads.SCHEMA
 
 
@@ -30,17 +32,17 @@ class Records:
         self.journal.close()
 
 
-def open_records(home: Path) -> Records:
+def open_records(home: Home) -> Records:
     """Return the records in a node's home.
 
     Raises:
         StorageError: the folder or the file cannot be used.
     """
-    journal = Journal(home / "journal.sqlite", SCHEMA)
+    journal = home.journal(SCHEMA)
     return Records(
         journal=journal,
         datasets=Datasets(journal),
-        plans=Plans(journal, home / "plans"),
+        plans=Plans(journal, home.disk(PLANS)),
         tasks=Tasks(journal),
         payloads=Payloads(journal),
     )

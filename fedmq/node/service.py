@@ -6,11 +6,11 @@ before the next; a node that is killed redoes at most the task it had in hand, w
 
 import secrets
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import structlog
 
+from fedmq.clocks import Clock
 from fedmq.learning.trainer_protocol import Broken, Done, Progress
 from fedmq.logs import log_link
 from fedmq.messages.codec import Message
@@ -34,7 +34,7 @@ from fedmq.node.work import Work, WorkerPort
 from fedmq.node.worker import WorkerEvent
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
-from fedmq.transport.journal import Journal
+from fedmq.transport.home import Home
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
 from fedmq.types import NOWHERE, Digest, NodeId
@@ -51,11 +51,6 @@ Event = TransportEvent | WorkerEvent
 log = structlog.get_logger()
 
 
-def open_journal(home: Path) -> Journal:
-    """Return the journal in a node's home; the service and the command line share it."""
-    return open_records(home).journal
-
-
 def _make_incident() -> str:
     return secrets.token_hex(4)
 
@@ -67,11 +62,12 @@ class NodeService:
         self,
         *,
         node: NodeId,
-        home: Path,
+        home: Home,
         make_transport: Callable[[Sink], Transport],
         make_worker: Callable[[Callable[[WorkerEvent], None]], WorkerPort],
-        clock: Callable[[], float],
+        clock: Clock,
         version: str,
+        keep_incident: Callable[[bytes], None],
         orchestrator: str = "orchestrator",
         limits: Limits | None = None,
         make_incident: Callable[[], str] = _make_incident,
@@ -93,7 +89,9 @@ class NodeService:
             clock=clock,
             only_from=orchestrator,
         )
-        self._answers = Answers(node, self._courier, home, make_incident)
+        self._answers = Answers(
+            node, self._courier, keep_incident=keep_incident, make_incident=make_incident
+        )
         self._reception = Reception(
             records=self._records,
             courier=self._courier,
@@ -111,8 +109,8 @@ class NodeService:
             answers=self._answers,
             clock=clock,
         )
-        self._review_at = self._heartbeat_at = clock()
-        self._sweep_at = clock() + SWEEP_S
+        self._review_at = self._heartbeat_at = clock.steady()
+        self._sweep_at = clock.steady() + SWEEP_S
 
     # The life of the service.
 
@@ -158,7 +156,7 @@ class NodeService:
     def tick(self) -> None:
         """Let time pass: repeats, what the operator decided, the heartbeat."""
         self._courier.tick()
-        now = self._clock()
+        now = self._clock.steady()
         if now >= self._review_at:
             self._review_at = now + REVIEW_S
             self._reception.answer_decided()
@@ -243,5 +241,5 @@ class NodeService:
         return Activity.RECEIVING if self._courier.num_awaited else Activity.IDLE
 
     def _tell(self, body: Body, kind: str, place: Place) -> None:
-        message_id = f"{kind}.{int(self._clock() * 1000)}"
+        message_id = f"{kind}.{int(self._clock.now() * 1000)}"
         self._courier.tell(self._courier.write(body, message_id, NOWHERE, place), kind)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from fedmq.disk import LocalDisk
+from fedmq.transport.home import Home
 from fedmq.transport.spool import Spool
 from fedmq.types import DIGEST_PATTERN, Digest
 
@@ -15,9 +15,9 @@ _OUTPUT: Final = ".output"
 class Storage:
     """The spool of a node and its scratch folder; what nobody needs goes from both."""
 
-    def __init__(self, home: Path) -> None:
-        self._payloads = LocalDisk(home / "payloads")
-        self._scratch = LocalDisk(home / "scratch")
+    def __init__(self, home: Home) -> None:
+        self._payloads = home.disk("payloads")
+        self._scratch = home.disk("scratch")
         self._released: list[Digest] = []
         self.spool = Spool(self._payloads)
 

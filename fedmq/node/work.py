@@ -1,11 +1,11 @@
 """Work: the one task that a node has in hand, from its beginning to its answer."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol, assert_never
 
 import structlog
 
+from fedmq.clocks import Clock
 from fedmq.errors import StorageError, TrainingError
 from fedmq.learning.trainer_protocol import Broken, Done, Job, Progress
 from fedmq.messages.fields import Manifest, RatioField
@@ -58,7 +58,7 @@ class Work:
         courier: Courier,
         reception: Reception,
         answers: Answers,
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self.current: Task | None = None
         self.progress = 0.0
@@ -137,7 +137,7 @@ class Work:
         num_threads = 1 if isinstance(request, PrepareRequest) else request.num_threads
         if task.state is not State.STARTED:
             self._records.tasks.start(task.task_id)
-        self.current, self._began_at, self.progress = task, self._clock(), 0.0
+        self.current, self._began_at, self.progress = task, self._clock.steady(), 0.0
         try:
             self._worker.begin(key, make_job(task, dataset, source, self._storage), num_threads)
         except TrainingError as error:
@@ -152,7 +152,7 @@ class Work:
                 name: RatioField(numerator=numerator, denominator=denominator)
                 for name, (numerator, denominator) in done.metrics.items()
             },
-            duration_s=max(0.0, self._clock() - self._began_at),
+            duration_s=max(0.0, self._clock.steady() - self._began_at),
         )
         match task.request:
             case TrainRequest():

@@ -6,97 +6,72 @@
 <folder>/<experiment>/experiment.json          the experiment as it stands
 """
 
-import os
-from pathlib import Path
 from typing import Final
 
-from fedmq.errors import StorageError
+from fedmq.disk import Disk
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
-from fedmq.types import ExperimentId, NodeId
+from fedmq.transport.home import Home
+from fedmq.types import Digest, ExperimentId, NodeId
 
+FOLDER: Final = "experiments"
 _RECORDS: Final = "rounds.jsonl"
+_SUMMARY: Final = "experiment.json"
 
 
 class Checkpoints:
-    """The folder of all experiments."""
+    """The folders of all experiments; models are linked from `payloads`, which shares their bytes.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    All that fails is a StorageError.
+    """
 
-    def folder(self, experiment: ExperimentId) -> Path:
-        """Return the folder of an experiment."""
-        return self._folder / experiment
+    def __init__(self, home: Home, payloads: Disk) -> None:
+        self._home = home
+        self._payloads = payloads
 
-    def keep_model(self, experiment: ExperimentId, number: int, payload: Path) -> None:
-        """Give the model of a round its name; the bytes are shared with the payload."""
-        self._link(self.folder(experiment) / f"round-{number:04d}.safetensors", payload)
+    def keep_model(self, experiment: ExperimentId, number: int, payload: Digest) -> None:
+        """Give the model of a round its name."""
+        self._link(experiment, f"round-{number:04d}.safetensors", payload)
 
-    def keep_late(self, experiment: ExperimentId, number: int, node: NodeId, payload: Path) -> None:
-        """Give an update that is in no model a name; the bytes are shared with the payload."""
-        self._link(self.folder(experiment) / f"late-{number:04d}.{node}.safetensors", payload)
-
-    def _link(self, target: Path, payload: Path) -> None:
-        if target.exists() or not payload.exists():
-            return
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.hardlink_to(payload)
-            # The payload may go as soon as this returns.
-            _sync_folder(target.parent)
-        except OSError as error:
-            raise _refused(target, error) from error
+    def keep_late(
+        self, experiment: ExperimentId, number: int, node: NodeId, payload: Digest
+    ) -> None:
+        """Give an update that is in no model a name."""
+        self._link(experiment, f"late-{number:04d}.{node}.safetensors", payload)
 
     def keep_report(self, report: ExperimentReport) -> None:
         """Write the experiment and all its records, each file whole or not at all."""
-        folder = self.folder(ExperimentId(report.experiment))
-        _write(folder / _RECORDS, "".join(map(_line, report.records)))
+        disk = self._disk(ExperimentId(report.experiment))
+        _write(disk, _RECORDS, "".join(map(_line, report.records)))
         self.keep_summary(report)
 
     def keep_summary(self, report: ExperimentReport) -> None:
         """Write the experiment alone, whole or not at all."""
-        _write(
-            self.folder(ExperimentId(report.experiment)) / "experiment.json",
-            report.model_dump_json(indent=2, exclude={"records"}) + "\n",
-        )
+        text = report.model_dump_json(indent=2, exclude={"records"}) + "\n"
+        _write(self._disk(ExperimentId(report.experiment)), _SUMMARY, text)
 
     def add_record(self, experiment: ExperimentId, record: RoundRecord) -> None:
         """Write one more record; a crash may tear it, `keep_report` mends that."""
-        path = self.folder(experiment) / _RECORDS
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(_line(record))
-        except OSError as error:
-            raise _refused(path, error) from error
+        disk = self._disk(experiment)
+        disk.write(_RECORDS, disk.size_bytes(_RECORDS) or 0, _line(record).encode())
+
+    def _link(self, experiment: ExperimentId, name: str, payload: Digest) -> None:
+        disk = self._disk(experiment)
+        if disk.size_bytes(name) is None and self._payloads.size_bytes(payload) is not None:
+            self._payloads.link(payload, disk, name)
+            # The payload may go as soon as this returns.
+            disk.sync(name)
+
+    def _disk(self, experiment: ExperimentId) -> Disk:
+        return self._home.disk(FOLDER, experiment)
 
 
 def _line(record: RoundRecord) -> str:
     return record.model_dump_json() + "\n"
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise _refused(path, error) from error
-
-
-def _refused(path: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"{path.name} could not be written",
-        why=error.strerror or str(error),
-        fix="free space on the disk, or give the program the right to its folder",
-    )
+def _write(disk: Disk, name: str, text: str) -> None:
+    partial = name + ".part"
+    disk.remove(partial)
+    disk.write(partial, 0, text.encode())
+    disk.sync(partial)
+    disk.rename(partial, name)

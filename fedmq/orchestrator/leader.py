@@ -8,12 +8,11 @@ and again after a crash, with the same result.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final, assert_never
 
 import structlog
 
-from fedmq.disk import LocalDisk
+from fedmq.clocks import Clock
 from fedmq.errors import ParametersError
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.notices import ExperimentOver
@@ -44,12 +43,15 @@ from fedmq.orchestrator.state import Experiment, Stage
 from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
+from fedmq.transport.home import Home
 from fedmq.transport.inbox import Inbox
 from fedmq.transport.journal import Journal
 from fedmq.transport.ports import Transport
 from fedmq.transport.routes import to_node
 from fedmq.types import Digest, ExperimentId, NodeId
 
+PAYLOADS: Final = "payloads"
+"""The folder of models and updates in an orchestrator's home."""
 REPLIES_PREFETCH: Final = 64
 PAYLOADS_PREFETCH: Final = 8
 LOOK_S: Final = 300.0
@@ -82,8 +84,8 @@ class Leader:
         transport: Transport,
         journal: Journal,
         presence: Presence,
-        home: Path,
-        clock: Callable[[], float],
+        home: Home,
+        clock: Clock,
     ) -> None:
         self._courier = courier
         self._spool = courier.spool
@@ -91,10 +93,11 @@ class Leader:
         self._store = Store(journal)
         self._inbox = Inbox(journal, clock)
         self._presence = presence
-        self._checkpoints = Checkpoints(home / "experiments")
-        self._leftovers = Leftovers(LocalDisk(home / "payloads"), courier.spool)
+        payloads = home.disk(PAYLOADS)
+        self._checkpoints = Checkpoints(home, payloads)
+        self._leftovers = Leftovers(payloads, courier.spool)
         self._clock = clock
-        self._look_at = clock()
+        self._look_at = clock.steady()
         self._after: list[Callable[[], None]] = []
         self._leads = {kept.experiment: self._replay(kept) for kept in self._store.experiments()}
 
@@ -147,7 +150,7 @@ class Leader:
     def advance(self, experiment: ExperimentId, event: Event) -> None:
         """Log an event that changes something, and perform what follows."""
         lead = self._leads[experiment]
-        now = self._clock()
+        now = self._clock.now()
         state, actions = advance(lead.state, event, now=now)
         if state == lead.state and not actions:
             return
@@ -167,8 +170,8 @@ class Leader:
         for experiment, lead in self._leads.items():
             if not lead.is_over:
                 self.advance(experiment, Ticked())
-        if self._clock() >= self._look_at:
-            self._look_at = self._clock() + LOOK_S
+        if self._clock.steady() >= self._look_at:
+            self._look_at = self._clock.steady() + LOOK_S
             removed = self._leftovers.look(self._needed())
             if removed:
                 log.info("leftovers_removed", files=removed)
@@ -300,7 +303,7 @@ class Leader:
 
     def _fold(self, lead: Lead, fold: Fold) -> None:
         experiment = lead.kept.experiment
-        began = self._clock()
+        began = self._clock.steady()
         contributions = {
             node: Contribution(path=self._spool.path(update.digest), num_cases=num_cases)
             for node, update, num_cases in fold.updates
@@ -313,7 +316,7 @@ class Leader:
             self.advance(experiment, FoldFailed(why=str(error)))
             return
         model = self._spool.adopt(name)
-        self._checkpoints.keep_model(experiment, fold.round, self._spool.path(model.digest))
+        self._checkpoints.keep_model(experiment, fold.round, model.digest)
         self.advance(experiment, Folded(model=model))
         self.release([fold.reference.digest, *(one[1].digest for one in fold.updates)])
         log.info(
@@ -321,12 +324,12 @@ class Leader:
             experiment=experiment,
             round=fold.round,
             nodes=len(fold.updates),
-            seconds=round(self._clock() - began, 3),
+            seconds=round(self._clock.steady() - began, 3),
         )
 
     def _keep_late(self, lead: Lead, late: KeepLate) -> None:
-        path = self._spool.path(late.update.digest)
-        self._checkpoints.keep_late(lead.kept.experiment, late.round, late.node, path)
+        digest = late.update.digest
+        self._checkpoints.keep_late(lead.kept.experiment, late.round, late.node, digest)
 
     def _keep(self, lead: Lead, number: int) -> None:
         experiment = lead.kept.experiment
@@ -374,7 +377,7 @@ class Leader:
         number, digest = (
             (records[-1].round, records[-1].model) if records else (0, kept.initial.digest)
         )
-        self._checkpoints.keep_model(kept.experiment, number, self._spool.path(digest))
+        self._checkpoints.keep_model(kept.experiment, number, digest)
         self._checkpoints.keep_report(self.report(lead))
 
     def _export_round(self, lead: Lead, record: RoundRecord) -> None:

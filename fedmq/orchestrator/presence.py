@@ -1,9 +1,10 @@
 """Presence: which nodes were heard of, when, and doing what; gone with the process."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from fedmq.clocks import Clock
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Place
 from fedmq.messages.notices import Activity, Heartbeat, NodeOverview
@@ -15,6 +16,9 @@ LATELY_S: Final = 60.0
 @dataclass(frozen=True, slots=True)
 class _Sign:
     at: float
+    """Unix seconds, for people."""
+    heard_at: float
+    """By the steady clock, for the time since then."""
     activity: Activity
     progress: float
     place: Place
@@ -23,21 +27,22 @@ class _Sign:
 class Presence:
     """The last sign of life of each node."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._signs: dict[NodeId, _Sign] = {}
 
     def note(self, message: Message) -> NodeId:
         """Note a message of a node as its sign of life; return the node."""
         node = NodeId(message.envelope.sender)
+        times = (self._clock.now(), self._clock.steady())
         before = self._signs.get(node)
         match message.body:
             case Heartbeat(activity=activity, progress=progress):
-                sign = _Sign(self._clock(), activity, progress, message.envelope.place)
+                sign = _Sign(*times, activity, progress, message.envelope.place)
             case _ if before is not None:
-                sign = _Sign(self._clock(), before.activity, before.progress, before.place)
+                sign = _Sign(*times, before.activity, before.progress, before.place)
             case _:
-                sign = _Sign(self._clock(), Activity.IDLE, 0.0, Place())
+                sign = _Sign(*times, Activity.IDLE, 0.0, Place())
         self._signs[node] = sign
         return node
 
@@ -48,18 +53,18 @@ class Presence:
     def is_near(self, node: NodeId) -> bool:
         """Return whether a node was heard of lately."""
         sign = self._signs.get(node)
-        return sign is not None and self._clock() - sign.at < LATELY_S
+        return sign is not None and self._clock.steady() - sign.heard_at < LATELY_S
 
     def describe_absent(self, awaited: Iterable[NodeId]) -> str:
         """Return when those of the awaited nodes were last heard that are not near; empty: none."""
-        now = self._clock()
+        now = self._clock.steady()
         parts = []
         for node in awaited:
             sign = self._signs.get(node)
             if sign is None:
                 parts.append(f"{node} not heard of since the orchestrator started")
             elif not self.is_near(node):
-                parts.append(f"{node} last heard {_ago(now - sign.at)}")
+                parts.append(f"{node} last heard {_ago(now - sign.heard_at)}")
         return ", ".join(parts)
 
     def overview(self) -> list[NodeOverview]:

@@ -1,10 +1,11 @@
 """The reception: what researchers ask, and what they are answered."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
 
+from fedmq.clocks import Clock
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.registry import Body
@@ -29,7 +30,7 @@ _WISHES: Final[Mapping[QueryKind, Event]] = {
 class Reception:
     """Answers every submission and every query, once."""
 
-    def __init__(self, courier: Courier, leader: Leader, clock: Callable[[], float]) -> None:
+    def __init__(self, courier: Courier, leader: Leader, clock: Clock) -> None:
         self._courier = courier
         self._leader = leader
         self._clock = clock
@@ -43,7 +44,7 @@ class Reception:
             spec=submission.spec,
             plan_source=submission.plan_source,
             initial=submission.initial,
-            began_at=self._clock(),
+            began_at=self._clock.now(),
         )
         known = self._leader.find(experiment)
         if known is None:

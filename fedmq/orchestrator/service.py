@@ -4,12 +4,11 @@ The loop is receive, ask the experiment's state machine, log the event and perfo
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import structlog
 
-from fedmq.disk import LocalDisk
+from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
 from fedmq.logs import log_link
 from fedmq.messages.codec import Message
@@ -25,14 +24,14 @@ from fedmq.messages.replies import (
 )
 from fedmq.messages.submissions import Query, Submission
 from fedmq.orchestrator import answers, store
-from fedmq.orchestrator.leader import Lead, Leader
+from fedmq.orchestrator.leader import PAYLOADS, Lead, Leader
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.reception import Reception
 from fedmq.orchestrator.updates import find_fault
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
-from fedmq.transport.journal import Journal
+from fedmq.transport.home import Home
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
 from fedmq.transport.spool import Spool
@@ -52,22 +51,22 @@ class OrchestratorService:
         self,
         *,
         name: str,
-        home: Path,
+        home: Home,
         make_transport: Callable[[Sink], Transport],
-        clock: Callable[[], float],
+        clock: Clock,
         version: str,
     ) -> None:
         self.loop: Loop[TransportEvent] = Loop()
         self._clock = clock
         self._version = version
-        self._journal = Journal(home / "journal.sqlite", couriers.SCHEMA, store.SCHEMA)
+        self._journal = home.journal(couriers.SCHEMA, store.SCHEMA)
         self._presence = Presence(clock)
         self._transport = make_transport(self.loop.put)
         self._courier = Courier(
             me=name,
             transport=self._transport,
             journal=self._journal,
-            spool=Spool(LocalDisk(home / "payloads")),
+            spool=Spool(home.disk(PAYLOADS)),
             clock=clock,
         )
         self._leader = Leader(
@@ -79,7 +78,7 @@ class OrchestratorService:
             clock=clock,
         )
         self._reception = Reception(self._courier, self._leader, clock)
-        self._overview_at = clock()
+        self._overview_at = clock.steady()
 
     # The life of the service.
 
@@ -125,8 +124,8 @@ class OrchestratorService:
         self._leader.tick()
         self._courier.tick()
         self._leader.run_after()
-        if self._clock() >= self._overview_at:
-            self._overview_at = self._clock() + OVERVIEW_S
+        if self._clock.steady() >= self._overview_at:
+            self._overview_at = self._clock.steady() + OVERVIEW_S
             self._tell_overview()
 
     # What the courier asks (`fedmq.transport.courier.Receiver`).
@@ -218,5 +217,5 @@ class OrchestratorService:
                 if not lead.is_over
             ],
         )
-        message = self._courier.write(body, f"overview.{int(self._clock())}", "-", Place())
+        message = self._courier.write(body, f"overview.{int(self._clock.now())}", "-", Place())
         self._courier.tell(message, "overview")

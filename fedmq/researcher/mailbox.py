@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from fedmq.disk import LocalDisk
+from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Place
@@ -25,7 +25,7 @@ from fedmq.messages.submissions import (
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
-from fedmq.transport.journal import Journal
+from fedmq.transport.home import Home
 from fedmq.transport.ports import Connected, Disconnected, Transport, TransportEvent
 from fedmq.transport.routes import from_researcher
 from fedmq.transport.spool import Spool
@@ -54,9 +54,9 @@ class Mailbox:
         self,
         *,
         researcher: ResearcherId,
-        home: Path,
+        home: Home,
         transport: Transport,
-        clock: Callable[[], float],
+        clock: Clock,
         orchestrator: str,
     ) -> None:
         self.refusal = ""
@@ -65,9 +65,9 @@ class Mailbox:
         self._researcher = researcher
         self._orchestrator = orchestrator
         self._transport = transport
-        self._disk = LocalDisk(home / "payloads")
+        self._disk = home.disk("payloads")
         self._spool = Spool(self._disk)
-        self._journal = Journal(home / "journal.sqlite", couriers.SCHEMA, SCHEMA)
+        self._journal = home.journal(couriers.SCHEMA, SCHEMA)
         self._courier = Courier(
             me=researcher,
             transport=transport,

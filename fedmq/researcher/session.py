@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from fedmq.clocks import Clock, SystemClock
 from fedmq.errors import BrokerRefused, BrokerUnavailable, FedmqError, TransportError
 from fedmq.messages.fields import Manifest
 from fedmq.messages.registry import Body
 from fedmq.messages.submissions import Submission
 from fedmq.researcher.mailbox import Mailbox
+from fedmq.transport.home import LocalHome
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Sink, Transport, TransportEvent
 from fedmq.types import ExperimentId, ResearcherId
@@ -35,12 +37,12 @@ class Session:
         researcher: ResearcherId,
         home: Path,
         make_transport: Callable[[Sink], Transport],
-        clock: Callable[[], float] = time.time,
+        clock: Clock | None = None,
         orchestrator: str = ORCHESTRATOR,
     ) -> None:
         self.researcher = researcher
         self._home = home
-        self._clock = clock
+        self._clock = clock or SystemClock()
         self._orchestrator = orchestrator
         self._make_transport = make_transport
         self._loop: Loop[TransportEvent | _Ask] = Loop()
@@ -196,7 +198,7 @@ class Session:
         try:
             mailbox = Mailbox(
                 researcher=self.researcher,
-                home=self._home,
+                home=LocalHome(self._home),
                 transport=self._make_transport(self._loop.put),
                 clock=self._clock,
                 orchestrator=self._orchestrator,

@@ -8,10 +8,11 @@ thread: its driver gives it the transport's events (`handle`) and lets time pass
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
+from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Envelope, Place
@@ -80,7 +81,7 @@ class Courier:
         transport: Transport,
         journal: Journal,
         spool: Spool,
-        clock: Callable[[], float],
+        clock: Clock,
         only_from: str | None = None,
     ) -> None:
         self.me = me
@@ -156,7 +157,7 @@ class Courier:
                 experiment=place.experiment,
                 round=place.round,
                 attempt=place.attempt,
-                sent_at=self._clock(),
+                sent_at=self._clock.now(),
                 expires_at=expires_at,
             ),
             body=body,

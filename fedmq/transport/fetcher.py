@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from fedmq.clocks import Clock
 from fedmq.messages.fields import Manifest
 from fedmq.transport.routes import Route
 from fedmq.transport.spool import Spool
@@ -31,20 +32,20 @@ class _Want:
 class Fetcher:
     """What one service waits for."""
 
-    def __init__(self, spool: Spool, clock: Callable[[], float], ask: Ask) -> None:
+    def __init__(self, spool: Spool, clock: Clock, ask: Ask) -> None:
         self._spool = spool
         self._clock = clock
         self._ask = ask
         self._wants: dict[str, _Want] = {}
         self._is_connected = False
-        self._chunk_at = 0.0
+        self._chunk_at = clock.steady()
 
     def __len__(self) -> int:
         return len(self._wants)
 
     def want(self, manifest: Manifest, route: Route, experiment: str, *, at_once: bool) -> None:
         """Await a payload; ask for it at once, or only if it does not come by itself."""
-        now = self._clock()
+        now = self._clock.steady()
         want = self._wants.setdefault(
             manifest.digest,
             _Want(
@@ -69,7 +70,7 @@ class Fetcher:
 
     def saw_chunk(self) -> None:
         """Note that a chunk came, of whatever payload: the way is not silent."""
-        self._chunk_at = self._clock()
+        self._chunk_at = self._clock.steady()
 
     def drop(self, experiment: str) -> None:
         """Await nothing more for an experiment."""
@@ -82,7 +83,7 @@ class Fetcher:
         self._is_connected = True
         for want in self._wants.values():
             want.patience_s = PATIENCE_S
-            want.ask_at = min(want.ask_at, self._clock() + PATIENCE_S)
+            want.ask_at = min(want.ask_at, self._clock.steady() + PATIENCE_S)
         self.tick()
 
     def disconnected(self) -> None:
@@ -93,7 +94,7 @@ class Fetcher:
         """Ask for the payloads that are due and have made no progress since they were looked at."""
         if not self._is_connected:
             return
-        now = self._clock()
+        now = self._clock.steady()
         for want in list(self._wants.values()):
             if want.ask_at > now:
                 continue

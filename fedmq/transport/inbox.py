@@ -1,8 +1,8 @@
 """The inbox: what was received, what waits for its payload, what was turned away and why."""
 
-from collections.abc import Callable
 from typing import Final
 
+from fedmq.clocks import Clock
 from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Envelope
 from fedmq.transport.journal import Journal
@@ -37,7 +37,7 @@ MAX_REJECTED: Final = 10_000
 class Inbox:
     """What one service has received."""
 
-    def __init__(self, journal: Journal, clock: Callable[[], float]) -> None:
+    def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal = journal
         self._clock = clock
         self.bytes_of: dict[str, int] = {}
@@ -95,7 +95,7 @@ class Inbox:
         with self._journal.transaction():
             self._journal.execute(
                 "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
-                (self._clock(), queue, sender, reason, size_bytes),
+                (self._clock.now(), queue, sender, reason, size_bytes),
             )
             self._journal.execute(
                 "DELETE FROM rejected WHERE rowid <= (SELECT max(rowid) FROM rejected) - ?",

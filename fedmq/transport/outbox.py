@@ -5,10 +5,11 @@ reconnect, and at growing intervals while no receipt comes; a message that the b
 would not take is tried again sooner.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from fedmq.clocks import Clock
 from fedmq.messages.codec import Message, decode, encode
 from fedmq.transport.journal import Journal
 from fedmq.transport.ports import Properties, Publication, Transport
@@ -47,7 +48,7 @@ class Outbox:
         journal: Journal,
         transport: Transport,
         tickets: Iterator[int],
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self._journal = journal
         self._transport = transport
@@ -55,7 +56,7 @@ class Outbox:
         self._clock = clock
         self._open: dict[int, str] = {}
         self._is_connected = False
-        now = clock()
+        now = clock.steady()
         self._schedules = {
             str(row[0]): _Schedule(due=now)
             for row in journal.rows("SELECT message_id FROM outbox ORDER BY rowid")
@@ -78,7 +79,7 @@ class Outbox:
             ),
         )
         if changed:
-            self._schedules[envelope.message_id] = _Schedule(due=self._clock())
+            self._schedules[envelope.message_id] = _Schedule(due=self._clock.steady())
 
     def received(self, message_id: str) -> None:
         """Forget a message whose receipt came."""
@@ -97,7 +98,7 @@ class Outbox:
     def connected(self) -> None:
         """Publish everything again."""
         self._is_connected = True
-        now = self._clock()
+        now = self._clock.steady()
         for schedule in self._schedules.values():
             schedule.due = now
         self.flush()
@@ -111,7 +112,7 @@ class Outbox:
         """The broker has it; the receiver may take long, and is asked again in a while."""
         schedule = self._closed(ticket)
         if schedule is not None:
-            schedule.due = self._clock() + schedule.repeat_s
+            schedule.due = self._clock.steady() + schedule.repeat_s
             schedule.repeat_s = min(LAST_REPEAT_S, 2 * schedule.repeat_s)
             schedule.retry_s = FIRST_RETRY_S
 
@@ -119,14 +120,14 @@ class Outbox:
         """The broker would not take it, or has no queue for it (yet)."""
         schedule = self._closed(ticket)
         if schedule is not None:
-            schedule.due = self._clock() + schedule.retry_s
+            schedule.due = self._clock.steady() + schedule.retry_s
             schedule.retry_s = min(LAST_RETRY_S, 2 * schedule.retry_s)
 
     def flush(self) -> None:
         """Publish what is due."""
         if not self._is_connected:
             return
-        now = self._clock()
+        now = self._clock.steady()
         for message_id, schedule in list(self._schedules.items()):
             if schedule.due <= now:
                 self._publish(message_id)

@@ -4,10 +4,11 @@ A push is not remembered: what a broken connection or a full queue loses, its re
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from fedmq.clocks import Clock
 from fedmq.messages.codec import Message, encode
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.fields import Manifest
@@ -39,7 +40,7 @@ class Pusher:
         spool: Spool,
         transport: Transport,
         tickets: Iterator[int],
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self._me = me
         self._spool = spool
@@ -112,7 +113,7 @@ class Pusher:
                 sender=self._me,
                 recipient="-",
                 experiment=push.experiment,
-                sent_at=self._clock(),
+                sent_at=self._clock.now(),
             ),
             body=chunk,
             data=data,

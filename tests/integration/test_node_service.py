@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import pytest
 
+from fedmq.clocks import SystemClock
 from fedmq.disk import LocalDisk
 from fedmq.learning.catalogue import plan_digest
 from fedmq.messages.codec import Message
@@ -26,14 +27,16 @@ from fedmq.messages.replies import (
     TrainReply,
 )
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
-from fedmq.node.datasets import Datasets
-from fedmq.node.plans import Asked, Plans
-from fedmq.node.service import NodeService, open_journal
+from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
+from fedmq.node.plans import Asked
+from fedmq.node.records import open_records
+from fedmq.node.service import NodeService
 from fedmq.node.worker import Worker, WorkerEvent
 from fedmq.parameters import load_parameters, save_parameters
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
+from fedmq.transport.home import LocalHome
 from fedmq.transport.journal import Journal
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import TransportEvent
@@ -61,7 +64,7 @@ class Desk:
             transport=self.transport,
             journal=self.journal,
             spool=Spool(LocalDisk(folder / "payloads")),
-            clock=time.time,
+            clock=SystemClock(),
         )
         self.courier.attach(self)
         queues = topology.experiment_queues(LUNG)
@@ -99,9 +102,9 @@ class Federation:
         self.home = folder / "node"
         self.events: queue.SimpleQueue[WorkerEvent] = queue.SimpleQueue()
         self.broker = MemoryBroker(topology.federation(nodes=[LYON], researchers=[]))
-        journal = open_journal(self.home)
-        Datasets(journal).add("petct", write_cases(folder / "cases", 5), now=0.0)
-        journal.close()
+        records = open_records(LocalHome(self.home))
+        records.datasets.add("petct", write_cases(folder / "cases", 5), now=0.0)
+        records.close()
         self.desk = Desk(folder / "desk", self.broker)
         save_parameters({"w": np.zeros(3, np.float32)}, self.desk.folder / "payloads" / "new")
         self.model = self.desk.courier.spool.adopt("new")
@@ -111,11 +114,12 @@ class Federation:
         """Begin a life of the node."""
         self.service = NodeService(
             node=LYON,
-            home=self.home,
+            home=LocalHome(self.home),
             make_transport=self._make_transport,
             make_worker=self._make_worker,
-            clock=time.time,
+            clock=SystemClock(),
             version="0.1",
+            keep_incident=CappedLog(self.home / INCIDENTS_NAME).write,
         )
         self.service.start()
 
@@ -127,11 +131,10 @@ class Federation:
 
     def approve(self) -> None:
         """Approve the plan from another process, whether or not somebody asked for it."""
-        journal = open_journal(self.home)
-        plans = Plans(journal, self.home / "plans")
-        plans.ask(PLAN, SOURCE, Asked(), now=0.0)
-        plans.approve("tiny", now=1.0)
-        journal.close()
+        records = open_records(LocalHome(self.home))
+        records.plans.ask(PLAN, SOURCE, Asked(), now=0.0)
+        records.plans.approve("tiny", now=1.0)
+        records.close()
 
     def _make_transport(self, _sink: Callable[[TransportEvent], None]) -> MemoryTransport:
         self.transport = MemoryTransport(self.broker, LYON, self._take)

@@ -40,9 +40,9 @@ from fedmq.transport.rabbitmq import Login, RabbitTransport
 home, login = json.loads(sys.stdin.read())
 OrchestratorService(
     name=login["user"],
-    home=Path(home),
+    home=LocalHome(Path(home)),
     make_transport=lambda sink: RabbitTransport(Login(**login), sink),
-    clock=time.time,
+    clock=SystemClock(),
     version="1",
 ).run()
 """

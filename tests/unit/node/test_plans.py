@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from fedmq.disk import LocalDisk
 from fedmq.errors import ConfigurationError, PlanError
 from fedmq.learning.catalogue import plan_digest, plan_source
 from fedmq.messages.fields import PlanReference
@@ -24,7 +25,7 @@ ASKED: Final = Asked(experiment="lung", researcher="ana", purpose="a test")
 def plans(tmp_path: Path) -> Iterator[Plans]:
     """Return the plans of a node to which nobody has come."""
     journal = Journal(tmp_path / "journal.sqlite", module.SCHEMA)
-    yield Plans(journal, tmp_path / "plans")
+    yield Plans(journal, LocalDisk(tmp_path / "plans"))
     journal.close()
 
 

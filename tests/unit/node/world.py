@@ -21,21 +21,24 @@ from fedmq.messages.requests import (
     PrepareRequest,
     TrainRequest,
 )
-from fedmq.node.datasets import Datasets
+from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
 from fedmq.node.plans import Plans
 from fedmq.node.policy import Limits
-from fedmq.node.service import NodeService, open_journal
+from fedmq.node.records import open_records
+from fedmq.node.service import NodeService
 from fedmq.node.worker import TrainerKey
 from fedmq.parameters import Parameters, load_parameters, save_parameters
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
+from fedmq.transport.home import LocalHome
 from fedmq.transport.journal import Journal
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import TransportEvent
 from fedmq.transport.routes import to_node
 from fedmq.transport.spool import Spool
 from fedmq.types import Digest, ExperimentId, NodeId
+from tests.support.clock import FakeClock
 from tests.support.tiny_plan import SOURCE, write_cases
 
 LYON: Final = NodeId("chu-lyon")
@@ -91,7 +94,7 @@ class Orchestrator:
             transport=self.transport,
             journal=self.journal,
             spool=Spool(LocalDisk(self.folder / "payloads")),
-            clock=lambda: world.now,
+            clock=FakeClock(lambda: world.now),
         )
         self.courier.attach(self)
         self.transport.consume(topology.ORCHESTRATOR_INBOX, prefetch=1)
@@ -163,9 +166,9 @@ class World:
         """Whether the worker does each job at once."""
         folder.mkdir(exist_ok=True)
         self.broker = MemoryBroker(topology.federation(nodes=[LYON], researchers=[]))
-        journal = open_journal(self.home)
-        Datasets(journal).add(DATASET, write_cases(folder / "cases", 5), now=self.now)
-        journal.close()
+        records = open_records(LocalHome(self.home))
+        records.datasets.add(DATASET, write_cases(folder / "cases", 5), now=self.now)
+        records.close()
         self.orchestrator = Orchestrator(self)
         self.model = self.orchestrator.make_model({"w": np.zeros(3, np.float32)})
         self.live()
@@ -180,11 +183,12 @@ class World:
         self.worker.begun = self._begun
         self.service = NodeService(
             node=LYON,
-            home=self.home,
+            home=LocalHome(self.home),
             make_transport=self._make_transport,
             make_worker=lambda _sink: self.worker,
-            clock=self.clock,
+            clock=FakeClock(self.clock),
             version="0.1",
+            keep_incident=CappedLog(self.home / INCIDENTS_NAME).write,
             limits=self.limits,
             make_incident=lambda: "1ncident",
         )
@@ -251,19 +255,19 @@ class World:
     @property
     def plans(self) -> Plans:
         """The plans, as the command line sees them."""
-        return Plans(open_journal(self.home), self.home / "plans")
+        return open_records(LocalHome(self.home)).plans
 
     def approve(self, word: str = "tiny") -> None:
         """Approve a plan from another process."""
-        journal = open_journal(self.home)
-        Plans(journal, self.home / "plans").approve(word, now=self.now)
-        journal.close()
+        records = open_records(LocalHome(self.home))
+        records.plans.approve(word, now=self.now)
+        records.close()
 
     def reject(self, word: str = "tiny") -> None:
         """Reject a plan from another process."""
-        journal = open_journal(self.home)
-        Plans(journal, self.home / "plans").reject(word, "not here", now=self.now)
-        journal.close()
+        records = open_records(LocalHome(self.home))
+        records.plans.reject(word, "not here", now=self.now)
+        records.close()
 
     # The orchestrator's requests.
 

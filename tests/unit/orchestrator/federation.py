@@ -12,6 +12,7 @@ from fedmq.messages.submissions import (
 from fedmq.orchestrator.leader import Lead
 from fedmq.orchestrator.service import OrchestratorService
 from fedmq.transport import topology
+from fedmq.transport.home import LocalHome
 from fedmq.transport.journal import Journal
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import (
@@ -22,6 +23,7 @@ from fedmq.transport.ports import (
     TransportEvent,
 )
 from fedmq.types import ExperimentId
+from tests.support.clock import FakeClock
 from tests.unit.orchestrator.arithmetic import ADA, BOB, LUNG, NODES, ORCHESTRATOR
 from tests.unit.orchestrator.members import Node, Researcher
 
@@ -122,9 +124,9 @@ class World:
 
         self.service = OrchestratorService(
             name=ORCHESTRATOR,
-            home=self.home,
+            home=LocalHome(self.home),
             make_transport=make_transport,
-            clock=self.clock,
+            clock=FakeClock(self.clock),
             version="1",
         )
         self.service.start()

@@ -42,6 +42,7 @@ from fedmq.transport.ports import (
 from fedmq.transport.routes import from_node, from_researcher
 from fedmq.transport.spool import Spool
 from fedmq.types import Digest, ExperimentId, NodeId, ResearcherId
+from tests.support.clock import FakeClock
 from tests.unit.orchestrator.arithmetic import (
     CASES,
     LUNG,
@@ -83,7 +84,7 @@ class Member:
             transport=self.transport,
             journal=self.journal,
             spool=Spool(self.disk),
-            clock=lambda: world.now,
+            clock=FakeClock(lambda: world.now),
             only_from=ORCHESTRATOR,
         )
         self.courier.attach(self)

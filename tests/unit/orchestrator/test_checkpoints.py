@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from fedmq.disk import LocalDisk
 from fedmq.errors import StorageError
 from fedmq.messages.fields import PlanReference
 from fedmq.messages.submissions import ExperimentReport, ExperimentSpec, RoundRecord
 from fedmq.orchestrator.checkpoints import Checkpoints
-from fedmq.types import Digest, ExperimentId
+from fedmq.transport.home import LocalHome
+from fedmq.types import Digest, ExperimentId, NodeId
 
 LUNG = ExperimentId("lung")
 
@@ -47,48 +49,80 @@ def a_report(num_records: int) -> ExperimentReport:
     )
 
 
-def test_a_model_keeps_its_name_when_the_payload_goes(tmp_path: Path) -> None:
+MODEL = Digest("a" * 64)
+
+
+@pytest.fixture
+def payloads(tmp_path: Path) -> LocalDisk:
+    """Return the folder of models and updates."""
+    return LocalDisk(tmp_path / "payloads")
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path, payloads: LocalDisk) -> Checkpoints:
+    """Return the checkpoints of an orchestrator whose home is `tmp_path`."""
+    return Checkpoints(LocalHome(tmp_path), payloads)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return the folder of the experiment."""
+    return tmp_path / "experiments" / "lung"
+
+
+def test_a_model_keeps_its_name_when_the_payload_goes(
+    checkpoints: Checkpoints, payloads: LocalDisk, folder: Path
+) -> None:
     """The bytes are shared, not copied, and outlive the payload."""
-    payload = tmp_path / "payload"
-    payload.write_bytes(b"model")
-    checkpoints = Checkpoints(tmp_path / "experiments")
-    checkpoints.keep_model(LUNG, 3, payload)
-    kept = tmp_path / "experiments" / "lung" / "round-0003.safetensors"
-    assert kept.samefile(payload)
-    payload.unlink()
+    payloads.write(MODEL, 0, b"model")
+    checkpoints.keep_model(LUNG, 3, MODEL)
+    kept = folder / "round-0003.safetensors"
+    assert kept.samefile(payloads.path(MODEL))
+    payloads.remove(MODEL)
     assert kept.read_bytes() == b"model"
 
 
-def test_keeping_a_model_again_changes_nothing(tmp_path: Path) -> None:
-    """As after a crash; also when the payload is gone by then."""
-    payload = tmp_path / "payload"
-    payload.write_bytes(b"model")
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.keep_model(LUNG, 0, payload)
-    checkpoints.keep_model(LUNG, 0, payload)
-    payload.unlink()
-    checkpoints.keep_model(LUNG, 0, payload)
-    checkpoints.keep_model(LUNG, 1, payload)
-    assert [path.name for path in (tmp_path / "lung").iterdir()] == ["round-0000.safetensors"]
+def test_a_late_update_is_kept_beside_the_models(
+    checkpoints: Checkpoints, payloads: LocalDisk, folder: Path
+) -> None:
+    """Under the names of its round and its node."""
+    payloads.write(MODEL, 0, b"update")
+    checkpoints.keep_late(LUNG, 3, NodeId("chu-lyon"), MODEL)
+    assert (folder / "late-0003.chu-lyon.safetensors").read_bytes() == b"update"
 
 
-def test_there_is_one_line_for_each_round_and_the_experiment_beside_it(tmp_path: Path) -> None:
+def test_a_model_is_kept_once_and_only_if_it_is_there(
+    checkpoints: Checkpoints, payloads: LocalDisk, folder: Path
+) -> None:
+    """After a crash it is kept again: nothing changes."""
+    payloads.write(MODEL, 0, b"model")
+    checkpoints.keep_model(LUNG, 0, MODEL)
+    checkpoints.keep_model(LUNG, 0, MODEL)
+    payloads.remove(MODEL)
+    checkpoints.keep_model(LUNG, 0, MODEL)
+    checkpoints.keep_model(LUNG, 1, MODEL)
+    assert [path.name for path in folder.iterdir()] == ["round-0000.safetensors"]
+
+
+def test_there_is_one_line_for_each_round_and_the_experiment_beside_it(
+    checkpoints: Checkpoints, folder: Path
+) -> None:
     """Written again whole: a second time, and with a round more."""
-    checkpoints = Checkpoints(tmp_path)
     for report in (a_report(2), a_report(2), a_report(3)):
         checkpoints.keep_report(report)
-    lines = (tmp_path / "lung" / "rounds.jsonl").read_text().splitlines()
+    lines = (folder / "rounds.jsonl").read_text().splitlines()
     assert [RoundRecord.model_validate_json(line) for line in lines] == a_report(3).records
-    shown = json.loads((tmp_path / "lung" / "experiment.json").read_text())
+    shown = json.loads((folder / "experiment.json").read_text())
     assert (shown["state"], shown["round"]) == ("training", 4)
     assert "records" not in shown
-    assert len(list((tmp_path / "lung").iterdir())) == 2
+    assert len(list(folder.iterdir())) == 2
 
 
-def test_a_record_that_is_added_makes_the_file_that_all_records_make(tmp_path: Path) -> None:
+def test_a_record_that_is_added_makes_the_file_that_all_records_make(
+    checkpoints: Checkpoints, folder: Path
+) -> None:
     """And what a crash tore is whole when all are written again."""
-    checkpoints = Checkpoints(tmp_path)
-    path = tmp_path / "lung" / "rounds.jsonl"
+    path = folder / "rounds.jsonl"
     checkpoints.keep_report(a_report(3))
     whole = path.read_bytes()
     checkpoints.keep_report(a_report(2))
@@ -99,14 +133,16 @@ def test_a_record_that_is_added_makes_the_file_that_all_records_make(tmp_path: P
     assert path.read_bytes() == whole
 
 
-def test_a_folder_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_says_what_to_do(
+    checkpoints: Checkpoints, payloads: LocalDisk, folder: Path
+) -> None:
     """Here a file stands where the folder would be."""
-    (tmp_path / "lung").write_text("in the way")
-    (tmp_path / "payload").write_text("model")
-    checkpoints = Checkpoints(tmp_path)
-    with pytest.raises(StorageError, match=r"rounds\.jsonl could not be written.*fix: free space"):
+    folder.parent.mkdir()
+    folder.write_text("in the way")
+    payloads.write(MODEL, 0, b"model")
+    with pytest.raises(StorageError, match=r"lung could not be .*fix: free space"):
         checkpoints.keep_report(a_report(1))
-    with pytest.raises(StorageError, match=r"round-0001\.safetensors could not be written"):
-        checkpoints.keep_model(LUNG, 1, tmp_path / "payload")
-    with pytest.raises(StorageError, match=r"rounds\.jsonl could not be written"):
+    with pytest.raises(StorageError, match="lung could not be"):
+        checkpoints.keep_model(LUNG, 1, MODEL)
+    with pytest.raises(StorageError, match="lung could not be"):
         checkpoints.add_record(LUNG, a_report(1).records[0])

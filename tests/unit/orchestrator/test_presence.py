@@ -6,6 +6,7 @@ from fedmq.messages.notices import Activity, Heartbeat, NodeOnline
 from fedmq.messages.registry import Body
 from fedmq.orchestrator.presence import LATELY_S, Presence
 from fedmq.types import NodeId
+from tests.support.clock import FakeClock
 
 LYON, BASEL = NodeId("chu-lyon"), NodeId("umc-basel")
 TRAINING = Heartbeat(version="1", activity=Activity.TRAINING, progress=0.5, num_waiting=0)
@@ -16,7 +17,7 @@ class World:
 
     def __init__(self) -> None:
         self.now = 1_000.0
-        self.presence = Presence(lambda: self.now)
+        self.presence = Presence(FakeClock(lambda: self.now))
 
     def says(self, node: NodeId, body: Body, experiment: str = "-", number: int = 0) -> None:
         """Let a node say something."""

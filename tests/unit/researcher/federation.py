@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
+from fedmq.clocks import SystemClock
 from fedmq.messages.codec import Message
 from fedmq.messages.registry import Body
 from fedmq.orchestrator.service import OrchestratorService
 from fedmq.researcher.client import Client
 from fedmq.researcher.experiment import Experiment
 from fedmq.transport import topology
+from fedmq.transport.home import LocalHome
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import Delivery, Publication, Sink, Transport
 from fedmq.transport.topology import Queue
@@ -142,9 +144,9 @@ class Federation:
         def serve() -> None:
             service = OrchestratorService(
                 name="orchestrator",
-                home=self.folder / "orchestrator",
+                home=LocalHome(self.folder / "orchestrator"),
                 make_transport=self.transport("orchestrator"),
-                clock=time.time,
+                clock=SystemClock(),
                 version="0",
             )
             self._orchestrator = service

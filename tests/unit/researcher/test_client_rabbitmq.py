@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedmq.clocks import SystemClock
 from fedmq.errors import BrokerRefused, BrokerUnavailable
 from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.orchestrator.service import OrchestratorService
 from fedmq.parameters import parameters_bytes
 from fedmq.researcher.client import Client
 from fedmq.transport import topology
+from fedmq.transport.home import LocalHome
 from fedmq.transport.rabbitmq import RabbitTransport
 from fedmq.types import NodeId, ResearcherId
 from tests.support.broker import TestBroker, federation_rights
@@ -63,9 +65,9 @@ def place(broker: TestBroker, tmp_path: Path) -> Iterator[Place]:
         login = broker.login(vhost, "orchestrator")
         service = OrchestratorService(
             name="orchestrator",
-            home=tmp_path / "orchestrator",
+            home=LocalHome(tmp_path / "orchestrator"),
             make_transport=lambda sink: RabbitTransport(login, sink),
-            clock=time.time,
+            clock=SystemClock(),
             version="0",
         )
         services.append(service)

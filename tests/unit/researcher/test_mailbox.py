@@ -21,12 +21,14 @@ from fedmq.researcher.mailbox import Mailbox
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
+from fedmq.transport.home import LocalHome
 from fedmq.transport.journal import Journal
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import TransportEvent
 from fedmq.transport.routes import to_researcher
 from fedmq.transport.spool import Spool
 from fedmq.types import NOWHERE, Digest, ExperimentId, ResearcherId
+from tests.support.clock import FakeClock
 from tests.unit.messages.examples import SPEC
 
 ANNA = ResearcherId("anna")
@@ -48,7 +50,7 @@ class Centre:
             transport=self.transport,
             journal=self.journal,
             spool=Spool(LocalDisk(world.folder / "centre" / "payloads")),
-            clock=lambda: world.now,
+            clock=FakeClock(lambda: world.now),
         )
         self.courier.attach(self)
         for experiment in (LUNG, LIVER):
@@ -114,9 +116,9 @@ class World:
         transport = MemoryTransport(self.broker, ANNA, _hear_nothing)
         made = Mailbox(
             researcher=ANNA,
-            home=self.folder / "home",
+            home=LocalHome(self.folder / "home"),
             transport=transport,
-            clock=lambda: self.now,
+            clock=FakeClock(lambda: self.now),
             orchestrator="orchestrator",
         )
         transport.sink = made.handle

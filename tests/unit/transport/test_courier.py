@@ -24,6 +24,7 @@ from fedmq.transport.ports import Delivered, Properties, Publication, TransportE
 from fedmq.transport.routes import from_node, to_node
 from fedmq.transport.spool import Spool
 from fedmq.types import Digest, ExperimentId, NodeId
+from tests.support.clock import FakeClock
 
 LYON = NodeId("chu-lyon")
 LUNG = ExperimentId("lung")
@@ -56,7 +57,7 @@ class Member:
             transport=self.transport,
             journal=self.journal,
             spool=Spool(LocalDisk(self.folder / "payloads")),
-            clock=lambda: self.world.now,
+            clock=FakeClock(lambda: self.world.now),
             only_from=self.only_from,
         )
         self.courier.attach(self)
