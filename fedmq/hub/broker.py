@@ -28,11 +28,15 @@ _POLL_S: Final = 0.1
 _LIB: Final = Path("/usr/lib/rabbitmq/lib")
 _LOG_LINES: Final = 8
 _ERROR_LENGTH: Final = 300
-_ELECT_TIMEOUT_S: Final = "60"
-# A queue that is deleted meanwhile is no fault; one that has a leader keeps it.
-_ELECT: Final = """
+_CALL_TIMEOUT_S: Final = "60"
+# A queue that is deleted meanwhile is no fault; one that has a leader keeps it. Where
+# the streams have no coordinator, the first of them that is made anew, of its own files, starts it.
+_SET_TO_WORK: Final = """
 [catch ra:trigger_election({element(1, amqqueue:get_pid(Queue)), node()})
- || Queue <- rabbit_amqqueue:list(), amqqueue:get_type(Queue) =:= rabbit_quorum_queue].
+ || Queue <- rabbit_amqqueue:list(), amqqueue:get_type(Queue) =:= rabbit_quorum_queue],
+[catch rabbit_stream_coordinator:new_stream(Queue, node())
+ || whereis(rabbit_stream_coordinator) =:= undefined,
+    Queue <- rabbit_amqqueue:list_by_type(rabbit_stream_queue)].
 """
 _INSTALL: Final = "apt-get install --no-install-recommends rabbitmq-server"
 
@@ -91,7 +95,7 @@ class PrivateBroker:
             running = earlier or self._launch(progress)
             try:
                 self._wait_until_ready(running)
-                self._elect_leaders()
+                self._set_queues_to_work()
             except HubError:
                 if earlier is None:  # what ran already is not ended for a fault of this call
                     self._end(running)
@@ -167,20 +171,21 @@ class PrivateBroker:
                 )
             time.sleep(_POLL_S)
 
-    def _elect_leaders(self) -> None:
-        """Every quorum queue has a leader, also one that a kill caught within seconds of its birth.
+    def _set_queues_to_work(self) -> None:
+        """Quorum queues and streams work, also those that a kill caught within seconds of birth.
 
-        RabbitMQ 3.10 notes the names of quorum queues in a file that is written with a delay. After
-        a kill in between, such a queue is taken for a new one that somebody else will set to work.
+        RabbitMQ 3.10 notes the names of quorum queues, and of what coordinates the streams, in a
+        file that is written with a delay. After a kill in between they are taken for new ones that
+        somebody else will set to work. A stream that does not work holds up the dead letters too.
         """
         outcome = subprocess.run(  # noqa: S603 - the broker's own program
             [
                 str(find_server().with_name("rabbitmqctl")),
                 "--quiet",
                 "--timeout",
-                _ELECT_TIMEOUT_S,
+                _CALL_TIMEOUT_S,
                 "eval",
-                _ELECT,
+                _SET_TO_WORK,
             ],
             env=environment(self._folder, self.ports(), self.node_name),
             stdin=subprocess.DEVNULL,
@@ -190,7 +195,7 @@ class PrivateBroker:
         )
         if outcome.returncode != 0:
             raise HubError(
-                "the broker's quorum queues could not be set to work",
+                "the broker's queues could not be set to work",
                 why=(outcome.stderr or outcome.stdout).strip()[-_ERROR_LENGTH:],
                 fix=f"read the logs under {self._folder / 'log'}",
             )

@@ -1,40 +1,17 @@
-"""Letters: messages looked at in a queue without taking them out, the dead ones above all.
+"""Dead letters, read from the stream that keeps a copy of each for some days.
 
-RabbitMQ has no look that leaves no trace: a message is handed over and given back. It is marked
-`redelivered` from then on, is out of others' sight for a moment (two who look at the same moment
-may turn the order), and a quorum queue counts the look as a delivery (`x-delivery-count`).
-Where the queue has a delivery limit, which is 20 by default from RabbitMQ 4.0 on, enough looks
-would therefore destroy the message; `peek_dead` does not look then.
+Whoever looks leaves no trace there. The queue `dead`, in which they lie until somebody deals with
+them, is the hub operator's.
 """
 
-import base64
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
-from fedmq.errors import TransportError
-from fedmq.hub.management import Management
 from fedmq.transport import topology
+from fedmq.transport.rabbitmq import Login
+from fedmq.transport.rabbitmq_stream import Reading, StreamMessage, read_streams
 
-MAX_DEAD: Final = 1_000
-MIN_LIMIT: Final = 10_000
-"""Of deliveries: a queue with less may lose messages to those who look at them every minute."""
-_LIMITED_SINCE: Final = 4
-"""Major version of RabbitMQ in which quorum queues got a delivery limit by default."""
-_DEFAULT_LIMIT: Final = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
-    """A message in a queue."""
-
-    body: bytes
-    size_bytes: int
-    """Of the whole body, where `body` was cut."""
-    user: str
-    """Who sent it, as the broker vouches; empty where nobody said."""
-    type: str
-    headers: Mapping[str, Any]
+MAX_HOURS: Final = 24 * topology.WATCHED_DEAD_DAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,97 +19,49 @@ class DeadLetter:
     """A message that a service turned away, or that was delivered too often."""
 
     queue: str
+    """In which it died first."""
     reason: str
     """The broker's word: rejected, delivery_limit, maxlen."""
     user: str
     type: str
     size_bytes: int
-    at: float
-    """Unix seconds of the first death."""
+    sent_at: float | None
+    """Unix seconds on its sender's clock; RabbitMQ 3 drops the time of death from a stream."""
 
 
-def peek(
-    management: Management, vhost: str, queue: str, count: int, *, max_bytes: int | None = None
-) -> list[Letter]:
-    """Return up to `count` messages of a queue, which stay in it, marked as redelivered.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetters:
+    """Dead letters in the order of their deaths."""
 
-    `max_bytes` cuts the bodies.
-
-    Raises:
-        TransportError: the management does not answer, or refuses.
-    """
-    question: dict[str, object] = {
-        "count": count,
-        "ackmode": "ack_requeue_true",
-        "encoding": "base64",
-    }
-    if max_bytes is not None:
-        question["truncate"] = max_bytes
-    answer = management.post("queues", vhost, queue, "get", content=question)
-    return [_letter(entry) for entry in cast("list[dict[str, Any]]", answer or [])]
+    letters: tuple[DeadLetter, ...]
+    is_complete: bool
+    """Whether these are all of the time that was asked for."""
 
 
-def peek_dead(management: Management, vhost: str) -> list[DeadLetter]:
-    """Return the dead letters, the oldest first, up to MAX_DEAD of them.
+def read_dead(login: Login, *, hours: int = MAX_HOURS) -> DeadLetters:
+    """Return what died in the last hours, as far as the stream goes back.
 
     Raises:
-        TransportError: the management does not answer, or refuses; or looking does harm here.
+        TransportError: the broker does not answer, or refuses.
     """
-    queue = cast("dict[str, Any]", management.get("queues", vhost, topology.DEAD_QUEUE))
-    limit = _delivery_limit(management, queue)
-    if limit is not None and limit < MIN_LIMIT:
-        if not queue.get("messages"):
-            return []
-        raise TransportError(
-            "the dead letters cannot be looked at without harm",
-            why=f"the broker would throw each of them away after {limit} looks",
-            fix="the hub's operator gives the policy of the queue `dead` a delivery-limit of at "
-            f"least {MIN_LIMIT}",
-        )
-    letters = peek(management, vhost, topology.DEAD_QUEUE, MAX_DEAD, max_bytes=1)
-    return sorted((_dead_letter(letter) for letter in letters), key=lambda one: one.at)
+    stream = topology.MONITOR_DEAD
+    return dead_letters(read_streams(login, {stream: f"{hours}h"})[stream])
 
 
-def _delivery_limit(management: Management, queue: Mapping[str, Any]) -> int | None:
-    """Return after how many deliveries the broker throws a message of a queue away."""
-    of_policy = queue.get("effective_policy_definition") or {}
-    limits = [
-        limit
-        for limit in (
-            (queue.get("arguments") or {}).get("x-delivery-limit"),
-            # An empty definition is a list in the management's JSON.
-            of_policy.get("delivery-limit") if isinstance(of_policy, dict) else None,
-        )
-        if limit is not None
-    ]
-    if not limits:
-        overview = cast("dict[str, Any]", management.get("overview"))
-        major = int(str(overview.get("rabbitmq_version", "0")).partition(".")[0])
-        return _DEFAULT_LIMIT if major >= _LIMITED_SINCE else None
-    bounded = [limit for limit in limits if limit >= 0]  # -1 is none
-    return min(bounded) if bounded else None
-
-
-def _letter(entry: Mapping[str, Any]) -> Letter:
-    # Without any property the management says [] where it says {...} otherwise.
-    properties = entry.get("properties") or {}
-    return Letter(
-        body=base64.b64decode(entry["payload"]),
-        size_bytes=int(entry["payload_bytes"]),
-        user=str(properties.get("user_id", "")),
-        type=str(properties.get("type", "")),
-        headers=properties.get("headers") or {},
+def dead_letters(reading: Reading) -> DeadLetters:
+    """Return the dead letters of what was read."""
+    return DeadLetters(
+        letters=tuple(_dead_letter(message) for message in reading.messages),
+        is_complete=reading.is_complete,
     )
 
 
-def _dead_letter(letter: Letter) -> DeadLetter:
-    # The newest death comes first; one that somebody else put here has none.
-    first = (letter.headers.get("x-death") or [{}])[-1]
+def _dead_letter(message: StreamMessage) -> DeadLetter:
     return DeadLetter(
-        queue=str(first.get("queue", "")),
-        reason=str(first.get("reason", "")),
-        user=letter.user,
-        type=letter.type,
-        size_bytes=letter.size_bytes,
-        at=float(first.get("time") or 0.0),
+        queue=str(message.headers.get("x-first-death-queue", "")),
+        reason=str(message.headers.get("x-first-death-reason", "")),
+        user=message.user,
+        type=message.type,
+        size_bytes=len(message.body),
+        sent_at=message.sent_at,
     )

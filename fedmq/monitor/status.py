@@ -2,18 +2,21 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from fedmq.errors import BrokerRefused, BrokerUnavailable, ProtocolError, TransportError
+from fedmq.errors import ProtocolError
 from fedmq.hub.management import Management
 from fedmq.messages.codec import decode
 from fedmq.messages.notices import ExperimentOverview, NodeOverview, Overview
-from fedmq.monitor.letters import peek, peek_dead
+from fedmq.monitor.letters import MAX_HOURS, dead_letters
 from fedmq.transport import topology
+from fedmq.transport.rabbitmq import Login
+from fedmq.transport.rabbitmq_stream import StreamMessage, read_streams
 from fedmq.types import NOWHERE, NodeId
 
+RECENT: Final = "60s"
 _PREFIX: Final = "node."
 _SUFFIX: Final = ".tasks"
 
@@ -30,8 +33,8 @@ class NodeStatus:
     waiting: int
     in_hand: int
     redelivered: int
-    dead: int | None
-    """Dead letters of its queues; None where the broker does not let them be looked at."""
+    dead: int
+    """Letters of its queues that died in the last MAX_HOURS, dealt with or not."""
     doing: str
 
 
@@ -42,28 +45,34 @@ class FederationStatus:
     nodes: tuple[NodeStatus, ...]
     experiments: tuple[ExperimentOverview, ...]
     num_dead: int
+    """Dead letters in the queue `dead`: nobody has dealt with them yet. Some seconds old."""
+    has_all_dead: bool
+    """Whether the nodes' numbers of dead letters are whole; there were too many to count if not."""
     orchestrators: tuple[str, ...]
     """Which orchestrators were heard in the last minute."""
 
 
-def read_status(management: Management, vhost: str) -> FederationStatus:
-    """Return what the management API and the events of the last minute say.
+def read_status(management: Management, login: Login) -> FederationStatus:
+    """Return what the management API, the events of the last minute and the dead letters say.
 
     Raises:
-        TransportError: the management does not answer, or refuses.
+        TransportError: the broker or its management does not answer, or refuses.
     """
     queues = {
         str(queue["name"]): queue
-        for queue in cast("list[dict[str, Any]]", management.get("queues", vhost))
+        for queue in cast("list[dict[str, Any]]", management.get("queues", login.vhost))
     }
     names = [
         NodeId(name.removeprefix(_PREFIX).removesuffix(_SUFFIX))
         for name in sorted(queues)
         if name.startswith(_PREFIX) and name.endswith(_SUFFIX)
     ]
+    read = read_streams(
+        login, {topology.MONITOR_EVENTS: RECENT, topology.MONITOR_DEAD: f"{MAX_HOURS}h"}
+    )
     overviews = {
         sender: overview
-        for sender, overview in _read_overviews(management, vhost).items()
+        for sender, overview in _newest_overviews(read[topology.MONITOR_EVENTS].messages).items()
         if sender not in names  # nodes may write events, but lead nothing
     }
     heard: dict[str, NodeOverview] = {}
@@ -71,42 +80,26 @@ def read_status(management: Management, vhost: str) -> FederationStatus:
         for one in overview.nodes:
             if one.node not in heard or heard[one.node].heard_at < one.heard_at:
                 heard[one.node] = one
-    dead = _count_dead(management, vhost)
+    dead = dead_letters(read[topology.MONITOR_DEAD])
+    by_queue = Counter(letter.queue for letter in dead.letters)
     experiments = [one for overview in overviews.values() for one in overview.experiments]
     return FederationStatus(
         nodes=tuple(
-            _node_status(node, queues[topology.node_tasks(node)], heard.get(node), dead)
+            _node_status(node, queues[topology.node_tasks(node)], heard.get(node), by_queue)
             for node in names
         ),
         experiments=tuple(sorted(experiments, key=lambda one: one.experiment)),
-        num_dead=_num_dead(dead, queues.get(topology.DEAD_QUEUE, {})),
+        num_dead=int(queues.get(topology.DEAD_QUEUE, {}).get("messages") or 0),
+        has_all_dead=dead.is_complete,
         orchestrators=tuple(sorted(overviews)),
     )
-
-
-def _num_dead(dead: Counter[str] | None, queue: Mapping[str, Any]) -> int:
-    """Return how many dead letters there are.
-
-    The broker's own number lags by seconds; those that another watcher looks at are not seen.
-    """
-    return max(int(queue.get("messages") or 0), 0 if dead is None else dead.total())
-
-
-def _count_dead(management: Management, vhost: str) -> Counter[str] | None:
-    """Return how many dead letters each queue has, None where looking at them does harm."""
-    try:
-        return Counter(letter.queue for letter in peek_dead(management, vhost))
-    except (BrokerRefused, BrokerUnavailable):
-        raise
-    except TransportError:
-        return None
 
 
 def _node_status(
     node: NodeId,
     queue: Mapping[str, Any],
     heard: NodeOverview | None,
-    dead: Counter[str] | None,
+    dead: Counter[str],
 ) -> NodeStatus:
     stats = queue.get("message_stats") or {}
     own = (topology.node_tasks(node), topology.node_payloads(node))
@@ -117,7 +110,7 @@ def _node_status(
         waiting=int(queue.get("messages_ready") or 0),
         in_hand=int(queue.get("messages_unacknowledged") or 0),
         redelivered=int(stats.get("redeliver") or 0),
-        dead=None if dead is None else sum(dead[name] for name in own),
+        dead=sum(dead[name] for name in own),
         doing=_doing(heard),
     )
 
@@ -130,18 +123,17 @@ def _doing(heard: NodeOverview | None) -> str:
     return f"{heard.activity} {heard.experiment} round {heard.round} ({heard.progress:.0%})"
 
 
-def _read_overviews(management: Management, vhost: str) -> dict[str, Overview]:
-    """Return the newest overview of each sender in the last minute."""
+def _newest_overviews(events: Iterable[StreamMessage]) -> dict[str, Overview]:
+    """Return the newest overview of each sender."""
     newest: dict[str, tuple[float, Overview]] = {}
-    # All that are there: the oldest come first, and the newest matter.
-    for letter in peek(management, vhost, topology.MONITOR_EVENTS, topology.EVENT_LENGTH):
+    for event in events:
         try:
-            message = decode(letter.body)
+            message = decode(event.body)
         except ProtocolError:
             continue
         sender, at = message.envelope.sender, message.envelope.sent_at
         # The broker vouches for the user; whoever writes under another's name is not believed.
-        if not isinstance(message.body, Overview) or letter.user != sender:
+        if not isinstance(message.body, Overview) or event.user != sender:
             continue
         if sender not in newest or newest[sender][0] <= at:
             newest[sender] = (at, message.body)
@@ -156,6 +148,7 @@ def to_json(status: FederationStatus) -> str:
             "nodes": nodes,
             "experiments": [one.model_dump(mode="json") for one in status.experiments],
             "dead": status.num_dead,
+            "has_all_dead": status.has_all_dead,
             "orchestrators": list(status.orchestrators),
         },
         indent=2,

@@ -6,7 +6,7 @@ on it; `tests/contract/` holds it to the same suite as RabbitMQ.
 
 Modelled: exchanges, bindings, BCC, mandatory returns, single active consumers, prefetch,
 redelivery and its limit, dead letters, length limits with both overflow behaviours. Not modelled:
-rights, time-to-live, alarms.
+rights, time-to-live, alarms, and streams, which are for watchers alone and are left out.
 """
 
 from collections import deque
@@ -67,8 +67,8 @@ class MemoryBroker:
         self._steps.append(action)
 
     def declare(self, queue: Queue) -> None:
-        """Make `queue` unless it is there."""
-        if queue.name not in self._queues:
+        """Make `queue` unless it is there, or is a stream."""
+        if queue.name not in self._queues and not queue.is_stream:
             self._queues[queue.name] = MemoryQueue(queue, self._policies)
 
     def delete(self, name: str) -> None:

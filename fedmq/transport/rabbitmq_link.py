@@ -227,7 +227,7 @@ class Link:
 
     def _on_publishing_channel_closed(self, _channel: Channel, reason: Exception) -> None:
         # A forbidden routing key or exchange closes the channel and loses what was under way on it.
-        self._break(f"publishing was ended: {_reason(reason)}", refused=_is_refusal(reason))
+        self._break(f"publishing was ended: {reason_of(reason)}", refused=is_refusal(reason))
 
     def _on_return(
         self, _channel: Channel, method: Basic.Return, properties: BasicProperties, _body: bytes
@@ -310,7 +310,7 @@ class Link:
         if _is_transient(reason):
             self._loop.call_later(TRANSIENT_RETRY_S, self._declare_again)
             return
-        self._tell(ConsumerLost(queue="", why=f"a declaration was refused: {_reason(reason)}"))
+        self._tell(ConsumerLost(queue="", why=f"a declaration was refused: {reason_of(reason)}"))
         self._declared_all()
 
     def _declare_again(self) -> None:
@@ -361,7 +361,7 @@ class Link:
             self._loop.call_later(TRANSIENT_RETRY_S, partial(self._retry_consumer, queue))
             return
         if is_current:
-            self._lose(queue, _reason(reason))
+            self._lose(queue, reason_of(reason))
         self._done(queue)
 
     def _lose(self, queue: str, why: str) -> None:
@@ -423,7 +423,7 @@ class Link:
         self._num_gone += 1
         if self._num_gone == len(self._connections):
             self._loop.call_later(0.0, lambda: self._owner.link_gone(self))
-        self._break(_reason(reason), refused=_is_refusal(reason))
+        self._break(reason_of(reason), refused=is_refusal(reason))
 
     def _break(self, why: str, *, refused: bool) -> None:
         if self._is_dead:
@@ -509,7 +509,8 @@ def _is_transient(reason: BaseException) -> bool:
     return getattr(reason, "reply_code", None) == _INTERNAL_ERROR
 
 
-def _is_refusal(reason: BaseException) -> bool:
+def is_refusal(reason: BaseException) -> bool:
+    """Return whether the broker said no to the user, and would again."""
     if isinstance(reason, _REFUSALS):
         return True
     causes = getattr(reason, "args", ())
@@ -519,7 +520,7 @@ def _is_refusal(reason: BaseException) -> bool:
     )
 
 
-def _reason(reason: BaseException) -> str:
+def reason_of(reason: BaseException) -> str:
     """Return a short text of what pika says; the broker's own words where it gave some."""
     text = getattr(reason, "reply_text", None) or str(reason) or type(reason).__name__
     if isinstance(reason, _REFUSALS):

@@ -22,6 +22,7 @@ DEAD: Final = "fedmq.dead"
 ORCHESTRATOR_INBOX: Final = "orchestrator.inbox"
 ORCHESTRATOR_EVENTS: Final = "orchestrator.events"
 MONITOR_EVENTS: Final = "monitor.events"
+MONITOR_DEAD: Final = "monitor.dead"
 DEAD_QUEUE: Final = "dead"
 
 DELIVERY_LIMIT: Final = 20
@@ -30,6 +31,11 @@ BULK_BYTES: Final = 8 * 2**30
 EVENT_TTL_MS: Final = 60_000
 EVENT_LENGTH: Final = 10_000
 DEAD_LENGTH: Final = 100_000
+WATCHED_EVENTS_AGE: Final = "5m"
+WATCHED_DEAD_DAYS: Final = 7
+WATCHED_BYTES: Final = 64 * 2**20
+SEGMENT_BYTES: Final = 2**20
+"""What is too old or too much leaves a stream by whole segments, when the next one begins."""
 
 ID_OR_NOWHERE: Final = r"[a-z0-9-]{1,40}"
 """A word of a routing key that is an id or `-`."""
@@ -64,6 +70,11 @@ class Queue:
     name: str
     arguments: dict[str, str | bool]
     bindings: tuple[Binding, ...]
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether readers leave what they read in it."""
+        return self.arguments.get("x-queue-type") == "stream"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +225,15 @@ def researcher_queues(
     )
 
 
+def _watched(name: str, exchange: str) -> Queue:
+    # Whoever may read a stream can neither take anything out nor keep it from others.
+    return Queue(
+        name=name,
+        arguments={"x-queue-type": "stream"},
+        bindings=(Binding(exchange=exchange, key="#"),),
+    )
+
+
 def _common_queues() -> tuple[Queue, ...]:
     classic: dict[str, str | bool] = {"x-queue-type": "classic"}
     return (
@@ -229,13 +249,12 @@ def _common_queues() -> tuple[Queue, ...]:
             bindings=(Binding(exchange=EVENTS, key="#"),),
         ),
         Queue(
-            name=MONITOR_EVENTS, arguments=classic, bindings=(Binding(exchange=EVENTS, key="#"),)
-        ),
-        Queue(
             name=DEAD_QUEUE,
             arguments={"x-queue-type": "quorum"},
             bindings=(Binding(exchange=DEAD, key="#"),),
         ),
+        _watched(MONITOR_EVENTS, EVENTS),
+        _watched(MONITOR_DEAD, DEAD),
     )
 
 
@@ -261,7 +280,7 @@ def policies() -> tuple[Policy, ...]:
         ),
         Policy(
             name="events",
-            pattern=r"^(orchestrator|monitor)\.events$",
+            pattern=r"^orchestrator\.events$",
             definition={
                 "max-length": EVENT_LENGTH,
                 "message-ttl": EVENT_TTL_MS,
@@ -269,6 +288,20 @@ def policies() -> tuple[Policy, ...]:
             },
         ),
         Policy(name="dead", pattern=r"^dead$", definition={"max-length": DEAD_LENGTH}),
+        _watched_policy("watched-events", MONITOR_EVENTS, WATCHED_EVENTS_AGE),
+        _watched_policy("watched-dead", MONITOR_DEAD, f"{WATCHED_DEAD_DAYS}D"),
+    )
+
+
+def _watched_policy(name: str, queue: str, age: str) -> Policy:
+    return Policy(
+        name=name,
+        pattern=_exactly(queue),
+        definition={
+            "max-age": age,
+            "max-length-bytes": WATCHED_BYTES,
+            "stream-max-segment-size-bytes": SEGMENT_BYTES,
+        },
     )
 
 
@@ -324,5 +357,5 @@ def researcher_rights(researcher: ResearcherId) -> Rights:
 
 
 def monitor_rights() -> Rights:
-    """Return a monitor's rights: look into the events and the dead letters, write nothing."""
-    return Rights(read=_exactly(MONITOR_EVENTS, DEAD_QUEUE))
+    """Return a monitor's rights: read the two streams, which no reader can change."""
+    return Rights(read=_exactly(MONITOR_EVENTS, MONITOR_DEAD))

@@ -154,10 +154,10 @@ def test_a_wrong_password_is_said_by_everybody_who_has_one(federation: Federatio
     assert "password" in asked.talk
     assert "fix: use the credentials" in asked.talk
     login = credentials(federation, "monitor", password="wrong")  # noqa: S106 - it is wrong
-    for command in ("status", "dead"):
+    for command, who in (("status", "the broker's management"), ("dead", "the broker")):
         looked = federation.fedmq("wrong", command, "--credentials", login)
         assert looked.code == 4
-        assert "the broker's management refuses user monitor" in looked.talk
+        assert f"{who} refuses user monitor" in looked.talk
     for service in services:
         assert service.end() == 0, "it has tried on, and ends in order"
 
@@ -177,6 +177,10 @@ def test_a_dead_broker_is_said_by_everybody_who_needs_it(federation: Federation)
     looked = federation.fedmq("dead", "status", "--credentials", login)
     assert looked.code == 1
     assert "does not answer at http://127.0.0.1:1" in looked.talk
+    login = credentials(federation, "monitor", url=NOBODY)
+    looked = federation.fedmq("dead", "dead", "--credentials", login)
+    assert looked.code == 1
+    assert "error: no broker answers" in looked.talk
     for service in services:
         assert service.end() == 0
 
@@ -226,7 +230,7 @@ def test_garbage_in_a_nodes_queue_becomes_dead_letters_with_a_reason(
     for letter in letters:
         assert letter["queue"] == topology.node_tasks(NodeId(LYON))
         assert (letter["user"], letter["reason"]) == ("orchestrator", "rejected")
-    assert federation.do(CENTRE, "dead").data.count("garbage") == 2
+    assert federation.do(CENTRE, "dead", "--hours", "1").data.count("garbage") == 2
     nodes = federation.do(CENTRE, "status", "--json").json["nodes"]
     assert {node["node"]: node["dead"] for node in nodes} == {LYON: 2, PARIS: 0}
     after = federation.submit(federation.write_experiment(rounds=1))

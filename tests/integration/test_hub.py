@@ -19,6 +19,7 @@ from fedmq.hub.processes import wait_for_end
 from fedmq.transport import topology
 from fedmq.transport.ports import Connected, ConsumerLost, Disconnected
 from fedmq.transport.rabbitmq import RabbitTransport, make_login
+from fedmq.transport.rabbitmq_stream import read_streams
 from fedmq.types import NodeId
 from tests.contract.wires import Member
 
@@ -218,7 +219,7 @@ def a_federation(folder: Path) -> Status:
 
 
 def test_a_broker_that_was_killed_comes_back_with_every_queue(tmp_path: Path) -> None:
-    """At the same addresses, so that everybody's credentials are still right."""
+    """At the same addresses, so that everybody's credentials are still right; all of them work."""
     with ended(tmp_path) as folder:
         before = a_federation(folder)
         running = Hub(folder).broker.running()
@@ -228,6 +229,11 @@ def test_a_broker_that_was_killed_comes_back_with_every_queue(tmp_path: Path) ->
         assert not status(folder).is_running
         assert up(folder) == before
         assert management(folder).names("queues", "fedmq") == queue_names(Hub(folder))
+        monitor = read_credentials(Hub(folder).credentials_path("monitor"))
+        login = make_login(monitor.url, user=monitor.user, password=monitor.password)
+        streams = (topology.MONITOR_EVENTS, topology.MONITOR_DEAD)
+        read = read_streams(login, dict.fromkeys(streams, "1h"))
+        assert all(reading.is_complete for reading in read.values())
 
 
 def test_an_emptied_broker_comes_back_with_every_member(tmp_path: Path) -> None:

@@ -3,17 +3,18 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from fedmq.errors import BrokerRefused, TransportError
+from fedmq.errors import BrokerRefused, BrokerUnavailable
 from fedmq.hub.management import Management
 from fedmq.messages.codec import Message, encode
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.notices import Activity, ExperimentOverview, NodeOverview, Overview
-from fedmq.monitor.letters import DeadLetter, Letter, peek, peek_dead
-from fedmq.monitor.status import NodeStatus, read_status, to_json
+from fedmq.monitor.letters import MAX_HOURS, DeadLetter, read_dead
+from fedmq.monitor.status import FederationStatus, NodeStatus, read_status, to_json
 from fedmq.transport import topology
 from fedmq.transport.ports import (
     Confirmed,
@@ -25,8 +26,9 @@ from fedmq.transport.ports import (
     TransportEvent,
 )
 from fedmq.transport.rabbitmq import RabbitTransport
+from fedmq.transport.rabbitmq_stream import StreamMessage, read_streams
 from fedmq.types import NodeId, ResearcherId
-from tests.support.broker import TestBroker, federation_rights
+from tests.support.broker import EVERYTHING, TestBroker, federation_rights
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -61,7 +63,7 @@ class Member:
     def publish(self, exchange: str, key: str, body: bytes = b"body") -> None:
         """Publish, and wait for the broker's word."""
         ticket = len(self.events) + 1
-        properties = Properties(type="test.message")
+        properties = Properties(type="test.message", timestamp=1_795_600_000)
         publication = Publication(
             exchange=exchange, routing_key=key, body=body, properties=properties
         )
@@ -119,9 +121,11 @@ class World:
         rights = federation_rights([*NODES], ["r-one"])
         # A second orchestrator, as a stand-by or for other experiments.
         rights["centre-two"] = topology.orchestrator_rights("centre-two")
+        rights["operator"] = EVERYTHING
         self.broker = broker
         self.vhost = broker.make_vhost(layout, rights)
         self.monitor = replace(broker.management, user="monitor", password=broker.password)
+        self.login = broker.login(self.vhost, "monitor")
         self._members: list[Member] = []
 
     def join(self, user: str) -> Member:
@@ -130,31 +134,21 @@ class World:
         self._members.append(member)
         return member
 
+    def status(self) -> FederationStatus:
+        """Return what the monitor sees."""
+        return read_status(self.monitor, self.login)
+
     def nodes(self) -> dict[str, NodeStatus]:
         """Return the rows of the nodes."""
-        return {node.node: node for node in read_status(self.monitor, self.vhost).nodes}
+        return {node.node: node for node in self.status().nodes}
 
-    def dead_letters(self, count: int) -> list[DeadLetter]:
-        """Return the dead letters once there are so many: what was just looked at comes back."""
-        found: list[DeadLetter] = []
-
-        def has_all() -> bool:
-            found[:] = peek_dead(self.monitor, self.vhost)
-            return len(found) == count
-
-        until(has_all, "dead letters")
-        return found
-
-    def letters(self, count: int) -> list[Letter]:
-        """Return the dead letters with their bodies, as an administrator sees them."""
-        found: list[Letter] = []
-
-        def has_all() -> bool:
-            found[:] = peek(self.broker.management, self.vhost, topology.DEAD_QUEUE, 100)
-            return len(found) == count
-
-        until(has_all, "dead letters")
-        return found
+    def dead_letters(self, count: int) -> tuple[DeadLetter, ...]:
+        """Return the dead letters once there are so many: a node's rejection is not confirmed."""
+        until(lambda: len(read_dead(self.login).letters) >= count, "dead letters")
+        found = read_dead(self.login)
+        assert found.is_complete
+        assert len(found.letters) == count
+        return found.letters
 
     def fill_dead(self, count: int) -> None:
         """Let Lyon turn away messages of 1, 2, ... bytes, in this order."""
@@ -183,7 +177,7 @@ def world(broker: TestBroker) -> Iterator[World]:
 
 def test_a_federation_without_anybody_has_a_row_per_node_and_nothing_else(world: World) -> None:
     """No overview yet is no error."""
-    found = read_status(world.monitor, world.vhost)
+    found = world.status()
     assert [node.node for node in found.nodes] == NODES
     for node in found.nodes:
         assert (node.online, node.heard_at, node.doing) == (False, None, "not heard of")
@@ -221,7 +215,7 @@ def test_the_newest_overview_of_each_orchestrator_says_what_nodes_do(world: Worl
     two.tell_overview(at=1_500.0, chu_lyon=Activity.IDLE)
     one.tell_overview(at=2_000.0, chu_lyon=Activity.TRAINING, ghu_paris=Activity.IDLE)
     one.tell_overview(at=1_000.0, chu_lyon=Activity.IDLE)
-    found = read_status(world.monitor, world.vhost)
+    found = world.status()
     doing = {node.node: (node.doing, node.heard_at) for node in found.nodes}
     assert doing == {
         LYON: ("training lung-1 round 3 (50%)", 2_000.0),
@@ -239,7 +233,7 @@ def test_an_overview_that_is_not_an_orchestrators_own_is_ignored(world: World) -
     basel.tell_overview("orchestrator", chu_lyon=Activity.TRAINING)
     basel.tell_overview(chu_lyon=Activity.TRAINING)
     basel.publish(topology.EVENTS, f"-.{BASEL}.overview", b"garbage")
-    found = read_status(world.monitor, world.vhost)
+    found = world.status()
     assert (found.experiments, found.orchestrators) == ((), ())
     assert world.nodes()[LYON].doing == "not heard of"
 
@@ -262,77 +256,112 @@ def test_status_stands_behind_thousands_of_events(world: World) -> None:
 
 def test_dead_letters_say_of_which_queue_why_and_who_sent_them(world: World) -> None:
     """In the order of their deaths; status counts them at their node."""
-    began = time.time()
     world.fill_dead(3)
     letters = world.dead_letters(3)
     assert [letter.size_bytes for letter in letters] == [1, 2, 3]
     for letter in letters:
         assert (letter.queue, letter.reason) == (topology.node_tasks(LYON), "rejected")
         assert (letter.user, letter.type) == ("orchestrator", "test.message")
-        assert began - 2 <= letter.at <= time.time() + 2
+        assert letter.sent_at == 1_795_600_000.0
 
     def is_counted() -> bool:
-        shown = json.loads(to_json(read_status(world.monitor, world.vhost)))
+        shown = json.loads(to_json(world.status()))
         dead = {node["node"]: node["dead"] for node in shown["nodes"]}
         return (shown["dead"], dead) == (3, {LYON: 3, PARIS: 0, BASEL: 0})
 
     until(is_counted, "status")
 
 
-def test_looking_at_dead_letters_takes_none_away(world: World) -> None:
-    """Whole or in part, more often than any usual delivery limit, though each look is counted."""
-    world.fill_dead(3)
-    for _ in range(60):
-        peek(world.monitor, world.vhost, topology.DEAD_QUEUE, 2)
-    letters = world.letters(3)
-    assert {letter.body for letter in letters} == {b"x", b"xx", b"xxx"}
-    assert sum(letter.headers["x-delivery-count"] for letter in letters) >= 60
+def test_watchers_who_look_at_the_same_time_see_the_same_letters(world: World) -> None:
+    """Each all of them, in the same order, however often; nothing becomes less or is marked."""
+    world.fill_dead(5)
+    with ThreadPoolExecutor(max_workers=4) as watchers:
+        looks = [watchers.submit(read_dead, world.login) for _ in range(12)]
+        seen = [look.result() for look in looks]
+    assert [letter.size_bytes for letter in seen[0].letters] == [1, 2, 3, 4, 5]
+    assert all(look == seen[0] for look in seen)
+    operator = world.join("operator")
+    assert [len(one.body) for one in operator.read(topology.DEAD_QUEUE, 5)] == [1, 2, 3, 4, 5]
+    assert not any(one.redelivered for one in operator.deliveries)
 
 
-def test_where_looks_would_destroy_dead_letters_nobody_looks(world: World) -> None:
-    """The queue has a delivery limit: the number is told all the same, and nothing is touched."""
+def test_what_the_operator_dealt_with_is_still_shown_to_watchers(world: World) -> None:
+    """The queue `dead` is empty then, the history of a week is not."""
     world.fill_dead(2)
-    admin = world.broker.management
-    limited = {
-        "pattern": "^dead$",
-        "apply-to": "queues",
-        "priority": 9,
-        "definition": {"delivery-limit": 40},
-    }
-    admin.put("policies", world.vhost, "limited", content=limited)
-
-    path = ("queues", world.vhost, topology.DEAD_QUEUE)
-    until(lambda: "delivery-limit" in str(admin.get(*path)), "the policy")
-    for _ in range(50):
-        with pytest.raises(TransportError, match="without harm"):
-            peek_dead(world.monitor, world.vhost)
-    until(lambda: read_status(world.monitor, world.vhost).num_dead == 2, "the number")
-    assert world.nodes()[LYON].dead is None
-    world.letters(2)
+    until(lambda: world.status().num_dead == 2, "the number")
+    world.broker.management.delete("queues", world.vhost, topology.DEAD_QUEUE, "contents")
+    until(lambda: world.status().num_dead == 0, "the number")
+    assert world.nodes()[LYON].dead == 2
+    world.dead_letters(2)
 
 
-def test_a_monitor_looks_into_events_and_dead_letters_and_touches_nothing(world: World) -> None:
-    """It reads no task, takes no message out, deletes and purges no queue."""
-    world.fill_dead(1)
-    world.join(LYON).publish(topology.REPLIES, f"{LYON}.-.control")
-    monitor, vhost = world.monitor, world.vhost
-    inbox = topology.ORCHESTRATOR_INBOX
-    attempts: list[Callable[[], object]] = [
-        lambda: peek(monitor, vhost, inbox, 1),
-        lambda: monitor.delete("queues", vhost, topology.DEAD_QUEUE),
-        lambda: monitor.delete("queues", vhost, inbox, "contents"),
-    ]
-    for attempt in attempts:
-        with pytest.raises(BrokerRefused, match="refuses user monitor"):
-            attempt()
-    assert len(peek(world.broker.management, vhost, inbox, 9)) == 1
-    world.dead_letters(1)
+def test_watchers_look_back_by_the_brokers_clock(world: World) -> None:
+    """Of a time in which nothing came they see nothing, and are not kept waiting for it."""
+    world.join("orchestrator").tell_overview(chu_lyon=Activity.IDLE)
+    until(lambda: not events(world, "1s"), "a second without events")
+    assert len(events(world, "60s")) == 1
+
+
+def events(world: World, age: str) -> tuple[StreamMessage, ...]:
+    """Return the events of the last time."""
+    reading = read_streams(world.login, {topology.MONITOR_EVENTS: age})[topology.MONITOR_EVENTS]
+    assert reading.is_complete
+    return reading.messages
+
+
+def test_a_stream_that_is_too_large_is_read_in_part_and_said_to_be(world: World) -> None:
+    """A watcher is bounded in bytes and in time, whatever others publish."""
+    lyon = world.join(LYON)
+    num_events = 2_500
+    for ticket in range(1_000_000, 1_000_000 + num_events):
+        publication = Publication(
+            exchange=topology.EVENTS,
+            routing_key=f"-.{LYON}.heartbeat",
+            body=b"beat",
+            properties=Properties(),
+        )
+        lyon.transport.publish(publication, ticket)
+    last = Confirmed(ticket=999_999 + num_events)
+    until(lambda: last in lyon.events, "events")
+    assert len(events(world, "60s")) == num_events
+    stream = topology.MONITOR_EVENTS
+    for bounds in ({"max_bytes": 400, "max_s": 60.0}, {"max_bytes": 10**6, "max_s": 0.0}):
+        reading = read_streams(world.login, {stream: "60s"}, **bounds)[stream]
+        assert not reading.is_complete
+        assert len(reading.messages) < num_events
+
+
+def test_status_is_quick_where_nothing_happens(world: World) -> None:
+    """Two empty streams are waited for at the same time."""
+    world.status()
+    began = time.monotonic()
+    world.status()
+    assert time.monotonic() - began < 1.0
 
 
 def test_a_wrong_password_is_a_refusal_and_no_broker_is_said_so(world: World) -> None:
     """Both before anything is shown."""
+    wrong = replace(world.login, password="no")  # noqa: S106 - wrong
     with pytest.raises(BrokerRefused, match="refuses user monitor"):
-        read_status(replace(world.monitor, password="no"), world.vhost)  # noqa: S106 - wrong
+        read_status(replace(world.monitor, password="no"), world.login)  # noqa: S106 - wrong
+    with pytest.raises(BrokerRefused, match="refuses user monitor"):
+        read_status(world.monitor, wrong)
+    with pytest.raises(BrokerRefused, match="refuses user monitor"):
+        read_dead(wrong)
     nowhere = Management(url="http://127.0.0.1:9", user="monitor", password="x")  # noqa: S106
-    with pytest.raises(TransportError, match="does not answer"):
-        read_status(nowhere, world.vhost)
+    with pytest.raises(BrokerUnavailable, match="does not answer"):
+        read_status(nowhere, world.login)
+    with pytest.raises(BrokerUnavailable, match="Connection refused"):
+        read_dead(replace(world.login, port=9))
+
+
+def test_a_queue_that_is_no_stream_is_not_read_as_one(world: World) -> None:
+    """A broker of an earlier version may hold one of this name: its messages are not taken."""
+    world.fill_dead(1)
+    admin = world.broker.login(world.vhost, "operator")
+    with pytest.raises(BrokerRefused, match="cannot be read"):
+        read_streams(admin, {topology.DEAD_QUEUE: f"{MAX_HOURS}h"})
+    with pytest.raises(BrokerRefused, match="cannot be read"):
+        read_streams(admin, {"of-nobody": "1h"})
+    with pytest.raises(BrokerRefused, match="refuses user monitor"):
+        read_streams(world.login, {topology.DEAD_QUEUE: "1h"})

@@ -1,14 +1,23 @@
 """Rights as the broker enforces them: each member with the credentials that the hub gave it."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
+import pika
 import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 from fedmq.errors import BrokerRefused
 from fedmq.hub.credentials import Credentials, Role, read_credentials
 from fedmq.hub.lifecycle import up
+from fedmq.hub.management import Management
 from fedmq.hub.members import Hub
+from fedmq.hub.roster import VHOST
 from fedmq.transport import topology
 from fedmq.transport.ports import (
     Confirmed,
@@ -19,6 +28,8 @@ from fedmq.transport.ports import (
     Publication,
     Returned,
 )
+from fedmq.transport.rabbitmq import make_login
+from fedmq.transport.rabbitmq_stream import read_streams
 from fedmq.transport.topology import EVENTS, REPLIES, SUBMISSIONS, TASKS, experiment_queues, key
 from fedmq.types import ExperimentId, NodeId
 from tests.contract.wires import Member
@@ -28,6 +39,7 @@ pytestmark = pytest.mark.rabbitmq
 
 LYON, PARIS, RESEARCHER = "chu-lyon", "ghu-paris", "r-one"
 EXPERIMENT = experiment_queues(ExperimentId("e-1"))
+CLOSED = (ChannelClosedByBroker, ConnectionClosedByBroker)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +134,6 @@ def test_members_write_nothing_else(
         (RESEARCHER, "researcher.r-one.inbox"),
         ("orchestrator", "orchestrator.inbox"),
         ("orchestrator", "orchestrator.events"),
-        ("monitor", "monitor.events"),
     ],
 )
 def test_members_read_what_is_theirs(folder: Path, name: str, queue: str) -> None:
@@ -150,12 +161,15 @@ def _readers(consumers: object) -> set[tuple[str, str]]:
         (LYON, "orchestrator.inbox"),
         (LYON, "orchestrator.events"),
         (LYON, "dead"),
+        (LYON, "monitor.events"),
+        (RESEARCHER, "monitor.dead"),
         (RESEARCHER, "node.chu-lyon.tasks"),
         (RESEARCHER, "orchestrator.inbox"),
         ("orchestrator", "node.chu-lyon.tasks"),
         ("orchestrator", "researcher.r-one.inbox"),
         ("monitor", "orchestrator.inbox"),
         ("monitor", "node.chu-lyon.payloads"),
+        ("monitor", "dead"),
     ],
 )
 def test_members_read_nothing_else(folder: Path, name: str, queue: str) -> None:
@@ -198,31 +212,250 @@ def test_the_orchestrator_makes_and_deletes_the_queues_of_its_experiments(folder
     assert "node.chu-lyon.tasks" in admin.names("queues", "fedmq")
 
 
-def test_a_monitor_sees_every_queue_and_changes_none(folder: Path) -> None:
-    """By the management's API: it neither deletes, purges, publishes nor looks into messages."""
-    monitor, everything = management(folder, "monitor"), management(folder)
-    assert monitor.names("queues", "fedmq") == everything.names("queues", "fedmq")
-    assert monitor.get("overview")
-    message = {
-        "properties": {},
-        "routing_key": key(LYON, "control"),
-        "payload": "x",
-        "payload_encoding": "string",
-    }
-    look = {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"}
-    for attempt in (
-        lambda: monitor.delete("queues", "fedmq", "node.chu-lyon.tasks"),
-        lambda: monitor.delete("queues", "fedmq", "node.chu-lyon.tasks", "contents"),
-        lambda: monitor.delete("users", LYON),
-        lambda: monitor.post("exchanges", "fedmq", TASKS, "publish", content=message),
-        lambda: monitor.post("queues", "fedmq", "node.chu-lyon.tasks", "get", content=look),
-        lambda: monitor.post("definitions", content={"users": []}),
-        lambda: monitor.put("queues", "fedmq", "of-mine", content={"durable": True}),
-        lambda: monitor.get("users"),
-    ):
+class Watched:
+    """A federation with a message in each queue, and what must be the same after all attempts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.monitor = management(folder, "monitor")
+        self._admin = management(folder)
+        self._folder = folder
+        self.queues = sorted(self._admin.names("queues", VHOST))
+        self.streams = [queue.name for queue in Hub(folder).layout().queues if queue.is_stream]
+        self.exchanges = [exchange.name for exchange in topology.EXCHANGES]
+        with self.channel("hub-admin") as channel:
+            channel.confirm_delivery()
+            for queue in self.queues:
+                channel.basic_publish("", queue, b"message")
+        self._counts, self.bindings = self._count(), self._bindings()
+
+    @contextmanager
+    def channel(self, name: str = "monitor") -> Iterator[BlockingChannel]:
+        """Yield a channel of a member's own connection."""
+        known = credentials(self._folder, name)
+        address = known.url.replace("//", f"//{known.user}:{known.password}@")
+        connection = pika.BlockingConnection(pika.URLParameters(address))
+        try:
+            yield connection.channel()
+        finally:
+            if connection.is_open:
+                connection.close()
+
+    def refuses(self, attempt: Callable[[BlockingChannel], object], why: str) -> None:
+        """The broker ends the channel or the connection with this word."""
+        with self.channel() as channel, pytest.raises(CLOSED, match=why):
+            _answered(attempt, channel)
+
+    def refuses_request(self, attempt: Callable[[Management], object]) -> None:
+        """The management answers with a refusal."""
         with pytest.raises(BrokerRefused):
-            attempt()
-    assert "node.chu-lyon.tasks" in everything.names("queues", "fedmq")
+            attempt(self.monitor)
+
+    def require_untouched(self) -> None:
+        """Every queue and binding is there, and no queue has lost anything."""
+        assert sorted(self._admin.names("queues", VHOST)) == self.queues
+        assert self._admin.names("exchanges", VHOST) >= set(self.exchanges)
+        assert self._bindings() == self.bindings
+        counts = self._count()
+        # More is no loss: what another test's reader had in hand may come back.
+        lost = {name for name, count in self._counts.items() if counts[name] < count}
+        assert not lost
+
+    def _count(self) -> dict[str, int]:
+        # What a stream holds is read, since its number lags; events of the orchestrator expire.
+        known = credentials(self._folder, "hub-admin")
+        login = make_login(known.url, user=known.user, password=known.password)
+        read = read_streams(login, dict.fromkeys(self.streams, "1h"))
+        counts = {name: len(reading.messages) for name, reading in read.items()}
+        with self.channel("hub-admin") as channel:
+            for name in self.queues:
+                if name not in (*self.streams, topology.ORCHESTRATOR_EVENTS):
+                    answer = channel.queue_declare(name, passive=True)
+                    counts[name] = answer.method.message_count
+        return counts
+
+    def _bindings(self) -> list[tuple[str, str, str, str]]:
+        found = self._admin.get("bindings", VHOST)
+        assert isinstance(found, list)
+        keys = ("source", "destination", "destination_type", "properties_key")
+        return sorted(tuple(str(one[key]) for key in keys) for one in found)  # type: ignore[misc]
+
+
+@pytest.fixture
+def watched(folder: Path) -> Iterator[Watched]:
+    """Return a federation that a monitor looks at, and that nothing was done to."""
+    made = Watched(folder)
+    assert len(made.streams) == 2
+    yield made
+    made.require_untouched()
+
+
+def test_a_monitor_publishes_nowhere(watched: Watched) -> None:
+    """To no exchange of the federation or of RabbitMQ, and straight into no queue."""
+    exchanges = [*watched.exchanges, "amq.topic", "amq.direct", "amq.fanout", "amq.headers"]
+    for exchange in exchanges:
+        watched.refuses(partial(_publish, exchange, "-.monitor.word"), "ACCESS_REFUSED")
+    for queue in watched.queues:
+        watched.refuses(partial(_publish, "", queue), "ACCESS_REFUSED")
+    message = {"properties": {}, "payload": "x", "payload_encoding": "string"}
+    for exchange in [*exchanges, "amq.default"]:
+        content = {**message, "routing_key": watched.queues[0]}
+        watched.refuses_request(
+            lambda api, to=exchange, it=content: api.post(
+                "exchanges", VHOST, to, "publish", content=it
+            )
+        )
+
+
+def _answered(attempt: Callable[[BlockingChannel], object], channel: BlockingChannel) -> None:
+    attempt(channel)
+    # The refusal of what has no answer comes with that of the next that has one.
+    channel.basic_qos(prefetch_count=1)
+
+
+def _publish(exchange: str, routing_key: str, channel: BlockingChannel) -> None:
+    channel.basic_publish(exchange, routing_key, b"body")
+
+
+def test_a_monitor_declares_nothing(watched: Watched) -> None:
+    """No queue, also none with a name from the broker or for an experiment, and no exchange."""
+    for name in ("of-mine", "", EXPERIMENT[0].name, "monitor.more"):
+        watched.refuses(lambda channel, name=name: channel.queue_declare(name), "ACCESS_REFUSED")
+    watched.refuses(lambda channel: channel.exchange_declare("of-mine"), "ACCESS_REFUSED")
+    for kind in ("queues", "exchanges"):
+        content = {"durable": True, "type": "direct"}
+        watched.refuses_request(
+            lambda api, kind=kind, it=content: api.put(kind, VHOST, "of-mine", content=it)
+        )
+
+
+def test_a_monitor_binds_and_unbinds_nothing(watched: Watched) -> None:
+    """Neither its own streams to more, nor others' queues to what it may read, nor less."""
+    for queue in watched.queues:
+        for exchange in watched.exchanges:
+            watched.refuses(
+                lambda channel, to=queue, of=exchange: channel.queue_bind(to, of, "#"),
+                "ACCESS_REFUSED",
+            )
+    watched.refuses(
+        lambda channel: channel.exchange_bind(topology.TASKS, EVENTS, "#"), "ACCESS_REFUSED"
+    )
+    for source, destination, _, properties_key in watched.bindings:
+        if not source:  # every queue's to the default exchange, which nobody can undo
+            continue
+        watched.refuses(
+            lambda channel, to=destination, of=source, key=properties_key: channel.queue_unbind(
+                to, of, unquote(key)
+            ),
+            "ACCESS_REFUSED",
+        )
+        path = ("bindings", VHOST, "e", source, "q", destination)
+        watched.refuses_request(
+            lambda api, path=path: api.post(*path, content={"routing_key": "x"})
+        )
+        watched.refuses_request(lambda api, path=(*path, properties_key): api.delete(*path))
+
+
+def test_a_monitor_deletes_and_purges_nothing(watched: Watched) -> None:
+    """What it may read are streams, and those cannot be emptied by anybody."""
+    for queue in watched.queues:
+        watched.refuses(lambda channel, name=queue: channel.queue_delete(name), "ACCESS_REFUSED")
+        watched.refuses(
+            lambda channel, name=queue: channel.queue_purge(name),
+            "NOT_IMPLEMENTED" if queue in watched.streams else "ACCESS_REFUSED",
+        )
+        watched.refuses_request(lambda api, name=queue: api.delete("queues", VHOST, name))
+        watched.refuses_request(
+            lambda api, name=queue: api.delete("queues", VHOST, name, "contents")
+        )
+    for exchange in watched.exchanges:
+        watched.refuses(
+            lambda channel, name=exchange: channel.exchange_delete(name), "ACCESS_REFUSED"
+        )
+        watched.refuses_request(lambda api, name=exchange: api.delete("exchanges", VHOST, name))
+
+
+def test_a_monitor_takes_no_message_out_of_any_queue(watched: Watched) -> None:
+    """Neither by asking for one, nor by reading, nor by turning one away."""
+    for queue in watched.queues:
+        why = "NOT_IMPLEMENTED" if queue in watched.streams else "ACCESS_REFUSED"
+        watched.refuses(lambda channel, name=queue: channel.basic_get(name, auto_ack=True), why)
+        watched.refuses(partial(_read, queue, auto_ack=True), why)
+        if queue in watched.streams:
+            watched.refuses(partial(_turn_away, queue), why)
+        else:
+            watched.refuses(partial(_read, queue, auto_ack=False), why)
+        for ackmode in ("ack_requeue_false", "reject_requeue_false", "ack_requeue_true"):
+            content = {"count": 1, "ackmode": ackmode, "encoding": "auto"}
+            watched.refuses_request(
+                lambda api, name=queue, it=content: api.post(
+                    "queues", VHOST, name, "get", content=it
+                )
+            )
+
+
+def _read(queue: str, channel: BlockingChannel, *, auto_ack: bool) -> None:
+    channel.basic_qos(prefetch_count=1)
+    channel.basic_consume(queue, lambda *_: None, auto_ack=auto_ack)
+
+
+def _turn_away(stream: str, channel: BlockingChannel) -> None:
+    channel.basic_qos(prefetch_count=1)
+    offset = {"x-stream-offset": "first"}
+    for method, _, _ in channel.consume(stream, arguments=offset, inactivity_timeout=30.0):
+        assert method is not None
+        channel.basic_reject(method.delivery_tag, requeue=False)
+        return
+
+
+def test_a_monitor_keeps_no_message_from_others(watched: Watched) -> None:
+    """One that reads, has all in hand and says nothing is not noticed by the next."""
+    for stream in watched.streams:
+        with watched.channel() as first, watched.channel() as second:
+            bodies = [_bodies(channel, stream) for channel in (first, second)]
+            assert bodies[0] == bodies[1]
+            assert bodies[0]
+
+
+def _bodies(channel: BlockingChannel, stream: str) -> bytes:
+    """Return what comes first, and leave it unacknowledged; ask to keep others out."""
+    channel.basic_qos(prefetch_count=1)
+    offset = {"x-stream-offset": "first"}
+    found: list[bytes] = []
+    channel.basic_consume(
+        stream, lambda *came: found.append(came[-1]), exclusive=True, arguments=offset
+    )
+    deadline = time.monotonic() + 30.0
+    while not found:
+        assert time.monotonic() < deadline
+        channel.connection.process_data_events(time_limit=1.0)
+    return found[0]
+
+
+def test_a_monitor_sees_every_queue_and_steers_nothing(folder: Path, watched: Watched) -> None:
+    """By the management's API: users, rights, policies and others' connections are not its own."""
+    monitor, everything = management(folder, "monitor"), management(folder)
+    assert monitor.names("queues", VHOST) == everything.names("queues", VHOST)
+    assert monitor.get("overview")
+    policy = {"pattern": ".*", "definition": {"max-length": 1}, "apply-to": "queues"}
+    rights = {"configure": ".*", "write": ".*", "read": ".*"}
+    with joined(credentials(folder, LYON)) as member:
+        until(lambda: bool(everything.names("connections")))
+        (connection, *_) = everything.names("connections")
+        for attempt in (
+            lambda api: api.delete("connections", connection),
+            lambda api: api.put("policies", VHOST, "mine", content=policy),
+            lambda api: api.put("operator-policies", VHOST, "mine", content=policy),
+            lambda api: api.put("permissions", VHOST, "monitor", content=rights),
+            lambda api: api.put(
+                "users", "monitor", content={"password": "x", "tags": "administrator"}
+            ),
+            lambda api: api.delete("users", LYON),
+            lambda api: api.delete("vhosts", VHOST),
+            lambda api: api.post("definitions", content={"users": []}),
+            lambda api: api.get("users"),
+        ):
+            watched.refuses_request(attempt)
+        assert member.events == [Connected()]
 
 
 @pytest.mark.parametrize("name", [LYON, RESEARCHER, "orchestrator"])

@@ -275,10 +275,12 @@ def test_two_orchestrators_do_not_take_each_other_for_nodes(world: World) -> Non
 
 def test_the_overview_tells_nodes_and_experiments(world: World) -> None:
     """What status pages and monitors read."""
+    events = topology.Binding(exchange=topology.EVENTS, key="#")
+    world.broker.declare(topology.Queue(name="watcher", arguments={}, bindings=(events,)))
     world.nodes[LYON].spoils = {1: "silent"}
     world.ada.submit(make_spec())
     world.run(seconds=6)
-    queue = world.broker.queue("monitor.events")
+    queue = world.broker.queue("watcher")
     assert queue is not None
     messages = [decode(stored.publication.body) for stored in queue.ready]
     overview = [one.body for one in messages if isinstance(one.body, Overview)][-1]

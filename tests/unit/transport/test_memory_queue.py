@@ -2,9 +2,10 @@
 
 import pytest
 
+from fedmq.transport.memory import MemoryBroker
 from fedmq.transport.memory_queue import MemoryQueue, Stored, key_matches
 from fedmq.transport.ports import Properties, Publication
-from fedmq.transport.topology import Policy, Queue
+from fedmq.transport.topology import EVENTS, ORCHESTRATOR_EVENTS, Policy, Queue, federation
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,17 @@ def test_a_bulk_queue_drops_its_oldest_chunks_beyond_its_bytes() -> None:
         )
     assert [stored.publication.body for stored in queue.ready] == [b"2222", b"3333"]
     assert not queue.is_full
+
+
+def test_streams_are_left_out_of_the_broker_in_the_process() -> None:
+    """They are for watchers alone: what is published reaches those who have to deal with it."""
+    layout = federation(nodes=[], researchers=[])
+    assert any(queue.is_stream for queue in layout.queues)
+    broker = MemoryBroker(layout)
+    for queue in layout.queues:
+        assert (broker.queue(queue.name) is None) is queue.is_stream
+    event = Publication(
+        exchange=EVENTS, routing_key="-.chu-lyon.heartbeat", body=b"", properties=Properties()
+    )
+    assert broker.accept(event) == "confirmed"
+    assert [queue.declared.name for queue in broker.route(event)] == [ORCHESTRATOR_EVENTS]

@@ -9,7 +9,9 @@ from fedmq.transport.topology import (
     DEAD_QUEUE,
     EVENTS,
     EXCHANGES,
+    MONITOR_DEAD,
     MONITOR_EVENTS,
+    ORCHESTRATOR_EVENTS,
     REPLIES,
     SUBMISSIONS,
     TASKS,
@@ -128,10 +130,31 @@ def test_only_the_orchestrator_configures_and_only_queues_of_experiments() -> No
         assert not may(rights.configure, "anything")
 
 
-def test_a_monitor_looks_into_events_and_dead_letters_and_writes_nothing() -> None:
-    """`fedmq status` and `fedmq dead` read these two queues, and no node's."""
+def test_a_monitor_reads_the_two_streams_and_nothing_else() -> None:
+    """A right to read a queue is a right to empty it; a stream cannot be emptied by readers."""
     rights = monitor_rights()
-    assert may(rights.read, MONITOR_EVENTS)
-    assert may(rights.read, DEAD_QUEUE)
-    assert not may(rights.read, node_tasks(LYON))
-    assert not may(rights.write, EVENTS)
+    readable = {queue.name for queue in FEDERATION.queues if may(rights.read, queue.name)}
+    assert readable == {MONITOR_EVENTS, MONITOR_DEAD}
+    assert {queue.name for queue in FEDERATION.queues if queue.is_stream} == readable
+    names = [exchange.name for exchange in EXCHANGES] + [queue.name for queue in FEDERATION.queues]
+    for name in [*names, "amq.default", "amq.topic", "amq.gen-x"]:
+        assert not may(rights.write, name)
+        assert not may(rights.configure, name)
+
+
+def test_watchers_get_a_copy_of_each_event_and_each_dead_letter() -> None:
+    """Beside those who have to deal with them, who take theirs out of a queue."""
+    bindings = {queue.name: queue.bindings for queue in FEDERATION.queues}
+    assert bindings[MONITOR_DEAD] == bindings[DEAD_QUEUE]
+    assert bindings[MONITOR_EVENTS] == bindings[ORCHESTRATOR_EVENTS]
+
+
+def test_a_stream_is_bounded_in_age_and_size_and_nothing_else_is_asked_of_it() -> None:
+    """RabbitMQ leaves out a whole policy that has a word which streams do not know."""
+    for name in (MONITOR_EVENTS, MONITOR_DEAD):
+        (policy,) = [one for one in FEDERATION.policies if re.search(one.pattern, name)]
+        assert set(policy.definition) == {
+            "max-age",
+            "max-length-bytes",
+            "stream-max-segment-size-bytes",
+        }
