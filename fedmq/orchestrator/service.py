@@ -25,6 +25,7 @@ from fedmq.messages.replies import (
 )
 from fedmq.messages.submissions import Query, Submission
 from fedmq.orchestrator import answers, store
+from fedmq.orchestrator.experiment import Stage
 from fedmq.orchestrator.leader import Leader
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.reception import Reception
@@ -39,6 +40,8 @@ from fedmq.transport.spool import Spool
 from fedmq.types import Digest, ExperimentId
 
 OVERVIEW_S: Final = 5.0
+OVERVIEW_GAP_S: Final = 1.0
+"""So long after an overview comes no other, whatever happens."""
 INBOX_PREFETCH: Final = 1
 EVENTS_PREFETCH: Final = 256
 
@@ -79,7 +82,8 @@ class OrchestratorService:
             clock=clock,
         )
         self._reception = Reception(self._courier, self._leader, clock)
-        self._overview_at = clock()
+        self._told_at = clock() - OVERVIEW_S
+        self._told: dict[ExperimentId, Stage] = {}
 
     # The life of the service.
 
@@ -125,9 +129,7 @@ class OrchestratorService:
         self._leader.tick()
         self._courier.tick()
         self._leader.run_after()
-        if self._clock() >= self._overview_at:
-            self._overview_at = self._clock() + OVERVIEW_S
-            self._tell_overview()
+        self._tell_when_due()
 
     # What the courier asks (`fedmq.transport.courier.Receiver`).
 
@@ -194,6 +196,17 @@ class OrchestratorService:
             update, model = spool.path(reply.update.digest), spool.path(lead.state.model.digest)
             fault = find_fault(update, model)
         self._leader.advance(lead.kept.experiment, answers.read_reply(reply, envelope, fault))
+
+    def _tell_when_due(self) -> None:
+        """Tell the overview when an experiment began, changed its stage or ended, and at times."""
+        silence_s = self._clock() - self._told_at
+        stages = {
+            lead.kept.experiment: lead.state.stage for lead in self._leader if not lead.is_over
+        }
+        is_news = stages != self._told and silence_s >= OVERVIEW_GAP_S
+        if is_news or silence_s >= OVERVIEW_S:
+            self._told_at, self._told = self._clock(), stages
+            self._tell_overview()
 
     def _tell_overview(self) -> None:
         body = Overview(
