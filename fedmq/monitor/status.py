@@ -1,6 +1,5 @@
 """Status: the federation as its broker and its orchestrators show it, one row per node."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -127,7 +126,8 @@ def _doing(heard: NodeOverview | None) -> str:
         return "not heard of"
     if heard.experiment == NOWHERE:
         return heard.activity
-    return f"{heard.activity} {heard.experiment} round {heard.round} ({heard.progress:.0%})"
+    # The name comes last: it is what a narrow screen may cut.
+    return f"{heard.activity} round {heard.round} ({heard.progress:.0%}) of {heard.experiment}"
 
 
 def _read_overviews(management: Management, vhost: str) -> dict[str, Overview]:
@@ -146,17 +146,3 @@ def _read_overviews(management: Management, vhost: str) -> dict[str, Overview]:
         if sender not in newest or newest[sender][0] <= at:
             newest[sender] = (at, message.body)
     return {sender: overview for sender, (_, overview) in newest.items()}
-
-
-def to_json(status: FederationStatus) -> str:
-    """Return a status for programs."""
-    nodes = [{name: getattr(node, name) for name in NodeStatus.__slots__} for node in status.nodes]
-    return json.dumps(
-        {
-            "nodes": nodes,
-            "experiments": [one.model_dump(mode="json") for one in status.experiments],
-            "dead": status.num_dead,
-            "orchestrators": list(status.orchestrators),
-        },
-        indent=2,
-    )
