@@ -4,9 +4,15 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished short, 4 refused, 130 le
 """
 
 import json
+import os
 import sys
-from typing import Final
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final, TextIO
 
+import typer
+
+from fedmq.cli import tables, words
 from fedmq.errors import BrokerRefused, FedmqError
 
 FAILED: Final = 1
@@ -14,10 +20,19 @@ SHORT: Final = 3
 REFUSED: Final = 4
 INTERRUPTED: Final = 130
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+"""The option that every command has which shows something."""
+
 
 def say(text: str) -> None:
     """Print talk."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - a command speaks
+
+
+def say_long(text: str) -> None:
+    """Print talk that may be longer than a line; on a screen it goes on below, set in."""
+    for line in tables.wrap(text, width=_width(sys.stderr)):
+        say(line)
 
 
 def show(text: str) -> None:
@@ -25,9 +40,42 @@ def show(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - a command speaks
 
 
-def show_json(value: object) -> None:
-    """Print data for programs."""
-    show(json.dumps(value, indent=2))
+def show_json(content: object) -> None:
+    """Print data for programs: a record, or named contents."""
+    # Documents know pydantic, which help does without.
+    from fedmq.cli.documents import make_document
+
+    show(json.dumps(make_document(content), indent=2))
+
+
+def show_json_line(content: object) -> None:
+    """Print one of several documents for programs that read line by line."""
+    from fedmq.cli.documents import make_document
+
+    show(json.dumps(make_document(content)))
+
+
+def show_table(
+    titles: Sequence[str], rows: Sequence[Sequence[str | int]], notes: Sequence[str] = ()
+) -> None:
+    """Print rows under their titles, and below each row its note if it has one."""
+    width = screen_width()
+    header, *lines = tables.lay_out(titles, rows, width=width)
+    show(header)
+    for number, line in enumerate(lines):
+        show(line)
+        for more in tables.below(notes[number] if notes else "", width=width):
+            show(more)
+
+
+def screen_width() -> int | None:
+    """Return how many characters a line of data may have; None where it goes to no screen."""
+    return _width(sys.stdout)
+
+
+def typed(path: Path) -> str:
+    """Return a path as the person at this terminal would type it."""
+    return words.as_typed(path, Path.cwd())
 
 
 def next_command(*commands: str) -> None:
@@ -45,3 +93,8 @@ def tell_error(error: FedmqError) -> int:
     if error.fix:
         say(f"  fix: {error.fix}")
     return REFUSED if isinstance(error, BrokerRefused) else FAILED
+
+
+def _width(stream: TextIO) -> int | None:
+    # A terminal that does not know its size says 0.
+    return (os.get_terminal_size(stream.fileno()).columns or None) if stream.isatty() else None

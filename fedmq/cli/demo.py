@@ -1,11 +1,14 @@
 """Commands for who tries fedmq: a federation on one machine, and its end."""
 
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedmq.cli.console import next_command, say, show
+from fedmq.cli.console import INTERRUPTED, next_command, say, say_long, show, typed
+from fedmq.cli.words import count
 
 if TYPE_CHECKING:
     from fedmq.demo.show import Demo, Result
@@ -27,39 +30,29 @@ def demo(
         federation.start()
         with federation.client() as client:
             run = federation.submit(client, rounds)
-            say(f"experiment {run.id}: petct-survival, {rounds} rounds, at least 3 of 4 sites")
+            asked = count(rounds, "round")
+            say(f"experiment {run.id}: petct-survival, {asked}, at least 3 of 4 sites")
             report = follow(run)
         if report.state == "finished":
             say("training the same plan without a federation, for comparison")
             _summarise(federation.finish(report))
         else:
-            say(f"{report.experiment} {report.state}: {report.reason}")
+            say_long(f"{report.experiment} {report.state}: {report.reason}")
+    except KeyboardInterrupt:
+        say("you left; " + ("what was started runs on" if keep else "ending what was started"))
+        raise typer.Exit(INTERRUPTED) from None
     finally:
         if not keep:
             federation.stop()
-    if keep:
-        home = _home_as_typed(federation.home)
-        say(f"left running; everything is under {home}")
-        next_command(
-            f"FEDMQ_HOME={home} fedmq status",
-            f"FEDMQ_HOME={home} fedmq run {home}/experiment.toml",
-            f"FEDMQ_HOME={home} fedmq down",
-        )
-    else:
-        next_command("./run demo --keep", "then: FEDMQ_HOME=demo .venv/bin/fedmq status")
+        _say_next(federation.home, is_running=keep)
     raise typer.Exit(exit_code(report))
 
 
 def down() -> None:
     """End everything that a demonstration left running; its files stay."""
-    _federation().stop()
-    next_command("fedmq demo")
-
-
-def _home_as_typed(home: Path) -> str:
-    """Return the home as people write it where they are now."""
-    here = Path.cwd()
-    return str(home.relative_to(here) if home.is_relative_to(here) else home)
+    federation = _federation()
+    federation.stop()
+    next_command(_again(federation.home))
 
 
 def _federation() -> "Demo":
@@ -68,26 +61,56 @@ def _federation() -> "Demo":
     from fedmq.demo.show import Demo
     from fedmq.settings import read_settings
 
-    os.environ.setdefault("FEDMQ_HOME", str(FOLDER.resolve()))
+    os.environ.setdefault("FEDMQ_HOME", str(FOLDER.absolute()))
     return Demo(read_settings(), say)
+
+
+def _say_next(home: Path, *, is_running: bool) -> None:
+    fedmq = f"FEDMQ_HOME={typed(home)} {_program()}"
+    if is_running:
+        say(f"left running; everything is under {typed(home)}")
+        next_command(
+            f"{fedmq} status",
+            f"{fedmq} run {typed(home / 'experiment.toml')}",
+            f"{fedmq} down",
+        )
+    else:
+        next_command(f"{_again(home)} --keep", f"then: {fedmq} status")
+
+
+def _again(home: Path) -> str:
+    """Return the command of a demonstration in this home."""
+    setting = "" if home == FOLDER.absolute() else f"FEDMQ_HOME={typed(home)} "
+    return f"{setting}{_program()} demo"
+
+
+def _program() -> str:
+    """Return what has to be typed to start this program again."""
+    path, installed = Path(sys.argv[0]), shutil.which("fedmq")
+    is_known = installed is not None and Path(installed) == path.absolute()
+    # Under another name it was started as a module.
+    return "fedmq" if is_known or path.name != "fedmq" else typed(path.absolute())
 
 
 def _summarise(result: "Result") -> None:
     from fedmq.researcher.run import ratio
 
     last = result.report.records[-1]
+    asked = count(last.round, "round")
     show("")
-    show(f"C-index on the validation cases of all sites, after {last.round} rounds")
+    show(f"C-index on the validation cases of all sites, after {asked}")
     show(f"  {'federation':<33}{_number(ratio(last.metrics.get('c_index')))}")
     pooled, *sites = result.references
     best = max(sites, key=lambda one: one.c_index.numerator / one.c_index.denominator)
     for name, one in (("all cases pooled", pooled), (f"best site alone ({best.name})", best)):
         value = one.c_index.numerator / one.c_index.denominator
-        show(f"  {name:<33}{value:.4f}   {one.num_cases} cases, {one.num_steps} gradient steps")
+        cases, steps = count(one.num_cases, "case"), count(one.num_steps, "gradient step")
+        show(f"  {name:<33}{value:.4f}   {cases}, {steps}")
     show("")
-    show(f"model    {result.folder / f'round-{last.round:04d}.safetensors'}")
-    show(f"records  {result.folder / 'rounds.jsonl'}")
-    show(f"queues   {result.queues_page}  (user monitor, password in {result.monitor_file})")
+    show(f"model    {typed(result.folder / f'round-{last.round:04d}.safetensors')}")
+    show(f"records  {typed(result.folder / 'rounds.jsonl')}")
+    show(f"queues   {result.queues_page}")
+    show(f"login    user monitor, password in {typed(result.monitor_file)}")
 
 
 def _number(value: float | None) -> str:

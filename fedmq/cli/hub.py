@@ -4,11 +4,10 @@ from typing import Annotated
 
 import typer
 
-from fedmq.cli.console import next_command, say, show, show_json
+from fedmq.cli.console import Json, next_command, say, show, show_json, show_table, typed
 
 app = typer.Typer(no_args_is_help=True, help="The broker and its members.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="a-z, 0-9 and -, such as chu-lyon")]
 
 
@@ -28,7 +27,8 @@ def up() -> None:
     else:
         state = lifecycle.up(settings.hub, say)
     say(f"the hub is up at {state.url}")
-    say(f"queues: {state.queues_page}  (user monitor, password in {_credentials('monitor')})")
+    say(f"queues: {state.queues_page}")
+    say(f"login:  user monitor, password in {_credentials('monitor')}")
     next_command("fedmq hub add-node NAME", "fedmq orchestrator start")
 
 
@@ -64,8 +64,9 @@ def status(*, as_json: Json = False) -> None:
     if state.url:
         show(f"broker   {state.url}")
         show(f"queues   {state.queues_page}")
-    for member in state.members:
-        show(f"member   {member.name:<24} {member.role}")
+    if state.members:
+        show("")
+        show_table(("member", "role"), [(one.name, one.role) for one in state.members])
     next_command("fedmq status" if state.is_running else "fedmq hub up")
 
 
@@ -91,6 +92,7 @@ def remove(name: Name) -> None:
 
     Hub(read_settings().hub).remove_member(name)
     say(f"{name} is removed")
+    next_command("fedmq hub status")
 
 
 def _add(name: str, role: str) -> None:
@@ -107,4 +109,4 @@ def _credentials(name: str) -> str:
     from fedmq.hub.members import Hub
     from fedmq.settings import read_settings
 
-    return str(Hub(read_settings().hub).credentials_path(name))
+    return typed(Hub(read_settings().hub).credentials_path(name))

@@ -1,27 +1,17 @@
 """Commands of who runs the node of a hospital."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from fedmq.cli.console import next_command, say, show, show_json
-
-if TYPE_CHECKING:
-    from fedmq.node.datasets import Inspection
-    from fedmq.node.records import Records
-
-_MAX_NAMED = 10
+from fedmq.cli import node_data, node_plans
+from fedmq.cli.console import Json, next_command, say, show, show_json, typed
+from fedmq.cli.node_home import open_own_records, require_node
 
 app = typer.Typer(no_args_is_help=True, help="The program of one hospital.")
-data = typer.Typer(no_args_is_help=True, help="Datasets: what experiments may learn from.")
-plans = typer.Typer(no_args_is_help=True, help="Training plans: what experiments may run here.")
-app.add_typer(data, name="data")
-app.add_typer(plans, name="plans")
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Dataset = Annotated[str, typer.Argument(help="The name that experiments use, such as lung-petct")]
-Plan = Annotated[str, typer.Argument(help="A plan's name, or the beginning of its digest")]
+app.add_typer(node_data.app, name="data")
+app.add_typer(node_plans.app, name="plans")
 
 
 @app.command()
@@ -56,7 +46,7 @@ def init(
         )
     open_records(LocalHome(settings.node)).close()
     write_credentials(own, login)
-    say(f"this is the node {name}; its folder is {settings.node}")
+    say(f"this is the node {name}; its folder is {typed(settings.node)}")
     next_command("fedmq node data add NAME FOLDER", "fedmq node plans list", "fedmq node start")
 
 
@@ -64,37 +54,41 @@ def init(
 def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")] = False) -> None:
     """Take part in experiments until stopped; started again, go on where it was."""
     from fedmq import __version__
-    from fedmq.cli.serving import configure, credentials_of, make_transport, stop_on_signals
+    from fedmq.claims import claimed
+    from fedmq.cli.serving import make_transport, stop_on_signals
     from fedmq.clocks import SystemClock
+    from fedmq.hub.credentials import Role, read_credentials
+    from fedmq.logs import configure
     from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
     from fedmq.node.service import NodeService
     from fedmq.node.worker import Worker
-    from fedmq.settings import read_settings
     from fedmq.transport.home import LocalHome
     from fedmq.types import NodeId
 
-    _require_node()
-    home = read_settings().node
-    login = credentials_of(None, home / "credentials.toml")
+    home = require_node()
+    login = read_credentials(home / "credentials.toml", Role.NODE)
     configure(as_json=json_logs)
-    service = NodeService(
-        node=NodeId(login.user),
-        home=LocalHome(home),
-        make_transport=make_transport(login, f"fedmq {__version__}"),
-        make_worker=lambda sink: Worker(home / "scratch", sink),
-        clock=SystemClock(),
-        version=__version__,
-        keep_incident=CappedLog(home / INCIDENTS_NAME).write,
-    )
-    stop_on_signals(service.loop.stop)
-    say(f"node {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")
-    service.run()
+    with claimed(home, "a node"):
+        service = NodeService(
+            node=NodeId(login.user),
+            home=LocalHome(home),
+            make_transport=make_transport(login, f"fedmq {__version__}"),
+            make_worker=lambda sink: Worker(home / "scratch", sink),
+            clock=SystemClock(),
+            version=__version__,
+            keep_incident=CappedLog(home / INCIDENTS_NAME).write,
+        )
+        stop_on_signals(service.loop.stop)
+        say(f"node {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")
+        service.run()
+    say(f"node {login.user} has ended; its tasks wait")
+    next_command("fedmq node start", "fedmq node status")
 
 
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Show what this node has waiting, keeps, and turned away."""
-    journal = _records().journal
+    journal = open_own_records().journal
     rejected = journal.rows("SELECT reason, count(*) FROM rejected GROUP BY reason ORDER BY reason")
     counts = {
         name: int(journal.cell(f"SELECT count(*) FROM {table}") or 0)  # noqa: S608 - own names
@@ -118,184 +112,3 @@ def status(*, as_json: Json = False) -> None:
         next_command("fedmq node plans list")
     else:
         next_command("fedmq node data list", "fedmq node plans list")
-
-
-@data.command("add")
-def data_add(
-    name: Dataset,
-    folder: Annotated[Path, typer.Argument(help="One folder for each case")],
-    *,
-    clinical: Annotated[
-        Path | None, typer.Option(help="The clinical table; default clinical.csv in the folder")
-    ] = None,
-) -> None:
-    """Register a folder of cases, after reading every file."""
-    import time
-
-    inspection = _records().datasets.add(
-        name, folder, clinical, now=time.time(), progress=_progress
-    )
-    _show_inspection(name, inspection)
-    next_command("fedmq node plans list", "fedmq node start")
-
-
-@data.command("list")
-def data_list(*, as_json: Json = False) -> None:
-    """List the registered datasets."""
-    known = _records().datasets.all()
-    if as_json:
-        show_json(
-            [{"name": one.name, "folder": str(one.folder), "cases": one.num_cases} for one in known]
-        )
-        return
-    for one in known:
-        show(f"{one.name:<24}{one.num_cases:>6} cases  {one.folder}")
-    if not known:
-        say("no dataset is registered")
-    next_command("fedmq node data add NAME FOLDER")
-
-
-@data.command("check")
-def data_check(name: Dataset) -> None:
-    """Read every file of a dataset again and say what is wrong."""
-    from fedmq.node.datasets import inspect, unknown_dataset
-
-    dataset = _records().datasets.find(name)
-    if dataset is None:
-        raise unknown_dataset(name)
-    inspection = inspect(dataset.folder, dataset.clinical, _progress)
-    _show_inspection(name, inspection)
-    if inspection.findings:
-        raise typer.Exit(1)
-
-
-@data.command("remove")
-def data_remove(name: Dataset) -> None:
-    """Forget a dataset; its files stay where they are."""
-    _records().datasets.remove(name)
-    say(f"{name} is no dataset of this node any more; its files are untouched")
-
-
-@plans.command("list")
-def plans_list(*, as_json: Json = False) -> None:
-    """List the plans that somebody wants to run here, those to decide on first."""
-    known = _records().plans.all()
-    if as_json:
-        show_json(
-            [
-                {
-                    "name": one.name,
-                    "digest": one.digest,
-                    "decision": one.decision,
-                    "researcher": one.asked.researcher,
-                    "experiment": one.asked.experiment,
-                    "purpose": one.asked.purpose,
-                    "reason": one.reason,
-                }
-                for one in known
-            ]
-        )
-        return
-    for one in known:
-        who = f"{one.asked.researcher}: {one.asked.purpose}" if one.asked.researcher else ""
-        show(f"{one.decision:<10}{one.name:<22}{one.digest[:12]}  {who}".rstrip())
-    if not known:
-        from fedmq.learning.catalogue import CATALOGUE
-
-        say(f"nobody asked for a plan yet; the catalogue has {', '.join(sorted(CATALOGUE))}")
-    next_command("fedmq node plans show PLAN", "fedmq node plans approve PLAN")
-
-
-@plans.command("show")
-def plans_show(plan: Plan) -> None:
-    """Print what would run: who asked, the digest, and every line of the source."""
-    store = _records().plans
-    record = store.find(plan)
-    say(f"plan        {record.name}  ({'shipped' if record.is_shipped else 'of the catalogue'})")
-    say(f"digest      {record.digest}")
-    say(f"decision    {record.decision} {record.reason}".rstrip())
-    if record.asked.researcher:
-        say(f"asked by    {record.asked.researcher} for {record.asked.experiment}")
-        say(f"purpose     {record.asked.purpose}")
-    show(store.source(record))
-    next_command(
-        f"fedmq node plans approve {record.digest[:12]}",
-        f"fedmq node plans reject {record.digest[:12]} --reason TEXT",
-    )
-
-
-@plans.command("approve")
-def plans_approve(plan: Plan) -> None:
-    """Let exactly these bytes run on this node's data."""
-    _decide(plan, "approved", "")
-
-
-@plans.command("reject")
-def plans_reject(
-    plan: Plan, *, reason: Annotated[str, typer.Option(help="For your own records.")] = ""
-) -> None:
-    """Do not let these bytes run here."""
-    _decide(plan, "rejected", reason)
-
-
-def _decide(plan: str, decision: str, reason: str) -> None:
-    import time
-
-    from fedmq.node.policy import Decision
-
-    store = _records().plans
-    record = store.find(plan)
-    store.decide(record, Decision(decision), reason, now=time.time())
-    say(f"{record.name} {record.digest[:12]} is {decision} on this node")
-    next_command("fedmq node plans list")
-
-
-def _home() -> Path:
-    from fedmq.settings import read_settings
-
-    return read_settings().node
-
-
-def _records() -> "Records":
-    from fedmq.node.records import open_records
-    from fedmq.transport.home import LocalHome
-
-    _require_node()
-    return open_records(LocalHome(_home()))
-
-
-def _require_node() -> None:
-    from fedmq.errors import ConfigurationError
-
-    if not (_home() / "credentials.toml").exists():
-        raise ConfigurationError(
-            "this machine is no node yet",
-            why=f"{_home()} holds no credentials",
-            fix="fedmq node init NAME --credentials FILE",
-        )
-
-
-def _progress(done: int, of: int) -> None:
-    if done == of or done % 10 == 0:
-        say(f"read {done} of {of} cases")
-
-
-def _show_inspection(name: str, inspection: "Inspection") -> None:
-    """Print what is wrong, then what there is; what only some cases lack is no fault, but told."""
-    for finding in inspection.findings:
-        show(f"{finding.case_id}: {finding.code}: {finding.text}")
-    cases = inspection.cases
-    show(f"{name}: {len(cases)} cases, {inspection.num_sound} without a finding")
-    for modality in sorted({word for case in cases for word in case.volumes}):
-        without = [case.case_id for case in cases if modality not in case.volumes]
-        _show_count(modality, len(cases), without)
-    _show_count("clinical", len(cases), [case.case_id for case in cases if not case.clinical])
-
-
-def _show_count(what: str, num_cases: int, without: list[str]) -> None:
-    count = num_cases - len(without)
-    line = f"  {what:<10}{count}"
-    if count and without:
-        named, more = without[:_MAX_NAMED], len(without) - _MAX_NAMED
-        line += "  not of " + ", ".join(named) + (f" and {more} more" if more > 0 else "")
-    show(line)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fedmq.cli.console import say
+from fedmq.cli.console import next_command, say
 
 app = typer.Typer(no_args_is_help=True, help="The program that leads experiments.")
 
@@ -20,22 +20,29 @@ def start(
 ) -> None:
     """Lead experiments until stopped; started again, go on where it was."""
     from fedmq import __version__
-    from fedmq.cli.serving import configure, credentials_of, make_transport, stop_on_signals
+    from fedmq.claims import claimed
+    from fedmq.cli.serving import make_transport, stop_on_signals
     from fedmq.clocks import SystemClock
+    from fedmq.hub.credentials import Role, read_credentials
+    from fedmq.logs import configure
     from fedmq.orchestrator.service import OrchestratorService
     from fedmq.settings import read_settings
     from fedmq.transport.home import LocalHome
 
     settings = read_settings()
-    login = credentials_of(credentials, settings.hub / "credentials" / "orchestrator.toml")
+    path = credentials or settings.hub / "credentials" / "orchestrator.toml"
+    login = read_credentials(path, Role.ORCHESTRATOR)
     configure(as_json=json_logs)
-    service = OrchestratorService(
-        name=login.user,
-        home=LocalHome(settings.orchestrator),
-        make_transport=make_transport(login, f"fedmq {__version__}"),
-        clock=SystemClock(),
-        version=__version__,
-    )
-    stop_on_signals(service.loop.stop)
-    say(f"orchestrator {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")
-    service.run()
+    with claimed(settings.orchestrator, "an orchestrator"):
+        service = OrchestratorService(
+            name=login.user,
+            home=LocalHome(settings.orchestrator),
+            make_transport=make_transport(login, f"fedmq {__version__}"),
+            clock=SystemClock(),
+            version=__version__,
+        )
+        stop_on_signals(service.loop.stop)
+        say(f"orchestrator {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")
+        service.run()
+    say(f"orchestrator {login.user} has ended; its experiments wait")
+    next_command("fedmq orchestrator start")

@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedmq.cli.console import INTERRUPTED, next_command, say, show, show_json
+from fedmq.cli.console import (
+    INTERRUPTED,
+    Json,
+    next_command,
+    say,
+    say_long,
+    show,
+    show_json,
+    show_table,
+    typed,
+)
 
 if TYPE_CHECKING:
     from fedmq.messages.submissions import ExperimentReport
@@ -22,7 +32,6 @@ Credentials = Annotated[
     ),
 ]
 Identifier = Annotated[str, typer.Argument(help="As `fedmq experiments list` shows it")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def run(
@@ -50,18 +59,22 @@ def run(
         report = _follow(taken)
         if report.records:
             path = taken.download(output or Path(f"{taken.id}.safetensors"))
-            say(f"model of round {report.records[-1].round}: {path}")
-    say(f"{taken.id} {report.state}" + (f": {report.reason}" if report.reason else ""))
+            say(f"model of round {report.records[-1].round}: {typed(path)}")
+    _say_end(report)
     next_command(f"fedmq experiments show {taken.id}")
     raise typer.Exit(exit_code(report))
 
 
-def plans() -> None:
+def plans(*, as_json: Json = False) -> None:
     """List the plans of the catalogue, with the digests that operators approve."""
     from fedmq.learning.catalogue import CATALOGUE, plan_digest, plan_source
 
-    for name in sorted(CATALOGUE):
-        show(f"{name:<22}{plan_digest(plan_source(name))}")
+    digests = {name: plan_digest(plan_source(name)) for name in sorted(CATALOGUE)}
+    if as_json:
+        show_json({"plans": [{"name": name, "digest": one} for name, one in digests.items()]})
+        return
+    show_table(("plan", "digest"), list(digests.items()))
+    next_command("fedmq run experiment.toml")
 
 
 @app.command("list")
@@ -70,15 +83,21 @@ def list_experiments(*, credentials: Credentials = None, as_json: Json = False) 
     with _client(credentials) as client:
         reports = client.experiments()
     if as_json:
-        show_json([report.model_dump(mode="json") for report in reports])
+        show_json({"experiments": reports})
         return
-    for report in reports:
-        where = f"round {report.round} of {report.spec.num_rounds}"
-        line = f"{report.experiment:<40}{report.state:<12}{where:<18}{report.reason}"
-        show(line.rstrip())
-    if not reports:
+    if reports:
+        show_table(
+            ("experiment", "state", "round"),
+            [
+                (one.experiment, one.state, f"{one.round} of {one.spec.num_rounds}")
+                for one in reports
+            ],
+            [one.reason for one in reports],
+        )
+    else:
         say("you have no experiment")
-    next_command("fedmq experiments show ID", "fedmq run experiment.toml")
+    last = reports[-1].experiment if reports else "ID"
+    next_command(f"fedmq experiments show {last}", "fedmq run experiment.toml")
 
 
 @app.command("show")
@@ -87,24 +106,30 @@ def show_experiment(
 ) -> None:
     """Show an experiment with its closed rounds."""
     from fedmq.cli.rounds import print_report
+    from fedmq.researcher.run import OVER
 
     with _client(credentials) as client:
         report = client.experiment(identifier).report()
     if as_json:
-        show_json(report.model_dump(mode="json"))
+        show_json(report)
         return
     print_report(report)
-    next_command(f"fedmq experiments follow {identifier}")
+    if report.state in OVER:
+        next_command(f"fedmq experiments fetch {identifier} model.safetensors")
+    else:
+        next_command(f"fedmq experiments follow {identifier}")
 
 
 @app.command("follow")
-def follow_experiment(identifier: Identifier, *, credentials: Credentials = None) -> None:
-    """Show the rounds so far, then each round as it closes."""
+def follow_experiment(
+    identifier: Identifier, *, credentials: Credentials = None, as_json: Json = False
+) -> None:
+    """Show the rounds so far, then each round as it closes; as JSON, a document on each line."""
     from fedmq.cli.rounds import exit_code
 
     with _client(credentials) as client:
-        report = _follow(client.experiment(identifier))
-    say(f"{identifier} {report.state}" + (f": {report.reason}" if report.reason else ""))
+        report = _follow(client.experiment(identifier), as_json=as_json)
+    _say_end(report)
     next_command(f"fedmq experiments show {identifier}")
     raise typer.Exit(exit_code(report))
 
@@ -114,7 +139,7 @@ def stop_experiment(identifier: Identifier, *, credentials: Credentials = None) 
     """Stop an experiment; its closed rounds stay."""
     with _client(credentials) as client:
         report = client.experiment(identifier).stop()
-    say(f"{identifier} {report.state}: {report.reason}")
+    _say_end(report)
     next_command(f"fedmq experiments show {identifier}")
 
 
@@ -145,19 +170,25 @@ def fetch_model(
 ) -> None:
     """Fetch the newest model of an experiment."""
     with _client(credentials) as client:
-        show(str(client.experiment(identifier).download(path)))
+        show(typed(client.experiment(identifier).download(path)))
+    next_command(f"fedmq experiments show {identifier}")
 
 
-def _follow(run: "Run") -> "ExperimentReport":
+def _follow(run: "Run", *, as_json: bool = False) -> "ExperimentReport":
     """Return the experiment once it is over; whoever leaves before is told how to come back."""
-    from fedmq.cli.rounds import follow
+    from fedmq.cli.rounds import follow, follow_as_json
 
     try:
-        return follow(run)
+        return follow_as_json(run) if as_json else follow(run)
     except KeyboardInterrupt:
         say(f"you left; {run.id} goes on")
         next_command(f"fedmq experiments follow {run.id}", f"fedmq experiments stop {run.id}")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _say_end(report: "ExperimentReport") -> None:
+    reason = f": {report.reason}" if report.reason else ""
+    say_long(f"{report.experiment} {report.state}{reason}")
 
 
 def _client(credentials: Path | None) -> "Client":

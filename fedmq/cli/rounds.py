@@ -1,98 +1,156 @@
-"""Rounds as people read them: one row each, then a summary."""
+"""Rounds as people and programs read them: one row or one line each, as they close."""
 
-import typer
+from collections.abc import Callable, Iterator
+from typing import Final
 
-from fedmq.cli.console import INTERRUPTED, SHORT, next_command, say, show
+from fedmq.cli.console import FAILED, SHORT, say_long, screen_width, show, show_json_line
+from fedmq.cli.tables import below
+from fedmq.cli.words import size
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.researcher.run import Run, num_updated, ratio
 
-_MAIN = "c_index"
-_SHORT_NAMES = {"c_index": "C-index"}
+_SHORT_NAMES: Final = {"c_index": "C-index"}
+_COLUMN: Final = 10
+_FIXED: Final = 57
+"""Characters of a row without its metrics."""
+
+
+class RoundTable:
+    """The rows of one experiment's rounds: equal columns, though they come one by one."""
+
+    def __init__(self, first: RoundRecord, num_rounds: int, *, width: int | None) -> None:
+        self._num_rounds = num_rounds
+        self._width = width
+        self._names = list(_fitting(sorted(first.metrics), width))
+
+    def header(self) -> str:
+        """Return the titles."""
+        names = "".join(f"{_title(name):>{_room(name)}}" for name in self._names)
+        return (
+            f"{'round':>8}  {'sites':<8}{'train loss':>10}{names}{'up':>10}{'down':>10}"
+            f"{'seconds':>9}"
+        )
+
+    def lines(self, record: RoundRecord) -> list[str]:
+        """Return a round's row; below it what became of the nodes without an update."""
+        values = "".join(
+            _number(ratio(record.metrics.get(name)), _room(name)) for name in self._names
+        )
+        sites = f"{num_updated(record)} of {len(record.outcomes)}"
+        row = (
+            f"{record.round:>3} of {self._num_rounds:<2} {sites:<8}"
+            f"{_number(ratio(record.train_metrics.get('loss')))}{values}"
+            f"{size(record.bytes_up):>10}{size(record.bytes_down):>10}{record.duration_s:>9.1f}"
+        )
+        others = [one for one in record.outcomes if one.outcome != "updated"]
+        note = ", ".join(f"{one.node}: {one.outcome}" for one in others)
+        return [row, *below(note, width=self._width)]
 
 
 def follow(run: Run) -> ExperimentReport:
     """Return the experiment once it is over; its rounds are printed as they close."""
-    try:
-        return _follow(run)
-    except KeyboardInterrupt:
-        say(f"you left; {run.id} goes on")
-        next_command(f"fedmq experiments follow {run.id}")
-        raise typer.Exit(INTERRUPTED) from None
+    table: RoundTable | None = None
+    told = ""
+
+    def tell_round(report: ExperimentReport, record: RoundRecord) -> None:
+        nonlocal table
+        if table is None:
+            table = RoundTable(record, report.spec.num_rounds, width=screen_width())
+            show(table.header())
+        for line in table.lines(record):
+            show(line)
+
+    def tell_wait(report: ExperimentReport) -> None:
+        nonlocal told
+        if report.reason != told:
+            say_long(f"waiting: {report.reason}")
+            told = report.reason
+
+    return _follow(run, tell_round, tell_wait)
 
 
-def _follow(run: Run) -> ExperimentReport:
-    shown, reason = 0, ""
-    report = None
-    for report in run.follow():
-        if shown == 0 and report.records:
-            show(_header(report.records[0]))
-        for record in report.records[shown:]:
-            show(_row(record, report.spec.num_rounds))
-        shown = len(report.records)
-        if report.reason and report.reason != reason and report.state == "preparing":
-            say(f"waiting: {report.reason}")
-            reason = report.reason
-    return report if report is not None else run.report()
+def follow_as_json(run: Run) -> ExperimentReport:
+    """Return the experiment once it is over; a document is printed for each thing that happens."""
+
+    def tell_round(report: ExperimentReport, record: RoundRecord) -> None:
+        show_json_line({"kind": "round", "experiment": report.experiment, "record": record})
+
+    def tell_state(report: ExperimentReport) -> None:
+        show_json_line(
+            {
+                "kind": "state",
+                "experiment": report.experiment,
+                "state": report.state,
+                "round": report.round,
+                "reason": report.reason,
+            }
+        )
+
+    report = _follow(run, tell_round, tell_state)
+    tell_state(report)
+    return report
 
 
 def print_report(report: ExperimentReport) -> None:
     """Print an experiment as it stands."""
     spec = report.spec
     show(f"experiment  {report.experiment}")
-    show(f"state       {report.state} {report.reason}".rstrip())
+    show(f"state       {report.state}")
+    for line in below(report.reason, width=screen_width()):
+        show(line)
     show(f"plan        {spec.plan.name} {spec.plan.digest[:12]} on {spec.dataset}")
     show(f"nodes       {', '.join(spec.nodes) or 'all that are heard of'}; quorum {spec.quorum}")
     show(f"round       {report.round} of {spec.num_rounds}")
     if report.records:
-        show(_header(report.records[0]))
-    for record in report.records:
-        show(_row(record, spec.num_rounds))
+        table = RoundTable(report.records[0], spec.num_rounds, width=screen_width())
+        show(table.header())
+        for record in report.records:
+            for line in table.lines(record):
+                show(line)
 
 
 def exit_code(report: ExperimentReport) -> int:
     """Return what a command that followed an experiment ends with."""
     if report.state == "finished":
         return 0
-    return SHORT if report.state == "finished_short" or report.records else 1
+    return SHORT if report.state == "finished_short" or report.records else FAILED
 
 
-def _header(record: RoundRecord) -> str:
-    names = "".join(f"{_title(name):>{_width(name)}}" for name in sorted(record.metrics))
-    return (
-        f"{'round':>8}  {'sites':<8}{'train loss':>10}{names}{'up':>10}{'down':>10}{'seconds':>9}"
-    )
+def _follow(
+    run: Run,
+    tell_round: Callable[[ExperimentReport, RoundRecord], None],
+    tell_wait: Callable[[ExperimentReport], None],
+) -> ExperimentReport:
+    """Return the experiment once it is over; tell each round once, and what keeps it from one."""
+    num_told = 0
+    report = None
+    for report in run.follow():
+        for record in report.records[num_told:]:
+            tell_round(report, record)
+        num_told = len(report.records)
+        if report.state == "preparing" and report.reason:
+            tell_wait(report)
+    return report if report is not None else run.report()
 
 
-def _row(record: RoundRecord, num_rounds: int) -> str:
-    values = "".join(
-        _number(ratio(record.metrics[name]), _width(name)) for name in sorted(record.metrics)
-    )
-    sites = f"{num_updated(record)} of {len(record.outcomes)}"
-    row = (
-        f"{record.round:>3} of {num_rounds:<2} {sites:<8}"
-        f"{_number(ratio(record.train_metrics.get('loss')))}{values}"
-        f"{_size(record.bytes_up):>10}{_size(record.bytes_down):>10}{record.duration_s:>9.1f}"
-    )
-    others = [f"{one.node}: {one.outcome}" for one in record.outcomes if one.outcome != "updated"]
-    return row + ("  " + ", ".join(others) if others else "")
+def _fitting(names: list[str], width: int | None) -> Iterator[str]:
+    """Yield the metrics for which there is room; `--json` has them all."""
+    room = None if width is None else width - _FIXED
+    for name in names:
+        if room is not None:
+            room -= _room(name)
+            if room < 0:
+                return
+        yield name
 
 
 def _title(name: str) -> str:
     return _SHORT_NAMES.get(name, name)
 
 
-def _width(name: str) -> int:
-    return max(10, len(_title(name)) + 2)
+def _room(name: str) -> int:
+    return max(_COLUMN, len(_title(name)) + 2)
 
 
-def _number(value: float | None, width: int = 10) -> str:
+def _number(value: float | None, width: int = _COLUMN) -> str:
     return f"{'-':>{width}}" if value is None else f"{value:>{width}.4f}"
-
-
-def _size(size_bytes: int) -> str:
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:  # noqa: PLR2004 - SI prefixes
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.2f} GB"

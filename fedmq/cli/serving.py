@@ -2,13 +2,10 @@
 
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 
-from fedmq.hub.credentials import Credentials, read_credentials
-from fedmq.logs import configure
-from fedmq.transport.loop import Loop
-from fedmq.transport.ports import Sink, Transport, TransportEvent
+from fedmq.hub.credentials import Credentials
+from fedmq.transport.ports import Sink, Transport
 from fedmq.transport.rabbitmq import RabbitTransport, make_login
 
 
@@ -20,15 +17,6 @@ def make_transport(credentials: Credentials, program: str) -> Callable[[Sink], T
     return lambda sink: RabbitTransport(login, sink)
 
 
-def credentials_of(own: Path | None, default: Path) -> Credentials:
-    """Return the credentials in the file that was named, or in the one where the hub puts them.
-
-    Raises:
-        ConfigurationError: the file is missing or damaged.
-    """
-    return read_credentials(own or default)
-
-
 def stop_on_signals(stop: Callable[[], None]) -> None:
     """End the service in order when somebody asks for it."""
 
@@ -37,13 +25,3 @@ def stop_on_signals(stop: Callable[[], None]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-
-
-__all__ = [
-    "Loop",
-    "TransportEvent",
-    "configure",
-    "credentials_of",
-    "make_transport",
-    "stop_on_signals",
-]

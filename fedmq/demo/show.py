@@ -28,7 +28,7 @@ PLAN: Final = "petct-survival"
 COHORT_FACTOR: Final = 2
 """So many times the sites' usual cases: enough validation cases to tell models apart."""
 EXPERIMENT: Final = """\
-# The experiment of the demonstration; run it again with: fedmq run experiment.toml
+# The experiment of the demonstration; fedmq run publishes it again
 [experiment]
 name = "lung-pfs"
 plan = "petct-survival"
@@ -111,9 +111,11 @@ class Demo:
         """Return once every process of the demonstration is gone; its files stay."""
         stopped = self._programs.stop()
         hub = Hub(self._settings.hub)
-        if hub.roster().external is None:
+        is_own = hub.roster().external is None
+        if is_own:
             hub.broker.stop()
-        self._say(f"ended {', '.join(stopped) or 'nothing'}; the hub is down")
+        ended = ", ".join(stopped) or "nothing"
+        self._say(f"ended {ended}" + ("; the hub is down" if is_own else ""))
 
     def _start_hub(self) -> None:
         began = time.monotonic()

@@ -46,6 +46,15 @@ class Credentials:
     """Address of the management pages and API; empty for roles that have no use for them."""
 
 
+_FIX: Final = {
+    Role.NODE: "ask the hub's operator for the file of your node: fedmq hub add-node NAME",
+    Role.RESEARCHER: "ask the hub's operator for a file of your own: fedmq hub add-researcher NAME",
+    Role.ORCHESTRATOR: "use the hub's hub/credentials/orchestrator.toml",
+    Role.MONITOR: "use the hub's hub/credentials/monitor.toml",
+    Role.ADMIN: "use the hub's hub/credentials/admin.toml",
+}
+
+
 def write_credentials(path: Path, credentials: Credentials) -> None:
     """The file holds the credentials, and only its owner reads it.
 
@@ -56,12 +65,34 @@ def write_credentials(path: Path, credentials: Credentials) -> None:
     replace_file(path, "\n".join([*lines, ""]))
 
 
-def read_credentials(path: Path) -> Credentials:
-    """Return what the hub wrote.
+def read_credentials(path: Path, role: Role | None = None) -> Credentials:
+    """Return what the hub wrote, for a member of that role if one is given.
 
     Raises:
-        ConfigurationError: the file is missing, is not the hub's, or others may read it.
+        ConfigurationError: the file is missing, is not the hub's, others may read it, or it is of
+            a member with another role.
     """
+    known = _read(path)
+    if role is not None:
+        require_role(known, role)
+    return known
+
+
+def require_role(known: Credentials, role: Role) -> None:
+    """Return if the credentials are of a member with this role.
+
+    Raises:
+        ConfigurationError: they are another's; the error says what was expected, and what came.
+    """
+    if known.role is not role:
+        raise ConfigurationError(
+            f"the credentials of {known.user} are not {'an' if role[0] in 'ao' else 'a'} {role}'s",
+            why=f"expected: role {role}; got: role {known.role}",
+            fix=_FIX[role],
+        )
+
+
+def _read(path: Path) -> Credentials:
     try:
         with path.open("rb") as file:
             if stat.S_IMODE(path.stat().st_mode) & _OTHERS:

@@ -1,6 +1,5 @@
 """Status: the federation as its broker and its orchestrators show it, one row per node."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -120,7 +119,8 @@ def _doing(heard: NodeOverview | None) -> str:
         return "not heard of"
     if heard.experiment == NOWHERE:
         return heard.activity
-    return f"{heard.activity} {heard.experiment} round {heard.round} ({heard.progress:.0%})"
+    # The name comes last: it is what a narrow screen may cut.
+    return f"{heard.activity} round {heard.round} ({heard.progress:.0%}) of {heard.experiment}"
 
 
 def _newest_overviews(events: Iterable[StreamMessage]) -> dict[str, Overview]:
@@ -138,18 +138,3 @@ def _newest_overviews(events: Iterable[StreamMessage]) -> dict[str, Overview]:
         if sender not in newest or newest[sender][0] <= at:
             newest[sender] = (at, message.body)
     return {sender: overview for sender, (_, overview) in newest.items()}
-
-
-def to_json(status: FederationStatus) -> str:
-    """Return a status for programs."""
-    nodes = [{name: getattr(node, name) for name in NodeStatus.__slots__} for node in status.nodes]
-    return json.dumps(
-        {
-            "nodes": nodes,
-            "experiments": [one.model_dump(mode="json") for one in status.experiments],
-            "dead": status.num_dead,
-            "has_all_dead": status.has_all_dead,
-            "orchestrators": list(status.orchestrators),
-        },
-        indent=2,
-    )

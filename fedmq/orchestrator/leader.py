@@ -333,7 +333,9 @@ class Leader:
 
     def _keep(self, lead: Lead, number: int) -> None:
         experiment = lead.kept.experiment
-        up, down = self._courier.traffic(experiment)
+        # Between nodes and orchestrator: what a researcher uploads or fetches is of no round.
+        up = self._courier.bytes_received(topology.REPLIES, experiment)
+        down = self._courier.bytes_sent(topology.TASKS, experiment)
         noted_up, noted_down = lead.traffic_noted
         self._store.add_traffic(experiment, number, up - noted_up, down - noted_down)
         lead.traffic_noted = (up, down)

@@ -38,6 +38,8 @@ from fedmq.transport.spool import Spool
 from fedmq.types import Digest, ExperimentId
 
 OVERVIEW_S: Final = 5.0
+OVERVIEW_GAP_S: Final = 1.0
+"""So long after an overview comes no other, whatever happens."""
 INBOX_PREFETCH: Final = 1
 EVENTS_PREFETCH: Final = 256
 
@@ -78,7 +80,8 @@ class OrchestratorService:
             clock=clock,
         )
         self._reception = Reception(self._courier, self._leader, clock)
-        self._overview_at = clock.steady()
+        self._told_at = clock.steady() - OVERVIEW_S
+        self._told: dict[ExperimentId, str] = {}
 
     # The life of the service.
 
@@ -124,9 +127,7 @@ class OrchestratorService:
         self._leader.tick()
         self._courier.tick()
         self._leader.run_after()
-        if self._clock.steady() >= self._overview_at:
-            self._overview_at = self._clock.steady() + OVERVIEW_S
-            self._tell_overview()
+        self._tell_when_due()
 
     # What the courier asks (`fedmq.transport.courier.Receiver`).
 
@@ -200,6 +201,17 @@ class OrchestratorService:
             update, model = spool.path(reply.update.digest), spool.path(lead.state.model.digest)
             fault = find_fault(update, model)
         self._leader.advance(lead.kept.experiment, answers.read_reply(reply, envelope, fault))
+
+    def _tell_when_due(self) -> None:
+        """Tell the overview when an experiment began, changed its stage or ended, and at times."""
+        silence_s = self._clock.steady() - self._told_at
+        stages = {
+            lead.kept.experiment: lead.state.shown for lead in self._leader if not lead.is_over
+        }
+        is_news = stages != self._told and silence_s >= OVERVIEW_GAP_S
+        if is_news or silence_s >= OVERVIEW_S:
+            self._told_at, self._told = self._clock.steady(), stages
+            self._tell_overview()
 
     def _tell_overview(self) -> None:
         body = Overview(

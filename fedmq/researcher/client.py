@@ -101,18 +101,13 @@ class Client:
         Raises:
             ConfigurationError: the file is missing or damaged, or is not a researcher's.
         """
-        from fedmq.hub.credentials import Credentials, Role, read_credentials
+        from fedmq.hub.credentials import Credentials, Role, read_credentials, require_role
 
         if isinstance(credentials, Credentials):
             known, folder = credentials, Path()
         else:
             known, folder = read_credentials(Path(credentials)), Path(credentials).parent
-        if known.role is not Role.RESEARCHER:
-            raise ConfigurationError(
-                f"the credentials of {known.user} are not a researcher's",
-                why=f"expected: role researcher; got: {known.role}",
-                fix="ask the hub's operator for: fedmq hub add-researcher NAME",
-            )
+        require_role(known, Role.RESEARCHER)
         return cls.at(
             known.url,
             user=known.user,

@@ -120,12 +120,13 @@ class Courier:
         """Whether chunks are on their way to the broker."""
         return self._pusher.is_busy
 
-    def traffic(self, experiment: str) -> tuple[int, int]:
-        """Return the bytes of chunks received and sent for an experiment in this life."""
-        return (
-            self._inbox.bytes_of.get(experiment, 0),
-            self._pusher.bytes_of.get(experiment, 0),
-        )
+    def bytes_received(self, exchange: str, experiment: str) -> int:
+        """Return the bytes of chunks that came through an exchange in this life."""
+        return self._inbox.bytes_of.get((exchange, experiment), 0)
+
+    def bytes_sent(self, exchange: str, experiment: str) -> int:
+        """Return the bytes of chunks that went to an exchange in this life."""
+        return self._pusher.bytes_of.get((exchange, experiment), 0)
 
     # Sending.
 
@@ -255,7 +256,9 @@ class Courier:
                 self._fetcher.saw_chunk()
                 if self.spool.add(chunk, message.data):
                     self._fetcher.arrived(chunk.manifest)
-                self._inbox.count_bytes(message.envelope.experiment, len(delivery.body))
+                self._inbox.count_bytes(
+                    delivery.exchange, message.envelope.experiment, len(delivery.body)
+                )
             case Receipt(of=message_id):
                 self._outbox.received(message_id)
             case ResendRequest() as request:

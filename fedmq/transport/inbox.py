@@ -40,8 +40,8 @@ class Inbox:
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal = journal
         self._clock = clock
-        self.bytes_of: dict[str, int] = {}
-        """By experiment: bytes of chunks that came in this life."""
+        self.bytes_of: dict[tuple[str, str], int] = {}
+        """By exchange and experiment: bytes of chunks that came in this life."""
 
     def is_received(self, envelope: Envelope) -> bool:
         """Return whether the message was received, with its payload."""
@@ -102,9 +102,10 @@ class Inbox:
                 (MAX_REJECTED,),
             )
 
-    def count_bytes(self, experiment: str, size_bytes: int) -> None:
+    def count_bytes(self, exchange: str, experiment: str, size_bytes: int) -> None:
         """Count bytes that came for an experiment."""
-        self.bytes_of[experiment] = self.bytes_of.get(experiment, 0) + size_bytes
+        way = (exchange, experiment)
+        self.bytes_of[way] = self.bytes_of.get(way, 0) + size_bytes
 
     def _is_in(self, table: str, envelope: Envelope) -> bool:
         found = self._journal.cell(

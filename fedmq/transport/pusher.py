@@ -50,8 +50,8 @@ class Pusher:
         self._pushes: deque[_Push] = deque()
         self._open: dict[int, int] = {}
         self._is_connected = False
-        self.bytes_of: dict[str, int] = {}
-        """By experiment: bytes of chunks handed to the broker, each fan-out once."""
+        self.bytes_of: dict[tuple[str, str], int] = {}
+        """By exchange and experiment: bytes of chunks for the broker, each fan-out once."""
 
     @property
     def is_busy(self) -> bool:
@@ -122,8 +122,8 @@ class Pusher:
         body = encode(message)
         ticket = next(self._tickets)
         self._open[ticket] = index
-        sent = self.bytes_of.get(push.experiment, 0)
-        self.bytes_of[push.experiment] = sent + len(body)
+        way = (push.routes[0].exchange, push.experiment)
+        self.bytes_of[way] = self.bytes_of.get(way, 0) + len(body)
         self._transport.publish(
             Publication(
                 exchange=push.routes[0].exchange,

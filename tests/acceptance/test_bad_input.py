@@ -221,7 +221,7 @@ def test_garbage_in_a_nodes_queue_becomes_dead_letters_with_a_reason(
     letters = until(
         lambda: [
             letter
-            for letter in federation.do(CENTRE, "dead", "--json").json
+            for letter in federation.do(CENTRE, "dead", "--json").json["letters"]
             if letter["type"] == "garbage"
         ],
         "the dead letters",

@@ -23,7 +23,7 @@ def held(federation: Federation) -> Iterator[str]:
 def experiments(federation: Federation) -> dict[str, str]:
     """Return the state of each of the researcher's experiments."""
     shown = federation.do(RESEARCHER, "experiments", "list", "--json").json
-    return {one["experiment"]: one["state"] for one in shown}
+    return {one["experiment"]: one["state"] for one in shown["experiments"]}
 
 
 def test_an_experiment_goes_on_without_its_client_and_can_be_followed_again(

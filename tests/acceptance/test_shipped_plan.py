@@ -74,7 +74,8 @@ def test_a_shipped_plan_waits_for_its_approval_and_its_model_is_the_average_by_h
     (asked,) = federation.plans(LYON)
     digest = plan_digest(PLAN_FILE.read_bytes())
     assert (asked["name"], asked["digest"], asked["decision"]) == (PLAN, digest, "awaiting")
-    assert (asked["researcher"], asked["purpose"]) == (RESEARCHER, "a test of the whole")
+    asker = asked["asked"]
+    assert (asker["researcher"], asker["purpose"]) == (RESEARCHER, "a test of the whole")
     shown = federation.do(LYON, "node", "plans", "show", digest[:12])
     assert shown.data == PLAN_FILE.read_text() + "\n"
 

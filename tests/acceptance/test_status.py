@@ -27,7 +27,7 @@ def test_status_says_who_is_online_who_waits_and_who_does_what(federation: Feder
         assert isinstance(one, dict)
         return one
 
-    doing = f"training {identifier} round 1 (50%)"
+    doing = f"training round 1 (50%) of {identifier}"
     found = until(lambda: shown(lambda one: row(one, LYON)["doing"] == doing), doing)
     assert [node["node"] for node in found["nodes"]] == [LYON, PARIS]
     assert all(node["online"] for node in found["nodes"])

@@ -1,6 +1,5 @@
 """Status and dead letters on a real broker, with the login that the hub gives a monitor."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from fedmq.messages.codec import Message, encode
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.notices import Activity, ExperimentOverview, NodeOverview, Overview
 from fedmq.monitor.letters import MAX_HOURS, DeadLetter, read_dead
-from fedmq.monitor.status import FederationStatus, NodeStatus, read_status, to_json
+from fedmq.monitor.status import FederationStatus, NodeStatus, read_status
 from fedmq.transport import topology
 from fedmq.transport.ports import (
     Confirmed,
@@ -218,7 +217,7 @@ def test_the_newest_overview_of_each_orchestrator_says_what_nodes_do(world: Worl
     found = world.status()
     doing = {node.node: (node.doing, node.heard_at) for node in found.nodes}
     assert doing == {
-        LYON: ("training lung-1 round 3 (50%)", 2_000.0),
+        LYON: ("training round 3 (50%) of lung-1", 2_000.0),
         PARIS: ("idle", 2_000.0),
         BASEL: ("not heard of", None),
     }
@@ -251,7 +250,7 @@ def test_status_stands_behind_thousands_of_events(world: World) -> None:
         lyon.transport.publish(publication, ticket)
     until(lambda: Confirmed(ticket=1_000_399) in lyon.events, "events")
     orchestrator.tell_overview(chu_lyon=Activity.SENDING)
-    assert world.nodes()[LYON].doing == "sending lung-1 round 3 (50%)"
+    assert world.nodes()[LYON].doing == "sending round 3 (50%) of lung-1"
 
 
 def test_dead_letters_say_of_which_queue_why_and_who_sent_them(world: World) -> None:
@@ -265,9 +264,9 @@ def test_dead_letters_say_of_which_queue_why_and_who_sent_them(world: World) -> 
         assert letter.sent_at == 1_795_600_000.0
 
     def is_counted() -> bool:
-        shown = json.loads(to_json(world.status()))
-        dead = {node["node"]: node["dead"] for node in shown["nodes"]}
-        return (shown["dead"], dead) == (3, {LYON: 3, PARIS: 0, BASEL: 0})
+        shown = world.status()
+        dead = {node.node: node.dead for node in shown.nodes}
+        return (shown.num_dead, dead) == (3, {LYON: 3, PARIS: 0, BASEL: 0})
 
     until(is_counted, "status")
 

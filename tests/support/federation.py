@@ -261,7 +261,8 @@ class Federation:
 
     def plans(self, node: str) -> list[dict[str, Any]]:
         """Return what `fedmq node plans list` shows."""
-        return cast("list[dict[str, Any]]", self.do(node, "node", "plans", "list", "--json").json)
+        shown = self.do(node, "node", "plans", "list", "--json").json
+        return cast("list[dict[str, Any]]", shown["plans"])
 
     # Experiments.
 

@@ -74,3 +74,18 @@ def test_a_damaged_file_is_a_clear_error(tmp_path: Path, text: str, why: str) ->
 def test_a_password_is_not_in_what_is_printed() -> None:
     """Credentials end in logs and tracebacks."""
     assert WORD not in repr(NODE)
+
+
+@pytest.mark.parametrize("expected", [role for role in Role if role is not Role.NODE])
+def test_the_file_of_a_member_with_another_role_is_refused(tmp_path: Path, expected: Role) -> None:
+    """One error says what was expected, what came, and where the right file is."""
+    path = tmp_path / "c.toml"
+    write_credentials(path, NODE)
+    with pytest.raises(ConfigurationError) as caught:
+        read_credentials(path, expected)
+    assert caught.value.what in {
+        f"the credentials of chu-lyon are not {article} {expected}'s" for article in ("a", "an")
+    }
+    assert caught.value.why == f"expected: role {expected}; got: role node"
+    assert expected in caught.value.fix
+    assert read_credentials(path, Role.NODE) == NODE

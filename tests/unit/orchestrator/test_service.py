@@ -1,6 +1,7 @@
 """The orchestrator on the memory broker: whole experiments, whatever members do and say."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -86,9 +87,9 @@ def test_a_record_holds_what_nodes_said(world: World) -> None:
     assert first.metrics["loss"].numerator == share + share + share
     size = len(parameters_bytes(initial()))
     for record in (first, second):
-        # Three updates up, in round 1 the initial parameters too; one model down, for all
+        # Three updates up, the researcher's upload not among them; one model down, for all
         # nodes at once, in round 1 the initial one too.
-        ups, downs = (4, 2) if record.round == 1 else (3, 1)
+        ups, downs = 3, 2 if record.round == 1 else 1
         assert ups * size < record.bytes_up < ups * (size + 500)
         assert downs * size < record.bytes_down < downs * (size + 500)
 
@@ -293,6 +294,55 @@ def test_the_overview_tells_nodes_and_experiments(world: World) -> None:
         2,
     )
     assert shown.reason == "2 of 3; waiting for chu-lyon"
+
+
+def overviews(world: World) -> list[tuple[float, list[tuple[str, str]]]]:
+    """Return when each overview came, with the stage of each experiment in it."""
+    queue = world.broker.queue("monitor.events")
+    assert queue is not None
+    messages = [decode(stored.publication.body) for stored in queue.ready]
+    return [
+        (one.envelope.sent_at, [(each.experiment, each.state) for each in one.body.experiments])
+        for one in messages
+        if isinstance(one.body, Overview)
+    ]
+
+
+def test_the_overview_follows_an_experiment_closely(world: World) -> None:
+    """It tells at the next tick that one began, trains, evaluates, is over; once a second."""
+    world.run(seconds=10)
+    before = len(overviews(world))
+    for node in world.nodes.values():
+        node.spoils = {1: "silent"}
+    world.ada.submit(make_spec(quorum=2, rounds=1, deadline_s=50.0))
+    world.run(seconds=1)
+    assert overviews(world)[-1] == (world.now, [(LUNG, "training")])
+    assert len(overviews(world)) == before + 1
+    world.ada.post(Query(kind=QueryKind.STOP, experiment=LUNG), "stop", Place())
+    world.run(seconds=1)
+    assert overviews(world)[-1] == (world.now, [])
+    told = len(overviews(world))
+    world.run(seconds=5)
+    assert len(overviews(world)) == told + 1, "nothing happened: one in five seconds"
+
+
+def test_the_overview_is_not_told_more_than_once_a_second(world: World) -> None:
+    """Experiments that come and go in between are in the next one, or in none."""
+    world.run(seconds=10)
+    assert world.service is not None
+    world.ada.submit(make_spec())
+    while not world.ada.answers:
+        world.step()
+    world.service.tick()
+    told = len(overviews(world))
+    for _ in range(20):
+        world.now += 0.04
+        world.broker.run_until_idle()
+        world.service.tick()
+    world.broker.run_until_idle()
+    assert len(overviews(world)) <= told + 1
+    times = [at for at, _ in overviews(world)]
+    assert all(later - earlier >= 0.99 for earlier, later in pairwise(times))
 
 
 def test_figures_too_large_to_add_make_a_record_without_them(world: World) -> None:

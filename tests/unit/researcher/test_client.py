@@ -188,7 +188,7 @@ def test_credentials_of_another_role_are_refused(tmp_path: Path) -> None:
     login = _login("chu-lyon", Role.NODE)
     write_credentials(path, login)
     for given in (path, str(path), login):
-        with pytest.raises(ConfigurationError, match="role researcher; got: node"):
+        with pytest.raises(ConfigurationError, match="role researcher; got: role node"):
             Client.from_credentials(given)
 
 

@@ -1,0 +1,133 @@
+"""Commands for the datasets of a node."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedmq.cli.console import (
+    FAILED,
+    Json,
+    next_command,
+    say,
+    show,
+    show_json,
+    show_table,
+    typed,
+)
+from fedmq.cli.node_home import open_own_records
+from fedmq.cli.words import count
+
+if TYPE_CHECKING:
+    from fedmq.node.datasets import Inspection
+
+_MAX_NAMED = 10
+_SPEAKS_EVERY = 10
+
+app = typer.Typer(no_args_is_help=True, help="Datasets: what experiments may learn from.")
+
+Dataset = Annotated[str, typer.Argument(help="The name that experiments use, such as lung-petct")]
+
+
+@app.command()
+def add(
+    name: Dataset,
+    folder: Annotated[Path, typer.Argument(help="One folder for each case")],
+    *,
+    clinical: Annotated[
+        Path | None, typer.Option(help="The clinical table; default clinical.csv in the folder")
+    ] = None,
+) -> None:
+    """Register a folder of cases, after reading every file."""
+    import time
+
+    inspection = open_own_records().datasets.add(
+        name, folder, clinical, now=time.time(), progress=_progress
+    )
+    _show_inspection(name, inspection)
+    next_command("fedmq node plans list", "fedmq node start")
+
+
+@app.command("list")
+def list_datasets(*, as_json: Json = False) -> None:
+    """List the registered datasets."""
+    known = open_own_records().datasets.all()
+    if as_json:
+        show_json({"datasets": known})
+        return
+    if known:
+        show_table(
+            ("dataset", "cases", "folder"),
+            [(one.name, one.num_cases, typed(one.folder)) for one in known],
+        )
+        next_command(f"fedmq node data check {known[0].name}", "fedmq node data add NAME FOLDER")
+    else:
+        say("no dataset is registered")
+        next_command("fedmq node data add NAME FOLDER")
+
+
+@app.command()
+def check(name: Dataset, *, as_json: Json = False) -> None:
+    """Read every file of a dataset again and say what is wrong."""
+    from fedmq.node.datasets import inspect, unknown_dataset
+
+    dataset = open_own_records().datasets.find(name)
+    if dataset is None:
+        raise unknown_dataset(name)
+    inspection = inspect(dataset.folder, dataset.clinical, _progress)
+    if as_json:
+        show_json(
+            {
+                "dataset": name,
+                "num_cases": len(inspection.cases),
+                "num_sound": inspection.num_sound,
+                "findings": inspection.findings,
+                "cases_without": _cases_without(inspection),
+            }
+        )
+    else:
+        _show_inspection(name, inspection)
+        if inspection.findings:
+            next_command(f"mend the files, then: fedmq node data check {name}")
+        else:
+            next_command("fedmq node start")
+    if inspection.findings:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def remove(name: Dataset) -> None:
+    """Forget a dataset; its files stay where they are."""
+    open_own_records().datasets.remove(name)
+    say(f"{name} is no dataset of this node any more; its files are untouched")
+    next_command("fedmq node data list")
+
+
+def _progress(done: int, of: int) -> None:
+    if done == of or done % _SPEAKS_EVERY == 0:
+        say(f"read {done} of {count(of, 'case')}")
+
+
+def _show_inspection(name: str, inspection: "Inspection") -> None:
+    """Print what is wrong, then what there is; what only some cases lack is no fault, but told."""
+    for finding in inspection.findings:
+        show(f"{finding.case_id}: {finding.code}: {finding.text}")
+    num_cases = len(inspection.cases)
+    show(f"{name}: {count(num_cases, 'case')}, {inspection.num_sound} without a finding")
+    for what, without in _cases_without(inspection).items():
+        num_with = num_cases - len(without)
+        line = f"  {what:<10}{num_with}"
+        if num_with and without:
+            named, more = without[:_MAX_NAMED], len(without) - _MAX_NAMED
+            line += "  not of " + ", ".join(named) + (f" and {more} more" if more > 0 else "")
+        show(line)
+
+
+def _cases_without(inspection: "Inspection") -> dict[str, list[str]]:
+    """Return the cases without a volume of each modality, and those without a clinical row."""
+    cases = inspection.cases
+    without = {
+        modality: [case.case_id for case in cases if modality not in case.volumes]
+        for modality in sorted({word for case in cases for word in case.volumes})
+    }
+    return {**without, "clinical": [case.case_id for case in cases if not case.clinical]}

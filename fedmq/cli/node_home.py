@@ -1,0 +1,34 @@
+"""The home of a node, for the commands that work in it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fedmq.node.records import Records
+
+
+def require_node() -> Path:
+    """Return the node's folder.
+
+    Raises:
+        ConfigurationError: this machine is no node yet.
+    """
+    from fedmq.errors import ConfigurationError
+    from fedmq.settings import read_settings
+
+    home = read_settings().node
+    if not (home / "credentials.toml").exists():
+        raise ConfigurationError(
+            "this machine is no node yet",
+            why=f"{home} holds no credentials",
+            fix="fedmq node init NAME --credentials FILE",
+        )
+    return home
+
+
+def open_own_records() -> "Records":
+    """Return what the node keeps, which the service may have open at the same time."""
+    from fedmq.node.records import open_records
+    from fedmq.transport.home import LocalHome
+
+    return open_records(LocalHome(require_node()))

@@ -1,0 +1,109 @@
+"""Rounds as rows for people and as lines for programs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fedmq.cli.console import FAILED, SHORT
+from fedmq.cli.rounds import RoundTable, exit_code, follow, follow_as_json, print_report
+from tests.unit.cli.reports import LUNG, Told, make_record, make_report
+
+FIRST, SECOND = make_record(1), make_record(2, missed=("chu-lyon", "umc-basel"))
+COURSE = [
+    make_report("preparing", reason="1 of at least 3 nodes take part"),
+    make_report("preparing", reason="2 of at least 3 nodes take part"),
+    make_report("training", reason="2 of 4; waiting for chu-lyon"),
+    make_report("training", [FIRST]),
+    make_report("finished", [FIRST, SECOND]),
+]
+
+
+def test_a_row_says_sites_losses_metrics_bytes_and_seconds() -> None:
+    """Under their titles; what became of the other nodes stands below."""
+    table = RoundTable(FIRST, 10, width=None)
+    assert table.header() == (
+        "   round  sites   train loss   C-index      loss        up      down  seconds"
+    )
+    assert table.lines(FIRST) == [
+        "  1 of 10 4 of 4      1.4398    0.7500    0.7500  182.3 kB   45.6 kB      3.1"
+    ]
+    assert table.lines(SECOND) == [
+        "  2 of 10 2 of 4      1.4398    0.7500    0.7500  182.3 kB   45.6 kB      3.1",
+        "    chu-lyon: missed, umc-basel: missed",
+    ]
+
+
+def test_on_a_screen_there_are_as_many_metrics_as_fit() -> None:
+    """In a pipe all of them; a metric that a later round lacks is a dash."""
+    names = ("brier", "c_index", "loss", "positive_predictive_value", "specificity")
+    record = make_record(1, metrics=names)
+    table = RoundTable(record, 10, width=100)
+    lines = [table.header(), *table.lines(make_record(2, missed=["chu-lyon"], metrics=["brier"]))]
+    assert max(map(len, lines)) <= 100
+    assert "loss" in lines[0].split("train loss")[1]
+    assert "positive" not in lines[0]
+    assert lines[1].split()[7:9] == ["0.7500", "-"]
+    assert all(
+        name.replace("c_index", "C-index") in RoundTable(record, 10, width=None).header()
+        for name in names
+    )
+
+
+def test_each_round_is_told_once_and_each_wait_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows are data; what is waited for is talk."""
+    report = follow(Told(tmp_path, COURSE).experiment(LUNG))
+    assert report == COURSE[-1]
+    said = capsys.readouterr()
+    assert [line.split()[0] for line in said.out.splitlines()] == ["round", "1", "2", "chu-lyon:"]
+    assert said.err.splitlines() == [
+        "waiting: 1 of at least 3 nodes take part",
+        "waiting: 2 of at least 3 nodes take part",
+    ]
+
+
+def test_programs_get_a_line_for_each_thing_that_happens(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last one says how it ended."""
+    assert follow_as_json(Told(tmp_path, COURSE).experiment(LUNG)) == COURSE[-1]
+    said = capsys.readouterr()
+    assert said.err == ""
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    assert [line["kind"] for line in lines] == ["state", "state", "round", "round", "state"]
+    assert all((one["schema_version"], one["experiment"]) == (1, LUNG) for one in lines)
+    assert lines[2]["record"] == FIRST.model_dump(mode="json")
+    assert lines[-1] == {
+        "schema_version": 1,
+        "kind": "state",
+        "experiment": LUNG,
+        "state": "finished",
+        "round": 2,
+        "reason": "",
+    }
+
+
+def test_a_report_shows_the_reason_on_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """However long it is."""
+    reason = "round 1, training: 1 of 4; 3 are needed; " + "; ".join(["no answer"] * 20)
+    print_report(make_report("failed", reason=reason))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [f"experiment  {LUNG}", "state       failed", "    " + reason]
+
+
+@pytest.mark.parametrize(
+    ("report", "code"),
+    [
+        (make_report("finished", [FIRST]), 0),
+        (make_report("failed", [FIRST]), SHORT),
+        (make_report("stopped", [FIRST]), SHORT),
+        (make_report("failed"), FAILED),
+    ],
+)
+def test_the_exit_code_says_how_it_ended(report: object, code: int) -> None:
+    """0 finished, 3 short: some rounds closed, 1 none did."""
+    assert exit_code(report) == code  # type: ignore[arg-type]
