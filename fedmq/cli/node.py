@@ -158,13 +158,10 @@ def data_list(*, as_json: Json = False) -> None:
 
 @data.command("check")
 def data_check(name: Dataset) -> None:
-    """Read every file of a dataset again and say what is wrong."""
-    from fedmq.node.datasets import Datasets, inspect, unknown_dataset
+    """Read every file of a dataset again and say what is wrong; what is not is used from now on."""
+    from fedmq.node.datasets import Datasets
 
-    dataset = Datasets(_journal()).find(name)
-    if dataset is None:
-        raise unknown_dataset(name)
-    inspection = inspect(dataset.folder, dataset.clinical, _progress)
+    inspection = Datasets(_journal()).check(name, _progress)
     _show_inspection(name, inspection)
     if inspection.findings:
         raise typer.Exit(1)
