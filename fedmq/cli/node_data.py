@@ -68,13 +68,8 @@ def list_datasets(*, as_json: Json = False) -> None:
 
 @app.command()
 def check(name: Dataset, *, as_json: Json = False) -> None:
-    """Read every file of a dataset again and say what is wrong."""
-    from fedmq.node.datasets import inspect, unknown_dataset
-
-    dataset = open_own_records().datasets.find(name)
-    if dataset is None:
-        raise unknown_dataset(name)
-    inspection = inspect(dataset.folder, dataset.clinical, _progress)
+    """Read every file of a dataset again and say what is wrong; what is not is used from now on."""
+    inspection = open_own_records().datasets.check(name, _progress)
     if as_json:
         show_json(
             {

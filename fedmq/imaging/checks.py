@@ -30,27 +30,33 @@ class Finding:
     case_id: str
     code: str
     text: str
+    spoils: tuple[str, ...] = ()
+    """The modalities of the case that are not to be used; a doubt about a mask spoils none."""
 
 
 def check_case(case: Case, *, modalities: Sequence[str] = ("PET", "CT")) -> tuple[Finding, ...]:
     """Return what is wrong with `case` for plans that need `modalities`; nothing if all is well."""
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, str, tuple[str, ...]]] = []
     volumes: dict[str, Volume] = {}
     for modality in sorted(set(modalities) | set(case.volumes)):
         try:
             volumes[modality] = case.volume(modality)
         except DatasetError as error:
-            found.append((error.code, str(error)))
+            spoils = (modality,) if modality in case.volumes else ()
+            found.append((error.code, str(error), spoils))
     pet, ct, mask = (volumes.get(modality) for modality in ("PET", "CT", "MASK"))
     if pet is not None:
-        found += _check_uptake(pet)
+        found += [(*one, ("PET",)) for one in _check_uptake(pet)]
     if ct is not None:
-        found += _check_densities(ct)
+        found += [(*one, ("CT",)) for one in _check_densities(ct)]
     if pet is not None and ct is not None:
-        found += _check_overlap(pet, ct)
+        found += [(*one, ("PET", "CT")) for one in _check_overlap(pet, ct)]
     if mask is not None:
-        found += _check_mask(mask, pet)
-    return tuple(Finding(case_id=case.case_id, code=code, text=text) for code, text in found)
+        found += [(*one, ()) for one in _check_mask(mask, pet)]
+    return tuple(
+        Finding(case_id=case.case_id, code=code, text=text, spoils=spoils)
+        for code, text, spoils in found
+    )
 
 
 def _check_uptake(pet: Volume) -> list[tuple[str, str]]:

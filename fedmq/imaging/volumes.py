@@ -7,6 +7,7 @@ float32: nibabel's own default, float64, doubles the memory and adds nothing to 
 """
 
 import gzip
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,11 @@ from fedmq.errors import DatasetError
 MIN_SPACING_MM: Final = 0.2
 MAX_SPACING_MM: Final = 20.0
 _SPATIAL_AXES: Final = 3
+MAX_VOXELS: Final = 2**31
+"""A whole body at 0.7 mm has half of that; a damaged header asks for any amount of memory."""
+_READ_BYTES: Final = 1024 * 1024
+_NUMBERS: Final = "biuf"
+"""Kinds of voxels: booleans, integers, floats; no colours, no complex numbers."""
 _UNREADABLE: Final = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
 
 
@@ -67,6 +73,9 @@ def load_volume(path: Path) -> Volume:
             raise _fault(path, "corrupt_file", "it holds no image")
         affine = _checked_affine(image, path)
         shape = _spatial_shape(image, path)
+        if image.get_data_dtype().kind not in _NUMBERS:
+            raise _fault(path, "corrupt_file", "its voxels are no plain numbers")
+        _require_whole(path)
         canonical = nibabel.as_closest_canonical(image)
         array = np.asarray(canonical.dataobj, dtype=np.float32)
     except _UNREADABLE as error:
@@ -94,12 +103,26 @@ def save_volume(volume: Volume, path: Path) -> None:
     path.write_bytes(gzip.compress(content, compresslevel=1, mtime=0) if is_packed else content)
 
 
+def _require_whole(path: Path) -> None:
+    """Return if a packed file is what was packed; nibabel stops at the last voxel.
+
+    Raises:
+        OSError, EOFError, zlib.error: its checksum, which stands at its end, says otherwise.
+    """
+    if path.suffix == ".gz":
+        with gzip.open(path) as file:
+            while file.read(_READ_BYTES):
+                pass
+
+
 def _spatial_shape(image: SpatialImage, path: Path) -> tuple[int, ...]:
     """Return the first three sides; further axes of length one are allowed and dropped."""
     shape = tuple(image.shape)
     surplus = shape[_SPATIAL_AXES:]
     if len(shape) < _SPATIAL_AXES or any(side != 1 for side in surplus) or 0 in shape:
         raise _fault(path, "not_3d", f"its shape is {shape}; a volume has three axes")
+    if math.prod(shape) > MAX_VOXELS:
+        raise _fault(path, "corrupt_file", f"its header tells of {math.prod(shape)} voxels")
     return shape[:_SPATIAL_AXES]
 
 
@@ -107,6 +130,8 @@ def _checked_affine(image: SpatialImage, path: Path) -> NDArray[np.float64]:
     affine = image.affine
     if affine is None or not np.isfinite(affine).all():
         raise _fault(path, "bad_affine", "its affine is missing or not finite")
+    if not _has_place(image):
+        raise _fault(path, "bad_affine", "it does not say where its voxels lie in the patient")
     spacing = voxel_sizes(affine)
     if spacing.min() < MIN_SPACING_MM or spacing.max() > MAX_SPACING_MM:
         raise _fault(
@@ -118,6 +143,13 @@ def _checked_affine(image: SpatialImage, path: Path) -> NDArray[np.float64]:
     if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:  # noqa: PLR2004 - nearly flat
         raise _fault(path, "bad_affine", "its axes lie in one plane")
     return np.asarray(affine, dtype=np.float64)
+
+
+def _has_place(image: SpatialImage) -> bool:
+    """Return whether the file says where it lies; where it does not, nibabel makes a place up."""
+    if not isinstance(image, nibabel.Nifti1Pair):
+        return True
+    return bool(image.header["sform_code"] or image.header["qform_code"])
 
 
 def _fault(path: Path, code: str, why: str) -> DatasetError:

@@ -10,7 +10,7 @@ import random
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -125,7 +125,9 @@ def _seed_generators(seed: int) -> None:
 
 
 def _find_cases(job: Job, modalities: tuple[str, ...]) -> _Found:
-    cases = find_cases(Path(job.dataset_folder), Path(job.clinical) if job.clinical else None)
+    found = find_cases(Path(job.dataset_folder), Path(job.clinical) if job.clinical else None)
+    spoiled = frozenset(job.spoiled)
+    cases = [_without(spoiled, case) for case in found]
     usable = [case for case in cases if case.volumes.keys() >= set(modalities)]
     training, validation = split_cases(
         usable, seed=job.split_seed, validation_share=job.validation_share
@@ -134,10 +136,20 @@ def _find_cases(job: Job, modalities: tuple[str, ...]) -> _Found:
         raise DatasetError(
             "no case of the dataset can train",
             code="missing_modality",
-            why=f"{len(cases)} cases, none with all of {', '.join(modalities)}",
+            why=f"{len(cases)} cases, none with all of {', '.join(modalities)} fit for use",
             fix="add the missing volumes, or use a plan that learns without them",
         )
     return _Found(training=training, validation=validation, num_left_out=len(cases) - len(usable))
+
+
+def _without(spoiled: frozenset[tuple[str, str]], case: Case) -> Case:
+    """Return a case without those of its volumes that were found unfit."""
+    fit = {
+        modality: path
+        for modality, path in case.volumes.items()
+        if (case.case_id, modality) not in spoiled
+    }
+    return replace(case, volumes=fit)
 
 
 def _train(job: Job, plan: TrainingPlan, found: _Found, task: Task) -> Fit:

@@ -51,6 +51,8 @@ class Job:
     dataset_folder: str
     clinical: str | None
     """The clinical table, where it does not stand in the dataset's folder."""
+    spoiled: tuple[tuple[str, str], ...]
+    """Case and modality of each volume that was found unfit; such a case lacks it."""
     parameters_path: str | None
     """The parameters to begin with; None where there is nothing to train or evaluate."""
     output_path: str | None
@@ -89,7 +91,7 @@ class Done:
     num_training_cases: Count
     num_validation_cases: Count
     num_cases_left_out: Count
-    """Cases of the dataset that lack a modality of the plan; in neither of the two counts."""
+    """Cases that lack a modality of the plan, or have it unfit; in neither of the two counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

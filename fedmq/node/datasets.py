@@ -20,6 +20,12 @@ CREATE TABLE IF NOT EXISTS datasets (
     num_cases INTEGER NOT NULL,
     added_at REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS spoiled (
+    dataset TEXT NOT NULL,
+    case_id TEXT NOT NULL,
+    modality TEXT NOT NULL,
+    PRIMARY KEY (dataset, case_id, modality)
+) WITHOUT ROWID;
 """
 _COLUMNS: Final = "name, folder, clinical, num_cases, added_at"
 
@@ -55,6 +61,13 @@ class Inspection:
         """How many cases nothing was found against."""
         return len(self.cases) - len({finding.case_id for finding in self.findings})
 
+    @property
+    def spoiled(self) -> frozenset[tuple[str, str]]:
+        """The volumes that are not to be used, each by case and modality."""
+        return frozenset(
+            (finding.case_id, modality) for finding in self.findings for modality in finding.spoils
+        )
+
 
 class Datasets:
     """The registered datasets of one node; the command line and the service share them."""
@@ -72,6 +85,8 @@ class Datasets:
         progress: Tell = _tell_nobody,
     ) -> Inspection:
         """Register the cases of a folder; return what was found in them.
+
+        No experiment reads the volumes that were found unfit, until a check finds them fit.
 
         Raises:
             ConfigurationError: the name is taken or cannot be one.
@@ -97,14 +112,16 @@ class Datasets:
             len(inspection.cases),
             now,
         )
-        if not self._journal.execute(
-            "INSERT OR IGNORE INTO datasets VALUES (?, ?, ?, ?, ?)", cells
-        ):
-            raise _name_taken(name)
+        with self._journal.transaction():
+            if not self._journal.execute(
+                "INSERT OR IGNORE INTO datasets VALUES (?, ?, ?, ?, ?)", cells
+            ):
+                raise _name_taken(name)
+            self._note_spoiled(name, inspection)
         return inspection
 
     def check(self, name: str, progress: Tell = _tell_nobody) -> Inspection:
-        """Return what is found in a dataset now; its count of cases is that of today.
+        """Return what is found in a dataset now; its count and its unfit volumes are of today.
 
         Raises:
             ConfigurationError: there is none of that name.
@@ -114,10 +131,19 @@ class Datasets:
         if dataset is None:
             raise unknown_dataset(name)
         inspection = inspect(dataset.folder, dataset.clinical, progress)
-        self._journal.execute(
-            "UPDATE datasets SET num_cases = ? WHERE name = ?", (len(inspection.cases), name)
-        )
+        with self._journal.transaction():
+            self._journal.execute(
+                "UPDATE datasets SET num_cases = ? WHERE name = ?", (len(inspection.cases), name)
+            )
+            self._note_spoiled(name, inspection)
         return inspection
+
+    def spoiled(self, name: str) -> frozenset[tuple[str, str]]:
+        """Return the volumes of a dataset that are not to be used, each by case and modality."""
+        rows = self._journal.rows(
+            "SELECT case_id, modality FROM spoiled WHERE dataset = ?", (name,)
+        )
+        return frozenset((str(case_id), str(modality)) for case_id, modality in rows)
 
     def find(self, name: str) -> Dataset | None:
         """Return a dataset, None where there is none of that name."""
@@ -140,8 +166,15 @@ class Datasets:
         Raises:
             ConfigurationError: there is none of that name.
         """
-        if not self._journal.execute("DELETE FROM datasets WHERE name = ?", (name,)):
-            raise unknown_dataset(name)
+        with self._journal.transaction():
+            if not self._journal.execute("DELETE FROM datasets WHERE name = ?", (name,)):
+                raise unknown_dataset(name)
+            self._journal.execute("DELETE FROM spoiled WHERE dataset = ?", (name,))
+
+    def _note_spoiled(self, name: str, inspection: Inspection) -> None:
+        self._journal.execute("DELETE FROM spoiled WHERE dataset = ?", (name,))
+        for case_id, modality in sorted(inspection.spoiled):
+            self._journal.execute("INSERT INTO spoiled VALUES (?, ?, ?)", (name, case_id, modality))
 
 
 def inspect(folder: Path, clinical: Path | None, progress: Tell = _tell_nobody) -> Inspection:

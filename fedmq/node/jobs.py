@@ -36,7 +36,14 @@ class JobError(TrainingError):
         self.code = code
 
 
-def make_job(task: Task, dataset: Dataset, source: Path | None, storage: Storage) -> Job:
+def make_job(
+    task: Task,
+    dataset: Dataset,
+    source: Path | None,
+    storage: Storage,
+    *,
+    spoiled: frozenset[tuple[str, str]],
+) -> Job:
     """Return the job that a task's request asks for; `source` is the file of a shipped plan.
 
     All paths are absolute: the trainer works in a folder of its own.
@@ -60,6 +67,7 @@ def make_job(task: Task, dataset: Dataset, source: Path | None, storage: Storage
         config=task.request.config,
         dataset_folder=str(dataset.folder),
         clinical=_absolute(dataset.clinical),
+        spoiled=tuple(sorted(spoiled)),
         parameters_path=_absolute(model),
         output_path=_absolute(storage.output_path(task.name)) if kind is JobKind.TRAIN else None,
         seed=seed,

@@ -139,7 +139,9 @@ class Work:
             self._records.tasks.start(task.task_id)
         self.current, self._began_at, self.progress = task, self._clock.steady(), 0.0
         try:
-            self._worker.begin(key, make_job(task, dataset, source, self._storage), num_threads)
+            spoiled = self._records.datasets.spoiled(dataset.name)
+            job = make_job(task, dataset, source, self._storage, spoiled=spoiled)
+            self._worker.begin(key, job, num_threads)
         except TrainingError as error:
             self._fail(task, FailureCode.INTERNAL, str(error))
             return

@@ -20,7 +20,7 @@ from pika.spec import Basic, BasicProperties
 
 from fedmq.errors import BrokerRefused, BrokerUnavailable, TransportError
 from fedmq.transport.rabbitmq import Login
-from fedmq.transport.rabbitmq_link import is_refusal, reason_of
+from fedmq.transport.rabbitmq_faults import is_refusal, reason_of
 
 MAX_BYTES: Final = 128 * 2**20
 MAX_S: Final = 10.0

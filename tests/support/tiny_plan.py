@@ -190,6 +190,7 @@ def write_job(folder: Path, mood: str = "learn", **changes: object) -> Job:
         "config": {"mood": mood},
         "dataset_folder": str(folder / "cases"),
         "clinical": None,
+        "spoiled": (),
         "parameters_path": str(folder / "zeros"),
         "output_path": str(folder / f"output-{number}"),
         "seed": 11,

@@ -97,6 +97,20 @@ def test_a_ct_of_another_place_is_found(tmp_path: Path, x: float, found: list[st
     assert codes(tmp_path, volumes) == found
 
 
+def test_a_finding_says_what_it_spoils(tmp_path: Path) -> None:
+    """A doubt about a place spoils both images; one about a mask leaves it to the plan."""
+    volumes = good_volumes()
+    volumes["CT"] = Volume(array=volumes["CT"].array, affine=grid(2.0, x=90.0))
+    volumes["MASK"].array[:] = 0.0
+    codes(tmp_path, volumes)
+    paths = {modality: tmp_path / f"{modality}.nii.gz" for modality in volumes}
+    found = check_case(Case(case_id="A", volumes=paths, clinical={}))
+    assert [finding.spoils for finding in found] == [("PET", "CT"), ()]
+    paths["PET"].write_bytes(b"no image")
+    found = check_case(Case(case_id="A", volumes=paths, clinical={}))
+    assert [finding.spoils for finding in found] == [("PET",), ()]
+
+
 @pytest.mark.parametrize("shift", [0.2, 4.0])
 def test_a_mask_beside_the_pet_grid_is_found(tmp_path: Path, shift: float) -> None:
     """A tenth of a voxel is rounding; a whole voxel, or another shape, is another grid."""

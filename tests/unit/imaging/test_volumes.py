@@ -1,5 +1,6 @@
 """Volumes from files: geometry kept, and each kind of bad file named."""
 
+import gzip
 from pathlib import Path
 
 import nibabel
@@ -91,6 +92,44 @@ def test_an_affine_that_cannot_be_is_refused(tmp_path: Path, affine: NDArray[np.
     assert code_of(write(tmp_path / "pet.nii", np.ones((2, 2, 2), np.float32), affine)) == (
         "bad_affine"
     )
+
+
+def test_a_file_that_does_not_say_where_it_lies_is_refused(tmp_path: Path) -> None:
+    """Without sform and qform nibabel would put any two volumes on top of one another."""
+    image = nibabel.Nifti1Image(np.ones((2, 2, 2), np.float32), None)
+    image.header.set_zooms((4.0, 4.0, 3.0))
+    image.header.set_sform(None, code=0)
+    image.header.set_qform(None, code=0)
+    nibabel.save(image, tmp_path / "pet.nii.gz")
+    assert code_of(tmp_path / "pet.nii.gz") == "bad_affine"
+
+
+def test_a_packed_file_with_a_wrong_bit_is_corrupt(tmp_path: Path) -> None:
+    """Most wrong bits unpack without complaint into other uptake; the checksum sees them."""
+    noise = np.random.default_rng(1).random((8, 8, 8)).astype(np.float32)
+    path = write(tmp_path / "pet.nii.gz", noise, LPS)
+    packed = path.read_bytes()
+    begin, step = 400, 50  # behind the header, which has checks of its own
+    for place in range(begin, len(packed) - 8, step):
+        path.write_bytes(packed[:place] + bytes([packed[place] ^ 1]) + packed[place + 1 :])
+        assert code_of(path) == "corrupt_file"
+
+
+@pytest.mark.parametrize("name", ["pet.nii", "pet.nii.gz"])
+def test_a_header_that_asks_for_more_than_memory_is_corrupt(tmp_path: Path, name: str) -> None:
+    """Nothing of that size is taken."""
+    content = bytearray(nibabel.Nifti1Image(np.ones((2, 2, 2), np.float32), LPS).to_bytes())
+    content[40:48] = np.array([3, 30_000, 30_000, 30_000], "<i2").tobytes()
+    packed = gzip.compress(bytes(content)) if name.endswith(".gz") else bytes(content)
+    (tmp_path / name).write_bytes(packed)
+    assert code_of(tmp_path / name) == "corrupt_file"
+
+
+@pytest.mark.parametrize("kind", ["complex64", [("R", "u1"), ("G", "u1"), ("B", "u1")]])
+def test_voxels_that_are_no_numbers_are_refused(tmp_path: Path, kind: object) -> None:
+    """Colours and complex numbers are neither SUV nor HU."""
+    array = np.zeros((2, 2, 2), dtype=np.dtype(kind))  # type: ignore[call-overload]  # any kind
+    assert code_of(write(tmp_path / "pet.nii", array, LPS)) == "corrupt_file"
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """One job, in this process: what is answered, and with which code where something breaks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,21 @@ def test_cases_without_the_plans_modalities_are_left_out_and_counted(tmp_path: P
     assert isinstance(answer, Done)
     assert (answer.num_training_cases, answer.num_validation_cases) == (1, 1)
     assert answer.num_cases_left_out == 3
+
+
+def test_a_case_lacks_the_volumes_that_were_found_unfit(tmp_path: Path) -> None:
+    """One damaged file does not stop a site; a plan that does without it has the case."""
+    job = write_job(tmp_path, kind=JobKind.PREPARE, spoiled=(("case-2", "PET"), ("gone", "CT")))
+    for number in range(1, 6):
+        (tmp_path / "cases" / f"case-{number}" / "PET.nii.gz").touch()
+    answer = answer_to(job)
+    assert isinstance(answer, Done)
+    assert answer.num_cases_left_out == 0
+    needy = with_source(tmp_path, job, "modalities = ()", 'modalities = ("PET",)')
+    answer = answer_to(replace(needy, spoiled=job.spoiled))
+    assert isinstance(answer, Done)
+    assert answer.num_training_cases + answer.num_validation_cases == 4
+    assert answer.num_cases_left_out == 1
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def a_job(**changes: object) -> Job:
         "config": {"rate": 1.0, "epochs": 1, "is_fast": True, "columns": ["âge", "sex"]},
         "dataset_folder": "/data/Müller & co\n",
         "clinical": None,
+        "spoiled": (("case-1", "PET"),),
         "parameters_path": "/run/in",
         "output_path": "/run/out",
         "seed": 2**63 - 1,

@@ -61,7 +61,7 @@ def test_a_clinical_table_elsewhere_is_read(journal: Journal, tmp_path: Path) ->
 
 
 def test_what_is_wrong_with_a_case_is_told(journal: Journal, tmp_path: Path) -> None:
-    """The sound ones are registered with it: the plan leaves out what it cannot use."""
+    """The sound ones are registered with it."""
     folder = tmp_path / "cases"
     write_cohort(SITES["chu-lyon"], folder, num_cases=2)
     first = min(path for path in folder.iterdir() if path.is_dir())
@@ -69,6 +69,26 @@ def test_what_is_wrong_with_a_case_is_told(journal: Journal, tmp_path: Path) -> 
     inspection = Datasets(journal).add("petct", folder, now=0.0)
     assert (len(inspection.cases), inspection.num_sound) == (2, 1)
     assert {finding.case_id for finding in inspection.findings} == {first.name}
+
+
+def test_an_unfit_volume_is_kept_out_until_a_check_finds_it_fit(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """By case and modality; a dataset that is removed leaves nothing behind."""
+    datasets = Datasets(journal)
+    folder = tmp_path / "cases"
+    write_cohort(SITES["chu-lyon"], folder, num_cases=2)
+    ct = folder / "chu-lyon-001" / "CT.nii.gz"
+    sound = ct.read_bytes()
+    ct.write_bytes(b"no volume")
+    datasets.add("petct", folder, now=0.0)
+    assert datasets.spoiled("petct") == {("chu-lyon-001", "CT")}
+    datasets.remove("petct")
+    assert datasets.spoiled("petct") == frozenset()
+    datasets.add("petct", folder, now=0.0)
+    ct.write_bytes(sound)
+    datasets.check("petct")
+    assert datasets.spoiled("petct") == frozenset()
 
 
 def test_a_folder_without_a_usable_case_is_refused(journal: Journal, tmp_path: Path) -> None:
