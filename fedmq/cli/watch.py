@@ -10,6 +10,7 @@ from fedmq.cli.words import ago, size
 
 if TYPE_CHECKING:
     from fedmq.hub.management import Management
+    from fedmq.monitor.letters import DeadLetters
     from fedmq.monitor.status import FederationStatus
     from fedmq.transport.rabbitmq import Login
 
@@ -34,11 +35,15 @@ Hours = Annotated[
 
 def status(*, credentials: Credentials = None, as_json: Json = False) -> None:
     """Show one row per node and one per running experiment."""
-    import time
-
     from fedmq.monitor.status import read_status
 
-    found = read_status(*_ways(credentials))
+    print_status(read_status(*_ways(credentials)), as_json=as_json)
+
+
+def print_status(found: "FederationStatus", *, as_json: bool = False) -> None:
+    """Print what can be seen of the federation now."""
+    import time
+
     if as_json:
         show_json(
             {
@@ -90,12 +95,16 @@ def node_rows(found: "FederationStatus", *, now: float) -> list[tuple[str | int,
 
 def dead(*, credentials: Credentials = None, hours: Hours = 168, as_json: Json = False) -> None:
     """List the dead letters of the last days: what services turned away."""
-    import time
-
     from fedmq.monitor.letters import read_dead
 
     _, login = _ways(credentials)
-    found = read_dead(login, hours=hours)
+    print_dead(read_dead(login, hours=hours), hours=hours, as_json=as_json)
+
+
+def print_dead(found: "DeadLetters", *, hours: int, as_json: bool = False) -> None:
+    """Print the dead letters of the last hours."""
+    import time
+
     if not found.is_complete:
         say("there are more than could be read in time; ask for fewer --hours")
     if as_json:

@@ -13,6 +13,7 @@ from fedmq.messages.submissions import (
     ExperimentReport,
     ExperimentSpec,
     NodeOutcome,
+    QueryKind,
     RoundRecord,
 )
 from fedmq.parameters import save_parameters
@@ -117,10 +118,14 @@ class Told:
             )
         return self._run()
 
-    def read_report(self, _experiment: ExperimentId, *, stop: bool = False) -> ExperimentReport:
-        """Return the next report."""
-        if stop:
+    def read_report(
+        self, _experiment: ExperimentId, wish: QueryKind = QueryKind.SHOW
+    ) -> ExperimentReport:
+        """Return the next report, or what becomes of a wish."""
+        if wish is QueryKind.STOP:
             return make_report("stopped", reason="stopped by the researcher")
+        if wish is QueryKind.PAUSE:
+            return make_report("paused", reason="paused by the researcher")
         if self._num_asked == self.leaves_at:
             raise KeyboardInterrupt
         report = self._reports[min(self._num_asked, len(self._reports) - 1)]

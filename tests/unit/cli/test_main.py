@@ -12,7 +12,7 @@ from tests.unit.cli.line import CommandLine
 CHANGING = frozenset(
     {
         *("demo", "down", "run"),
-        *("experiments fetch", "experiments stop"),
+        *("experiments fetch", "experiments pause", "experiments resume", "experiments stop"),
         *("hub add-node", "hub add-researcher", "hub down", "hub remove", "hub up"),
         *("node init", "node start", "node data add", "node data remove"),
         *("node plans approve", "node plans reject", "orchestrator start"),

@@ -10,6 +10,7 @@ from fedmq.learning.catalogue import plan_digest, plan_source
 from fedmq.messages.fields import PlanReference
 from fedmq.node.plans import Asked
 from fedmq.node.records import open_records
+from fedmq.transport.home import LocalHome
 from tests.unit.cli.line import CommandLine
 
 PLAN = "clinical-logistic"
@@ -26,7 +27,7 @@ def node(fedmq: CommandLine, credentials: Callable[..., Path]) -> CommandLine:
 
 def ask(home: Path) -> None:
     """Let a researcher ask for the plan."""
-    records = open_records(home / "node")
+    records = open_records(LocalHome(home / "node"))
     records.plans.ask(
         PlanReference(name=PLAN, digest=DIGEST, is_shipped=False),
         None,

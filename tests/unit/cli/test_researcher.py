@@ -177,6 +177,19 @@ def test_an_experiment_is_stopped_and_its_model_fetched(
     assert fetched.ends_with_next
 
 
+def test_an_experiment_is_paused_and_resumed(fedmq: CommandLine, tell: Callable[..., Told]) -> None:
+    """Each names the other, or what to do next."""
+    tell(make_report("training", [FIRST]))
+    paused = fedmq("experiments", "pause", LUNG)
+    assert paused.talk.splitlines() == [
+        f"{LUNG} paused: paused by the researcher",
+        f"next: fedmq experiments resume {LUNG}",
+    ]
+    resumed = fedmq("experiments", "resume", LUNG)
+    assert resumed.talk.startswith(f"{LUNG} training")
+    assert resumed.ends_with_next
+
+
 def test_an_experiment_of_nobody_is_an_error(fedmq: CommandLine, tell: Callable[..., Told]) -> None:
     """With the command that lists those that are."""
     tell(make_report())

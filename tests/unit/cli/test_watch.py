@@ -1,139 +1,71 @@
-"""The watchers' commands, against a management API that answers what it is given."""
+"""The watchers' screens; what they show of a real broker is tested in integration."""
 
-import base64
 import json
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from fedmq.cli.tables import below, lay_out
-from fedmq.cli.watch import NODE_TITLES, node_rows
+from fedmq.cli.watch import NODE_TITLES, node_rows, print_dead, print_status
 from fedmq.hub.credentials import Role
-from fedmq.messages.codec import Message, encode
-from fedmq.messages.envelope import Envelope
-from fedmq.messages.notices import Activity, ExperimentOverview, NodeOverview, Overview
-from fedmq.monitor.status import NodeStatus
+from fedmq.messages.notices import ExperimentOverview
+from fedmq.monitor.letters import DeadLetter, DeadLetters
+from fedmq.monitor.status import FederationStatus, NodeStatus
 from tests.unit.cli.line import CommandLine
 
-Watch = Callable[..., AbstractContextManager[CommandLine]]
-
 REASON = "2 of 4; waiting for chu-lyon, ico-nantes; ghu-paris failed: update_not_finite"
-OVERVIEW = Overview(
-    version="1",
-    nodes=[
-        NodeOverview(
-            node="chu-lyon",
-            heard_at=1.0,
-            activity=Activity.TRAINING,
-            experiment="lung-1",
-            round=3,
-            progress=0.5,
-        )
-    ],
-    experiments=[
-        ExperimentOverview(
-            experiment="lung-1", state="training", round=3, num_rounds=10, reason=REASON
-        )
-    ],
+LYON = NodeStatus(
+    node="chu-lyon",
+    online=True,
+    heard_at=1.0,
+    waiting=2,
+    in_hand=0,
+    redelivered=0,
+    dead=1,
+    doing="training round 3 (50%) of lung-1",
 )
-QUEUES = [
-    {"name": "node.chu-lyon.tasks", "consumers": 1, "messages_ready": 2},
-    {"name": "node.ghu-paris.tasks", "consumers": 0, "messages_ready": 7},
-    {"name": "dead", "messages": 1},
-]
-DEAD = {
-    "payload": "",
-    "payload_bytes": 12,
-    "properties": {
-        "user_id": "orchestrator",
-        "type": "garbage",
-        "headers": {"x-death": [{"queue": "node.chu-lyon.tasks", "reason": "rejected", "time": 9}]},
-    },
-}
+PARIS = NodeStatus(
+    node="ghu-paris",
+    online=False,
+    heard_at=None,
+    waiting=7,
+    in_hand=0,
+    redelivered=0,
+    dead=0,
+    doing="not heard of",
+)
+LUNG = ExperimentOverview(
+    experiment="lung-1", state="training", round=3, num_rounds=10, reason=REASON
+)
+FEDERATION: Final = FederationStatus(
+    nodes=(LYON, PARIS),
+    experiments=(LUNG,),
+    num_dead=1,
+    has_all_dead=True,
+    orchestrators=("orchestrator",),
+)
+EMPTY: Final = FederationStatus(
+    nodes=(), experiments=(), num_dead=0, has_all_dead=True, orchestrators=()
+)
+LETTER: Final = DeadLetter(
+    queue="node.chu-lyon.tasks",
+    reason="rejected",
+    user="orchestrator",
+    type="garbage",
+    size_bytes=12,
+    sent_at=None,
+)
+
+Capture = pytest.CaptureFixture[str]
 
 
-def overview_letter() -> dict[str, object]:
-    """Return the overview as the management hands it out."""
-    envelope = Envelope(
-        type=Overview.TYPE,
-        message_id="overview.1",
-        sender="orchestrator",
-        recipient="-",
-        experiment="-",
-        sent_at=1.0,
-    )
-    body = encode(Message(envelope=envelope, body=OVERVIEW))
-    return {
-        "payload": base64.b64encode(body).decode(),
-        "payload_bytes": len(body),
-        "properties": {"user_id": "orchestrator", "type": Overview.TYPE},
-    }
-
-
-@contextmanager
-def management(answers: Mapping[str, object], status: int = 200) -> Iterator[str]:
-    """Yield the address of an API that answers by path."""
-
-    class Answer(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(answers[self.path]).encode())
-
-        do_GET = do_POST = answer  # noqa: N815 - names of the standard library
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-ANSWERS = {
-    "/api/queues/nowhere": QUEUES,
-    "/api/queues/nowhere/dead": {"messages": 1},
-    "/api/overview": {"rabbitmq_version": "3.10.8"},
-    "/api/queues/nowhere/dead/get": [DEAD],
-    "/api/queues/nowhere/monitor.events/get": [overview_letter()],
-}
-EMPTY = {
-    **ANSWERS,
-    "/api/queues/nowhere": [],
-    "/api/queues/nowhere/dead/get": [],
-    "/api/queues/nowhere/monitor.events/get": [],
-}
-
-
-@pytest.fixture
-def watch(fedmq: CommandLine, credentials: Callable[..., Path]) -> Watch:
-    """Return what opens the command line of a monitor at an API."""
-
-    @contextmanager
-    def at(answers: Mapping[str, object], status: int = 200) -> Iterator[CommandLine]:
-        with management(answers, status) as url:
-            credentials("monitor", Role.MONITOR, Path("hub/credentials/monitor.toml"), url)
-            yield fedmq
-
-    return at
-
-
-def test_status_has_a_row_for_each_node_and_experiment(watch: Watch) -> None:
+def test_status_has_a_row_for_each_node_and_experiment(capsys: Capture) -> None:
     """With what an experiment waits for below it, and the next command where letters are dead."""
-    with watch(ANSWERS) as fedmq:
-        outcome = fedmq("status")
-    assert outcome.code == 0
-    rows = [line.split() for line in outcome.data.splitlines()]
+    print_status(FEDERATION)
+    shown = capsys.readouterr()
+    rows = [line.split() for line in shown.out.splitlines()]
     assert rows[0][:3] == ["node", "online", "last"]
     assert rows[1][:2] == ["chu-lyon", "yes"]
     assert rows[1][-10:-6] == ["2", "0", "0", "1"]
@@ -143,72 +75,89 @@ def test_status_has_a_row_for_each_node_and_experiment(watch: Watch) -> None:
         ["experiment", "state", "round"],
         ["lung-1", "training", "3", "of", "10"],
     ]
-    assert outcome.data.splitlines()[6] == "    " + REASON
-    assert outcome.talk == "next: fedmq dead\n"
-
-
-def test_programs_get_the_status_whole(watch: Watch) -> None:
-    """Nodes, experiments, the number of dead letters, who leads."""
-    with watch(ANSWERS) as fedmq:
-        shown = fedmq("status", "--json").json
-    assert list(shown) == ["schema_version", "nodes", "experiments", "dead", "orchestrators"]
-    assert shown["nodes"][0] == {
-        "node": "chu-lyon",
-        "online": True,
-        "heard_at": 1.0,
-        "waiting": 2,
-        "in_hand": 0,
-        "redelivered": 0,
-        "dead": 1,
-        "doing": "training round 3 (50%) of lung-1",
-    }
-    assert shown["experiments"] == [OVERVIEW.experiments[0].model_dump(mode="json")]
-    assert (shown["dead"], shown["orchestrators"]) == (1, ["orchestrator"])
-
-
-def test_an_empty_federation_says_so(watch: Watch) -> None:
-    """No node, no experiment, no orchestrator, no dead letter: nothing fails."""
-    with watch(EMPTY) as fedmq:
-        outcome = fedmq("status")
-        assert outcome.code == 0
-        assert outcome.talk.splitlines() == [
-            "no experiment runs",
-            "no orchestrator was heard in the last minute",
-            "next: fedmq status --json",
-        ]
-        dead = fedmq("dead")
-        assert (dead.data, dead.talk) == ("", "no message is dead\nnext: fedmq status\n")
-        assert fedmq("dead", "--json").json == {"schema_version": 1, "letters": []}
-
-
-def test_dead_letters_say_where_why_and_whose(watch: Watch) -> None:
-    """In a row and as JSON."""
-    with watch(ANSWERS) as fedmq:
-        outcome = fedmq("dead")
-        shown = fedmq("dead", "--json").json
-    row = outcome.data.splitlines()[1].split()[2:]
-    assert row == ["node.chu-lyon.tasks", "rejected", "orchestrator", "garbage", "12", "B"]
-    assert outcome.ends_with_next
-    assert shown["letters"] == [
-        {
-            "queue": "node.chu-lyon.tasks",
-            "reason": "rejected",
-            "user": "orchestrator",
-            "type": "garbage",
-            "size_bytes": 12,
-            "at": 9.0,
-        }
+    assert shown.out.splitlines()[6] == "    " + REASON
+    assert shown.err.splitlines() == [
+        "the queue `dead` holds 1, until the hub's operator deals with them",
+        "next: fedmq dead",
     ]
 
 
-@pytest.mark.parametrize("command", ["status", "dead"])
-def test_a_refusal_of_the_broker_ends_with_4(command: str, watch: Watch) -> None:
-    """The password is wrong; it is not said."""
-    with watch({path: [] for path in ANSWERS}, 401) as fedmq:
-        outcome = fedmq(command, "--json")
-    assert (outcome.code, outcome.data) == (4, "")
-    assert "refuses user monitor" in outcome.talk
-    assert "s3cret" not in outcome.talk
+def test_programs_get_the_status_whole(capsys: Capture) -> None:
+    """Nodes, experiments, the number of dead letters, who leads."""
+    print_status(FEDERATION, as_json=True)
+    shown = json.loads(capsys.readouterr().out)
+    assert list(shown) == [
+        "schema_version",
+        "nodes",
+        "experiments",
+        "dead",
+        "has_all_dead",
+        "orchestrators",
+    ]
+    assert shown["nodes"][0] == {name: getattr(LYON, name) for name in NodeStatus.__slots__}
+    assert shown["experiments"] == [LUNG.model_dump(mode="json")]
+    assert (shown["dead"], shown["orchestrators"]) == (1, ["orchestrator"])
+
+
+def test_an_empty_federation_says_so(capsys: Capture) -> None:
+    """No node, no experiment, no orchestrator: nothing fails."""
+    print_status(EMPTY)
+    assert capsys.readouterr().err.splitlines() == [
+        "no experiment runs",
+        "no orchestrator was heard in the last minute",
+        "next: fedmq status --json",
+    ]
+
+
+def test_where_not_all_could_be_read_the_count_is_at_least_that(capsys: Capture) -> None:
+    """A plus says so, beside every node."""
+    print_status(
+        FederationStatus(
+            nodes=(LYON,),
+            experiments=(),
+            num_dead=0,
+            has_all_dead=False,
+            orchestrators=("orchestrator",),
+        )
+    )
+    assert "1+" in capsys.readouterr().out.split()
+
+
+def test_dead_letters_say_where_why_and_whose(capsys: Capture) -> None:
+    """In a row and as JSON."""
+    found = DeadLetters(letters=(LETTER,), is_complete=True)
+    print_dead(found, hours=168)
+    shown = capsys.readouterr()
+    row = shown.out.splitlines()[1].split()
+    assert row == [
+        "no",
+        "time",
+        "node.chu-lyon.tasks",
+        "rejected",
+        "orchestrator",
+        "garbage",
+        "12",
+        "B",
+    ]
+    assert shown.err.startswith("next: ")
+    print_dead(found, hours=168, as_json=True)
+    assert json.loads(capsys.readouterr().out) == {
+        "schema_version": 1,
+        "letters": [{name: getattr(LETTER, name) for name in DeadLetter.__slots__}],
+        "is_complete": True,
+    }
+
+
+def test_no_dead_letter_is_good_news(capsys: Capture) -> None:
+    """Within the hours that were asked for."""
+    print_dead(DeadLetters(letters=(), is_complete=False), hours=24)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines() == [
+        "there are more than could be read in time; ask for fewer --hours",
+        "no message died in the last 24 h",
+        "next: fedmq status",
+    ]
 
 
 @pytest.mark.parametrize("command", ["status", "dead"])
@@ -226,9 +175,21 @@ def test_the_file_of_another_role_is_refused(
     ]
 
 
+@pytest.mark.parametrize("command", ["status", "dead"])
+def test_a_dead_broker_is_said_by_both(
+    command: str, fedmq: CommandLine, credentials: Callable[..., Path]
+) -> None:
+    """Nothing on stdout, the fix on stderr, and no password."""
+    path = credentials("monitor", Role.MONITOR)
+    outcome = fedmq(command, "--json", "--credentials", str(path))
+    assert (outcome.code, outcome.data) == (1, "")
+    assert "fix:" in outcome.talk
+    assert "s3cret" not in outcome.talk
+
+
 def test_on_a_screen_of_100_columns_nothing_wraps() -> None:
     """Long names and long doings, large numbers: the end of what a node does is cut."""
-    nodes = [
+    nodes = tuple(
         NodeStatus(
             node=name,
             online=True,
@@ -236,12 +197,15 @@ def test_on_a_screen_of_100_columns_nothing_wraps() -> None:
             waiting=12_345,
             in_hand=16,
             redelivered=123_456,
-            dead=None,
+            dead=1_234,
             doing="evaluating round 12 (100%) of lung-pfs-of-all-sites-16bc7b",
         )
-        for name in ("ico-nantes", "centre-hospitalier-universitaire-de-lyon")
-    ]
-    lines = lay_out(NODE_TITLES, node_rows(nodes, now=0.0), width=100)
+        for name in ("ico-nantes", "centre-hospitalier-de-lyon")
+    )
+    found = FederationStatus(
+        nodes=nodes, experiments=(), num_dead=0, has_all_dead=True, orchestrators=()
+    )
+    lines = lay_out(NODE_TITLES, node_rows(found, now=0.0), width=100)
     lines += below(REASON * 5, width=100)
     assert max(map(len, lines)) == 100
-    assert "evaluating round 12" in lines[1]
+    assert "evaluating" in lines[1]

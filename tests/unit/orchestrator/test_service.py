@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedmq.messages.codec import decode, encode
+from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import RatioField
 from fedmq.messages.notices import ExperimentOver, Overview
@@ -276,15 +276,12 @@ def test_two_orchestrators_do_not_take_each_other_for_nodes(world: World) -> Non
 
 def test_the_overview_tells_nodes_and_experiments(world: World) -> None:
     """What status pages and monitors read."""
-    events = topology.Binding(exchange=topology.EVENTS, key="#")
-    world.broker.declare(topology.Queue(name="watcher", arguments={}, bindings=(events,)))
+    watch(world)
     world.nodes[LYON].spoils = {1: "silent"}
     world.ada.submit(make_spec())
     world.run(seconds=6)
-    queue = world.broker.queue("watcher")
-    assert queue is not None
-    messages = [decode(stored.publication.body) for stored in queue.ready]
-    overview = [one.body for one in messages if isinstance(one.body, Overview)][-1]
+    overview = watched(world)[-1].body
+    assert isinstance(overview, Overview)
     assert [one.node for one in overview.nodes] == sorted(NODES)
     (shown,) = overview.experiments
     assert (shown.experiment, shown.state, shown.round, shown.num_rounds) == (
@@ -296,20 +293,32 @@ def test_the_overview_tells_nodes_and_experiments(world: World) -> None:
     assert shown.reason == "2 of 3; waiting for chu-lyon"
 
 
-def overviews(world: World) -> list[tuple[float, list[tuple[str, str]]]]:
-    """Return when each overview came, with the stage of each experiment in it."""
-    queue = world.broker.queue("monitor.events")
+def watch(world: World) -> None:
+    """Let a queue take every event from here on, as watchers' streams do."""
+    events = topology.Binding(exchange=topology.EVENTS, key="#")
+    world.broker.declare(topology.Queue(name="watcher", arguments={}, bindings=(events,)))
+
+
+def watched(world: World) -> list[Message]:
+    """Return the overviews that were told since."""
+    queue = world.broker.queue("watcher")
     assert queue is not None
     messages = [decode(stored.publication.body) for stored in queue.ready]
+    return [one for one in messages if isinstance(one.body, Overview)]
+
+
+def overviews(world: World) -> list[tuple[float, list[tuple[str, str]]]]:
+    """Return when each overview came, with the stage of each experiment in it."""
     return [
         (one.envelope.sent_at, [(each.experiment, each.state) for each in one.body.experiments])
-        for one in messages
+        for one in watched(world)
         if isinstance(one.body, Overview)
     ]
 
 
 def test_the_overview_follows_an_experiment_closely(world: World) -> None:
     """It tells at the next tick that one began, trains, evaluates, is over; once a second."""
+    watch(world)
     world.run(seconds=10)
     before = len(overviews(world))
     for node in world.nodes.values():
@@ -328,6 +337,7 @@ def test_the_overview_follows_an_experiment_closely(world: World) -> None:
 
 def test_the_overview_is_not_told_more_than_once_a_second(world: World) -> None:
     """Experiments that come and go in between are in the next one, or in none."""
+    watch(world)
     world.run(seconds=10)
     assert world.service is not None
     world.ada.submit(make_spec())
