@@ -256,7 +256,7 @@ class Courier:
                     self._fetcher.arrived(chunk.manifest)
                 self._inbox.count_bytes(message.envelope.experiment, len(delivery.body))
             case Receipt(of=message_id):
-                self._outbox.received(message_id)
+                self._outbox.received(message_id, by=message.envelope.sender)
             case ResendRequest() as request:
                 self._resend(request, message.envelope, delivery.exchange)
             case NodeOnline() | Heartbeat() | Overview():
