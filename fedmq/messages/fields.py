@@ -1,14 +1,15 @@
 """The kinds of fields that messages are made of, each with its limit."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fedmq.types import DIGEST_PATTERN, ID_PATTERN, Digest
 
 MAX_SOURCE_BYTES: Final = 256 * 1024
 MAX_CASES: Final = 10_000_000
 MAX_PAYLOAD_BYTES: Final = 64 * 2**30
+MAX_CHUNKS: Final = 100_000
 MAX_CHUNK_BYTES: Final = 4 * 2**20
 """RabbitMQ 4 takes bodies up to 16 MiB; 1 to 2 MiB is fastest (docs/adr/0003-payloads.md)."""
 
@@ -59,6 +60,13 @@ class Manifest(Value):
     digest: DigestField
     size_bytes: Annotated[int, Field(ge=1, le=MAX_PAYLOAD_BYTES)]
     chunk_bytes: Annotated[int, Field(ge=1, le=MAX_CHUNK_BYTES)]
+
+    @model_validator(mode="after")
+    def _has_few_chunks(self) -> Self:
+        # Each chunk costs its receiver a hash in memory: one message must not ask for billions.
+        if self.num_chunks > MAX_CHUNKS:
+            raise ValueError("a payload in too many chunks")
+        return self
 
     @property
     def num_chunks(self) -> int:

@@ -260,7 +260,7 @@ class Courier:
                     delivery.exchange, message.envelope.experiment, len(delivery.body)
                 )
             case Receipt(of=message_id):
-                self._outbox.received(message_id)
+                self._outbox.received(message_id, by=message.envelope.sender)
             case ResendRequest() as request:
                 self._resend(request, message.envelope, delivery.exchange)
             case NodeOnline() | Heartbeat() | Overview():

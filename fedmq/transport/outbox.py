@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from fedmq.clocks import Clock
+from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message, decode, encode
 from fedmq.transport.journal import Journal
 from fedmq.transport.ports import Properties, Publication, Transport
 from fedmq.transport.routes import Route
 from fedmq.transport.topology import Lane
+from fedmq.types import NOWHERE
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS outbox (
@@ -81,8 +83,22 @@ class Outbox:
         if changed:
             self._schedules[envelope.message_id] = _Schedule(due=self._clock.steady())
 
-    def received(self, message_id: str) -> None:
-        """Forget a message whose receipt came."""
+    def received(self, message_id: str, *, by: str) -> None:
+        """Forget a message whose receipt came.
+
+        Raises:
+            ProtocolError: it was not sent to `by`; it stays.
+        """
+        encoded = self._journal.cell(
+            "SELECT encoded FROM outbox WHERE message_id = ?", (message_id,)
+        )
+        if not isinstance(encoded, bytes):
+            return
+        if decode(encoded).envelope.recipient not in {by, NOWHERE}:
+            raise ProtocolError("not_the_recipient", "the receipt of a message to somebody else")
+        self._forget(message_id)
+
+    def _forget(self, message_id: str) -> None:
         self._journal.execute("DELETE FROM outbox WHERE message_id = ?", (message_id,))
         self._schedules.pop(message_id, None)
 
@@ -93,7 +109,7 @@ class Outbox:
             (experiment, keep),
         )
         for (message_id,) in rows:
-            self.received(str(message_id))
+            self._forget(str(message_id))
 
     def connected(self) -> None:
         """Publish everything again."""

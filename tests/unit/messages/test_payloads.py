@@ -5,10 +5,12 @@ import hashlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from fedmq.errors import ProtocolError
 from fedmq.messages.fields import Manifest
 from fedmq.messages.payloads import Chunk, check_chunk, chunk_extent, chunk_hash, make_manifest
+from fedmq.types import Digest
 
 
 def cut(data: bytes, size: int) -> list[bytes]:
@@ -29,6 +31,15 @@ def test_the_digest_is_the_hash_of_the_hashes_of_the_chunks() -> None:
     parts = [b"one ", b"two"]
     expected = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts))
     assert make_manifest(parts, chunk_bytes=4).digest == expected.hexdigest()
+
+
+def test_a_payload_in_billions_of_chunks_is_no_payload() -> None:
+    """Its receiver keeps a hash for each: one small message would take all its memory."""
+    assert (
+        Manifest(digest=Digest("a" * 64), size_bytes=100_000, chunk_bytes=1).num_chunks == 100_000
+    )
+    with pytest.raises(ValidationError):
+        Manifest(digest=Digest("a" * 64), size_bytes=64 * 2**30, chunk_bytes=1)
 
 
 def test_the_same_bytes_in_other_chunks_have_another_address() -> None:

@@ -10,7 +10,7 @@ from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message, encode
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import Manifest
-from fedmq.messages.notices import ExperimentOver
+from fedmq.messages.notices import ExperimentOver, Receipt
 from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.messages.replies import TrainReply
 from fedmq.messages.requests import CancelRequest
@@ -245,6 +245,37 @@ def test_nothing_is_lost_when_both_die_between_any_two_steps(tmp_path: Path) -> 
         assert world.orchestrator.courier.spool.path(manifest.digest).read_bytes() == PAYLOAD
         for member in (world.node, world.orchestrator):
             member.journal.close()
+
+
+def test_only_the_receiver_can_receipt_a_message(world: World) -> None:
+    """Ids can be guessed: another node's receipt would take an order out of the outbox."""
+    world.node.transport.disconnect()
+    world.cancel("cancel.1")
+    basel = MemoryTransport(world.broker, "umc-basel", lambda _event: None)
+    basel.start()
+    world.run()
+    receipt = world.orchestrator.courier.write(
+        Receipt(of="cancel.1"), "receipt.1", "orchestrator", Place(experiment=LUNG)
+    )
+    own = Message(
+        envelope=receipt.envelope.model_copy(update={"sender": "umc-basel"}), body=receipt.body
+    )
+    way = from_node(NodeId("umc-basel"), LUNG)
+    basel.publish(
+        Publication(
+            exchange=way.exchange,
+            routing_key=way.key(topology.Lane.CONTROL),
+            body=encode(own),
+            properties=Properties(),
+        ),
+        1,
+    )
+    world.run()
+    assert world.orchestrator.courier.num_unsent == 1
+    assert world.orchestrator.reasons() == ["not_the_recipient"]
+    world.node.transport.connect()
+    world.run()
+    assert world.orchestrator.courier.num_unsent == 0
 
 
 def test_a_message_without_receipt_is_sent_again_after_a_while(world: World) -> None:
