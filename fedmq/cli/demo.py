@@ -21,7 +21,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running.")] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of the experiment.")] = 10,
 ) -> None:
-    """Show a federation of four invented hospitals: hub, orchestrator, nodes, one experiment."""
+    """Show a federation of four invented hospitals on this machine, and one experiment."""
     from fedmq.cli.rounds import exit_code, follow
 
     say("fedmq demo: invented patients, relaxed settings (no TLS, plan approved for you)")
@@ -38,14 +38,15 @@ def demo(
             _summarise(federation.finish(report))
         else:
             say_long(f"{report.experiment} {report.state}: {report.reason}")
+        code = exit_code(report)
     except KeyboardInterrupt:
         say("you left; " + ("what was started runs on" if keep else "ending what was started"))
-        raise typer.Exit(INTERRUPTED) from None
+        code = INTERRUPTED
     finally:
         if not keep:
             federation.stop()
-        _say_next(federation.home, is_running=keep)
-    raise typer.Exit(exit_code(report))
+    _say_next(federation.home, is_running=keep)
+    raise typer.Exit(code)
 
 
 def down() -> None:

@@ -1,5 +1,6 @@
 """Researchers come and go; their experiments stay."""
 
+import json
 import signal
 from collections.abc import Iterator
 
@@ -51,7 +52,16 @@ def test_an_experiment_goes_on_without_its_client_and_can_be_followed_again(
     assert "state       training" in shown.data
     assert "round       3 of 4" in shown.data
     assert "2 of 4" in shown.data
+    program = federation.start(
+        "follower program", RESEARCHER, "experiments", "follow", identifier, "--json"
+    )
+    program.expect('"kind": "round"')
     federation.release()
+    assert program.wait() == 0
+    # Its talk, in the same log, is the lines that are no documents.
+    lines = [json.loads(line) for line in program.log().splitlines() if line.startswith("{")]
+    assert [line["record"]["round"] for line in lines[:-1]] == [1, 2, 3, 4]
+    assert (lines[-1]["kind"], lines[-1]["state"]) == ("state", "finished")
     for follower in followers:
         assert follower.wait() == 0
         assert f"{identifier} finished" in follower.log()

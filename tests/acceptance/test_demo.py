@@ -54,9 +54,11 @@ def test_the_demo_shows_rounds_and_a_summary_and_goes_down_without_a_trace(
         for words in ("federation  ", "all cases pooled", "best site alone"):
             (line,) = [line for line in lines if line.strip().startswith(words)]
             assert re.search(r" 0\.\d{4}", line)
+        uploads = [float(row[9]) for row in rows]
+        assert uploads[0] == uploads[1], "nodes' updates alone, no initial parameters"
         (model,) = [line.split()[1] for line in lines if line.startswith("model ")]
-        assert Path(model).is_file()
-        assert Path(model).is_relative_to(home)
+        assert not Path(model).is_absolute(), "typed from where it was run"
+        assert (home / model).is_file()
         assert "next: FEDMQ_HOME=. fedmq status" in lines, "it was run in its home"
 
         status = place.do(DEMO, "status", "--json").json
