@@ -105,20 +105,36 @@ class Datasets:
                 why=f"{first.case_id}: {first.text}",
                 fix="mend the files, then add the dataset again",
             )
-        cells: tuple[Cell, ...] = (
-            name,
-            str(folder.resolve()),
-            None if clinical is None else str(clinical.resolve()),
-            len(inspection.cases),
-            now,
-        )
         with self._journal.transaction():
-            if not self._journal.execute(
-                "INSERT OR IGNORE INTO datasets VALUES (?, ?, ?, ?, ?)", cells
-            ):
-                raise _name_taken(name)
+            self.register(
+                Dataset(
+                    name=name,
+                    folder=folder.resolve(),
+                    clinical=None if clinical is None else clinical.resolve(),
+                    num_cases=len(inspection.cases),
+                    added_at=now,
+                )
+            )
             self._note_spoiled(name, inspection)
         return inspection
+
+    def register(self, dataset: Dataset) -> None:
+        """Let experiments use a dataset whose files were read.
+
+        Raises:
+            ConfigurationError: the name is taken.
+        """
+        cells: tuple[Cell, ...] = (
+            dataset.name,
+            str(dataset.folder),
+            None if dataset.clinical is None else str(dataset.clinical),
+            dataset.num_cases,
+            dataset.added_at,
+        )
+        if not self._journal.execute(
+            "INSERT OR IGNORE INTO datasets VALUES (?, ?, ?, ?, ?)", cells
+        ):
+            raise _name_taken(dataset.name)
 
     def check(self, name: str, progress: Tell = _tell_nobody) -> Inspection:
         """Return what is found in a dataset now; its count and its unfit volumes are of today.

@@ -16,6 +16,7 @@ from fedmq.logs import log_link
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Place
 from fedmq.messages.notices import Activity, ExperimentOver, Heartbeat, NodeOnline
+from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import PingReply
 from fedmq.messages.requests import (
@@ -70,6 +71,7 @@ class NodeService:
         keep_incident: Callable[[bytes], None],
         orchestrator: str = "orchestrator",
         limits: Limits | None = None,
+        chunk_bytes: int = CHUNK_BYTES,
         make_incident: Callable[[], str] = _make_incident,
     ) -> None:
         self.loop: Loop[Event] = Loop()
@@ -78,7 +80,7 @@ class NodeService:
         self._clock = clock
         self._version = version
         self._records = open_records(home)
-        self._storage = Storage(home)
+        self._storage = Storage(home, chunk_bytes=chunk_bytes)
         self._transport = make_transport(self.loop.put)
         self._worker = make_worker(self.loop.put)
         self._courier = Courier(

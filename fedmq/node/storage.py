@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.transport.home import Home
 from fedmq.transport.spool import Spool
 from fedmq.types import DIGEST_PATTERN, Digest
@@ -15,11 +16,11 @@ _OUTPUT: Final = ".output"
 class Storage:
     """The spool of a node and its scratch folder; what nobody needs goes from both."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *, chunk_bytes: int = CHUNK_BYTES) -> None:
         self._payloads = home.disk("payloads")
         self._scratch = home.disk("scratch")
         self._released: list[Digest] = []
-        self.spool = Spool(self._payloads)
+        self.spool = Spool(self._payloads, chunk_bytes=chunk_bytes)
 
     def update_path(self, name: str) -> Path:
         """Return where an update is written, to be adopted by the spool under this name."""

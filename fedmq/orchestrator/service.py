@@ -14,6 +14,7 @@ from fedmq.logs import log_link
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.notices import ExperimentOverview, Overview
+from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.messages.replies import (
     EvaluateReply,
     Failure,
@@ -27,6 +28,7 @@ from fedmq.orchestrator import answers, store
 from fedmq.orchestrator.leader import PAYLOADS, Lead, Leader
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.reception import Reception
+from fedmq.orchestrator.state import Experiment
 from fedmq.orchestrator.updates import find_fault
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
@@ -57,6 +59,7 @@ class OrchestratorService:
         make_transport: Callable[[Sink], Transport],
         clock: Clock,
         version: str,
+        chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self.loop: Loop[TransportEvent] = Loop()
         self._clock = clock
@@ -68,7 +71,7 @@ class OrchestratorService:
             me=name,
             transport=self._transport,
             journal=self._journal,
-            spool=Spool(home.disk(PAYLOADS)),
+            spool=Spool(home.disk(PAYLOADS), chunk_bytes=chunk_bytes),
             clock=clock,
         )
         self._leader = Leader(
@@ -128,6 +131,11 @@ class OrchestratorService:
         self._courier.tick()
         self._leader.run_after()
         self._tell_when_due()
+
+    def find(self, experiment: ExperimentId) -> Experiment | None:
+        """Return the state of an experiment, None if it was never begun here."""
+        lead = self._leader.find(experiment)
+        return None if lead is None else lead.state
 
     # What the courier asks (`fedmq.transport.courier.Receiver`).
 

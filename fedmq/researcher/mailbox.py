@@ -14,6 +14,7 @@ from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import Manifest
 from fedmq.messages.notices import ExperimentOver
+from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.messages.registry import Body
 from fedmq.messages.submissions import (
     Acceptance,
@@ -58,6 +59,7 @@ class Mailbox:
         transport: Transport,
         clock: Clock,
         orchestrator: str,
+        chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self.refusal = ""
         """Why the broker says no; empty while it does not."""
@@ -66,7 +68,7 @@ class Mailbox:
         self._orchestrator = orchestrator
         self._transport = transport
         self._disk = home.disk("payloads")
-        self._spool = Spool(self._disk)
+        self._spool = Spool(self._disk, chunk_bytes=chunk_bytes)
         self._journal = home.journal(couriers.SCHEMA, SCHEMA)
         self._courier = Courier(
             me=researcher,
@@ -133,7 +135,7 @@ class Mailbox:
         with self._courier.transaction():
             manifest = self._spool.adopt(_upload_name(experiment))
             self._journal.execute(
-                "INSERT INTO uploads VALUES (?, ?)", (message_id, manifest.digest)
+                "INSERT OR REPLACE INTO uploads VALUES (?, ?)", (message_id, manifest.digest)
             )
             self.post(make(manifest), message_id, experiment)
 

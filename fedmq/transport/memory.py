@@ -1,8 +1,10 @@
 """A broker in the process: the semantics of RabbitMQ that fedmq relies on, without a network.
 
 Deterministic and single-threaded: nothing happens before its driver calls `step` or
-`run_until_idle`, and then in one order only. Product code: simulations and tests of services run
-on it; `tests/contract/` holds it to the same suite as RabbitMQ.
+`run_until_idle`, and then in the order in which it was asked for; or, where the driver chooses, in
+any order that RabbitMQ may take: what is of one connection's publishing, of its consuming, or of
+one queue stays in order. Product code: simulations and tests of services run on it;
+`tests/contract/` holds it to the same suite as RabbitMQ.
 
 Modelled: exchanges, bindings, BCC, mandatory returns, single active consumers, prefetch,
 redelivery and its limit, dead letters, length limits with both overflow behaviours. Not modelled:
@@ -10,7 +12,7 @@ rights, time-to-live, alarms, and streams, which are for watchers alone and are 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
@@ -35,22 +37,46 @@ _TOPIC: Final = "topic"
 T = TypeVar("T")
 
 
+Choose = Callable[[int], int]
+"""Takes how many ways are open, returns the number of the one to take."""
+
+
 class MemoryBroker:
     """Exchanges and queues, and the steps that are waiting to be taken."""
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, choose: Choose | None = None) -> None:
+        self._topology = topology
         self._policies: tuple[Policy, ...] = topology.policies
         self._kinds = {exchange.name: exchange.type for exchange in EXCHANGES}
         self._queues: dict[str, MemoryQueue] = {}
-        self._steps: deque[Callable[[], None]] = deque()
-        for queue in topology.queues:
+        self._choose = choose
+        self._steps: dict[Hashable, deque[Callable[[], None]]] = {}
+        """By lane. Without a chooser there is one lane: all in the order in which it came."""
+        self.wipe()
+
+    def wipe(self) -> None:
+        """Lose every message and every queue but those that stand before the first experiment."""
+        for name in list(self._queues):
+            self.delete(name)
+        for queue in self._topology.queues:
             self.declare(queue)
+
+    @property
+    def num_waiting(self) -> int:
+        """How many steps wait to be taken."""
+        return sum(map(len, self._steps.values()))
 
     def step(self) -> bool:
         """Take one waiting step; return whether there was one."""
         if not self._steps:
             return False
-        self._steps.popleft()()
+        lanes = list(self._steps)
+        lane = lanes[0 if self._choose is None else self._choose(len(lanes))]
+        steps = self._steps[lane]
+        act = steps.popleft()
+        if not steps:
+            del self._steps[lane]
+        act()
         return True
 
     def run_until_idle(self) -> None:
@@ -62,9 +88,10 @@ class MemoryBroker:
         """Return how many messages of `queue` wait to be handed over."""
         return len(self._queues[queue].ready)
 
-    def later(self, action: Callable[[], None]) -> None:
-        """Put `action` at the end of the waiting steps."""
-        self._steps.append(action)
+    def later(self, action: Callable[[], None], lane: Hashable = None) -> None:
+        """Put `action` at the end of the waiting steps of its lane."""
+        lane = None if self._choose is None else lane
+        self._steps.setdefault(lane, deque()).append(action)
 
     def declare(self, queue: Queue) -> None:
         """Make `queue` unless it is there, or is a stream."""
@@ -104,7 +131,7 @@ class MemoryBroker:
             return "nacked"
         for queue in queues:
             queue.store(Stored(publication=publication))
-            self.later(partial(self.hand_over, queue))
+            self.later(partial(self.hand_over, queue), queue.declared.name)
         return "confirmed"
 
     def hand_over(self, queue: MemoryQueue) -> None:
@@ -133,7 +160,7 @@ class _Unacknowledged:
     consumer: Consumer
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class MemoryTransport:
     """A connection to a `MemoryBroker`; the port's promises hold while its driver takes steps."""
 
@@ -149,7 +176,7 @@ class MemoryTransport:
 
     def start(self) -> None:
         """Begin connecting."""
-        self.broker.later(self.connect)
+        self.broker.later(self.connect, (self, "in"))
 
     def connect(self) -> None:
         """Connect now: queues are declared, consumers registered, then `Connected` is told."""
@@ -174,31 +201,31 @@ class MemoryTransport:
     def publish(self, publication: Publication, ticket: int) -> None:
         """Hand over one publication, under the login of this connection."""
         signed = replace(publication, properties=replace(publication.properties, user_id=self.user))
-        connection = self._connection
+        act = partial(self.publish_now, signed, ticket, self._connection)
+        self.broker.later(act, (self, "out"))
 
-        def act() -> None:
-            # What was under way when the connection broke is lost with it.
-            if not self._is_connected or connection != self._connection:
-                return
-            match self.broker.accept(signed):
-                case "returned":
-                    self.sink(Returned(ticket=ticket, routing_key=signed.routing_key))
-                case "nacked":
-                    self.sink(Nacked(ticket=ticket))
-                case _:
-                    self.sink(Confirmed(ticket=ticket))
-
-        self.broker.later(act)
+    def publish_now(self, signed: Publication, ticket: int, connection: int) -> None:
+        """Let the broker take a publication, and tell what became of it."""
+        # What was under way when the connection broke is lost with it.
+        if not self._is_connected or connection != self._connection:
+            return
+        match self.broker.accept(signed):
+            case "returned":
+                self.sink(Returned(ticket=ticket, routing_key=signed.routing_key))
+            case "nacked":
+                self.sink(Nacked(ticket=ticket))
+            case _:
+                self.sink(Confirmed(ticket=ticket))
 
     def consume(self, queue: str, *, prefetch: int) -> None:
         """Read `queue`, now and after every reconnect."""
         self._prefetch[queue] = prefetch
-        self.broker.later(lambda: self._register(queue))
+        self.broker.later(lambda: self._register(queue), (self, "in"))
 
     def stop_consuming(self, queue: str) -> None:
         """Read `queue` no more; what is in hand stays in hand."""
         self._prefetch.pop(queue, None)
-        self.broker.later(lambda: self._unregister(queue))
+        self.broker.later(lambda: self._unregister(queue), (self, "in"))
 
     def declare(self, queues: Sequence[Queue]) -> None:
         """Make queues, now and after every reconnect."""
@@ -213,11 +240,11 @@ class MemoryTransport:
 
     def acknowledge(self, delivery: Delivery) -> None:
         """Take a delivery off its queue."""
-        self.broker.later(lambda: self._settle(delivery, bury=False))
+        self.broker.later(lambda: self._settle(delivery, bury=False), (self, "in"))
 
     def reject(self, delivery: Delivery) -> None:
         """Take a delivery off its queue, to the dead letters where it has them."""
-        self.broker.later(lambda: self._settle(delivery, bury=True))
+        self.broker.later(lambda: self._settle(delivery, bury=True), (self, "in"))
 
     def close(self) -> None:
         """Close; what is in hand goes back to its queue."""
@@ -234,7 +261,7 @@ class MemoryTransport:
             queue = self.broker.queue(held.queue)
             if queue is not None:
                 queue.put_back(held.stored)
-                self.broker.later(partial(self.broker.hand_over, queue))
+                self.broker.later(partial(self.broker.hand_over, queue), held.queue)
 
     def _when_connected(self, items: Iterable[T], act: Callable[[T], None]) -> None:
         def each() -> None:
@@ -242,7 +269,7 @@ class MemoryTransport:
                 for item in items:
                     act(item)
 
-        self.broker.later(each)
+        self.broker.later(each, (self, "in"))
 
     def _register(self, name: str) -> None:
         queue = self.broker.queue(name)
@@ -259,13 +286,13 @@ class MemoryTransport:
                 tell_lost=lambda why: self.sink(ConsumerLost(queue=name, why=why)),
             )
             queue.consumers.append(consumer)
-        self.broker.later(lambda: self.broker.hand_over(queue))
+        self.broker.later(lambda: self.broker.hand_over(queue), name)
 
     def _unregister(self, name: str) -> None:
         queue = self.broker.queue(name)
         if queue is not None:
             queue.consumers = [one for one in queue.consumers if one.owner is not self]
-            self.broker.later(lambda: self.broker.hand_over(queue))
+            self.broker.later(lambda: self.broker.hand_over(queue), name)
 
     def _deliver(self, name: str, consumer: Consumer, stored: Stored) -> None:
         tag = self._next_tag

@@ -33,8 +33,10 @@ _MISSING: Final = bytes(_HASH_BYTES)
 class Spool:
     """The payloads of one process on its disk."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, *, chunk_bytes: int = CHUNK_BYTES) -> None:
+        """Keep payloads on `disk`; those that are made here have chunks of `chunk_bytes`."""
         self._disk = disk
+        self._chunk_bytes = chunk_bytes
         self._hashes: dict[str, list[bytes]] = {}
         self._whole: dict[str, list[bytes]] = {}
         """Hashes of the chunks of payloads made or received in this life: each byte once."""
@@ -81,14 +83,14 @@ class Spool:
             StorageError: the file is not there, or the disk fails.
         """
         size = self._disk.size_bytes(name) or 0
-        pieces = blocks(size, CHUNK_BYTES)
+        pieces = blocks(size, self._chunk_bytes)
         hashes = [bytes.fromhex(chunk_hash(self._disk.read(name, *piece))) for piece in pieces]
         digest = combine([value.hex() for value in hashes])
         self._disk.sync(name)
         self._disk.rename(name, digest)
         self._disk.sync(digest)
         self._whole[digest] = hashes
-        return Manifest(digest=digest, size_bytes=size, chunk_bytes=CHUNK_BYTES)
+        return Manifest(digest=digest, size_bytes=size, chunk_bytes=self._chunk_bytes)
 
     def chunk(self, manifest: Manifest, index: int) -> tuple[Chunk, bytes]:
         """Return one chunk of a whole payload, header and bytes."""

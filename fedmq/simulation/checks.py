@@ -1,0 +1,120 @@
+"""What must be true of every run, however much went wrong, and the run of one seed."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from fedmq.messages.submissions import RoundRecord
+from fedmq.simulation.faults import Fault, Faults, draw_faults
+from fedmq.simulation.members import EXPERIMENT
+from fedmq.simulation.training import models_by_hand, num_cases
+from fedmq.simulation.world import Scenario, World
+from fedmq.types import NodeId
+
+_NAMES: Final = ("chu-lyon", "ghu-paris", "ico-nantes", "umc-basel", "uz-gent")
+_DAY_S: Final = 86_400.0
+_READ_ALL: Final = 2**31
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What was wrong with one run; all zero and empty where nothing was."""
+
+    seed: int
+    lost_rounds: int = 0
+    """Rounds that were to be and have no record or no model."""
+    double_counted: int = 0
+    """Updates that are in a model more than once, or with other cases than they had."""
+    stale_run: int = 0
+    """Work that a node did again after it was answered, or for what was over."""
+    digest_mismatches: int = 0
+    """Models that are not, to the last bit, what plain arithmetic makes of those who took part."""
+    mishaps: Mapping[Fault, int] = field(default_factory=dict)
+    num_lives: int = 0
+    seconds: float = 0.0
+    """Of virtual time."""
+    why: str = ""
+    """What an error said that nobody caught."""
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing was wrong."""
+        return not (
+            self.lost_rounds
+            or self.double_counted
+            or self.stale_run
+            or self.digest_mismatches
+            or self.why
+        )
+
+
+def draw_scenario(random: Random) -> Scenario:
+    """Return a small federation; in two of three all nodes are needed, in any time."""
+    nodes = tuple(NodeId(name) for name in _NAMES[: random.randint(2, len(_NAMES))])
+    needs_all = random.random() < 2 / 3
+    return Scenario(
+        nodes=nodes,
+        num_rounds=random.randint(1, 3),
+        quorum=len(nodes) if needs_all else random.randint(1, len(nodes)),
+        round_deadline_s=20 * _DAY_S if needs_all else random.choice((300.0, 3_600.0, _DAY_S)),
+        evaluate=random.random() < 2 / 3,
+        seed=random.randrange(2**31),
+    )
+
+
+def run_seed(seed: int, *, faults: Faults | None = None) -> Findings:
+    """Return what was wrong with the run of a seed; without `faults` they are drawn from it too."""
+    random = Random(seed)
+    scenario = draw_scenario(random)
+    mixture = draw_faults(random) if faults is None else faults
+    world = World(scenario, mixture, seed)
+    try:
+        is_at_rest = world.run()
+        return _judge(world, seed, is_at_rest=is_at_rest)
+    finally:
+        world.close()
+
+
+def _judge(world: World, seed: int, *, is_at_rest: bool) -> Findings:
+    scenario = world.scenario
+    records = _records(world)
+    participants = [
+        [one.node for one in record.outcomes if one.outcome == "updated"] for record in records
+    ]
+    expected = models_by_hand(scenario.seed, participants)
+    found = [_model(world, number) for number in range(len(records) + 1)]
+    report = world.researcher.report
+    why = "" if is_at_rest else f"not at rest after {world.time:.0f} s: {report and report.reason}"
+    return Findings(
+        seed=seed,
+        lost_rounds=scenario.num_rounds - len(records),
+        double_counted=sum(map(_num_miscounted, records)),
+        stale_run=world.num_stale,
+        digest_mismatches=sum(one != other for one, other in zip(found, expected, strict=True)),
+        mishaps=dict(world.misfortune.counts),
+        num_lives=sum(machine.num_lives for machine in world.machines),
+        seconds=world.time,
+        why=why,
+    )
+
+
+def _num_miscounted(record: RoundRecord) -> int:
+    counted = Counter(one.node for one in record.outcomes)
+    wrong = sum(
+        one.outcome == "updated" and one.num_cases != num_cases(one.node) for one in record.outcomes
+    )
+    return wrong + sum(count - 1 for count in counted.values())
+
+
+def _records(world: World) -> list[RoundRecord]:
+    disk = world.orchestrator.home.disk("experiments", EXPERIMENT)
+    text = disk.read("rounds.jsonl", 0, _READ_ALL)
+    return [RoundRecord.model_validate_json(line) for line in text.splitlines()]
+
+
+def _model(world: World, number: int) -> bytes:
+    disk = world.orchestrator.home.disk("experiments", EXPERIMENT)
+    name = f"round-{number:04d}.safetensors"
+    return b"" if disk.size_bytes(name) is None else disk.read(name, 0, _READ_ALL)

@@ -1,0 +1,204 @@
+"""The machines of a federation: an orchestrator, nodes, and a researcher who wants one model."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from fedmq.learning.catalogue import plan_digest
+from fedmq.learning.trainer_protocol import Job
+from fedmq.messages.fields import PlanReference
+from fedmq.messages.submissions import (
+    ExperimentReport,
+    ExperimentSpec,
+    Query,
+    QueryKind,
+    Rejection,
+    Submission,
+)
+from fedmq.node.datasets import Dataset
+from fedmq.node.plans import Asked
+from fedmq.node.policy import Decision
+from fedmq.node.records import open_records
+from fedmq.node.service import NodeService
+from fedmq.orchestrator.service import OrchestratorService
+from fedmq.orchestrator.state import Experiment
+from fedmq.parameters import Parameters
+from fedmq.researcher.mailbox import Mailbox
+from fedmq.simulation.machines import Machine, Outside, Program
+from fedmq.simulation.training import VALIDATION_CASES, SimulatedWorker, num_cases
+from fedmq.simulation.transport import FaultyTransport
+from fedmq.transport.ports import Sink, TransportEvent
+from fedmq.types import NOWHERE, ExperimentId, NodeId, ResearcherId
+
+ORCHESTRATOR: Final = "orchestrator"
+RESEARCHER: Final = ResearcherId("researcher")
+EXPERIMENT: Final = ExperimentId("lung")
+DATASET: Final = "tables"
+SOURCE: Final = "# The numpy plan of the simulation; SimulatedWorker runs it.\n"
+PLAN: Final = PlanReference(name="simulated", digest=plan_digest(SOURCE.encode()), is_shipped=True)
+CHUNK_BYTES: Final = 128
+"""So small that a model of a few numbers travels in several chunks."""
+LOOK_S: Final = 20.0
+"""So often the researcher asks how the experiment stands."""
+
+MakeTransport = Callable[[Sink], FaultyTransport]
+
+
+class OrchestratorMachine(Machine):
+    """The orchestrator's."""
+
+    state: Experiment | None = None
+    """Of the experiment, as it was when it was looked at last."""
+
+    def look(self) -> Experiment | None:
+        """Return the state of the experiment; of an orchestrator that is away, the last one."""
+        if isinstance(self.program, OrchestratorService):
+            self.state = self.program.find(EXPERIMENT)
+        return self.state
+
+    def make(self, make_transport: MakeTransport) -> Program:
+        """Return the orchestrator."""
+        return OrchestratorService(
+            name=ORCHESTRATOR,
+            home=self.home,
+            make_transport=make_transport,
+            clock=self.clock,
+            version="0",
+            chunk_bytes=CHUNK_BYTES,
+        )
+
+
+class NodeMachine(Machine):
+    """A hospital's, with a dataset and an operator who has approved the plan."""
+
+    def __init__(
+        self, name: NodeId, outside: Outside, *, began_at: float, note: Callable[[Job], None]
+    ) -> None:
+        super().__init__(name, outside, began_at=began_at)
+        self.node = name
+        self._note = note
+        records = open_records(self.home)
+        records.datasets.register(
+            Dataset(
+                name=DATASET,
+                folder=Path("/data"),
+                clinical=None,
+                num_cases=num_cases(name) + VALIDATION_CASES,
+                added_at=began_at,
+            )
+        )
+        records.plans.ask(PLAN, SOURCE, Asked(), now=began_at)
+        plan = records.plans.find(PLAN.digest)
+        records.plans.decide(plan, Decision.APPROVED, "", now=began_at)
+
+    def make(self, make_transport: MakeTransport) -> Program:
+        """Return the node."""
+        return NodeService(
+            node=self.node,
+            home=self.home,
+            make_transport=make_transport,
+            make_worker=lambda sink: SimulatedWorker(
+                self.node, self.home, sink, self._work, self._note
+            ),
+            clock=self.clock,
+            version="0",
+            keep_incident=lambda _words: None,
+            make_incident=lambda: "incident",
+            chunk_bytes=CHUNK_BYTES,
+        )
+
+    def _work(self, act: Callable[[], None]) -> None:
+        self.after(self.outside.misfortune.random.uniform(0.1, 40.0), act)
+
+
+class Person:
+    """A researcher at the mailbox: submits until it is taken, then asks until it is over."""
+
+    def __init__(self, machine: "ResearcherMachine", mailbox: Mailbox) -> None:
+        self._machine = machine
+        self._mailbox = mailbox
+        self._question = ""
+        self._look_at = 0.0
+
+    def start(self) -> None:
+        """Log in; submit what was not submitted before."""
+        self._mailbox.open()
+        machine = self._machine
+        if not machine.is_submitted:
+            self._mailbox.submit(
+                lambda manifest: Submission(
+                    spec=machine.spec, plan_source=SOURCE, initial=manifest
+                ),
+                f"{EXPERIMENT}.submission",
+                EXPERIMENT,
+                machine.initial,
+            )
+            machine.is_submitted = True
+
+    def handle(self, event: TransportEvent) -> None:
+        """Take what comes."""
+        self._mailbox.handle(event)
+
+    def tick(self) -> None:
+        """Look at answers, ask again."""
+        self._mailbox.tick()
+        machine = self._machine
+        if machine.is_over:
+            return
+        said = self._mailbox.take_answer(f"{EXPERIMENT}.submission")
+        if said is not None and isinstance(said.body, Rejection):
+            raise AssertionError(said.body.reason)
+        answer = self._mailbox.take_answer(self._question)
+        if answer is not None and isinstance(answer.body, ExperimentReport):
+            machine.report = answer.body
+        now = machine.clock.steady()
+        if now >= self._look_at and not machine.is_over:
+            self._look_at = now + LOOK_S
+            machine.num_questions += 1
+            self._question = f"question.{machine.num_questions}"
+            query = Query(kind=machine.wish, experiment=EXPERIMENT)
+            self._mailbox.post(query, self._question, NOWHERE)
+
+
+class ResearcherMachine(Machine):
+    """A researcher's notebook, closed and opened again."""
+
+    def __init__(
+        self,
+        outside: Outside,
+        *,
+        began_at: float,
+        spec: ExperimentSpec,
+        initial: Parameters,
+    ) -> None:
+        super().__init__(RESEARCHER, outside, began_at=began_at)
+        self.spec = spec
+        self.initial = initial
+        self.is_submitted = False
+        self.num_questions = 0
+        self.wish = QueryKind.SHOW
+        self.report: ExperimentReport | None = None
+        """The newest that came."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the researcher has read that the experiment is over."""
+        return self.report is not None and self.report.state in {
+            "finished",
+            "finished_short",
+            "failed",
+            "stopped",
+        }
+
+    def make(self, make_transport: MakeTransport) -> Program:
+        """Return the researcher at the mailbox."""
+        transport = make_transport(lambda _event: None)
+        mailbox = Mailbox(
+            researcher=RESEARCHER,
+            home=self.home,
+            transport=transport,
+            clock=self.clock,
+            orchestrator=ORCHESTRATOR,
+            chunk_bytes=CHUNK_BYTES,
+        )
+        return Person(self, mailbox)

@@ -1,0 +1,158 @@
+"""The world: machines, a broker and time, from a seed; run until everybody is at rest."""
+
+import heapq
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Final
+
+from fedmq.learning.trainer_protocol import Job, JobKind
+from fedmq.messages.submissions import ExperimentSpec
+from fedmq.simulation.faults import Fault, Faults, Misfortune
+from fedmq.simulation.machines import Machine
+from fedmq.simulation.members import (
+    DATASET,
+    EXPERIMENT,
+    PLAN,
+    RESEARCHER,
+    NodeMachine,
+    OrchestratorMachine,
+    ResearcherMachine,
+)
+from fedmq.simulation.training import initial_model
+from fedmq.simulation.transport import FaultyBroker
+from fedmq.transport import topology
+from fedmq.types import NodeId
+
+BEGAN_AT: Final = 1_800_000_000.0
+MISHAPS: Final = 60
+"""After so many nothing goes wrong any more, so that every run comes to an end."""
+_SHORTEST_S: Final = 0.5
+_LONGEST_S: Final = 60.0
+_LIMIT_S: Final = 60 * 86_400.0
+_LIMIT_STEPS: Final = 200_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What is to happen where nothing goes wrong."""
+
+    nodes: tuple[NodeId, ...]
+    num_rounds: int
+    quorum: int
+    round_deadline_s: float
+    evaluate: bool
+    seed: int
+
+    def spec(self) -> ExperimentSpec:
+        """Return the experiment."""
+        return ExperimentSpec(
+            name=EXPERIMENT,
+            purpose="a simulation",
+            plan=PLAN,
+            dataset=DATASET,
+            num_rounds=self.num_rounds,
+            nodes=list(self.nodes),
+            quorum=self.quorum,
+            round_deadline_s=self.round_deadline_s,
+            waiting_deadline_s=self.round_deadline_s,
+            max_attempts=100,
+            evaluate=self.evaluate,
+            seed=self.seed,
+        )
+
+
+class World:
+    """One federation with one experiment."""
+
+    def __init__(self, scenario: Scenario, faults: Faults, seed: int) -> None:
+        self.scenario = scenario
+        self.misfortune = Misfortune(faults, Random(f"{seed} faults"), limit=MISHAPS)
+        layout = topology.federation(nodes=scenario.nodes, researchers=[RESEARCHER])
+        self.broker = FaultyBroker(layout, self.misfortune, Random(f"{seed} order"))
+        self.num_stale = 0
+        """How often a node began what it had answered, or what its round had gone on without."""
+        self._time = 0.0
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self.orchestrator = OrchestratorMachine("orchestrator", self, began_at=BEGAN_AT)
+        self.nodes = {
+            name: NodeMachine(name, self, began_at=BEGAN_AT, note=partial(self._note, name))
+            for name in scenario.nodes
+        }
+        self.researcher = ResearcherMachine(
+            self,
+            began_at=BEGAN_AT,
+            spec=scenario.spec(),
+            initial=initial_model(scenario.seed),
+        )
+        self.machines: tuple[Machine, ...] = (
+            self.orchestrator,
+            *self.nodes.values(),
+            self.researcher,
+        )
+
+    @property
+    def time(self) -> float:
+        """Seconds that have gone by."""
+        return self._time
+
+    def after(self, seconds: float, act: Callable[[], None]) -> None:
+        """Do something in a while."""
+        heapq.heappush(self._agenda, (self._time + seconds, next(self._numbers), act))
+
+    def run(self) -> bool:
+        """Return whether the experiment is over and everybody at rest, before patience ends."""
+        for machine in self.machines:
+            machine.live()
+        pause_s, num_steps = _SHORTEST_S, 0
+        while self._time < _LIMIT_S and num_steps < _LIMIT_STEPS:
+            is_busy = False
+            while self.broker.step() and num_steps < _LIMIT_STEPS:
+                is_busy = True
+                num_steps += 1
+            if self.is_at_rest():
+                return True
+            pause_s = _SHORTEST_S if is_busy else min(_LONGEST_S, 2 * pause_s)
+            self._pass_time(pause_s)
+        return False
+
+    def is_at_rest(self) -> bool:
+        """Return whether the experiment is over, all know it, and nothing is left to be sent."""
+        if not self.researcher.is_over:
+            return False
+        return all(
+            machine.program is not None and not machine.rows("outbox") + machine.rows("waiting")
+            for machine in self.machines
+        ) and not any(node.rows("tasks") for node in self.nodes.values())
+
+    def close(self) -> None:
+        """Give the memory back."""
+        for machine in self.machines:
+            machine.home.close()
+
+    def _pass_time(self, seconds: float) -> None:
+        until = self._time + seconds
+        if self._agenda and self._agenda[0][0] <= until:
+            self._time, _, act = heapq.heappop(self._agenda)
+            act()
+        else:
+            self._time = until
+        if self.misfortune.happens(Fault.RESTART_BROKER):
+            for machine in self.machines:
+                machine.lose_connection()
+            if self.misfortune.happens(Fault.WIPE_BROKER):
+                self.broker.wipe()
+        for machine in self.machines:
+            machine.tick()
+        self.orchestrator.look()
+
+    def _note(self, node: NodeId, job: Job) -> None:
+        state = self.orchestrator.look()
+        if state is None or job.kind is JobKind.PREPARE:
+            return
+        answered = state.trained if job.kind is JobKind.TRAIN else state.evaluated
+        if job.round < state.round or (job.round == state.round and node in answered):
+            self.num_stale += 1
