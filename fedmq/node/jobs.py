@@ -1,7 +1,7 @@
 """Jobs: requests as the worker takes them, and what becomes of its output."""
 
 from pathlib import Path
-from typing import Final, assert_never
+from typing import assert_never
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from fedmq.learning.trainer_protocol import Job, JobKind
 from fedmq.messages.fields import Manifest
 from fedmq.messages.replies import FailureCode
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
-from fedmq.messages.submissions import ExperimentSpec
 from fedmq.node.datasets import Dataset
 from fedmq.node.storage import Storage
 from fedmq.node.tasks import Task
@@ -23,9 +22,6 @@ from fedmq.parameters import (
     subtract,
 )
 from fedmq.types import Digest
-
-_DEFAULT_SHARE: Final[float] = ExperimentSpec.model_fields["validation_share"].default
-"""Who asks whether a node takes part says nothing of the split; the usual one is counted."""
 
 
 class JobError(TrainingError):
@@ -43,12 +39,10 @@ def make_job(task: Task, dataset: Dataset, source: Path | None, storage: Storage
     """
     match task.request:
         case PrepareRequest():
-            kind, model = JobKind.PREPARE, None
-            seed, split_seed, share = 0, 0, _DEFAULT_SHARE
+            kind, model, seed = JobKind.PREPARE, None, 0
         case TrainRequest() | EvaluateRequest() as work:
             kind = JobKind.TRAIN if isinstance(work, TrainRequest) else JobKind.EVALUATE
-            model = storage.spool.path(work.parameters.digest)
-            seed, split_seed, share = work.seed, work.split_seed, work.validation_share
+            model, seed = storage.spool.path(work.parameters.digest), work.seed
         case _:
             assert_never(task.request)
     return Job(
@@ -64,8 +58,8 @@ def make_job(task: Task, dataset: Dataset, source: Path | None, storage: Storage
         output_path=_absolute(storage.output_path(task.name)) if kind is JobKind.TRAIN else None,
         seed=seed,
         round=task.envelope.round,
-        split_seed=split_seed,
-        validation_share=share,
+        split_seed=task.request.split_seed,
+        validation_share=task.request.validation_share,
     )
 
 

@@ -71,6 +71,15 @@ def test_an_approval_answers_the_request_again_under_a_new_id(world: World) -> N
     assert len(world.orchestrator.accepted) == 2
 
 
+def test_cases_are_counted_with_the_split_that_training_would_have(world: World) -> None:
+    """The counts of the answer are those of the experiment, not of some usual share."""
+    world.prepare()
+    world.approve()
+    world.run(seconds=2)
+    job = world.job
+    assert (job.kind, job.split_seed, job.validation_share) == (JobKind.PREPARE, 3, 0.4)
+
+
 def test_a_rejection_answers_again_too(world: World) -> None:
     """And is final."""
     world.prepare()

@@ -281,6 +281,8 @@ class World:
             plan_source=source,
             dataset=dataset,
             config={"mood": "learn"},
+            split_seed=3,
+            validation_share=0.4,
             researcher="ana",
             purpose="a test",
         )
