@@ -4,17 +4,18 @@ Equal parameters have equal bytes: tensors stand by descending item size, then b
 which the safetensors library writes them), without `__metadata__` and without gaps. A file's layout
 can be read alone, so that a fold reads the same slice of many files without loading one of them.
 
-Format: https://github.com/huggingface/safetensors, section Format. bfloat16 is carried as raw
-uint16 bits, since numpy has no such type; the layout remembers its name.
+Format: https://github.com/huggingface/safetensors, section Format. numpy has no bfloat16: such
+an array holds raw bits under a type of their own, `BFLOAT16`, with which numpy refuses to count.
 """
 
 import io
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,10 @@ from fedmq.errors import ParametersError
 
 Array = NDArray[np.generic]
 Parameters = Mapping[str, Array]
+
+BFLOAT16: Final[np.dtype[np.generic]] = np.dtype([("bfloat16", "<u2")])
+"""The bits of bfloat16 numbers, the upper halves of float32; `array["bfloat16"]` are the bits."""
+_QUIET_NAN: Final = np.uint16(0x7FC0)
 
 _DTYPES: Final[dict[str, np.dtype[np.generic]]] = {
     "BOOL": np.dtype("?"),
@@ -35,11 +40,11 @@ _DTYPES: Final[dict[str, np.dtype[np.generic]]] = {
     "I64": np.dtype("<i8"),
     "U64": np.dtype("<u8"),
     "F16": np.dtype("<f2"),
-    "BF16": np.dtype("<u2"),
+    "BF16": BFLOAT16,
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),
 }
-_NAMES: Final = {dtype: name for name, dtype in _DTYPES.items() if name != "BF16"}
+_NAMES: Final = {dtype: name for name, dtype in _DTYPES.items()}
 # The order of the safetensors library: its own ranking of types, widest first.
 _RANK: Final = {
     name: rank
@@ -51,6 +56,15 @@ MAX_HEADER_BYTES: Final = 4 * 2**20
 MAX_TENSORS: Final = 100_000
 _LENGTH_BYTES: Final = 8
 """The header's length stands first, in so many bytes."""
+
+
+class Shaped(Protocol):
+    """What has a shape: an array, or a tensor in a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +80,13 @@ class Tensor:
 
     @property
     def numpy_dtype(self) -> np.dtype[np.generic]:
-        """The little-endian numpy type of the bytes; bfloat16 is uint16 here."""
+        """The little-endian numpy type of the bytes; of bfloat16 it is `BFLOAT16`."""
         return _DTYPES[self.dtype]
+
+    @property
+    def num_items(self) -> int:
+        """How many numbers the array has."""
+        return self.size_bytes // self.numpy_dtype.itemsize
 
     @property
     def is_floating(self) -> bool:
@@ -156,6 +175,31 @@ def header_length(head: bytes | memoryview) -> int:
     return length
 
 
+def file_layout(file: BinaryIO) -> Layout:
+    """Return the layout of an open parameters file, reading its header only.
+
+    Raises:
+        ParametersError: it is no parameters file.
+    """
+    descriptor = file.fileno()
+    length = header_length(os.pread(descriptor, _LENGTH_BYTES, 0))
+    head = os.pread(descriptor, _LENGTH_BYTES + length, 0)
+    return read_layout(head, os.fstat(descriptor).st_size)
+
+
+def read_slice(file: BinaryIO, tensor: Tensor, start: int, length: int) -> Array:
+    """Return `length` numbers of a tensor from its `start`-th on, shape (length,).
+
+    Raises:
+        ParametersError: the file became shorter since its layout was read.
+    """
+    item_bytes = tensor.numpy_dtype.itemsize
+    raw = os.pread(file.fileno(), length * item_bytes, tensor.begin + start * item_bytes)
+    if len(raw) != length * item_bytes:
+        raise ParametersError(f"the file ends within array {tensor.name!r}")
+    return np.frombuffer(raw, tensor.numpy_dtype)
+
+
 def read_parameters(data: bytes | memoryview) -> dict[str, Array]:
     """Return the arrays in `data`, as read-only views of it.
 
@@ -192,23 +236,14 @@ def save_parameters(parameters: Parameters, path: Path) -> Layout:
     return layout
 
 
-def subtract(local: Parameters, reference: Parameters) -> dict[str, Array]:
-    """Return `local - reference`, array by array, in the type of `reference`.
-
-    Raises:
-        ParametersError: names or shapes differ.
-    """
-    require_same_shapes(local, reference)
-    difference: dict[str, Array] = {}
-    for name, before in reference.items():
-        after = local[name].astype(before.dtype, copy=False)
-        # Booleans have no difference; the exclusive or of them is undone by itself.
-        operation = np.logical_xor if before.dtype == np.bool_ else np.subtract
-        difference[name] = operation(after, before)
-    return difference
+def subtract_array(after: Array, before: Array) -> Array:
+    """Return `after - before`, both of one type and shape; bfloat16 rounded as in `cast_array`."""
+    # Booleans have no difference; the exclusive or of them is undone by itself.
+    operation = np.logical_xor if before.dtype == np.bool_ else np.subtract
+    return cast_array(operation(widen_bfloat16(after), widen_bfloat16(before)), before.dtype)
 
 
-def require_same_shapes(found: Parameters, expected: Parameters) -> None:
+def require_same_shapes(found: Mapping[str, Shaped], expected: Mapping[str, Shaped]) -> None:
     """Return if both have the same names and shapes.
 
     Raises:
@@ -231,10 +266,42 @@ def require_same_shapes(found: Parameters, expected: Parameters) -> None:
 def first_nonfinite(parameters: Parameters) -> str | None:
     """Return the name of the first array that holds NaN or infinity, or None."""
     for name in sorted(parameters):
-        array = parameters[name]
-        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        if not is_finite(parameters[name]):
             return name
     return None
+
+
+def is_finite(array: Array) -> bool:
+    """Return whether no number is NaN or infinite; integers never are."""
+    numbers = widen_bfloat16(array)
+    return not np.issubdtype(numbers.dtype, np.floating) or bool(np.isfinite(numbers).all())
+
+
+def widen_bfloat16(array: Array) -> Array:
+    """Return bfloat16 as the float32 numbers that it stands for, exactly; others as they are."""
+    if array.dtype != BFLOAT16:
+        return array
+    bits = array.view("<u2").astype("<u4")
+    bits <<= 16
+    return bits.view("<f4")
+
+
+def cast_array(array: Array, dtype: np.dtype[np.generic]) -> Array:
+    """Return the numbers of `array` in `dtype`.
+
+    bfloat16 is rounded to the nearest, halves to even, by way of float32 (as torch does); what is
+    beyond its range is infinite, and NaN stays NaN.
+    """
+    numbers = widen_bfloat16(array)
+    if dtype != BFLOAT16:
+        return numbers.astype(dtype, copy=False)
+    if array.dtype == BFLOAT16:
+        return array
+    single = numbers.astype("<f4")
+    bits = single.view("<u4")
+    # Half of the last place that stays, less one where that is even: a half alone carries to even.
+    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
+    return np.where(np.isnan(single), _QUIET_NAN, rounded.astype("<u2")).view(BFLOAT16)
 
 
 def _type_name(name: str, array: Array) -> str:
@@ -242,7 +309,7 @@ def _type_name(name: str, array: Array) -> str:
     if dtype not in _NAMES:
         raise ParametersError(
             f"array {name!r} has type {array.dtype}, which does not travel",
-            fix="use bool, an integer, float16, float32 or float64",
+            fix="use bool, an integer, float16, float32, float64 or fedmq.parameters.BFLOAT16",
         )
     return _NAMES[dtype]
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from fedmq.errors import ParametersError, TrainingError
 from fedmq.learning.plan import Task
-from fedmq.parameters import Array, Parameters
+from fedmq.parameters import BFLOAT16, Array, Parameters
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -51,9 +51,7 @@ def build_seeded(build: Callable[[], Module], seed: int) -> Module:
 
 def to_parameters(module: nn.Module) -> Parameters:
     """Return copies of the module's named arrays."""
-    return {
-        name: tensor.detach().cpu().numpy().copy() for name, tensor in module.state_dict().items()
-    }
+    return {name: _array(tensor).copy() for name, tensor in module.state_dict().items()}
 
 
 def load_into(module: nn.Module, parameters: Parameters) -> None:
@@ -67,7 +65,7 @@ def load_into(module: nn.Module, parameters: Parameters) -> None:
         odd = sorted(set(state) ^ set(parameters))
         raise _misfit(f"{len(odd)} arrays are missing or too many, {odd[0]!r} first")
     for name, tensor in state.items():
-        expected, came = tensor.numpy(), parameters[name]
+        expected, came = _array(tensor), parameters[name]
         if came.shape != expected.shape or came.dtype != expected.dtype:
             raise _misfit(
                 f"{name!r} is {came.dtype}{list(came.shape)}, "
@@ -114,9 +112,20 @@ def run_epochs(
     return total
 
 
+def _array(tensor: torch.Tensor) -> Array:
+    """Return a view of the tensor's numbers; of bfloat16, which numpy lacks, of its bits."""
+    held = tensor.detach().cpu()
+    if held.dtype == torch.bfloat16:
+        return held.view(torch.int16).numpy().view(BFLOAT16)
+    return held.numpy()
+
+
 def _tensor(array: Array) -> torch.Tensor:
     # A copy: arrays from a payload are read-only, and a module writes to its own.
-    return torch.from_numpy(np.array(array))
+    held = np.array(array)
+    if held.dtype == BFLOAT16:
+        return torch.from_numpy(held.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(held)
 
 
 def _misfit(why: str) -> ParametersError:

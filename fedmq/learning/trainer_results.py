@@ -11,7 +11,14 @@ import numpy as np
 from fedmq.errors import ParametersError, PlanError
 from fedmq.learning.plan import Assessment, Fit, Ratio
 from fedmq.learning.trainer_protocol import MAX_METRICS, fitting_text
-from fedmq.parameters import Array, Parameters, first_nonfinite, require_same_shapes
+from fedmq.parameters import (
+    BFLOAT16,
+    Array,
+    Parameters,
+    cast_array,
+    first_nonfinite,
+    require_same_shapes,
+)
 
 
 def require_fit(fit: object) -> None:
@@ -56,13 +63,12 @@ def fitted_parameters(found: Parameters, given: Parameters) -> dict[str, Array]:
     """
     require_same_shapes(found, given)
     for name in sorted(given):
-        # A float64 result of float32 parameters is cast; a float for an integer has lost its sense.
-        if not np.can_cast(found[name].dtype, given[name].dtype, "same_kind"):
+        if not _is_same_kind(found[name].dtype, given[name].dtype):
             raise ParametersError(
                 f"array {name!r} has type {found[name].dtype}, declared {given[name].dtype}"
             )
     with np.errstate(over="ignore"):  # what overflows is infinite, and found to be
-        return {name: found[name].astype(array.dtype, copy=False) for name, array in given.items()}
+        return {name: cast_array(found[name], array.dtype) for name, array in given.items()}
 
 
 def require_finite(parameters: Parameters) -> None:
@@ -101,6 +107,18 @@ def plain_metrics(metrics: object) -> dict[str, tuple[float, float]]:
                 fix="count 0 of 0 where there is nothing to measure",
             )
     return plain
+
+
+def _is_same_kind(found: np.dtype[np.generic], given: np.dtype[np.generic]) -> bool:
+    """Return whether `found` may become `given`.
+
+    A float64 result of float32 parameters is cast; a float for an integer has lost its sense.
+    """
+    if given == BFLOAT16:
+        # Whole numbers may be its bits, which only whoever made them can tell.
+        return found == BFLOAT16 or np.issubdtype(found, np.floating)
+    number = np.dtype(np.float32) if found == BFLOAT16 else found
+    return np.can_cast(number, given, "same_kind")
 
 
 def _is_parameters(value: object) -> bool:

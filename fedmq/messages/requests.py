@@ -12,6 +12,7 @@ from fedmq.messages.fields import (
     Seed,
     ShortText,
     Source,
+    ValidationShare,
     Value,
 )
 
@@ -26,6 +27,9 @@ class PrepareRequest(Value):
     dataset: ShortText
     """The name under which nodes registered the data, the same at every node."""
     config: Config
+    split_seed: Seed
+    validation_share: ValidationShare
+    """With its seed, what the node counts: so many cases would train, so many evaluate."""
     researcher: ShortText
     purpose: ShortText
 
@@ -39,7 +43,7 @@ class Work(Value):
     parameters: Manifest
     seed: Seed
     split_seed: Seed
-    validation_share: Annotated[float, Field(ge=0, lt=1)]
+    validation_share: ValidationShare
     num_threads: Annotated[int, Field(ge=1, le=1_024)]
 
 

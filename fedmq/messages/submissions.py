@@ -19,6 +19,7 @@ from fedmq.messages.fields import (
     Seed,
     ShortText,
     Source,
+    ValidationShare,
     Value,
     Word,
 )
@@ -54,7 +55,7 @@ class ExperimentSpec(Value):
     late_updates: Annotated[LateUpdates, Word] = LateUpdates.DROP
     evaluate: bool = True
     seed: Seed = 0
-    validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    validation_share: ValidationShare = 0.2
     num_threads: Annotated[int, Field(ge=1, le=1_024)] = 1
 
 

@@ -19,12 +19,13 @@ from fedmq.messages.replies import (
 )
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.answers import Answers, reply_id
-from fedmq.node.jobs import JobError, make_job, make_update
+from fedmq.node.jobs import make_job
 from fedmq.node.policy import judge_data
 from fedmq.node.reception import Reception
 from fedmq.node.records import Records
 from fedmq.node.storage import Storage
 from fedmq.node.tasks import State, Task
+from fedmq.node.updates import JobError, make_update
 from fedmq.node.worker import TrainerKey, WorkerEvent
 from fedmq.transport.courier import Courier
 from fedmq.transport.routes import from_node

@@ -25,10 +25,10 @@ from fedmq.messages.submissions import (
     ReportList,
     RoundRecord,
 )
-from fedmq.orchestrator.aggregation.folding import file_layout
 from fedmq.orchestrator.events import Agreed, Declined, Evaluated, Event, Fell, Leg, Trained
 from fedmq.orchestrator.state import Experiment
 from fedmq.orchestrator.store import Kept
+from fedmq.parameters import file_layout
 from fedmq.types import NOWHERE, NodeId
 
 V = TypeVar("V", bound=Value)

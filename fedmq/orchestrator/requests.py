@@ -28,6 +28,8 @@ def make_prepare(spec: ExperimentSpec, plan_source: str | None, researcher: str)
         plan_source=plan_source,
         dataset=spec.dataset,
         config=spec.config,
+        split_seed=spec.seed,
+        validation_share=spec.validation_share,
         researcher=researcher,
         purpose=spec.purpose,
     )

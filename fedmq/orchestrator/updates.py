@@ -1,14 +1,10 @@
 """Updates that came: are they what the model declares, and are they numbers?"""
 
-import os
 from pathlib import Path
-from typing import Final
-
-import numpy as np
+from typing import BinaryIO, Final
 
 from fedmq.errors import ParametersError
-from fedmq.orchestrator.aggregation.folding import file_layout
-from fedmq.parameters import blocks
+from fedmq.parameters import Tensor, blocks, file_layout, is_finite, read_slice
 
 MISSHAPEN: Final = "update_misshapen"
 NOT_FINITE: Final = "update_not_finite"
@@ -20,25 +16,19 @@ def find_fault(update: Path, reference: Path) -> str | None:
 
     The file is read block by block: memory does not grow with the model.
     """
-    with update.open("rb") as file, reference.open("rb") as model:
-        try:
+    try:
+        with update.open("rb") as file, reference.open("rb") as model:
             layout = file_layout(file)
             if layout != file_layout(model):
                 return MISSHAPEN
-        except ParametersError:
-            return MISSHAPEN
-        for tensor in layout.tensors:
-            if not tensor.is_floating:
-                continue
-            for offset, length in blocks(tensor.size_bytes, _BLOCK_BYTES):
-                raw = os.pread(file.fileno(), length, tensor.begin + offset)
-                if not _is_finite(raw, tensor.dtype, tensor.numpy_dtype):
-                    return NOT_FINITE
-    return None
+            floating = [tensor for tensor in layout.tensors if tensor.is_floating]
+            return None if all(_is_finite(file, tensor) for tensor in floating) else NOT_FINITE
+    except ParametersError:
+        return MISSHAPEN
 
 
-def _is_finite(raw: bytes, name: str, dtype: np.dtype[np.generic]) -> bool:
-    numbers = np.frombuffer(raw, dtype)
-    if name == "BF16":
-        numbers = (numbers.astype("<u4") << 16).view("<f4")
-    return bool(np.isfinite(numbers).all())
+def _is_finite(file: BinaryIO, tensor: Tensor) -> bool:
+    block = _BLOCK_BYTES // tensor.numpy_dtype.itemsize
+    return all(
+        is_finite(read_slice(file, tensor, *piece)) for piece in blocks(tensor.num_items, block)
+    )

@@ -1,29 +1,39 @@
 """Named arrays and their bytes."""
 
 import io
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fedmq.errors import ParametersError
 from fedmq.parameters import (
+    BFLOAT16,
     Array,
+    cast_array,
+    file_layout,
     first_nonfinite,
     header_bytes,
+    is_finite,
     load_parameters,
     parameters_bytes,
     read_layout,
     read_parameters,
+    read_slice,
     require_same_shapes,
     save_parameters,
-    subtract,
+    subtract_array,
+    widen_bfloat16,
     write_parameters,
 )
+from tests.support.bfloat16 import as_numbers, nearest_bits, of_bits
 
+BITS = st.integers(0, 0xFFFF)
+FINITE_BITS = BITS.filter(lambda bits: bits & 0x7F80 != 0x7F80)
 TYPES = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]
 
 
@@ -133,14 +143,104 @@ def test_a_file_is_written_whole_and_mapped_back(tmp_path: Path) -> None:
     assert not loaded["w"].flags.writeable
 
 
-def test_an_update_is_local_minus_global_in_the_type_of_the_global() -> None:
-    """A difference keeps names, shapes and types."""
-    before: dict[str, Array] = {"w": np.array([1, 2], np.float32), "seen": np.array([True, False])}
-    after: dict[str, Array] = {"w": np.array([1.5, 1.0]), "seen": np.array([True, True])}
-    update = subtract(after, before)
-    np.testing.assert_array_equal(update["w"], np.array([0.5, -1.0], np.float32))
-    assert update["w"].dtype == np.float32
-    np.testing.assert_array_equal(update["seen"], [False, True])
+def test_a_file_that_gets_shorter_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    """Somebody else's process may still have it: half an array is none."""
+    path = tmp_path / "m.safetensors"
+    save_parameters({"w": np.arange(10, dtype=np.float32)}, path)
+    with path.open("r+b") as file:
+        (tensor,) = file_layout(file).tensors
+        assert read_slice(file, tensor, 3, 2).tolist() == [3, 4]
+        file.truncate(path.stat().st_size - 1)
+        with pytest.raises(ParametersError, match="'w'"):
+            read_slice(file, tensor, 8, 2)
+
+
+def test_a_difference_keeps_the_type() -> None:
+    """Floats and integers are subtracted; booleans that differ are true."""
+    one, two = np.array([1.5, 1.0], np.float32), np.array([1, 2], np.float32)
+    difference = subtract_array(one, two)
+    assert (difference.dtype, difference.tolist()) == (np.float32, [0.5, -1.0])
+    counts = subtract_array(np.array([7], np.int64), np.array([9], np.int64))
+    assert (counts.dtype, counts.tolist()) == (np.int64, [-2])
+    seen = subtract_array(np.array([True, True]), np.array([True, False]))
+    assert (seen.dtype, seen.tolist()) == (np.bool_, [False, True])
+
+
+# bfloat16, against rational numbers, which round nowhere.
+
+
+def test_every_bfloat16_is_the_upper_half_of_a_float32_and_comes_back() -> None:
+    """All 65,536 of them; NaN comes back as one."""
+    every = of_bits(range(2**16))
+    wide = widen_bfloat16(every)
+    assert wide.dtype == np.float32
+    expected = [int.from_bytes(bits.to_bytes(2, "big") + bytes(2), "big") for bits in range(2**16)]
+    np.testing.assert_array_equal(wide.view("<u4"), expected)
+    back = cast_array(wide, BFLOAT16)
+    numbers = ~np.isnan(wide)
+    np.testing.assert_array_equal(back[numbers], every[numbers])
+    assert np.isnan(widen_bfloat16(back)[~numbers]).all()
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+@example(float(np.finfo(np.float32).max))
+@example(1 + 2.0**-8)
+@example(1 + 3 * 2.0**-8)
+@example(-(2.0**-134))
+def test_a_float32_becomes_the_nearest_bfloat16_halves_to_even(number: float) -> None:
+    """Among all numbers that there are; beyond the largest it is infinity."""
+    found = cast_array(np.array([number], np.float32), BFLOAT16)
+    assert found["bfloat16"].tolist() == [nearest_bits(Fraction(number), number)]
+
+
+@pytest.mark.parametrize("bits", [0x7F800001, 0x7FFFFFFF, 0xFF800001, 0xFFFFFFFF])
+def test_nan_stays_nan_whatever_its_bits(bits: int) -> None:
+    """Rounding its bits would make of some infinity, and of others zero."""
+    nan = np.array([bits], "<u4").view("<f4")
+    assert not is_finite(cast_array(nan, BFLOAT16))
+    assert np.isnan(widen_bfloat16(cast_array(nan, BFLOAT16))).all()
+
+
+@given(FINITE_BITS, FINITE_BITS)
+@example(0x3F80, 0x3380)
+@example(0x7F7F, 0xFF7F)
+@example(0x3F81, 0x3F80)
+def test_a_difference_of_bfloat16_is_the_exact_one_rounded_once(after: int, before: int) -> None:
+    """Float32 in between loses nothing that bfloat16 would have kept."""
+    one, two = as_numbers([after, before])
+    exact = Fraction(one) - Fraction(two)
+    with np.errstate(over="ignore"):
+        found = subtract_array(of_bits([after]), of_bits([before]))
+    assert found.dtype == BFLOAT16
+    assert found["bfloat16"].tolist() == [nearest_bits(exact, one - two)]
+
+
+@given(BITS)
+def test_a_bfloat16_is_finite_unless_its_exponent_is_full(bits: int) -> None:
+    """Neither the bits as whole numbers nor as float16 say so."""
+    is_number = (bits >> 7) & 0xFF != 0xFF
+    assert is_finite(of_bits([0, bits])) == is_number
+    assert first_nonfinite({"a": np.ones(1), "b": of_bits([bits])}) == (None if is_number else "b")
+
+
+def test_numpy_does_not_count_with_the_bits_of_bfloat16() -> None:
+    """A plan that forgets to widen is told so, and learns no nonsense."""
+    one = of_bits([0x3F80])
+    with pytest.raises(TypeError):
+        np.subtract(one, one)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (6,), (2, 3)])
+def test_bfloat16_goes_to_a_file_and_back_under_its_name(shape: tuple[int, ...]) -> None:
+    """Beside integers of the same width, which stay integers."""
+    bits = np.arange(1, 7, dtype="<u2")[: int(np.prod(shape))].reshape(shape)
+    content = parameters_bytes({"h": bits.view(BFLOAT16), "u": bits})
+    layout = read_layout(content, len(content))
+    assert {tensor.name: tensor.dtype for tensor in layout.tensors} == {"h": "BF16", "u": "U16"}
+    found = read_parameters(content)
+    assert (found["h"].dtype, found["h"].shape) == (BFLOAT16, shape)
+    np.testing.assert_array_equal(found["h"]["bfloat16"], bits)
+    assert parameters_bytes(found) == content
 
 
 def test_parameters_of_another_model_are_refused_with_the_first_difference() -> None:

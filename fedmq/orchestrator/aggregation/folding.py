@@ -16,7 +16,16 @@ import numpy as np
 
 from fedmq.errors import ParametersError
 from fedmq.orchestrator.aggregation.aggregator import Aggregator, Slice
-from fedmq.parameters import Layout, Tensor, blocks, header_bytes, header_length, read_layout
+from fedmq.parameters import (
+    Layout,
+    Tensor,
+    blocks,
+    cast_array,
+    file_layout,
+    header_bytes,
+    read_slice,
+    widen_bfloat16,
+)
 from fedmq.types import NodeId
 
 BLOCK_ITEMS: Final = 256 * 1024
@@ -62,18 +71,6 @@ def fold_updates(
     partial.replace(target)
 
 
-def file_layout(file: BinaryIO) -> Layout:
-    """Return the layout of an open parameters file, reading its header only.
-
-    Raises:
-        ParametersError: it is no parameters file.
-    """
-    descriptor = file.fileno()
-    start = os.pread(descriptor, 8, 0)
-    head = os.pread(descriptor, 8 + header_length(start), 0)
-    return read_layout(head, os.fstat(descriptor).st_size)
-
-
 def _require_same_layout(found: Layout, expected: Layout, node: NodeId) -> None:
     if found != expected:
         raise ParametersError(f"the update of {node} has other arrays than the model it was asked")
@@ -87,35 +84,17 @@ def _fold_tensor(
     aggregator: Aggregator,
     out: BinaryIO,
 ) -> None:
-    num_items = tensor.size_bytes // tensor.numpy_dtype.itemsize
-    for start, length in blocks(num_items, BLOCK_ITEMS):
+    for start, length in blocks(tensor.num_items, BLOCK_ITEMS):
         folded = aggregator.fold(
-            _read_slice(source, tensor, start, length),
-            [_read_slice(update, tensor, start, length) for update in updates],
+            _read_numbers(source, tensor, start, length),
+            [_read_numbers(update, tensor, start, length) for update in updates],
             weights,
         )
-        out.write(_cast(folded, tensor).data)
+        # Integers go to the nearest; numpy alone would cut them off.
+        numbers = folded if tensor.is_floating else np.rint(folded)
+        out.write(cast_array(numbers, tensor.numpy_dtype).data)
 
 
-def _read_slice(file: BinaryIO, tensor: Tensor, start: int, length: int) -> Slice:
+def _read_numbers(file: BinaryIO, tensor: Tensor, start: int, length: int) -> Slice:
     """Return `length` numbers of a tensor from its `start`-th on, as float64."""
-    item_bytes = tensor.numpy_dtype.itemsize
-    raw = os.pread(file.fileno(), length * item_bytes, tensor.begin + start * item_bytes)
-    if tensor.dtype == "BF16":
-        # bfloat16 is the upper half of a float32.
-        widened = np.frombuffer(raw, "<u2").astype("<u4") << 16
-        return widened.view("<f4").astype(np.float64)
-    return np.frombuffer(raw, tensor.numpy_dtype).astype(np.float64)
-
-
-def _cast(numbers: Slice, tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
-    """Return `numbers` in the tensor's type: integers to the nearest, bfloat16 to even."""
-    if tensor.dtype == "BF16":
-        bits = numbers.astype("<f4").view("<u4")
-        rounded: np.ndarray[tuple[int, ...], np.dtype[np.generic]] = (
-            (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-        ).astype("<u2")
-        return rounded
-    if tensor.is_floating:
-        return numbers.astype(tensor.numpy_dtype)
-    return np.rint(numbers).astype(tensor.numpy_dtype)
+    return widen_bfloat16(read_slice(file, tensor, start, length)).astype(np.float64)

@@ -1,8 +1,15 @@
 """Torch kept to what repeats: the same task gives the same bits, another does not."""
 
+import copy
+from pathlib import Path
+
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from hypothesis import given
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from torch import nn
 
 from fedmq.errors import ParametersError, TrainingError
@@ -16,7 +23,16 @@ from fedmq.learning.torch_training import (
     run_epochs,
     to_parameters,
 )
-from fedmq.parameters import Parameters
+from fedmq.learning.trainer_results import fitted_parameters, require_finite
+from fedmq.parameters import (
+    BFLOAT16,
+    Parameters,
+    cast_array,
+    load_parameters,
+    save_parameters,
+    subtract_array,
+    widen_bfloat16,
+)
 
 pytestmark = pytest.mark.training
 
@@ -59,6 +75,75 @@ def test_arrays_go_out_and_come_back_as_copies() -> None:
     assert set(parameters) == {"bias", "weight"}
     np.testing.assert_array_equal(parameters["weight"], module.weight.detach().numpy())
     assert parameters["weight"].any()
+
+
+def test_bfloat16_goes_from_torch_to_a_file_and_back_bit_by_bit(tmp_path: Path) -> None:
+    """A matrix, a number without axes and one that is transposed, beside what is float32."""
+    module = nn.Linear(3, 2).to(torch.bfloat16)
+    module.register_buffer("step", torch.tensor(1.5, dtype=torch.bfloat16))
+    module.register_buffer("turned", torch.arange(6).reshape(2, 3).T.to(torch.bfloat16))
+    module.register_buffer("scale", torch.tensor([1 / 3]))
+    save_parameters(to_parameters(module), tmp_path / "model")
+    expected = safetensors.torch.save(
+        {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    )
+    assert (tmp_path / "model").read_bytes() == expected
+    other = copy.deepcopy(module)
+    for tensor in other.state_dict().values():
+        tensor.zero_()
+    load_into(other, load_parameters(tmp_path / "model"))
+    for name, tensor in module.state_dict().items():
+        assert tensor.any()
+        assert torch.equal(other.state_dict()[name], tensor)
+
+
+def test_a_model_of_bfloat16_is_trained_and_its_numbers_stay_its_own(tmp_path: Path) -> None:
+    """Loaded from a file, trained, handed over: what comes out fits what was given."""
+    prepare_torch(task_of(), threads=1)
+    module = module_of().to(torch.bfloat16)
+    save_parameters(to_parameters(module), tmp_path / "model")
+    came = load_parameters(tmp_path / "model")
+    load_into(module, came)
+    features = torch.arange(30, dtype=torch.bfloat16).reshape(10, 3) / 30
+    run_epochs(
+        torch.optim.SGD(module.parameters(), lr=0.1),
+        lambda batch: (module(features[batch]) - 1.0).square().mean(),
+        num_cases=10,
+        schedule=Schedule(epochs=2, batch_size=4),
+        task=task_of(),
+    )
+    trained = fitted_parameters(to_parameters(module), came)
+    require_finite(trained)
+    assert {array.dtype for array in trained.values()} == {BFLOAT16}
+    before = torch.from_numpy(np.array(widen_bfloat16(came["weight"])))
+    expected = (module.weight.detach().float() - before).to(torch.bfloat16)
+    update = subtract_array(trained["weight"], came["weight"])
+    assert expected.any()
+    assert update["bfloat16"].tolist() == expected.view(torch.uint16).tolist()
+
+
+def test_what_is_not_bfloat16_is_not_loaded_into_it() -> None:
+    """Neither wider floats nor whole numbers that may be its bits."""
+    module = nn.Linear(1, 1, bias=False).to(torch.bfloat16)
+    for array in (np.ones((1, 1), np.float32), np.ones((1, 1), np.uint16)):
+        with pytest.raises(ParametersError):
+            load_into(module, {"weight": array})
+    with pytest.raises(ParametersError):
+        load_into(nn.Linear(1, 1, bias=False), to_parameters(module))
+
+
+@given(arrays(np.uint32, 64))
+def test_float32_is_rounded_to_bfloat16_as_torch_does(bits: NDArray[np.uint32]) -> None:
+    """Any bits: subnormal, infinite and not a number too."""
+    numbers = bits.view(np.float32)
+    expected = torch.from_numpy(numbers).to(torch.bfloat16)
+    found = cast_array(numbers, BFLOAT16)
+    is_number = ~np.isnan(numbers)
+    assert (
+        found["bfloat16"][is_number].tolist()
+        == expected.view(torch.uint16).numpy()[is_number].tolist()
+    )
+    np.testing.assert_array_equal(widen_bfloat16(found), expected.float().numpy())
 
 
 @pytest.mark.parametrize(

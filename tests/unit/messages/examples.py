@@ -97,6 +97,8 @@ BODIES: Final[tuple[Body, ...]] = (
         plan_source="class Plan: ...",
         dataset="petct",
         config={"epochs": 1},
+        split_seed=8,
+        validation_share=0.2,
         researcher="r-one",
         purpose="trial",
     ),

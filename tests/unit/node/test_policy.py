@@ -26,7 +26,13 @@ OTHER: Final = Digest("cd" * 32)
 PLAN: Final = PlanReference(name="tiny", digest=DIGEST, is_shipped=True)
 MODEL: Final = Manifest(digest=OTHER, size_bytes=100, chunk_bytes=10)
 PREPARE: Final = PrepareRequest(
-    plan=PLAN, dataset="petct", config={}, researcher="ana", purpose="a test"
+    plan=PLAN,
+    dataset="petct",
+    config={},
+    split_seed=1,
+    validation_share=0.2,
+    researcher="ana",
+    purpose="a test",
 )
 TRAIN: Final = TrainRequest(
     plan=PLAN,

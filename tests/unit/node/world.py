@@ -285,6 +285,8 @@ class World:
             plan_source=source,
             dataset=dataset,
             config={"mood": "learn"},
+            split_seed=3,
+            validation_share=0.4,
             researcher="ana",
             purpose="a test",
         )
@@ -362,8 +364,9 @@ class World:
         job = job or self.job
         if job.kind is JobKind.TRAIN and job.output_path and job.parameters_path:
             before = load_parameters(Path(job.parameters_path))
-            trained = {name: array + array.dtype.type(1) for name, array in before.items()}
-            save_parameters(trained if local is None else local, Path(job.output_path))
+            if local is None:
+                local = {name: array + array.dtype.type(1) for name, array in before.items()}
+            save_parameters(local, Path(job.output_path))
         self.say_done(job, num_cases)
 
     def say_done(self, job: Job, num_cases: int = 4) -> None:

@@ -1,6 +1,5 @@
 """Updates: what may be folded, and what may not, in every type of numbers."""
 
-import json
 import os
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from fedmq.orchestrator import updates
 from fedmq.orchestrator.updates import MISSHAPEN, NOT_FINITE, find_fault
 from fedmq.parameters import Array, save_parameters
+from tests.support.bfloat16 import of_bits
 
 BLOCK = updates._BLOCK_BYTES
 BF16_NAN, BF16_INF, BF16_ONE = 0x7FC0, 0xFF80, 0x3F80
@@ -19,16 +19,6 @@ def write(folder: Path, name: str, arrays: dict[str, Array]) -> Path:
     """Write arrays to a file and return its path."""
     path = folder / name
     save_parameters(arrays, path)
-    return path
-
-
-def write_bfloat16(folder: Path, name: str, bits: list[int]) -> Path:
-    """Write one array of bfloat16, which numpy lacks."""
-    raw = np.array(bits, "<u2").tobytes()
-    entry = {"dtype": "BF16", "shape": [len(bits)], "data_offsets": [0, len(raw)]}
-    header = json.dumps({"w": entry}).encode()
-    path = folder / name
-    path.write_bytes(len(header).to_bytes(8, "little") + header + raw)
     return path
 
 
@@ -49,10 +39,10 @@ def test_a_number_that_is_none_is_found_in_every_float_type(
 @pytest.mark.parametrize("bits", [BF16_NAN, BF16_INF])
 def test_a_number_that_is_none_is_found_in_bfloat16(tmp_path: Path, bits: int) -> None:
     """Its bits are no uint16 and no float16: 0x7C00, infinity there, is a number here."""
-    reference = write_bfloat16(tmp_path, "model", [BF16_ONE] * 3)
-    good = write_bfloat16(tmp_path, "good", [BF16_ONE, 0x7C00, 0xFC00])
+    reference = write(tmp_path, "model", {"w": of_bits([BF16_ONE] * 3)})
+    good = write(tmp_path, "good", {"w": of_bits([BF16_ONE, 0x7C00, 0xFC00])})
     assert find_fault(good, reference) is None
-    bad = write_bfloat16(tmp_path, "bad", [BF16_ONE, BF16_ONE, bits])
+    bad = write(tmp_path, "bad", {"w": of_bits([BF16_ONE, BF16_ONE, bits])})
     assert find_fault(bad, reference) == NOT_FINITE
 
 

@@ -1,6 +1,5 @@
 """Folding: the arithmetic of a round, checked against one that shares no code with it."""
 
-import json
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +12,7 @@ from fedmq.orchestrator.aggregation.fedavg import FedAvg
 from fedmq.orchestrator.aggregation.folding import BLOCK_ITEMS, Contribution, fold_updates
 from fedmq.parameters import Array, load_parameters, save_parameters
 from fedmq.types import NodeId
+from tests.support.bfloat16 import of_bits
 
 
 def write(folder: Path, name: str, arrays: dict[str, Array]) -> Path:
@@ -125,12 +125,7 @@ def test_bfloat16_is_averaged_as_the_numbers_it_stands_for(tmp_path: Path) -> No
 
     def bfloat16(name: str, *bits: int) -> Path:
         """Write a file with one bfloat16 array, given by its bits."""
-        data = np.array(bits, "<u2").tobytes()
-        table = {"w": {"dtype": "BF16", "shape": [len(bits)], "data_offsets": [0, len(data)]}}
-        header = json.dumps(table).encode()
-        path = tmp_path / name
-        path.write_bytes(len(header).to_bytes(8, "little") + header + data)
-        return path
+        return write(tmp_path, name, {"w": of_bits(bits)})
 
     one, half, last_place = 0x3F80, 0x3F00, 0x3B80
     target = tmp_path / "next"
@@ -144,4 +139,4 @@ def test_bfloat16_is_averaged_as_the_numbers_it_stands_for(tmp_path: Path) -> No
         FedAvg(),
     )
     # 1.75 is exact; 1 + 2**-8 lies halfway between 1 and its neighbour, and 1 is even.
-    np.testing.assert_array_equal(load_parameters(target)["w"], [0x3FE0, one])
+    np.testing.assert_array_equal(load_parameters(target)["w"]["bfloat16"], [0x3FE0, one])

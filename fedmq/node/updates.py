@@ -1,0 +1,113 @@
+"""Updates: trained parameters minus the model that they came from, file to file, block by block.
+
+Files are read with `pread`, never mapped: mapped pages would count as the node's memory, and a file
+that gets shorter under a map would end the node.
+"""
+
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import numpy as np
+
+from fedmq.errors import ParametersError, StorageError, TrainingError
+from fedmq.messages.fields import Manifest
+from fedmq.messages.replies import FailureCode
+from fedmq.node.storage import Storage
+from fedmq.parameters import (
+    Array,
+    Layout,
+    Tensor,
+    blocks,
+    file_layout,
+    header_bytes,
+    is_finite,
+    read_layout,
+    read_slice,
+    require_same_shapes,
+    subtract_array,
+)
+from fedmq.types import Digest
+
+BLOCK_ITEMS: Final = 256 * 1024
+"""1 MiB of float32 of each file: as fast as any larger block, and small in memory."""
+
+
+class JobError(TrainingError):
+    """A job gave nothing that can be sent, for the reason `code`; the rest is for the site."""
+
+    def __init__(self, code: FailureCode, what: str) -> None:
+        super().__init__(what)
+        self.code = code
+
+
+def make_update(name: str, reference: Digest, storage: Storage) -> Manifest:
+    """Return the manifest of a task's update in the spool: trained parameters minus the reference.
+
+    The trainer checked its own output; this checks it again, outside the plan's process.
+
+    Raises:
+        JobError: the output does not fit, is not finite, or cannot be read or written.
+    """
+    output, target = storage.output_path(name), storage.update_path(f"{name}.update")
+    try:
+        _write_update(output, storage.spool.path(reference), target)
+        return storage.spool.adopt(target.name)
+    except ParametersError as error:
+        raise JobError(FailureCode.UPDATE_MISSHAPEN, str(error)) from error
+    except FileNotFoundError as error:
+        raise JobError(FailureCode.INTERNAL, "the trained parameters are not there") from error
+    except StorageError as error:
+        raise JobError(FailureCode.DISK_FULL, str(error)) from error
+    except OSError as error:
+        raise JobError(FailureCode.DISK_FULL, error.strerror or "the disk refused") from error
+
+
+def _write_update(output: Path, reference: Path, target: Path) -> None:
+    """Write to `target` the numbers of `output` minus those of `reference`; whole or not at all."""
+    partial = target.with_name(target.name + ".part")
+    with output.open("rb") as trained, reference.open("rb") as model:
+        local, before = _by_name(file_layout(trained)), _by_name(file_layout(model))
+        _require_same_arrays(local, before)
+        try:
+            with partial.open("wb") as out:
+                for tensor in _begin_file(out, before):
+                    tensors = (local[tensor.name], before[tensor.name])
+                    for piece in blocks(tensor.num_items, BLOCK_ITEMS):
+                        out.write(_subtract_slice(trained, model, tensors, piece).data)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)  # what was replaced is gone; the rest is of no use
+
+
+def _by_name(layout: Layout) -> dict[str, Tensor]:
+    return {tensor.name: tensor for tensor in layout.tensors}
+
+
+def _require_same_arrays(local: dict[str, Tensor], before: dict[str, Tensor]) -> None:
+    require_same_shapes(local, before)
+    for name in sorted(before):
+        if local[name].dtype != before[name].dtype:
+            raise ParametersError(
+                f"array {name!r} has type {local[name].dtype}, declared {before[name].dtype}"
+            )
+
+
+def _begin_file(out: BinaryIO, arrays: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    """Write the header of a file of these arrays; return them in the order that it names."""
+    size_bytes = sum(tensor.size_bytes for tensor in arrays.values())
+    header = header_bytes(Layout(tensors=tuple(arrays.values()), size_bytes=0))
+    out.write(header)
+    return read_layout(header, len(header) + size_bytes).tensors
+
+
+def _subtract_slice(
+    trained: BinaryIO, model: BinaryIO, tensors: tuple[Tensor, Tensor], piece: tuple[int, int]
+) -> Array:
+    after = read_slice(trained, tensors[0], *piece)
+    before = read_slice(model, tensors[1], *piece)
+    with np.errstate(over="ignore", invalid="ignore"):  # found by the next line, as is what came
+        update = subtract_array(after, before)
+    if not is_finite(update):
+        what = f"array {tensors[0].name!r} holds NaN or infinity"
+        raise JobError(FailureCode.UPDATE_NOT_FINITE, what)
+    return update
