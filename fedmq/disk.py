@@ -6,6 +6,7 @@ it was synced; a simulated disk may lose or tear everything else.
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -63,8 +64,11 @@ class LocalDisk:
         """Return up to `size_bytes` from `offset` on; less where the file ends before."""
 
         def act() -> bytes:
-            with self.path(name).open("rb") as file:
-                return os.pread(file.fileno(), size_bytes, offset)
+            descriptor = os.open(self.path(name), os.O_RDONLY)
+            try:
+                return os.pread(descriptor, size_bytes, offset)
+            finally:
+                os.close(descriptor)
 
         return _guarded(act, name)
 
@@ -74,7 +78,7 @@ class LocalDisk:
         def act() -> None:
             descriptor = os.open(self.path(name), os.O_WRONLY | os.O_CREAT, 0o600)
             try:
-                view = memoryview(data)
+                view = memoryview(data).cast("B")
                 written = 0
                 while written < len(view):
                     written += os.pwrite(descriptor, view[written:], offset + written)
@@ -116,6 +120,45 @@ class LocalDisk:
     def names(self) -> tuple[str, ...]:
         """Return the names of all files, sorted."""
         return tuple(sorted(path.name for path in self._folder.iterdir() if path.is_file()))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file on a disk, for who reads it piece by piece."""
+
+    disk: Disk
+    name: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Its length.
+
+        Raises:
+            StorageError: there is no such file.
+        """
+        size = self.disk.size_bytes(self.name)
+        if size is None:
+            raise StorageError(f"{self.name} is not there")
+        return size
+
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        """Return up to `size_bytes` from `offset` on; less where the file ends before."""
+        return self.disk.read(self.name, offset, size_bytes)
+
+
+class NewFile:
+    """A file that is written from its beginning; one of that name is replaced."""
+
+    def __init__(self, disk: Disk, name: str) -> None:
+        self._disk = disk
+        self._name = name
+        self._size_bytes = 0
+        disk.remove(name)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write `data` behind what is there."""
+        self._disk.write(self._name, self._size_bytes, data)
+        self._size_bytes += memoryview(data).nbytes
 
 
 def _guarded(act: Callable[[], T], name: str) -> T:

@@ -11,11 +11,10 @@ an array holds raw bits under a type of their own, `BFLOAT16`, with which numpy 
 import io
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +66,26 @@ class Shaped(Protocol):
         ...
 
 
+class Readable(Protocol):
+    """A file that is read piece by piece."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Its length."""
+        ...
+
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        """Return up to `size_bytes` from `offset` on; less where it ends before."""
+        ...
+
+
+class Writable(Protocol):
+    """A file that is written from its beginning."""
+
+    def write(self, data: bytes | memoryview, /) -> object:
+        """Write `data` behind what is there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
     """One named array in a file: where its bytes stand and what they are."""
@@ -103,7 +122,7 @@ class Layout:
     """Of the whole file, header included."""
 
 
-def write_parameters(parameters: Parameters, file: BinaryIO) -> Layout:
+def write_parameters(parameters: Parameters, file: Writable) -> Layout:
     """Write `parameters` to `file` without copying an array that is contiguous; return the layout.
 
     Raises:
@@ -175,26 +194,25 @@ def header_length(head: bytes | memoryview) -> int:
     return length
 
 
-def file_layout(file: BinaryIO) -> Layout:
-    """Return the layout of an open parameters file, reading its header only.
+def file_layout(file: Readable) -> Layout:
+    """Return the layout of a parameters file, reading its header only.
 
     Raises:
         ParametersError: it is no parameters file.
     """
-    descriptor = file.fileno()
-    length = header_length(os.pread(descriptor, _LENGTH_BYTES, 0))
-    head = os.pread(descriptor, _LENGTH_BYTES + length, 0)
-    return read_layout(head, os.fstat(descriptor).st_size)
+    length = header_length(file.read(0, _LENGTH_BYTES))
+    head = file.read(0, _LENGTH_BYTES + length)
+    return read_layout(head, file.size_bytes)
 
 
-def read_slice(file: BinaryIO, tensor: Tensor, start: int, length: int) -> Array:
+def read_slice(file: Readable, tensor: Tensor, start: int, length: int) -> Array:
     """Return `length` numbers of a tensor from its `start`-th on, shape (length,).
 
     Raises:
         ParametersError: the file became shorter since its layout was read.
     """
     item_bytes = tensor.numpy_dtype.itemsize
-    raw = os.pread(file.fileno(), length * item_bytes, tensor.begin + start * item_bytes)
+    raw = file.read(tensor.begin + start * item_bytes, length * item_bytes)
     if len(raw) != length * item_bytes:
         raise ParametersError(f"the file ends within array {tensor.name!r}")
     return np.frombuffer(raw, tensor.numpy_dtype)

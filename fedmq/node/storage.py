@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from fedmq.disk import StoredFile
 from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.transport.home import Home
 from fedmq.transport.spool import Spool
@@ -21,10 +22,6 @@ class Storage:
         self._scratch = home.disk("scratch")
         self._released: list[Digest] = []
         self.spool = Spool(self._payloads, chunk_bytes=chunk_bytes)
-
-    def update_path(self, name: str) -> Path:
-        """Return where an update is written, to be adopted by the spool under this name."""
-        return self._payloads.path(name)
 
     def release(self, digests: tuple[Digest, ...]) -> None:
         """Remove payloads at the next `clear`: once the journal says that nobody needs them."""
@@ -49,6 +46,18 @@ class Storage:
     def output_path(self, name: str) -> Path:
         """Return where the worker puts the parameters of a task."""
         return self._scratch.path(name + _OUTPUT)
+
+    def has_output(self, name: str) -> bool:
+        """Return whether the worker left parameters of a task."""
+        return self._scratch.size_bytes(name + _OUTPUT) is not None
+
+    def output(self, name: str) -> StoredFile:
+        """Return the parameters of a task, to be read piece by piece."""
+        return StoredFile(self._scratch, name + _OUTPUT)
+
+    def discard(self, name: str) -> None:
+        """Remove a file that was to become a payload."""
+        self._payloads.remove(name)
 
     def sync_output(self, name: str) -> None:
         """Return once the parameters of a task outlive a crash.

@@ -1,11 +1,10 @@
 """Updates: trained parameters minus the model that they came from, file to file, block by block.
 
-Files are read with `pread`, never mapped: mapped pages would count as the node's memory, and a file
-that gets shorter under a map would end the node.
+Files are read piece by piece, never mapped: mapped pages would count as the node's memory, and a
+file that gets shorter under a map would end the node.
 """
 
-from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import numpy as np
 
@@ -16,7 +15,9 @@ from fedmq.node.storage import Storage
 from fedmq.parameters import (
     Array,
     Layout,
+    Readable,
     Tensor,
+    Writable,
     blocks,
     file_layout,
     header_bytes,
@@ -48,35 +49,31 @@ def make_update(name: str, reference: Digest, storage: Storage) -> Manifest:
     Raises:
         JobError: the output does not fit, is not finite, or cannot be read or written.
     """
-    output, target = storage.output_path(name), storage.update_path(f"{name}.update")
+    target = f"{name}.update"
+    if not storage.has_output(name):
+        raise JobError(FailureCode.INTERNAL, "the trained parameters are not there")
     try:
-        _write_update(output, storage.spool.path(reference), target)
-        return storage.spool.adopt(target.name)
+        output, model = storage.output(name), storage.spool.file(reference)
+        _write_update(output, model, storage.spool.new_file(target))
+        return storage.spool.adopt(target)
     except ParametersError as error:
+        storage.discard(target)
         raise JobError(FailureCode.UPDATE_MISSHAPEN, str(error)) from error
-    except FileNotFoundError as error:
-        raise JobError(FailureCode.INTERNAL, "the trained parameters are not there") from error
+    except JobError:
+        storage.discard(target)
+        raise
     except StorageError as error:
         raise JobError(FailureCode.DISK_FULL, str(error)) from error
-    except OSError as error:
-        raise JobError(FailureCode.DISK_FULL, error.strerror or "the disk refused") from error
 
 
-def _write_update(output: Path, reference: Path, target: Path) -> None:
-    """Write to `target` the numbers of `output` minus those of `reference`; whole or not at all."""
-    partial = target.with_name(target.name + ".part")
-    with output.open("rb") as trained, reference.open("rb") as model:
-        local, before = _by_name(file_layout(trained)), _by_name(file_layout(model))
-        _require_same_arrays(local, before)
-        try:
-            with partial.open("wb") as out:
-                for tensor in _begin_file(out, before):
-                    tensors = (local[tensor.name], before[tensor.name])
-                    for piece in blocks(tensor.num_items, BLOCK_ITEMS):
-                        out.write(_subtract_slice(trained, model, tensors, piece).data)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)  # what was replaced is gone; the rest is of no use
+def _write_update(trained: Readable, model: Readable, out: Writable) -> None:
+    """Write the numbers of `trained` minus those of `model`."""
+    local, before = _by_name(file_layout(trained)), _by_name(file_layout(model))
+    _require_same_arrays(local, before)
+    for tensor in _begin_file(out, before):
+        tensors = (local[tensor.name], before[tensor.name])
+        for piece in blocks(tensor.num_items, BLOCK_ITEMS):
+            out.write(_subtract_slice(trained, model, tensors, piece).data)
 
 
 def _by_name(layout: Layout) -> dict[str, Tensor]:
@@ -92,7 +89,7 @@ def _require_same_arrays(local: dict[str, Tensor], before: dict[str, Tensor]) ->
             )
 
 
-def _begin_file(out: BinaryIO, arrays: dict[str, Tensor]) -> tuple[Tensor, ...]:
+def _begin_file(out: Writable, arrays: dict[str, Tensor]) -> tuple[Tensor, ...]:
     """Write the header of a file of these arrays; return them in the order that it names."""
     size_bytes = sum(tensor.size_bytes for tensor in arrays.values())
     header = header_bytes(Layout(tensors=tuple(arrays.values()), size_bytes=0))
@@ -101,7 +98,7 @@ def _begin_file(out: BinaryIO, arrays: dict[str, Tensor]) -> tuple[Tensor, ...]:
 
 
 def _subtract_slice(
-    trained: BinaryIO, model: BinaryIO, tensors: tuple[Tensor, Tensor], piece: tuple[int, int]
+    trained: Readable, model: Readable, tensors: tuple[Tensor, Tensor], piece: tuple[int, int]
 ) -> Array:
     after = read_slice(trained, tensors[0], *piece)
     before = read_slice(model, tensors[1], *piece)

@@ -4,7 +4,6 @@ Pure but for the header of the initial parameters, which is read from its file.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final, TypeVar, assert_never
 
 from fedmq.errors import ParametersError, ProtocolError
@@ -28,7 +27,7 @@ from fedmq.messages.submissions import (
 from fedmq.orchestrator.events import Agreed, Declined, Evaluated, Event, Fell, Leg, Trained
 from fedmq.orchestrator.state import Experiment
 from fedmq.orchestrator.store import Kept
-from fedmq.parameters import file_layout
+from fedmq.parameters import Readable, file_layout
 from fedmq.types import NOWHERE, NodeId
 
 V = TypeVar("V", bound=Value)
@@ -108,7 +107,7 @@ def _fell(envelope: Envelope, leg: Leg, code: str, *, is_refusal: bool) -> Fell:
     )
 
 
-def find_fault(kept: Kept, initial: Path) -> str | None:
+def find_fault(kept: Kept, initial: Readable) -> str | None:
     """Return why an experiment cannot be led, None if it can."""
     spec = kept.spec
     if kept.experiment in RESERVED or not RESERVED.isdisjoint(spec.nodes):
@@ -120,8 +119,7 @@ def find_fault(kept: Kept, initial: Path) -> str | None:
     if spec.plan.is_shipped != (kept.plan_source is not None):
         return "a plan of one's own is sent with its source, a plan of the catalogue without"
     try:
-        with initial.open("rb") as file:
-            file_layout(file)
+        file_layout(initial)
     except ParametersError as error:
         return f"the initial parameters cannot be read: {error}"[:_MAX_TEXT]
     return None

@@ -305,13 +305,13 @@ class Leader:
         experiment = lead.kept.experiment
         began = self._clock.steady()
         contributions = {
-            node: Contribution(path=self._spool.path(update.digest), num_cases=num_cases)
+            node: Contribution(update=self._spool.file(update.digest), num_cases=num_cases)
             for node, update, num_cases in fold.updates
         }
-        reference = self._spool.path(fold.reference.digest)
+        reference = self._spool.file(fold.reference.digest)
         name = f"{experiment}.folding"
         try:
-            fold_updates(reference, contributions, reference.with_name(name), FedAvg())
+            fold_updates(reference, contributions, self._spool.new_file(name), FedAvg())
         except ParametersError as error:
             self.advance(experiment, FoldFailed(why=str(error)))
             return

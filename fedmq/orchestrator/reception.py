@@ -48,8 +48,8 @@ class Reception:
         )
         known = self._leader.find(experiment)
         if known is None:
-            path = self._courier.spool.path(submission.initial.digest)
-            fault = answers.find_fault(kept, path)
+            initial = self._courier.spool.file(submission.initial.digest)
+            fault = answers.find_fault(kept, initial)
         elif known.kept.is_same_as(kept):
             fault = None
         else:

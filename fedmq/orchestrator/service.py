@@ -206,7 +206,7 @@ class OrchestratorService:
         fault = None
         if isinstance(reply, TrainReply):
             spool = self._courier.spool
-            update, model = spool.path(reply.update.digest), spool.path(lead.state.model.digest)
+            update, model = spool.file(reply.update.digest), spool.file(lead.state.model.digest)
             fault = find_fault(update, model)
         self._leader.advance(lead.kept.experiment, answers.read_reply(reply, envelope, fault))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from fedmq.errors import ConfigurationError, StorageError, TransportError
+from fedmq.errors import ConfigurationError, TransportError
 from fedmq.messages.registry import Body
 from fedmq.messages.submissions import (
     Acceptance,
@@ -18,7 +18,7 @@ from fedmq.messages.submissions import (
     ReportList,
     Submission,
 )
-from fedmq.parameters import Parameters, save_parameters
+from fedmq.parameters import Parameters
 from fedmq.researcher.experiment import Experiment
 from fedmq.researcher.run import Run
 from fedmq.researcher.session import Session
@@ -139,28 +139,19 @@ class Client:
         Raises:
             ConfigurationError: the experiment cannot be run; the error says what to mend.
             PlanError: its plan cannot be used.
+            StorageError: the initial parameters cannot be written.
             TransportError: no answer; the submission is kept, and the error says under which id.
         """
         spec, source, plan_class = experiment.to_spec()
         if initial is None:
             initial = experiment.initial_parameters(plan_class)
         identifier = ExperimentId(f"{spec.name[:_MAX_NAME]}-{secrets.token_hex(_TOKEN_BYTES)}")
-        path = self._session.parameters_path(identifier)
-        try:
-            save_parameters(initial, path)
-            self._session.submit(
-                lambda manifest: Submission(spec=spec, plan_source=source, initial=manifest),
-                _submission_id(identifier),
-                identifier,
-            )
-        except OSError as error:
-            raise StorageError(
-                "the initial parameters cannot be written",
-                why=error.strerror or str(error),
-                fix="free space on the disk, or choose another home",
-            ) from error
-        finally:
-            path.unlink(missing_ok=True)
+        self._session.submit(
+            lambda manifest: Submission(spec=spec, plan_source=source, initial=manifest),
+            _submission_id(identifier),
+            identifier,
+            initial,
+        )
         try:
             answer = self._session.await_answer(_submission_id(identifier), self._timeout_s)
         except TransportError as error:

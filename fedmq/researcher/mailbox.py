@@ -23,6 +23,7 @@ from fedmq.messages.submissions import (
     ReportList,
     Submission,
 )
+from fedmq.parameters import Parameters, write_parameters
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
@@ -67,8 +68,7 @@ class Mailbox:
         self._researcher = researcher
         self._orchestrator = orchestrator
         self._transport = transport
-        self._disk = home.disk("payloads")
-        self._spool = Spool(self._disk, chunk_bytes=chunk_bytes)
+        self._spool = Spool(home.disk("payloads"), chunk_bytes=chunk_bytes)
         self._journal = home.journal(couriers.SCHEMA, SCHEMA)
         self._courier = Courier(
             me=researcher,
@@ -127,21 +127,28 @@ class Mailbox:
             self._courier.post(message, self._route)
 
     def submit(
-        self, make: Callable[[Manifest], Submission], message_id: str, experiment: ExperimentId
+        self,
+        make: Callable[[Manifest], Submission],
+        message_id: str,
+        experiment: ExperimentId,
+        initial: Parameters,
     ) -> None:
-        """Send a submission; its parameters are the file that `parameters_path` names."""
+        """Send a submission with its initial parameters.
+
+        Raises:
+            ParametersError: they do not travel.
+            StorageError: the disk refuses.
+        """
+        name = f"{experiment}.initial"
+        write_parameters(initial, self._spool.new_file(name))
         # One transaction: another program of this home may be done with an equal payload just now,
         # and would remove it between its arrival here and the note that it is needed.
         with self._courier.transaction():
-            manifest = self._spool.adopt(_upload_name(experiment))
+            manifest = self._spool.adopt(name)
             self._journal.execute(
                 "INSERT OR REPLACE INTO uploads VALUES (?, ?)", (message_id, manifest.digest)
             )
             self.post(make(manifest), message_id, experiment)
-
-    def parameters_path(self, experiment: ExperimentId) -> Path:
-        """Return where the initial parameters of an experiment are to be written."""
-        return self._disk.path(_upload_name(experiment))
 
     # What came.
 
@@ -220,7 +227,3 @@ class Mailbox:
         self._journal.execute("DELETE FROM uploads WHERE message_id = ?", (message_id,))
         if self._journal.cell("SELECT 1 FROM uploads WHERE digest = ?", (digest,)) is None:
             self._spool.remove(Digest(digest))
-
-
-def _upload_name(experiment: ExperimentId) -> str:
-    return f"{experiment}.initial"

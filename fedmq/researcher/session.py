@@ -14,6 +14,7 @@ from fedmq.errors import BrokerRefused, BrokerUnavailable, FedmqError, Transport
 from fedmq.messages.fields import Manifest
 from fedmq.messages.registry import Body
 from fedmq.messages.submissions import Submission
+from fedmq.parameters import Parameters
 from fedmq.researcher.mailbox import Mailbox
 from fedmq.transport.home import LocalHome
 from fedmq.transport.loop import Loop
@@ -75,14 +76,14 @@ class Session:
         self._call(lambda mailbox: mailbox.post(body, message_id, experiment))
 
     def submit(
-        self, make: Callable[[Manifest], Submission], message_id: str, experiment: ExperimentId
+        self,
+        make: Callable[[Manifest], Submission],
+        message_id: str,
+        experiment: ExperimentId,
+        initial: Parameters,
     ) -> None:
-        """Send a submission, with the parameters that were written to `parameters_path`."""
-        self._call(lambda mailbox: mailbox.submit(make, message_id, experiment))
-
-    def parameters_path(self, experiment: ExperimentId) -> Path:
-        """Return where the initial parameters of an experiment are to be written."""
-        return self._call(lambda mailbox: mailbox.parameters_path(experiment))
+        """Send a submission with its initial parameters."""
+        self._call(lambda mailbox: mailbox.submit(make, message_id, experiment, initial))
 
     def await_answer(self, message_id: str, timeout_s: float) -> Body:
         """Return the answer to a message that was sent.

@@ -20,6 +20,7 @@ from fedmq.node.plans import Asked
 from fedmq.node.policy import Decision
 from fedmq.node.records import open_records
 from fedmq.node.service import NodeService
+from fedmq.node.worker import WorkerEvent
 from fedmq.orchestrator.service import OrchestratorService
 from fedmq.orchestrator.state import Experiment
 from fedmq.parameters import Parameters
@@ -97,8 +98,8 @@ class NodeMachine(Machine):
             node=self.node,
             home=self.home,
             make_transport=make_transport,
-            make_worker=lambda sink: SimulatedWorker(
-                self.node, self.home, sink, self._work, self._note
+            make_worker=lambda _sink: SimulatedWorker(
+                self.node, self.home, self._hand_in, self._work, self._note
             ),
             clock=self.clock,
             version="0",
@@ -106,6 +107,10 @@ class NodeMachine(Machine):
             make_incident=lambda: "incident",
             chunk_bytes=CHUNK_BYTES,
         )
+
+    def _hand_in(self, event: WorkerEvent) -> None:
+        if isinstance(self.program, NodeService):
+            self.program.handle(event)
 
     def _work(self, act: Callable[[], None]) -> None:
         self.after(self.outside.misfortune.random.uniform(0.1, 40.0), act)

@@ -8,15 +8,22 @@ from fedmq.simulation.faults import Fault, Misfortune
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.memory_queue import MemoryQueue
 from fedmq.transport.ports import Confirmed, Delivery, Publication
-from fedmq.transport.topology import Lane, Queue, Topology
+from fedmq.transport.topology import EVENTS, Lane, Queue, Topology
 
 
 class FaultyBroker(MemoryBroker):
     """Takes what waits in any order that RabbitMQ may take, and lets messages overtake others."""
 
     def __init__(self, topology: Topology, misfortune: Misfortune, random: Random) -> None:
+        self.num_messages = 0
+        """How many were taken that are no events."""
         self._misfortune = misfortune
         super().__init__(topology, choose=random.randrange)
+
+    def accept(self, publication: Publication) -> str:
+        """Store `publication`; return `confirmed`, `nacked` or `returned`."""
+        self.num_messages += publication.exchange != EVENTS
+        return super().accept(publication)
 
     def hand_over(self, queue: MemoryQueue) -> None:
         """Give waiting messages to consumers, now and then one from the middle first."""

@@ -12,7 +12,7 @@ Files on the disk: `<digest>` is a whole payload; `<digest>.part` holds chunks i
 from pathlib import Path
 from typing import Final
 
-from fedmq.disk import Disk
+from fedmq.disk import Disk, NewFile, StoredFile
 from fedmq.errors import ProtocolError
 from fedmq.messages.fields import Manifest
 from fedmq.messages.payloads import (
@@ -98,6 +98,14 @@ class Spool:
         known = self._whole.get(manifest.digest)
         value = chunk_hash(data) if known is None else Digest(known[index].hex())
         return Chunk(manifest=manifest, index=index, sha256=value), data
+
+    def new_file(self, name: str) -> NewFile:
+        """Return a file to write a payload to, which is then adopted by its name."""
+        return NewFile(self._disk, name)
+
+    def file(self, digest: Digest) -> StoredFile:
+        """Return a whole payload, to be read piece by piece."""
+        return StoredFile(self._disk, digest)
 
     def path(self, digest: Digest) -> Path:
         """Return where a whole payload is."""

@@ -1,16 +1,13 @@
 """Folds the updates of a round from their files into the file of the next model, slice by slice.
 
 Whoever answered first, the nodes are taken in the order of their names, so the result does not
-depend on arrival; memory is a slice per node, whatever the size of the model. Files are read with
-`pread`, never mapped: mapped pages would count as the orchestrator's memory.
+depend on arrival; memory is a slice per node, whatever the size of the model. Files are read piece
+by piece, never mapped: mapped pages would count as the orchestrator's memory.
 """
 
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import numpy as np
 
@@ -18,7 +15,9 @@ from fedmq.errors import ParametersError
 from fedmq.orchestrator.aggregation.aggregator import Aggregator, Slice
 from fedmq.parameters import (
     Layout,
+    Readable,
     Tensor,
+    Writable,
     blocks,
     cast_array,
     file_layout,
@@ -34,41 +33,35 @@ BLOCK_ITEMS: Final = 256 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contribution:
-    """One node's update on disk, and the cases that it speaks for."""
+    """One node's update, and the cases that it speaks for."""
 
-    path: Path
+    update: Readable
     num_cases: int
 
 
 def fold_updates(
-    reference: Path,
+    reference: Readable,
     contributions: Mapping[NodeId, Contribution],
-    target: Path,
+    target: Writable,
     aggregator: Aggregator,
 ) -> None:
-    """Write to `target` the parameters that `aggregator` makes; whole or not at all, on the disk.
+    """Write to `target` the parameters that `aggregator` makes.
 
     Raises:
-        ParametersError: an update has other arrays than the reference, or there is none.
+        ParametersError: an update has other arrays than the reference, or there is none; nothing
+            is written.
     """
     if not contributions:
         raise ParametersError("there is no update to fold")
     names = sorted(contributions)
+    updates = [contributions[name].update for name in names]
     weights = [float(contributions[name].num_cases) for name in names]
-    partial = target.with_name(target.name + ".part")
-    with ExitStack() as stack:
-        source = stack.enter_context(reference.open("rb"))
-        layout = file_layout(source)
-        updates = [stack.enter_context(contributions[name].path.open("rb")) for name in names]
-        for name, update in zip(names, updates, strict=True):
-            _require_same_layout(file_layout(update), layout, name)
-        out = stack.enter_context(partial.open("wb"))
-        out.write(header_bytes(layout))
-        for tensor in layout.tensors:
-            _fold_tensor(tensor, source, updates, weights, aggregator, out)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(target)
+    layout = file_layout(reference)
+    for name, update in zip(names, updates, strict=True):
+        _require_same_layout(file_layout(update), layout, name)
+    target.write(header_bytes(layout))
+    for tensor in layout.tensors:
+        _fold_tensor(tensor, reference, updates, weights, aggregator, target)
 
 
 def _require_same_layout(found: Layout, expected: Layout, node: NodeId) -> None:
@@ -78,11 +71,11 @@ def _require_same_layout(found: Layout, expected: Layout, node: NodeId) -> None:
 
 def _fold_tensor(
     tensor: Tensor,
-    source: BinaryIO,
-    updates: Sequence[BinaryIO],
+    source: Readable,
+    updates: Sequence[Readable],
     weights: Sequence[float],
     aggregator: Aggregator,
-    out: BinaryIO,
+    out: Writable,
 ) -> None:
     for start, length in blocks(tensor.num_items, BLOCK_ITEMS):
         folded = aggregator.fold(
@@ -95,6 +88,6 @@ def _fold_tensor(
         out.write(cast_array(numbers, tensor.numpy_dtype).data)
 
 
-def _read_numbers(file: BinaryIO, tensor: Tensor, start: int, length: int) -> Slice:
+def _read_numbers(file: Readable, tensor: Tensor, start: int, length: int) -> Slice:
     """Return `length` numbers of a tensor from its `start`-th on, as float64."""
     return widen_bfloat16(read_slice(file, tensor, start, length)).astype(np.float64)
