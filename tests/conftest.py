@@ -2,9 +2,11 @@
 
 import importlib.util
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.support import broker as support
 from tests.support.broker import TestBroker
@@ -23,6 +25,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
+
+
+@pytest.fixture(autouse=True)
+def logs_of_each_test_by_itself() -> Iterator[None]:
+    """Forget how a test had logs written: its stderr is closed when the next one begins."""
+    yield
+    structlog.reset_defaults()
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -32,9 +32,11 @@ pytestmark = pytest.mark.rabbitmq
 
 PATIENCE_S = 60.0
 PROGRAM = """
-import json, sys, time
+import json, sys
 from pathlib import Path
+from fedmq.clocks import SystemClock
 from fedmq.orchestrator.service import OrchestratorService
+from fedmq.transport.home import LocalHome
 from fedmq.transport.rabbitmq import Login, RabbitTransport
 
 home, login = json.loads(sys.stdin.read())
