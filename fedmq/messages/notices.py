@@ -34,6 +34,22 @@ class NodeOnline(Value):
     version: ShortText
 
 
+class Hello(Value):
+    """A node has a connection again; what it was sent before is in its queue."""
+
+    TYPE: ClassVar = "hello"
+
+    token: ShortText
+
+
+class Welcome(Value):
+    """The answer to a hello: all that was sent before it stands before it in the queue."""
+
+    TYPE: ClassVar = "welcome"
+
+    token: ShortText
+
+
 class Activity(StrEnum):
     """What a node is doing."""
 

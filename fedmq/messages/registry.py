@@ -3,7 +3,15 @@
 from typing import Final
 
 from fedmq.messages.fields import Manifest
-from fedmq.messages.notices import ExperimentOver, Heartbeat, NodeOnline, Overview, Receipt
+from fedmq.messages.notices import (
+    ExperimentOver,
+    Heartbeat,
+    Hello,
+    NodeOnline,
+    Overview,
+    Receipt,
+    Welcome,
+)
 from fedmq.messages.payloads import Chunk, ResendRequest
 from fedmq.messages.replies import (
     EvaluateReply,
@@ -43,6 +51,8 @@ Body = (
     | Failure
     | Receipt
     | NodeOnline
+    | Hello
+    | Welcome
     | Heartbeat
     | Overview
     | ExperimentOver

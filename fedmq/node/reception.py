@@ -27,7 +27,7 @@ _UNDECIDED: Final = RefusalCode.PLAN_AWAITS_APPROVAL
 class Reception:
     """Takes requests within the transaction that receives them; runs nothing."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it stands between all of them
         self,
         *,
         records: Records,
@@ -36,6 +36,7 @@ class Reception:
         release: Callable[[tuple[Digest, ...]], None],
         limits: Limits,
         clock: Clock,
+        hour: Callable[[], float],
     ) -> None:
         self.limits = limits
         self._records = records
@@ -43,6 +44,7 @@ class Reception:
         self._answers = answers
         self._release = release
         self._clock = clock
+        self._hour = hour
 
     def judge(self, envelope: Envelope, request: Request) -> RefusalCode | None:
         """Return why the node does not do what is asked as things stand, None if it does."""
@@ -55,7 +57,7 @@ class Reception:
             found=plans.found_digest(request.plan, source),
             course=self._records.tasks.course(envelope.experiment),
         )
-        return judge_request(envelope, request, situation, self.limits, now=self._clock.now())
+        return judge_request(envelope, request, situation, self.limits, now=self._hour())
 
     def take_prepare(self, message: Message, request: PrepareRequest) -> None:
         """List the plan for the operator; answer with a refusal, or count the cases first."""

@@ -4,6 +4,7 @@ inbox (journal) -> policy -> tasks -> worker -> outbox (journal) -> broker. Each
 before the next; a node that is killed redoes at most the task it had in hand, with the same seed.
 """
 
+import itertools
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -15,7 +16,14 @@ from fedmq.learning.trainer_protocol import Broken, Done, Progress
 from fedmq.logs import log_link
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Place
-from fedmq.messages.notices import Activity, ExperimentOver, Heartbeat, NodeOnline
+from fedmq.messages.notices import (
+    Activity,
+    ExperimentOver,
+    Heartbeat,
+    Hello,
+    NodeOnline,
+    Welcome,
+)
 from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import PingReply
@@ -38,8 +46,11 @@ from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
+from fedmq.transport.routes import from_node
 from fedmq.types import NOWHERE, Digest, NodeId
 
+SETTLE_S: Final = 5.0
+"""So long a node that is back waits for the orchestrator's word before it begins new work."""
 HEARTBEAT_S: Final = 5.0
 REVIEW_S: Final = 1.0
 """So often the tables are looked at that the command line writes."""
@@ -101,6 +112,7 @@ class NodeService:
             release=self._storage.release,
             limits=limits or Limits(),
             clock=clock,
+            hour=self._hour,
         )
         self._work = Work(
             worker=self._worker,
@@ -111,6 +123,10 @@ class NodeService:
             answers=self._answers,
             clock=clock,
         )
+        self._tokens = itertools.count(1)
+        self._token = ""
+        self._is_welcome = False
+        self._settled_at = clock.steady() + SETTLE_S
         self._review_at = self._heartbeat_at = clock.steady()
         self._sweep_at = clock.steady() + SWEEP_S
 
@@ -199,7 +215,12 @@ class NodeService:
         return False
 
     def hear(self, message: Message) -> None:
-        """Nodes listen to no events."""
+        """Note that the queue is read up to the orchestrator's answer to the newest hello."""
+        match message.body:
+            case Welcome(token=token) if token == self._token:
+                self._is_welcome = True
+            case _:
+                pass
 
     def fetched(self, digest: Digest) -> None:
         """A model is here; the request that needs it follows."""
@@ -216,10 +237,36 @@ class NodeService:
             log_link(self._courier.trouble, refused=refused)
         if isinstance(event, Connected):
             self._tell(NodeOnline(version=self._version), "online", Place())
+            self._greet()
 
     def _go_on(self) -> None:
         self._storage.clear()
-        self._work.go_on()
+        self._work.go_on(may_begin=self._is_settled)
+
+    # After every break: what is no longer wanted is known before anything is begun.
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether the queue was read up to the orchestrator's word, or none comes."""
+        return self._is_welcome or self._clock.steady() >= self._settled_at
+
+    def _greet(self) -> None:
+        """Ask for a word that comes behind all that waits: a stop, newer work."""
+        self._token = f"{int(self._clock.now() * 1000)}.{next(self._tokens)}"
+        self._is_welcome = False
+        self._settled_at = self._clock.steady() + SETTLE_S
+        hello = Hello(token=self._token)
+        message = self._courier.write(hello, f"hello.{self._token}", self._orchestrator, Place())
+        self._courier.say(message, from_node(self._node))
+
+    def _hour(self) -> float:
+        """Return the time by which orders expire: the orchestrator's, as far as it is known.
+
+        Before anything may begin none expires: it is judged again when it is begun.
+        """
+        if self._is_welcome:
+            return self._courier.hour_there
+        return self._clock.now() if self._is_settled else 0.0
 
     # Signs of life.
 

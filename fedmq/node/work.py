@@ -82,12 +82,12 @@ class Work:
                 self._records.tasks.wait_again(task.task_id)
         self._storage.sweep_outputs()
 
-    def go_on(self) -> None:
+    def go_on(self, *, may_begin: bool) -> None:
         """Let go of a task that was dropped; begin the next where nothing is in hand."""
         if self.current is not None and not self._records.tasks.has(self.current.task_id):
             self._worker.cancel()
             self._let_go(self.current)
-        while self.current is None:
+        while self.current is None and may_begin:
             task = self._records.tasks.next()
             if task is None:
                 return

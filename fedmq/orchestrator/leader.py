@@ -39,6 +39,7 @@ from fedmq.orchestrator.events import (
 from fedmq.orchestrator.experiment import advance, begin, undone
 from fedmq.orchestrator.leftovers import Leftovers
 from fedmq.orchestrator.presence import Presence
+from fedmq.orchestrator.running_time import RunningTime
 from fedmq.orchestrator.state import Experiment, Stage
 from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport import topology
@@ -97,6 +98,7 @@ class Leader:
         self._checkpoints = Checkpoints(home, payloads)
         self._leftovers = Leftovers(payloads, courier.spool)
         self._clock = clock
+        self.time = RunningTime(journal, clock)
         self._look_at = clock.steady()
         self._after: list[Callable[[], None]] = []
         self._leads = {kept.experiment: self._replay(kept) for kept in self._store.experiments()}
@@ -150,7 +152,7 @@ class Leader:
     def advance(self, experiment: ExperimentId, event: Event) -> None:
         """Log an event that changes something, and perform what follows."""
         lead = self._leads[experiment]
-        now = self._clock.now()
+        now = self.time.now()
         state, actions = advance(lead.state, event, now=now)
         if state == lead.state and not actions:
             return
@@ -167,6 +169,7 @@ class Leader:
 
     def tick(self) -> None:
         """Let time pass for every experiment."""
+        self.time.keep()
         for experiment, lead in self._leads.items():
             if not lead.is_over:
                 self.advance(experiment, Ticked())
@@ -287,13 +290,15 @@ class Leader:
         experiment = lead.kept.experiment
         body = requests.make_work(lead.kept.spec, ask)
         place = Place(experiment=experiment, round=ask.round, attempt=ask.attempt)
+        # Nodes know no running time.
+        expires_at = self._clock.now() + ask.deadline - self.time.now()
         for node in ask.nodes:
             message = self._courier.write(
                 body,
                 requests.work_id(experiment, ask, node),
                 node,
                 place,
-                expires_at=ask.deadline,
+                expires_at=expires_at,
             )
             self._courier.post(message, to_node(node))
         if ask.is_new:

@@ -5,7 +5,6 @@ from typing import Final
 
 import structlog
 
-from fedmq.clocks import Clock
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.registry import Body
@@ -30,10 +29,9 @@ _WISHES: Final[Mapping[QueryKind, Event]] = {
 class Reception:
     """Answers every submission and every query, once."""
 
-    def __init__(self, courier: Courier, leader: Leader, clock: Clock) -> None:
+    def __init__(self, courier: Courier, leader: Leader) -> None:
         self._courier = courier
         self._leader = leader
-        self._clock = clock
 
     def take_submission(self, submission: Submission, envelope: Envelope) -> None:
         """Begin an experiment, or say why not; its initial parameters are here."""
@@ -44,7 +42,7 @@ class Reception:
             spec=submission.spec,
             plan_source=submission.plan_source,
             initial=submission.initial,
-            began_at=self._clock.now(),
+            began_at=self._leader.time.now(),
         )
         known = self._leader.find(experiment)
         if known is None:

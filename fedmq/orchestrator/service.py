@@ -13,7 +13,7 @@ from fedmq.errors import ProtocolError
 from fedmq.logs import log_link
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
-from fedmq.messages.notices import ExperimentOverview, Overview
+from fedmq.messages.notices import ExperimentOverview, Hello, Overview, Welcome
 from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.messages.replies import (
     EvaluateReply,
@@ -24,7 +24,7 @@ from fedmq.messages.replies import (
     TrainReply,
 )
 from fedmq.messages.submissions import Query, Submission
-from fedmq.orchestrator import answers, store
+from fedmq.orchestrator import answers, running_time, store
 from fedmq.orchestrator.leader import PAYLOADS, Lead, Leader
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.reception import Reception
@@ -36,8 +36,9 @@ from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
+from fedmq.transport.routes import to_node
 from fedmq.transport.spool import Spool
-from fedmq.types import Digest, ExperimentId
+from fedmq.types import Digest, ExperimentId, NodeId
 
 OVERVIEW_S: Final = 5.0
 OVERVIEW_GAP_S: Final = 1.0
@@ -64,7 +65,7 @@ class OrchestratorService:
         self.loop: Loop[TransportEvent] = Loop()
         self._clock = clock
         self._version = version
-        self._journal = home.journal(couriers.SCHEMA, store.SCHEMA)
+        self._journal = home.journal(couriers.SCHEMA, store.SCHEMA, running_time.SCHEMA)
         self._presence = Presence(clock)
         self._transport = make_transport(self.loop.put)
         self._courier = Courier(
@@ -82,7 +83,7 @@ class OrchestratorService:
             home=home,
             clock=clock,
         )
-        self._reception = Reception(self._courier, self._leader, clock)
+        self._reception = Reception(self._courier, self._leader)
         self._told_at = clock.steady() - OVERVIEW_S
         self._told: dict[ExperimentId, str] = {}
 
@@ -171,6 +172,8 @@ class OrchestratorService:
 
     def hear(self, message: Message) -> None:
         """Note a node's sign of life; experiments that are open to all nodes ask it."""
+        if isinstance(message.body, Hello):
+            self._welcome(message.body, NodeId(message.envelope.sender))
         # Orchestrators hear each other too.
         if not isinstance(message.body, Overview):
             self._leader.hear(self._presence.note(message))
@@ -185,6 +188,12 @@ class OrchestratorService:
             and (sender == lead.kept.researcher or sender in lead.state.asked)
             for lead in self._leader
         )
+
+    def _welcome(self, hello: Hello, node: NodeId) -> None:
+        """Answer behind everything that the node was sent before."""
+        welcome = Welcome(token=hello.token)
+        message = self._courier.write(welcome, f"welcome.{hello.token}", node, Place())
+        self._courier.say(message, to_node(node))
 
     def _take_reply(
         self,

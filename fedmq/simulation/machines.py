@@ -92,9 +92,9 @@ class Machine:
         program = self.program
         if program is not None:
             if self.outside.misfortune.happens(Fault.SET_CLOCK):
-                self.clock.error_s = self.outside.misfortune.random.uniform(
-                    -10 * _YEAR_S, 10 * _YEAR_S
-                )
+                random = self.outside.misfortune.random
+                self.clock.error_s = random.uniform(-10 * _YEAR_S, 10 * _YEAR_S)
+                self.outside.after(random.uniform(1, 100_000), self._mend_clock)
             self._attempt(program.tick)
 
     def rows(self, table: str) -> int:
@@ -168,7 +168,7 @@ class Machine:
         self.home.crash(misfortune.random)
         absence_s = misfortune.random.choice((0.0, 1.0, 30.0))
         if misfortune.happens(Fault.LONG_ABSENCE):
-            absence_s = misfortune.random.uniform(600, 100_000)
+            absence_s = misfortune.random.uniform(600, 20_000)
         self.outside.after(absence_s, self.live)
 
     def _mend(self, transport: FaultyTransport) -> None:
@@ -179,6 +179,9 @@ class Machine:
                 transport.connect()
 
         self.outside.after(wait_s, connect)
+
+    def _mend_clock(self) -> None:
+        self.clock.error_s = 0.0
 
     def _make_room(self) -> None:
         self._is_full = False

@@ -40,7 +40,9 @@ PLAN: Final = PlanReference(name="simulated", digest=plan_digest(SOURCE.encode()
 CHUNK_BYTES: Final = 128
 """So small that a model of a few numbers travels in several chunks."""
 LOOK_S: Final = 20.0
-"""So often the researcher asks how the experiment stands."""
+"""So long after an answer the researcher asks again how the experiment stands."""
+PATIENCE_S: Final = 600.0
+"""So long the researcher waits for an answer before asking once more."""
 
 MakeTransport = Callable[[Sink], FaultyTransport]
 
@@ -156,9 +158,10 @@ class Person:
         answer = self._mailbox.take_answer(self._question)
         if answer is not None and isinstance(answer.body, ExperimentReport):
             machine.report = answer.body
+            self._look_at = min(self._look_at, machine.clock.steady() + LOOK_S)
         now = machine.clock.steady()
         if now >= self._look_at and not machine.is_over:
-            self._look_at = now + LOOK_S
+            self._look_at = now + PATIENCE_S
             machine.num_questions += 1
             self._question = f"question.{machine.num_questions}"
             query = Query(kind=machine.wish, experiment=EXPERIMENT)

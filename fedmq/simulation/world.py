@@ -30,7 +30,7 @@ BEGAN_AT: Final = 1_800_000_000.0
 MISHAPS: Final = 60
 """After so many nothing goes wrong any more, so that every run comes to an end."""
 _SHORTEST_S: Final = 0.5
-_LONGEST_S: Final = 20.0
+_LONGEST_S: Final = 120.0
 _LIMIT_S: Final = 60 * 86_400.0
 _LIMIT_STEPS: Final = 200_000
 

@@ -8,6 +8,7 @@ thread: its driver gives it the transport's events (`handle`) and lets time pass
 
 import hashlib
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
@@ -17,7 +18,15 @@ from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.fields import Manifest
-from fedmq.messages.notices import ExperimentOver, Heartbeat, NodeOnline, Overview, Receipt
+from fedmq.messages.notices import (
+    ExperimentOver,
+    Heartbeat,
+    Hello,
+    NodeOnline,
+    Overview,
+    Receipt,
+    Welcome,
+)
 from fedmq.messages.payloads import Chunk, ResendRequest
 from fedmq.messages.registry import Body, payload_of
 from fedmq.transport import inbox, outbox, topology
@@ -62,7 +71,7 @@ class Receiver(Protocol):
         """Note a message whose payload is not here; return whether it has to be asked for now."""
 
     def hear(self, message: Message) -> None:
-        """Note an event, which may be lost and is not answered."""
+        """Note an event or a greeting, which may be lost and is not kept."""
 
     def fetched(self, digest: Digest) -> None:
         """Note that a payload is here, whole."""
@@ -93,6 +102,8 @@ class Courier:
         self._clock = clock
         self._only_from = only_from
         self._receiver: Receiver
+        self._newest = -math.inf
+        """Of the last message: when it was sent, as a difference from the steady clock."""
         self._tickets = itertools.count(1)
         self._outbox = Outbox(journal, transport, self._tickets, clock)
         self._inbox = Inbox(journal, clock)
@@ -127,6 +138,14 @@ class Courier:
     def bytes_sent(self, exchange: str, experiment: str) -> int:
         """Return the bytes of chunks that went to an exchange in this life."""
         return self._pusher.bytes_of.get((exchange, experiment), 0)
+
+    @property
+    def hour_there(self) -> float:
+        """The time at the other end: that of the last message, and what has gone by since.
+
+        Whoever has read a backlog to its end knows it well; before that it lies in the past.
+        """
+        return self._newest + self._clock.steady()
 
     # Sending.
 
@@ -181,6 +200,10 @@ class Courier:
     def fetch(self, manifest: Manifest, route: Route, experiment: str) -> None:
         """Ask for a payload until it is here."""
         self._fetcher.want(manifest, route, experiment, at_once=True)
+
+    def say(self, message: Message, route: Route) -> None:
+        """Publish a small message once; it may be lost."""
+        self._publish(message, route.exchange, route.key(Lane.CONTROL))
 
     def tell(self, message: Message, kind: str) -> None:
         """Publish an event, which may be lost."""
@@ -248,6 +271,7 @@ class Courier:
             raise ProtocolError("wrong_sender")
         if envelope.recipient not in {self.me, NOWHERE}:
             raise ProtocolError("wrong_recipient")
+        self._newest = envelope.sent_at - self._clock.steady()
 
     def _dispatch(self, message: Message, delivery: Delivery) -> None:
         """Make durable what came."""
@@ -263,7 +287,7 @@ class Courier:
                 self._outbox.received(message_id, by=message.envelope.sender)
             case ResendRequest() as request:
                 self._resend(request, message.envelope, delivery.exchange)
-            case NodeOnline() | Heartbeat() | Overview():
+            case Hello() | Welcome() | NodeOnline() | Heartbeat() | Overview():
                 self._receiver.hear(message)
             case body:
                 self._take(message, delivery.exchange, payload_of(body))
@@ -285,7 +309,9 @@ class Courier:
             case Chunk(manifest=manifest):
                 if self.spool.has(manifest.digest):
                     self._accept_waiting(manifest.digest)
-            case Receipt() | ResendRequest() | NodeOnline() | Heartbeat() | Overview():
+            case Receipt() | ResendRequest() | Hello() | Welcome():
+                pass
+            case NodeOnline() | Heartbeat() | Overview():
                 pass
             case _ if self._inbox.is_received(message.envelope):
                 self._send_receipt(message, delivery.exchange)

@@ -169,6 +169,7 @@ class MemoryTransport:
     sink: Sink
     _connection: int = 0
     _is_connected: bool = False
+    _is_closed: bool = False
     _next_tag: int = 1
     _declared: dict[str, Queue] = field(default_factory=dict)
     _prefetch: dict[str, int] = field(default_factory=dict)
@@ -180,7 +181,7 @@ class MemoryTransport:
 
     def connect(self) -> None:
         """Connect now: queues are declared, consumers registered, then `Connected` is told."""
-        if self._is_connected:
+        if self._is_connected or self._is_closed:
             return
         self._is_connected = True
         self._connection += 1
@@ -247,7 +248,8 @@ class MemoryTransport:
         self.broker.later(lambda: self._settle(delivery, bury=True), (self, "in"))
 
     def close(self) -> None:
-        """Close; what is in hand goes back to its queue."""
+        """Close for good; what is in hand goes back to its queue."""
+        self._is_closed = True
         if self._is_connected:
             self._drop_connection()
 
