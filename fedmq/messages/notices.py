@@ -39,7 +39,7 @@ class Hello(Value):
 
     TYPE: ClassVar = "hello"
 
-    token: ShortText
+    nonce: ShortText
 
 
 class Welcome(Value):
@@ -47,7 +47,7 @@ class Welcome(Value):
 
     TYPE: ClassVar = "welcome"
 
-    token: ShortText
+    nonce: ShortText
 
 
 class Activity(StrEnum):

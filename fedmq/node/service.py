@@ -123,8 +123,8 @@ class NodeService:
             answers=self._answers,
             clock=clock,
         )
-        self._tokens = itertools.count(1)
-        self._token = ""
+        self._nonces = itertools.count(1)
+        self._nonce = ""
         self._is_welcome = False
         self._settled_at = clock.steady() + SETTLE_S
         self._review_at = self._heartbeat_at = clock.steady()
@@ -217,7 +217,7 @@ class NodeService:
     def hear(self, message: Message) -> None:
         """Note that the queue is read up to the orchestrator's answer to the newest hello."""
         match message.body:
-            case Welcome(token=token) if token == self._token:
+            case Welcome(nonce=nonce) if nonce == self._nonce:
                 self._is_welcome = True
             case _:
                 pass
@@ -252,11 +252,11 @@ class NodeService:
 
     def _greet(self) -> None:
         """Ask for a word that comes behind all that waits: a stop, newer work."""
-        self._token = f"{int(self._clock.now() * 1000)}.{next(self._tokens)}"
+        self._nonce = f"{int(self._clock.now() * 1000)}.{next(self._nonces)}"
         self._is_welcome = False
         self._settled_at = self._clock.steady() + SETTLE_S
-        hello = Hello(token=self._token)
-        message = self._courier.write(hello, f"hello.{self._token}", self._orchestrator, Place())
+        hello = Hello(nonce=self._nonce)
+        message = self._courier.write(hello, f"hello.{self._nonce}", self._orchestrator, Place())
         self._courier.say(message, from_node(self._node))
 
     def _hour(self) -> float:

@@ -191,8 +191,8 @@ class OrchestratorService:
 
     def _welcome(self, hello: Hello, node: NodeId) -> None:
         """Answer behind everything that the node was sent before."""
-        welcome = Welcome(token=hello.token)
-        message = self._courier.write(welcome, f"welcome.{hello.token}", node, Place())
+        welcome = Welcome(nonce=hello.nonce)
+        message = self._courier.write(welcome, f"welcome.{hello.nonce}", node, Place())
         self._courier.say(message, to_node(node))
 
     def _take_reply(

@@ -108,7 +108,7 @@ class Courier:
         self._outbox = Outbox(journal, transport, self._tickets, clock)
         self._inbox = Inbox(journal, clock)
         self._pusher = Pusher(me, spool, transport, self._tickets, clock)
-        self._fetcher = Fetcher(spool, clock, self._ask)
+        self._fetcher = Fetcher(spool, clock, self._ask, self._accept_waiting)
 
     def attach(self, receiver: Receiver) -> None:
         """Take up the messages that waited for their payloads when the last life ended."""
@@ -322,7 +322,7 @@ class Courier:
         manifest = payload_of(message.body)
         if manifest is None:
             return
-        if self.spool.has(manifest.digest):
+        if not self.spool.missing(manifest):
             self._accept_waiting(manifest.digest)
             return
         at_once = self._receiver.expect(message)

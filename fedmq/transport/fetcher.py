@@ -8,6 +8,7 @@ from fedmq.clocks import Clock
 from fedmq.messages.fields import Manifest
 from fedmq.transport.routes import Route
 from fedmq.transport.spool import Spool
+from fedmq.types import Digest
 
 PATIENCE_S: Final = 2.0
 """So long a payload may make no progress before its chunks are asked for."""
@@ -16,6 +17,7 @@ MAX_ASKED: Final = 50_000
 """Chunks named in one request; the rest is asked for when these are here."""
 
 Ask = Callable[[Manifest, Sequence[int], Route, str], None]
+Tell = Callable[[Digest], None]
 
 
 @dataclass(slots=True)
@@ -32,10 +34,11 @@ class _Want:
 class Fetcher:
     """What one service waits for."""
 
-    def __init__(self, spool: Spool, clock: Clock, ask: Ask) -> None:
+    def __init__(self, spool: Spool, clock: Clock, ask: Ask, tell: Tell) -> None:
         self._spool = spool
         self._clock = clock
         self._ask = ask
+        self._tell = tell
         self._wants: dict[str, _Want] = {}
         self._is_connected = False
         self._chunk_at = clock.steady()
@@ -100,8 +103,9 @@ class Fetcher:
                 continue
             missing = self._spool.missing(want.manifest)
             if not missing:
-                # Another process of the same home completed it.
+                # An earlier life or another process of the same home had the last chunk.
                 self.arrived(want.manifest)
+                self._tell(want.manifest.digest)
                 continue
             if len(missing) < want.num_missing:
                 want.patience_s = PATIENCE_S

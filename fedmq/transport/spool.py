@@ -46,10 +46,18 @@ class Spool:
         return self._disk.size_bytes(digest) is not None
 
     def missing(self, manifest: Manifest) -> tuple[int, ...]:
-        """Return the indices of the chunks that have not come, in order."""
+        """Return the indices of the chunks that have not come, in order; none: it is whole."""
         if self.has(manifest.digest):
             return ()
         known = self._known(manifest)
+        if _MISSING not in known:
+            # A life ended between the last chunk and the payload's name: no chunk comes any more.
+            try:
+                self._finish(manifest, known)
+            except ProtocolError:
+                known = self._known(manifest)
+            else:
+                return ()
         return tuple(index for index, value in enumerate(known) if value == _MISSING)
 
     def add(self, chunk: Chunk, data: bytes | memoryview) -> bool:

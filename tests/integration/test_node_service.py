@@ -16,7 +16,7 @@ from fedmq.learning.catalogue import plan_digest
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import Manifest, PlanReference
-from fedmq.messages.notices import ExperimentOver
+from fedmq.messages.notices import ExperimentOver, Hello, Welcome
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import (
     EvaluateReply,
@@ -85,7 +85,10 @@ class Desk:
         return False
 
     def hear(self, message: Message) -> None:
-        """Signs of life are of no interest here."""
+        """Answer a greeting; signs of life are of no interest here."""
+        if isinstance(message.body, Hello):
+            welcome = self.courier.write(Welcome(nonce=message.body.nonce), "w", LYON, Place())
+            self.courier.say(welcome, to_node(LYON))
 
     def fetched(self, digest: Digest) -> None:
         """Nothing waits for it here."""

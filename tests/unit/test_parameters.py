@@ -31,6 +31,7 @@ from fedmq.parameters import (
     write_parameters,
 )
 from tests.support.bfloat16 import as_numbers, nearest_bits, of_bits
+from tests.support.files import stored
 
 BITS = st.integers(0, 0xFFFF)
 FINITE_BITS = BITS.filter(lambda bits: bits & 0x7F80 != 0x7F80)
@@ -148,11 +149,11 @@ def test_a_file_that_gets_shorter_while_it_is_read_is_refused(tmp_path: Path) ->
     path = tmp_path / "m.safetensors"
     save_parameters({"w": np.arange(10, dtype=np.float32)}, path)
     with path.open("r+b") as file:
-        (tensor,) = file_layout(file).tensors
-        assert read_slice(file, tensor, 3, 2).tolist() == [3, 4]
+        (tensor,) = file_layout(stored(path)).tensors
+        assert read_slice(stored(path), tensor, 3, 2).tolist() == [3, 4]
         file.truncate(path.stat().st_size - 1)
         with pytest.raises(ParametersError, match="'w'"):
-            read_slice(file, tensor, 8, 2)
+            read_slice(stored(path), tensor, 8, 2)
 
 
 def test_a_difference_keeps_the_type() -> None:

@@ -10,10 +10,12 @@ from fedmq.messages.notices import (
     ExperimentOver,
     ExperimentOverview,
     Heartbeat,
+    Hello,
     NodeOnline,
     NodeOverview,
     Overview,
     Receipt,
+    Welcome,
 )
 from fedmq.messages.payloads import Chunk, ResendRequest, chunk_hash, make_manifest
 from fedmq.messages.registry import Body
@@ -114,6 +116,8 @@ BODIES: Final[tuple[Body, ...]] = (
     Failure(code=FailureCode.OUT_OF_MEMORY, request_type="train.request", incident="i-1"),
     Receipt(of="m-1"),
     NodeOnline(version="0.1.0"),
+    Hello(nonce="1800000000000.1"),
+    Welcome(nonce="1800000000000.1"),
     Heartbeat(version="0.1.0", activity=Activity.TRAINING, progress=0.5, num_waiting=1),
     Overview(
         version="0.1.0",

@@ -15,8 +15,10 @@ from fedmq.orchestrator.aggregation.fedavg import FedAvg
 from fedmq.orchestrator.aggregation.folding import Contribution, fold_updates
 from fedmq.orchestrator.updates import find_fault
 from fedmq.parameters import Array, Parameters, load_parameters, parameters_bytes, save_parameters
+from fedmq.transport.home import LocalHome
 from fedmq.types import Digest, NodeId
 from tests.support.bfloat16 import bits_of, of_bits
+from tests.support.files import new_file, stored
 
 _names = (f"task-{number}" for number in itertools.count(1))
 
@@ -26,12 +28,12 @@ def storage(tmp_path: Path) -> Storage:
     """Return the storage of a node that holds nothing."""
     for folder in ("payloads", "scratch"):
         (tmp_path / folder).mkdir()
-    return Storage(tmp_path)
+    return Storage(LocalHome(tmp_path))
 
 
 def adopt(storage: Storage, content: bytes) -> Digest:
     """Return the digest of a model that came."""
-    storage.update_path("new").write_bytes(content)
+    storage.spool.new_file("new").write(content)
     return storage.spool.adopt("new").digest
 
 
@@ -44,7 +46,7 @@ def update_of(storage: Storage, model: Digest, trained: Parameters) -> Path:
 
 def payloads(storage: Storage) -> list[Path]:
     """Return the files in the node's folder of payloads."""
-    return sorted(storage.update_path("-").parent.iterdir())
+    return sorted(storage.spool.path(Digest("-")).parent.iterdir())
 
 
 def bfloat16(*numbers: float) -> Array:
@@ -68,14 +70,14 @@ def test_two_nodes_and_a_fold_in_bfloat16_equal_the_arithmetic_by_hand(storage: 
     )
     expected = {"w": bfloat16(0.5, -0.25, 2**-7, 0), "n": np.array([4], np.int64)}
     assert lyon.read_bytes() == parameters_bytes(expected)
-    reference = storage.spool.path(digest)
-    target = storage.update_path("next")
+    reference = storage.spool.file(digest)
+    target = storage.spool.path(Digest("next"))
     contributions = {
-        NodeId("lyon"): Contribution(path=lyon, num_cases=3),
-        NodeId("paris"): Contribution(path=paris, num_cases=1),
+        NodeId("lyon"): Contribution(update=stored(lyon), num_cases=3),
+        NodeId("paris"): Contribution(update=stored(paris), num_cases=1),
     }
-    assert [find_fault(one.path, reference) for one in contributions.values()] == [None, None]
-    fold_updates(reference, contributions, target, FedAvg())
+    assert [find_fault(one.update, reference) for one in contributions.values()] == [None, None]
+    fold_updates(reference, contributions, new_file(target), FedAvg())
     # (3 * 0.5 - 0.25) / 4 = 0.3125; (3 * -0.25 + 1) / 4 = 0.0625; both nodes agree on 2**-7;
     # (3 * 0 + 2**-5) / 4 = 2**-7, which is one last place of 1.
     folded = {

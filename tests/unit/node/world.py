@@ -12,7 +12,7 @@ from fedmq.learning.trainer_protocol import Broken, Done, Job, JobKind
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import Manifest, PlanReference
-from fedmq.messages.notices import ExperimentOver
+from fedmq.messages.notices import ExperimentOver, Hello, Welcome
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import FailureCode
 from fedmq.messages.requests import (
@@ -118,8 +118,13 @@ class Orchestrator:
         return False
 
     def hear(self, message: Message) -> None:
-        """Keep it, apart."""
-        self.heard.append(message)
+        """Answer a greeting; keep everything else, apart."""
+        match message.body:
+            case Hello(nonce=nonce):
+                welcome = self.courier.write(Welcome(nonce=nonce), "welcome", LYON, Place())
+                self.courier.say(welcome, to_node(LYON))
+            case _:
+                self.heard.append(message)
 
     def fetched(self, digest: Digest) -> None:
         """Nothing waits for it here."""

@@ -34,6 +34,7 @@ from fedmq.orchestrator.experiment import begin
 from fedmq.orchestrator.store import Kept
 from fedmq.parameters import save_parameters
 from fedmq.types import Digest, ExperimentId, NodeId, ResearcherId
+from tests.support.files import stored
 
 LYON = NodeId("chu-lyon")
 MANIFEST = Manifest(digest=Digest("a" * 64), size_bytes=10, chunk_bytes=4)
@@ -193,7 +194,7 @@ def test_a_fault_of_an_experiment_is_said_in_words(
 ) -> None:
     """Each row: an experiment, and what is wrong with it."""
     save_parameters({"w": np.ones(2)}, tmp_path / "initial")
-    found = answers.find_fault(one, tmp_path / "initial")
+    found = answers.find_fault(one, stored(tmp_path / "initial"))
     assert found is None if fault is None else fault in (found or "")
 
 
@@ -206,19 +207,19 @@ def test_a_spec_that_no_report_could_repeat_is_a_fault(tmp_path: Path) -> None:
     """A config may hold long lists, but not without end."""
     save_parameters({"w": np.ones(2)}, tmp_path / "initial")
     long = with_config(kept(), {f"key-{n}": ["x" * 200] * 100 for n in range(20)})
-    assert "bytes to describe" in (answers.find_fault(long, tmp_path / "initial") or "")
+    assert "bytes to describe" in (answers.find_fault(long, stored(tmp_path / "initial")) or "")
 
 
 def test_initial_parameters_that_cannot_be_read_are_a_fault(tmp_path: Path) -> None:
     """Said within what a rejection holds, however long the names in the file are."""
     (tmp_path / "initial").write_bytes(b"no parameters")
-    fault = answers.find_fault(kept(), tmp_path / "initial")
+    fault = answers.find_fault(kept(), stored(tmp_path / "initial"))
     assert fault is not None
     assert fault.startswith("the initial parameters cannot be read: ")
     header = json.dumps({"w" * 5_000: {"dtype": "C64", "shape": [], "data_offsets": [0, 8]}})
     content = len(header).to_bytes(8, "little") + header.encode() + bytes(8)
     (tmp_path / "initial").write_bytes(content)
-    fault = answers.find_fault(kept(), tmp_path / "initial")
+    fault = answers.find_fault(kept(), stored(tmp_path / "initial"))
     assert Rejection(reason=fault or "").reason.startswith("the initial parameters")
 
 

@@ -10,6 +10,7 @@ from fedmq.orchestrator import updates
 from fedmq.orchestrator.updates import MISSHAPEN, NOT_FINITE, find_fault
 from fedmq.parameters import Array, save_parameters
 from tests.support.bfloat16 import of_bits
+from tests.support.files import stored
 
 BLOCK = updates._BLOCK_BYTES
 BF16_NAN, BF16_INF, BF16_ONE = 0x7FC0, 0xFF80, 0x3F80
@@ -31,9 +32,9 @@ def test_a_number_that_is_none_is_found_in_every_float_type(
     model = {"a": np.ones(3, dtype), "b": np.ones((2, 5), dtype)}
     update = {name: array.copy() for name, array in model.items()}
     reference = write(tmp_path, "model", model)
-    assert find_fault(write(tmp_path, "good", update), reference) is None
+    assert find_fault(stored(write(tmp_path, "good", update)), stored(reference)) is None
     update["b"][1, 4] = value
-    assert find_fault(write(tmp_path, "bad", update), reference) == NOT_FINITE
+    assert find_fault(stored(write(tmp_path, "bad", update)), stored(reference)) == NOT_FINITE
 
 
 @pytest.mark.parametrize("bits", [BF16_NAN, BF16_INF])
@@ -41,9 +42,9 @@ def test_a_number_that_is_none_is_found_in_bfloat16(tmp_path: Path, bits: int) -
     """Its bits are no uint16 and no float16: 0x7C00, infinity there, is a number here."""
     reference = write(tmp_path, "model", {"w": of_bits([BF16_ONE] * 3)})
     good = write(tmp_path, "good", {"w": of_bits([BF16_ONE, 0x7C00, 0xFC00])})
-    assert find_fault(good, reference) is None
+    assert find_fault(stored(good), stored(reference)) is None
     bad = write(tmp_path, "bad", {"w": of_bits([BF16_ONE, BF16_ONE, bits])})
-    assert find_fault(bad, reference) == NOT_FINITE
+    assert find_fault(stored(bad), stored(reference)) == NOT_FINITE
 
 
 def test_integers_are_always_numbers(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_integers_are_always_numbers(tmp_path: Path) -> None:
         "b": np.array([True, False]),
     }
     reference = write(tmp_path, "model", arrays)
-    assert find_fault(write(tmp_path, "update", arrays), reference) is None
+    assert find_fault(stored(write(tmp_path, "update", arrays)), stored(reference)) is None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_integers_are_always_numbers(tmp_path: Path) -> None:
 def test_other_arrays_than_the_models_are_refused(tmp_path: Path, arrays: dict[str, Array]) -> None:
     """Another shape, size, type, name or number of arrays."""
     reference = write(tmp_path, "model", {"w": np.ones((2, 3), "<f4")})
-    assert find_fault(write(tmp_path, "update", arrays), reference) == MISSHAPEN
+    assert find_fault(stored(write(tmp_path, "update", arrays)), stored(reference)) == MISSHAPEN
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_what_is_no_parameters_file_is_refused(tmp_path: Path, content: bytes) -
     reference = write(tmp_path, "model", {"w": np.ones(1)})
     garbage = tmp_path / "garbage"
     garbage.write_bytes(content)
-    assert find_fault(garbage, reference) == MISSHAPEN
+    assert find_fault(stored(garbage), stored(reference)) == MISSHAPEN
 
 
 def test_a_file_that_is_cut_off_or_goes_on_is_refused(tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_a_file_that_is_cut_off_or_goes_on_is_refused(tmp_path: Path) -> None:
     whole = reference.read_bytes()
     for name, content in {"short": whole[:-1], "long": whole + b"\0"}.items():
         (tmp_path / name).write_bytes(content)
-        assert find_fault(tmp_path / name, reference) == MISSHAPEN
+        assert find_fault(stored(tmp_path / name), stored(reference)) == MISSHAPEN
 
 
 @pytest.mark.parametrize("position", [0, BLOCK // 4 - 1, BLOCK // 4, -1])
@@ -110,7 +111,7 @@ def test_every_block_of_a_large_array_is_looked_at(tmp_path: Path, position: int
     model = {"w": np.zeros(BLOCK // 4 * 2 + 7, "<f4")}
     reference = write(tmp_path, "model", model)
     model["w"][position] = np.nan
-    assert find_fault(write(tmp_path, "update", model), reference) == NOT_FINITE
+    assert find_fault(stored(write(tmp_path, "update", model)), stored(reference)) == NOT_FINITE
 
 
 def test_no_more_than_a_block_is_read_at_once(
@@ -127,6 +128,6 @@ def test_no_more_than_a_block_is_read_at_once(
         return pread(descriptor, length, offset)
 
     monkeypatch.setattr(os, "pread", noted)
-    assert find_fault(reference, reference) is None
+    assert find_fault(stored(reference), stored(reference)) is None
     assert max(lengths) == BLOCK
     assert sum(lengths) >= 4 * BLOCK

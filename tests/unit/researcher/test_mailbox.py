@@ -15,7 +15,7 @@ from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.messages.registry import Body
 from fedmq.messages.requests import CancelRequest
 from fedmq.messages.submissions import Acceptance, Query, QueryKind, Rejection, Submission
-from fedmq.parameters import parameters_bytes, save_parameters
+from fedmq.parameters import parameters_bytes
 from fedmq.researcher import mailbox as mailboxes
 from fedmq.researcher.mailbox import Mailbox
 from fedmq.transport import courier as couriers
@@ -163,9 +163,11 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def submit(mailbox: Mailbox, experiment: ExperimentId) -> None:
     """Submit an experiment with the model as its parameters."""
-    save_parameters(MODEL, mailbox.parameters_path(experiment))
     mailbox.submit(
-        lambda manifest: Submission(spec=SPEC, initial=manifest), f"{experiment}.sub", experiment
+        lambda manifest: Submission(spec=SPEC, initial=manifest),
+        f"{experiment}.sub",
+        experiment,
+        MODEL,
     )
 
 
@@ -271,13 +273,12 @@ def test_parameters_are_removed_once_every_submission_with_them_is_answered(worl
 def test_a_submission_that_cannot_be_written_leaves_no_half(world: World) -> None:
     """Neither a message nor the note of an upload."""
     mailbox = world.open()
-    save_parameters(MODEL, mailbox.parameters_path(LUNG))
 
     def fail(_manifest: Manifest) -> Submission:
         raise RuntimeError("no words")
 
     with pytest.raises(RuntimeError, match="no words"):
-        mailbox.submit(fail, "lung.sub", LUNG)
+        mailbox.submit(fail, "lung.sub", LUNG, MODEL)
     world.run(seconds=5)
     assert world.centre.accepted == []
     assert mailbox._journal.rows("SELECT * FROM uploads") == []

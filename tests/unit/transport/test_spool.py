@@ -27,6 +27,7 @@ class ForgetfulDisk:
         self.files: dict[str, bytearray] = {}
         self.durable: dict[str, bytes] = {}
         self.room_bytes = 10**9
+        self.fails_at = ""
 
     def path(self, name: str) -> Path:
         """Return nothing: this disk has no files that others could read."""
@@ -46,6 +47,8 @@ class ForgetfulDisk:
 
     def sync(self, name: str) -> None:
         """Keep the file as it is, under its name of now."""
+        if self.fails_at == "sync":
+            raise StorageError("the disk failed")
         self.durable[name] = bytes(self.files[name])
 
     def rename(self, old: str, new: str) -> None:
@@ -53,6 +56,10 @@ class ForgetfulDisk:
         self.files[new] = self.files.pop(old)
         if old in self.durable:
             self.durable[new] = self.durable.pop(old)
+
+    def link(self, name: str, other: object, new: str) -> None:
+        """Link nothing: payloads of a spool have one name."""
+        raise NotImplementedError(name, other, new)
 
     def remove(self, name: str) -> None:
         """Remove."""
@@ -169,6 +176,23 @@ def test_a_full_disk_loses_nothing_that_came_before() -> None:
     for index in spool.missing(MANIFEST):
         spool.add(a_chunk(index), PARTS[index])
     assert spool.has(DIGEST)
+
+
+def test_a_life_that_ended_before_the_payload_had_its_name_is_made_good() -> None:
+    """All chunks are there and none will come again: looking for what is missing finishes it."""
+    disk = ForgetfulDisk()
+    spool = Spool(disk)
+    for index in range(len(PARTS) - 1):
+        spool.add(a_chunk(index), PARTS[index])
+    disk.fails_at = "sync"
+    with pytest.raises(StorageError):
+        spool.add(a_chunk(len(PARTS) - 1), PARTS[-1])
+    disk.fails_at = ""
+    again = Spool(disk)
+    assert not again.has(DIGEST)
+    assert again.missing(MANIFEST) == ()
+    assert again.has(DIGEST)
+    assert disk.names() == (DIGEST,)
 
 
 def test_on_a_real_folder_the_payload_is_the_file(tmp_path: Path) -> None:

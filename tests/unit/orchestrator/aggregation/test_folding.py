@@ -13,6 +13,7 @@ from fedmq.orchestrator.aggregation.folding import BLOCK_ITEMS, Contribution, fo
 from fedmq.parameters import Array, load_parameters, save_parameters
 from fedmq.types import NodeId
 from tests.support.bfloat16 import of_bits
+from tests.support.files import new_file, stored
 
 
 def write(folder: Path, name: str, arrays: dict[str, Array]) -> Path:
@@ -27,11 +28,12 @@ def folded(
 ) -> dict[str, Array]:
     """Return what FedAvg makes of `updates` (node -> update, cases)."""
     contributions = {
-        NodeId(node): Contribution(path=write(folder, node, arrays), num_cases=cases)
+        NodeId(node): Contribution(update=stored(write(folder, node, arrays)), num_cases=cases)
         for node, (arrays, cases) in updates.items()
     }
     target = folder / "next.safetensors"
-    fold_updates(write(folder, "reference", reference), contributions, target, FedAvg())
+    source = stored(write(folder, "reference", reference))
+    fold_updates(source, contributions, new_file(target), FedAvg())
     return load_parameters(target)
 
 
@@ -130,12 +132,12 @@ def test_bfloat16_is_averaged_as_the_numbers_it_stands_for(tmp_path: Path) -> No
     one, half, last_place = 0x3F80, 0x3F00, 0x3B80
     target = tmp_path / "next"
     fold_updates(
-        bfloat16("reference", one, one),
+        stored(bfloat16("reference", one, one)),
         {
-            NodeId("a"): Contribution(path=bfloat16("a", half, last_place), num_cases=1),
-            NodeId("b"): Contribution(path=bfloat16("b", one, last_place), num_cases=1),
+            NodeId("a"): Contribution(update=stored(bfloat16("a", half, last_place)), num_cases=1),
+            NodeId("b"): Contribution(update=stored(bfloat16("b", one, last_place)), num_cases=1),
         },
-        target,
+        new_file(target),
         FedAvg(),
     )
     # 1.75 is exact; 1 + 2**-8 lies halfway between 1 and its neighbour, and 1 is even.
