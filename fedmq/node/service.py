@@ -37,7 +37,7 @@ from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
-from fedmq.types import NOWHERE, Digest, NodeId
+from fedmq.types import NOWHERE, Digest, ExperimentId, NodeId
 
 HEARTBEAT_S: Final = 5.0
 REVIEW_S: Final = 1.0
@@ -161,6 +161,7 @@ class NodeService:
             self._review_at = now + REVIEW_S
             self._reception.answer_decided()
             self._work.review()
+            self._worker.end_unused(now)
             self._storage.release(self._records.payloads.release_sent())
         if now >= self._sweep_at and not self._courier.num_awaited:
             # Chunks that came when their experiment was over.
@@ -185,6 +186,7 @@ class NodeService:
                 self._reception.cancel(envelope.experiment, before)
             case ExperimentOver(state=state):
                 self._reception.end(envelope.experiment, state)
+                self._worker.end_experiment(ExperimentId(envelope.experiment))
             case PingRequest(asked_at=asked_at):
                 self._answers.give(envelope, PingReply(asked_at=asked_at))
             case _:

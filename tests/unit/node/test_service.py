@@ -570,6 +570,24 @@ def test_an_experiment_that_is_over_leaves_no_row_and_no_file(world: World) -> N
     assert world.files("payloads") == []
 
 
+def test_an_experiment_that_is_over_ends_its_trainer(world: World) -> None:
+    """Whether a job is in hand or not: what it holds in memory is of no more use."""
+    world.agree()
+    world.over()
+    assert (world.worker.ended_experiments, world.worker.num_cancelled) == ([LUNG], 0)
+    world.agree(LIVER)
+    world.train(experiment=LIVER)
+    world.over(LIVER)
+    assert (world.worker.ended_experiments, world.worker.num_cancelled) == ([LUNG, LIVER], 1)
+
+
+def test_trainers_that_nobody_uses_are_looked_for(world: World) -> None:
+    """With every review, on the clock that only goes on."""
+    world.worker.unused_looked_at.clear()
+    world.run(seconds=3)
+    assert world.worker.unused_looked_at == [world.now - 2, world.now - 1, world.now]
+
+
 def test_an_experiment_that_is_over_is_not_answered_when_its_plan_is_approved(world: World) -> None:
     """The operator may take weeks."""
     world.prepare()
