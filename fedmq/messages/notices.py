@@ -39,6 +39,7 @@ class Activity(StrEnum):
 
     IDLE = "idle"
     RECEIVING = "receiving"
+    PREPARING = "preparing"
     TRAINING = "training"
     EVALUATING = "evaluating"
     SENDING = "sending"

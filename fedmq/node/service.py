@@ -5,7 +5,7 @@ before the next; a node that is killed redoes at most the task it had in hand, w
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -26,7 +26,7 @@ from fedmq.messages.requests import (
     TrainRequest,
 )
 from fedmq.node.answers import Answers
-from fedmq.node.policy import Limits
+from fedmq.node.policy import Limits, Request
 from fedmq.node.reception import Reception
 from fedmq.node.records import open_records
 from fedmq.node.storage import Storage
@@ -45,6 +45,12 @@ REVIEW_S: Final = 1.0
 SWEEP_S: Final = 60.0
 TASKS_PREFETCH: Final = 16
 PAYLOADS_PREFETCH: Final = 8
+
+_ACTIVITIES: Final[Mapping[type[Request], Activity]] = {
+    PrepareRequest: Activity.PREPARING,
+    TrainRequest: Activity.TRAINING,
+    EvaluateRequest: Activity.EVALUATING,
+}
 
 Event = TransportEvent | WorkerEvent
 
@@ -236,8 +242,7 @@ class NodeService:
     def _activity(self) -> Activity:
         task = self._work.current
         if task is not None:
-            is_training = isinstance(task.request, TrainRequest)
-            return Activity.TRAINING if is_training else Activity.EVALUATING
+            return _ACTIVITIES[type(task.request)]
         if self._courier.is_sending:
             return Activity.SENDING
         return Activity.RECEIVING if self._courier.num_awaited else Activity.IDLE

@@ -1,6 +1,6 @@
 """The node on the memory broker with a worker that the test answers for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -714,6 +714,27 @@ def test_the_node_says_that_it_is_there_and_what_it_does(world: World) -> None:
     last = world.orchestrator.heard[-1].body
     assert isinstance(last, Heartbeat)
     assert (last.activity, last.num_waiting) == (Activity.IDLE, 0)
+
+
+@pytest.mark.parametrize(
+    ("ask", "activity"),
+    [
+        (World.prepare, Activity.PREPARING),
+        (World.train, Activity.TRAINING),
+        (World.evaluate, Activity.EVALUATING),
+    ],
+    ids=["prepare", "train", "evaluate"],
+)
+def test_each_kind_of_task_has_its_word(
+    world: World, ask: Callable[[World], None], activity: Activity
+) -> None:
+    """Who counts its cases is not shown as one that evaluates a round."""
+    world.agree(LIVER)
+    ask(world)
+    world.orchestrator.heard.clear()
+    world.run(seconds=6)
+    bodies = [one.body for one in world.orchestrator.heard]
+    assert [one.activity for one in bodies if isinstance(one, Heartbeat)] == [activity]
 
 
 def test_long_ids_of_requests_give_ids_of_replies(world: World) -> None:
