@@ -450,6 +450,18 @@ def test_a_job_is_not_given_to_a_trainer_that_has_ended(site: Site) -> None:
         other.send(signal.SIGKILL)
 
 
+def test_a_trainer_of_another_version_than_the_node_says_so(site: Site) -> None:
+    """After an upgrade under a running node: each job says what to do; none is run."""
+    for _ in range(2):
+        job = site.begin(write_job(site.folder, version="0.0.9"))
+        broken = site.end_of(job)
+        assert isinstance(broken, Broken)
+        assert broken.code is FailureCode.WORKER_DIED
+        versions = f"the node runs fedmq 0.0.9, its trainer {fedmq.__version__}"
+        assert broken.what == f"{versions}: start the node again"
+        assert not Path(job.output_path or "").exists()
+
+
 READ_JOB = "import os, signal, sys; line = sys.stdin.buffer.readline(); "
 FORGE = "import json; job = json.loads(line)['job_id']; "
 FORGE += "done = dict(job_id=job, num_cases=1, metrics={}, num_training_cases=1,"
