@@ -21,6 +21,7 @@ from fedmq.learning.trainer_protocol import (
     answer_line,
     fitting_text,
     parse_job,
+    version_fault,
 )
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -42,9 +43,13 @@ def main() -> int:
             answers.flush()
 
     while line := jobs.readline(MAX_LINE_BYTES + 1):
+        fault = version_fault(line)
+        if fault is not None:  # fedmq was upgraded under the node; it stays, to say so each time
+            say(fault)
+            continue
         job = parse_job(line)
         if job is None:
-            sys.stderr.write("trainer: a line is no job; node and trainer differ in version\n")
+            sys.stderr.write("trainer: a line is no job; was fedmq changed? start the node again\n")
             return 1
 
         def report(share: float, text: str, job_id: str = job.job_id) -> None:

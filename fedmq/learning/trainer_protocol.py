@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Final, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from fedmq import __version__
 from fedmq.errors import TrainingError
 from fedmq.messages.fields import ConfigValue, Count, LongText, Number, ShortText
 from fedmq.messages.replies import FailureCode
@@ -61,6 +62,8 @@ class Job:
     round: int
     split_seed: int
     validation_share: float
+    version: ShortText = __version__
+    """Of fedmq, as the node has it in memory; the trainer has what is installed when it starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +99,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
-    """A job broke; `what` is for the site's own eyes."""
+    """A job broke; `what` is for the site's own eyes.
+
+    Nodes of other versions read this one: its fields stay as they are.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
@@ -107,6 +113,18 @@ class Broken:
 
 Answer = Progress | Done | Broken
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Origin:
+    """What jobs of all versions say; their other fields are not looked at."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="ignore")
+
+    job_id: ShortText
+    version: ShortText
+
+
+_ORIGIN: Final = TypeAdapter(_Origin)
 _JOB: Final = TypeAdapter(Job)
 # The three share no set of fields and allow no others: the fields tell which it is.
 _ANSWER: Final[TypeAdapter[Answer]] = TypeAdapter(Answer)
@@ -133,6 +151,22 @@ def answer_line(answer: Answer) -> bytes:
 def parse_job(line: bytes) -> Job | None:
     """Return the job that `line` says, None where it says none."""
     return _parsed(_JOB, line)
+
+
+def version_fault(line: bytes) -> Broken | None:
+    """Return the answer to a job from a node of another version of fedmq, None for any other line.
+
+    It has the code of a dead worker: the task may be asked for again, and then succeed.
+    """
+    origin = _parsed(_ORIGIN, line)
+    if origin is None or origin.version == __version__:
+        return None
+    versions = f"the node runs fedmq {origin.version}, its trainer {__version__}"
+    return Broken(
+        job_id=origin.job_id,
+        code=FailureCode.WORKER_DIED,
+        what=f"{versions}: start the node again",
+    )
 
 
 def parse_answer(line: bytes) -> Answer | None:

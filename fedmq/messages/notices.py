@@ -55,6 +55,7 @@ class Activity(StrEnum):
 
     IDLE = "idle"
     RECEIVING = "receiving"
+    PREPARING = "preparing"
     TRAINING = "training"
     EVALUATING = "evaluating"
     SENDING = "sending"

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from fedmq.errors import ProtocolError
 from fedmq.hub.management import Management
 from fedmq.messages.codec import decode
-from fedmq.messages.notices import ExperimentOverview, NodeOverview, Overview
+from fedmq.messages.notices import Activity, ExperimentOverview, NodeOverview, Overview
 from fedmq.monitor.letters import MAX_HOURS, dead_letters
 from fedmq.transport import topology
 from fedmq.transport.rabbitmq import Login
@@ -119,6 +119,8 @@ def _doing(heard: NodeOverview | None) -> str:
         return "not heard of"
     if heard.experiment == NOWHERE:
         return heard.activity
+    if heard.activity is Activity.PREPARING:  # before all rounds, and done in one go
+        return f"{heard.activity} {heard.experiment}"
     # The name comes last: it is what a narrow screen may cut.
     return f"{heard.activity} round {heard.round} ({heard.progress:.0%}) of {heard.experiment}"
 

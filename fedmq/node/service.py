@@ -6,7 +6,7 @@ before the next; a node that is killed redoes at most the task it had in hand, w
 
 import itertools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -35,7 +35,7 @@ from fedmq.messages.requests import (
     TrainRequest,
 )
 from fedmq.node.answers import Answers
-from fedmq.node.policy import Limits
+from fedmq.node.policy import Limits, Request
 from fedmq.node.reception import Reception
 from fedmq.node.records import open_records
 from fedmq.node.storage import Storage
@@ -47,7 +47,7 @@ from fedmq.transport.home import Home
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
 from fedmq.transport.routes import from_node
-from fedmq.types import NOWHERE, Digest, NodeId
+from fedmq.types import NOWHERE, Digest, ExperimentId, NodeId
 
 SETTLE_S: Final = 5.0
 """So long a node that is back waits for the orchestrator's word before it begins new work."""
@@ -57,6 +57,12 @@ REVIEW_S: Final = 1.0
 SWEEP_S: Final = 60.0
 TASKS_PREFETCH: Final = 16
 PAYLOADS_PREFETCH: Final = 8
+
+_ACTIVITIES: Final[Mapping[type[Request], Activity]] = {
+    PrepareRequest: Activity.PREPARING,
+    TrainRequest: Activity.TRAINING,
+    EvaluateRequest: Activity.EVALUATING,
+}
 
 Event = TransportEvent | WorkerEvent
 
@@ -179,6 +185,7 @@ class NodeService:
             self._review_at = now + REVIEW_S
             self._reception.answer_decided()
             self._work.review()
+            self._worker.end_unused(now)
             self._storage.release(self._records.payloads.release_sent())
         if now >= self._sweep_at and not self._courier.num_awaited:
             # Chunks that came when their experiment was over.
@@ -203,6 +210,7 @@ class NodeService:
                 self._reception.cancel(envelope.experiment, before)
             case ExperimentOver(state=state):
                 self._reception.end(envelope.experiment, state)
+                self._worker.end_experiment(ExperimentId(envelope.experiment))
             case PingRequest(asked_at=asked_at):
                 self._answers.give(envelope, PingReply(asked_at=asked_at))
             case _:
@@ -283,8 +291,7 @@ class NodeService:
     def _activity(self) -> Activity:
         task = self._work.current
         if task is not None:
-            is_training = isinstance(task.request, TrainRequest)
-            return Activity.TRAINING if is_training else Activity.EVALUATING
+            return _ACTIVITIES[type(task.request)]
         if self._courier.is_sending:
             return Activity.SENDING
         return Activity.RECEIVING if self._courier.num_awaited else Activity.IDLE

@@ -75,6 +75,7 @@ class TrainerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._started = threading.Event()
         self._ended = threading.Event()
+        self._is_unwanted = False
         threading.Thread(target=self._attend, name="trainer", daemon=True).start()
         self._started.wait()
 
@@ -88,6 +89,12 @@ class TrainerProcess:
         """Whether the process is gone."""
         return self._ended.is_set()
 
+    @property
+    def was_killed_from_outside(self) -> bool:
+        """Whether neither `kill` nor itself ended it: as a rule the kernel, for want of memory."""
+        was_killed = self._process is not None and self._process.returncode == -signal.SIGKILL
+        return was_killed and not self._is_unwanted
+
     def send(self, line: bytes) -> None:
         """Hand `line` to the process; where that is gone, `on_end` says so."""
         if self._process and self._process.stdin:
@@ -97,6 +104,7 @@ class TrainerProcess:
 
     def kill(self) -> None:
         """End the process with all of its group, and return when it is gone."""
+        self._is_unwanted = True
         self._kill_group()
         self._ended.wait(_DEATH_S)
 

@@ -26,7 +26,8 @@ from fedmq.node.records import Records
 from fedmq.node.storage import Storage
 from fedmq.node.tasks import State, Task
 from fedmq.node.updates import JobError, make_update
-from fedmq.node.worker import TrainerKey, WorkerEvent
+from fedmq.node.warm_trainers import TrainerKey
+from fedmq.node.worker import WorkerEvent
 from fedmq.transport.courier import Courier
 from fedmq.transport.routes import from_node
 from fedmq.types import ExperimentId, NodeId
@@ -42,6 +43,12 @@ class WorkerPort(Protocol):
 
     def cancel(self) -> None:
         """End the job in hand without a word."""
+
+    def end_experiment(self, experiment: ExperimentId) -> None:
+        """Keep nothing ready for an experiment; its job in hand, if there is one, is cancelled."""
+
+    def end_unused(self, now: float) -> None:
+        """Keep nothing ready that nobody has used for long."""
 
     def close(self) -> None:
         """End for good."""

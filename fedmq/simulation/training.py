@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedmq.learning.trainer_protocol import Done, Job, JobKind
-from fedmq.node.worker import TrainerKey, WorkerEvent
+from fedmq.node.warm_trainers import TrainerKey
+from fedmq.node.worker import WorkerEvent
 from fedmq.parameters import Array, Parameters, parameters_bytes, read_parameters
 from fedmq.transport.home import Home
-from fedmq.types import NodeId
+from fedmq.types import ExperimentId, NodeId
 
 VALIDATION_CASES: Final = 3
 _READ_ALL: Final = 2**31
@@ -107,6 +108,12 @@ class SimulatedWorker:
     def close(self) -> None:
         """Drop the job in hand."""
         self._job = None
+
+    def end_experiment(self, experiment: ExperimentId) -> None:
+        """Keep nothing of an experiment: nothing is kept warm."""
+
+    def end_unused(self, now: float) -> None:
+        """Keep nothing that is not used: nothing is kept warm."""
 
     def _finish(self, job: Job) -> None:
         if job is not self._job:

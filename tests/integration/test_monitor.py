@@ -226,6 +226,12 @@ def test_the_newest_overview_of_each_orchestrator_says_what_nodes_do(world: Worl
     assert found.orchestrators == ("centre-two", "orchestrator")
 
 
+def test_a_node_that_prepares_is_shown_without_a_round(world: World) -> None:
+    """No round has begun; its share would stand at 0 % until it is done."""
+    world.join("orchestrator").tell_overview(chu_lyon=Activity.PREPARING)
+    assert world.nodes()[LYON].doing == "preparing lung-1"
+
+
 def test_an_overview_that_is_not_an_orchestrators_own_is_ignored(world: World) -> None:
     """Neither under another's name nor a node's own; nor what is no message at all."""
     basel = world.join(BASEL)

@@ -258,8 +258,10 @@ def test_an_experiment_from_the_question_to_its_end(federation: Federation) -> N
         assert "Doe" not in notes
 
     over = ExperimentOver(state="finished", reason="")
+    assert federation.worker.pids
     federation.ask(over, "lung.over")
     federation.wait(lambda: not federation.files())
+    assert federation.worker.pids == ()
 
 
 def test_a_node_that_is_killed_while_it_trains_does_it_again(federation: Federation) -> None:
@@ -269,13 +271,12 @@ def test_a_node_that_is_killed_while_it_trains_does_it_again(federation: Federat
     federation.answer(1)
     federation.ask(train(federation.model, "sleeps"), "lung.1.train", 1)
     federation.wait(lambda: federation.service._work.progress > 0.5)
-    pid = federation.worker.pid
+    [pid] = federation.worker.pids
     federation.die()
-    assert pid is not None
     assert not (Path("/proc") / str(pid)).exists()
     federation.live()
     federation.wait(lambda: federation.service._work.progress > 0.5)
     federation.ask(ExperimentOver(state="stopped", reason=""), "lung.over")
     federation.wait(lambda: not federation.files())
-    federation.wait(lambda: federation.worker.pid is None)
+    federation.wait(lambda: not federation.worker.pids)
     assert len(federation.desk.accepted) == 1

@@ -19,7 +19,8 @@ from fedmq.hub.processes import Process, find_process
 from fedmq.learning.catalogue import plan_digest, plan_source
 from fedmq.learning.trainer_protocol import Broken, Done, Job, JobKind, Progress, job_line
 from fedmq.messages.replies import FailureCode
-from fedmq.node.worker import TrainerKey, Worker, WorkerEvent
+from fedmq.node.warm_trainers import MAX_WARM, UNUSED_S, TrainerKey
+from fedmq.node.worker import Worker, WorkerEvent
 from fedmq.parameters import load_parameters, save_parameters
 from fedmq.types import Digest, ExperimentId
 from tests.support.tiny_plan import write_job
@@ -77,6 +78,10 @@ class Site:
         assert isinstance(self.end_of(job), Done)
         return int(load_parameters(Path(job.output_path or ""))["w"][0])
 
+    def scratch_folders(self) -> list[Path]:
+        """Return the folders of trainers that are there."""
+        return list((self.folder / "worker").glob("scratch-*"))
+
     def log(self) -> bytes:
         """Return all that the trainer's log holds."""
         folder = self.folder / "worker"
@@ -115,7 +120,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path)
     yield site
     site.worker.close()
-    wait_until(lambda: not list((tmp_path / "worker").glob("scratch-*")))
+    wait_until(lambda: not site.scratch_folders())
 
 
 def test_training_gives_progress_and_then_parameters(site: Site) -> None:
@@ -160,7 +165,7 @@ def test_a_trainer_killed_while_it_waits_is_replaced_without_a_word(site: Site) 
     """As the kernel does when memory is short; no job was hurt."""
     pid = site.run_pid()
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: site.worker.pid is None)
+    wait_until(lambda: not site.worker.pids)
     assert site.run_pid() != pid
     assert not [event for event in site.events if isinstance(event, Broken)]
 
@@ -180,7 +185,7 @@ def test_cancel_ends_a_trainer_and_what_it_started_at_once(site: Site) -> None:
     """When cancel returns the trainer is gone; its own child follows; no event tells of the job."""
     job = site.begin(write_job(site.folder, "sleeps"))
     trainer, other = processes(site.wait(says_pids))
-    assert trainer.pid == site.worker.pid
+    assert site.worker.pids == (trainer.pid,)
     begun = time.monotonic()
     site.worker.cancel()
     assert not trainer.is_running()
@@ -191,13 +196,12 @@ def test_cancel_ends_a_trainer_and_what_it_started_at_once(site: Site) -> None:
 
 
 def test_cancel_with_nothing_to_cancel_is_no_error(site: Site) -> None:
-    """Twice, before anything; and it lets a waiting trainer go, with the memory that it holds."""
+    """Twice, before anything; and a trainer that waits is not in hand: it stays warm."""
     site.worker.cancel()
     site.worker.cancel()
-    process = find_process(site.run_pid())
-    assert process is not None
+    pid = site.run_pid()
     site.worker.cancel()
-    assert not process.is_running()
+    assert site.run_pid() == pid
 
 
 def test_a_sink_may_cancel_and_begin(tmp_path: Path) -> None:
@@ -251,16 +255,128 @@ def test_a_plan_of_the_catalogue_is_trained_as_it_is_installed(site: Site) -> No
     assert other.code is FailureCode.PLAN_ERROR
 
 
-def test_a_trainer_is_kept_for_its_key_and_replaced_for_another(site: Site) -> None:
-    """Same key, same process; another experiment or number of threads, another process."""
-    first = site.run_pid()
-    assert site.run_pid() == first
-    other = site.run_pid(experiment="exp-2")
-    assert other != first
-    assert find_process(first) is None
+def test_a_trainer_is_kept_for_its_key(site: Site) -> None:
+    """Experiments that alternate start one each; another number of threads takes its place."""
+    names = ("exp-1", "exp-2", "exp-3")
+    pids = [site.run_pid(name) for name in names]
+    assert len(set(pids)) == 3
+    assert [site.run_pid(name) for name in names] == pids
+    assert site.worker.pids == tuple(pids)
     job = site.begin(write_job(site.folder, "pid"), experiment="exp-2", num_threads=2)
     assert isinstance(site.end_of(job), Done)
-    assert site.worker.pid != other
+    assert find_process(pids[1]) is None
+    assert site.worker.pids[:2] == (pids[0], pids[2])
+    assert len(site.worker.pids) == 3
+
+
+def test_a_fourth_key_ends_the_oldest_trainer(site: Site) -> None:
+    """The least recently used; its process and its folder are gone, the others stay warm."""
+    pids = {name: site.run_pid(name) for name in ("exp-1", "exp-2", "exp-3")}
+    site.run_pid("exp-1")
+    job = site.begin(write_job(site.folder, "sleeps"), experiment="exp-4")
+    assert find_process(pids["exp-2"]) is None
+    site.wait(says_pids)
+    assert len(site.worker.pids) == MAX_WARM
+    assert set(site.worker.pids[:2]) == {pids["exp-3"], pids["exp-1"]}
+    wait_until(lambda: len(site.scratch_folders()) == MAX_WARM)
+    site.worker.cancel()
+    assert site.run_pid("exp-3") == pids["exp-3"]
+    assert site.run_pid("exp-1") == pids["exp-1"]
+    assert site.worker.job_id != job.job_id
+
+
+def test_cancel_leaves_the_trainers_of_others_alone(site: Site) -> None:
+    """Only the job in hand is cancelled; the experiment beside it goes on where it was."""
+    other = site.run_pid("exp-2")
+    site.begin(write_job(site.folder, "sleeps"))
+    busy, _ = processes(site.wait(says_pids))
+    site.worker.cancel()
+    assert not busy.is_running()
+    assert site.run_pid("exp-2") == other
+
+
+def test_a_trainer_that_nobody_uses_ends_after_a_while(site: Site) -> None:
+    """Its memory comes back, its folder goes, no event tells of it; who is busy is left alone."""
+    unused = find_process(site.run_pid("exp-2"))
+    assert unused is not None
+    site.begin(write_job(site.folder, "sleeps"))
+    busy, _ = processes(site.wait(says_pids))
+    for now in (100.0, 99.0 + UNUSED_S):
+        site.worker.end_unused(now)
+        assert unused.is_running()
+    num_events = len(site.events)
+    site.worker.end_unused(100.0 + UNUSED_S)
+    assert not unused.is_running()
+    site.worker.end_unused(100.0 + 10 * UNUSED_S)
+    assert site.worker.pids == (busy.pid,)
+    wait_until(lambda: len(site.scratch_folders()) == 1)
+    assert len(site.events) == num_events
+
+
+def test_an_experiment_that_is_over_takes_its_trainer_along(site: Site) -> None:
+    """At once; another's stays, and so does one that has a job in hand, which is cancelled."""
+    first, second = site.run_pid("exp-1"), site.run_pid("exp-2")
+    site.worker.end_experiment(ExperimentId("exp-1"))
+    assert find_process(first) is None
+    job = site.begin(write_job(site.folder, "sleeps"), experiment="exp-2")
+    site.worker.end_experiment(ExperimentId("exp-2"))
+    assert site.worker.pids == (second,)
+    assert site.worker.job_id == job.job_id
+
+
+def test_close_kills_all_trainers(site: Site) -> None:
+    """Those that wait and the busy one; none may stay behind with a patient's data."""
+    warm = [find_process(site.run_pid(name)) for name in ("exp-1", "exp-2")]
+    site.begin(write_job(site.folder, "sleeps"), experiment="exp-3")
+    busy, _ = processes(site.wait(says_pids))
+    site.worker.close()
+    assert not [one for one in (*warm, busy) if one is None or one.is_running()]
+    assert site.worker.pids == ()
+
+
+def test_a_trainer_that_dies_while_it_waits_does_not_hurt_the_job_of_another(site: Site) -> None:
+    """No event; the others are as warm as before."""
+    pids = {name: site.run_pid(name) for name in ("exp-1", "exp-2")}
+    job = site.begin(write_job(site.folder, "sleeps"), experiment="exp-3")
+    site.wait(says_pids)
+    os.kill(pids["exp-1"], signal.SIGKILL)
+    wait_until(lambda: len(site.worker.pids) == 2)
+    assert site.worker.job_id == job.job_id
+    site.worker.cancel()
+    assert site.run_pid("exp-2") == pids["exp-2"]
+    assert not [event for event in site.events if isinstance(event, Broken)]
+
+
+def test_a_plan_that_dies_leaves_the_trainers_of_others_warm(site: Site) -> None:
+    """It ended itself: memory is not what it lacked."""
+    other = site.run_pid("exp-2")
+    assert isinstance(site.run("dies"), Broken)
+    assert site.run_pid("exp-2") == other
+
+
+def test_a_busy_trainer_that_is_killed_frees_the_memory_of_those_that_wait(site: Site) -> None:
+    """The kernel kills where memory is short; the job comes again, and has all of it then."""
+    other = find_process(site.run_pid("exp-2"))
+    job = site.begin(write_job(site.folder, "sleeps"))
+    busy, _ = processes(site.wait(says_pids))
+    busy.send(signal.SIGKILL)
+    died = site.end_of(job)
+    assert isinstance(died, Broken)
+    assert died.code is FailureCode.WORKER_DIED
+    assert other is not None
+    assert not other.is_running()
+    assert site.worker.pids == ()
+    assert isinstance(site.run(), Done)
+
+
+def test_a_job_without_memory_frees_that_of_all_trainers(site: Site) -> None:
+    """Its own too: a process seldom gives back what it once had."""
+    site.run_pid("exp-2")
+    broken = site.run("memory")
+    assert isinstance(broken, Broken)
+    assert broken.code is FailureCode.OUT_OF_MEMORY
+    assert site.worker.pids == ()
+    assert isinstance(site.run(), Done)
 
 
 def test_a_new_trainer_gives_the_bytes_of_a_warm_one(site: Site) -> None:
@@ -270,7 +386,7 @@ def test_a_new_trainer_gives_the_bytes_of_a_warm_one(site: Site) -> None:
         job = site.begin(write_job(site.folder, "random"))
         assert isinstance(site.end_of(job), Done)
         outputs.append(Path(job.output_path or "").read_bytes())
-    site.worker.cancel()
+    site.worker.end_experiment(ExperimentId("exp-1"))
     job = site.begin(write_job(site.folder, "random"))
     assert isinstance(site.end_of(job), Done)
     assert outputs == [Path(job.output_path or "").read_bytes()] * 2
@@ -325,14 +441,25 @@ def test_a_job_is_not_given_to_a_trainer_that_has_ended(site: Site) -> None:
     trainer, other = processes(site.wait(says_pids))
     assert isinstance(site.end_of(job), Done)
     try:
-        ended = site.worker._trainer
-        assert ended is not None
+        [ended] = site.worker._trainers.all
         trainer.send(signal.SIGKILL)
         wait_until(lambda: ended.has_ended)
         assert isinstance(site.run(), Done)
-        assert site.worker.pid != trainer.pid
+        assert trainer.pid not in site.worker.pids
     finally:
         other.send(signal.SIGKILL)
+
+
+def test_a_trainer_of_another_version_than_the_node_says_so(site: Site) -> None:
+    """After an upgrade under a running node: each job says what to do; none is run."""
+    for _ in range(2):
+        job = site.begin(write_job(site.folder, version="0.0.9"))
+        broken = site.end_of(job)
+        assert isinstance(broken, Broken)
+        assert broken.code is FailureCode.WORKER_DIED
+        versions = f"the node runs fedmq 0.0.9, its trainer {fedmq.__version__}"
+        assert broken.what == f"{versions}: start the node again"
+        assert not Path(job.output_path or "").exists()
 
 
 READ_JOB = "import os, signal, sys; line = sys.stdin.buffer.readline(); "
@@ -362,7 +489,7 @@ def test_a_process_that_is_no_trainer_is_killed_and_told_once(tmp_path: Path, sc
     died = site.end_of(site.begin(write_job(tmp_path)))
     assert isinstance(died, Broken)
     assert died.code is FailureCode.WORKER_DIED
-    wait_until(lambda: not list((tmp_path / "worker").glob("scratch-*")))
+    wait_until(lambda: not site.scratch_folders())
     site.worker.close()
     assert site.events == [died]
 
@@ -388,6 +515,40 @@ def test_an_answer_to_another_job_is_ignored(tmp_path: Path) -> None:
     assert [event.job_id for event in site.events] == [job.job_id]
 
 
+FORGE_FOR_ALL = """
+import json, os, signal, sys, time
+
+job = json.loads(sys.stdin.buffer.readline())["job_id"]
+done = dict(job_id=job, num_cases=1, metrics={}, num_training_cases=1, num_validation_cases=0,
+            num_cases_left_out=0)
+if FIRST.exists():  # another one waits already: it sends its forgery, and this one tells so
+    os.kill(int(FIRST.read_text()), signal.SIGUSR1)
+    signal.pause()
+
+def forge(*_):
+    print(json.dumps(done | dict(job_id="victim")), flush=True)
+    print("and now something that is no answer", flush=True)
+
+signal.signal(signal.SIGUSR1, forge)
+FIRST.write_text(str(os.getpid()))
+print(json.dumps(done), flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def test_a_trainer_that_waits_cannot_answer_for_the_job_of_another(tmp_path: Path) -> None:
+    """A plan may guess names of jobs; only the trainer in hand is believed."""
+    first = f"from pathlib import Path; FIRST = Path({str(tmp_path / 'first')!r})"
+    site = Site(tmp_path, first + FORGE_FOR_ALL)
+    assert isinstance(site.end_of(site.begin(write_job(tmp_path))), Done)
+    site.begin(replace(write_job(tmp_path), job_id="victim"), experiment="exp-2")
+    wait_until(lambda: b"no answer, and was killed" in site.log())
+    assert site.worker.job_id == "victim"
+    assert len(site.events) == 1
+    site.worker.close()
+
+
 def test_a_trainer_outlives_the_thread_that_began_its_job(site: Site) -> None:
     """Linux ties a child to the thread that started it; that is not the caller's."""
     pids: list[int] = []
@@ -404,7 +565,8 @@ NODE = """
 import sys
 from pathlib import Path
 
-from fedmq.node.worker import TrainerKey, Worker
+from fedmq.node.warm_trainers import TrainerKey
+from fedmq.node.worker import Worker
 from fedmq.learning.trainer_protocol import parse_job
 
 job = parse_job(sys.stdin.buffer.readline())

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedmq import __version__
 from fedmq.errors import TrainingError
 from fedmq.learning.trainer_protocol import (
     MAX_LINE_BYTES,
@@ -20,6 +21,7 @@ from fedmq.learning.trainer_protocol import (
     job_line,
     parse_answer,
     parse_job,
+    version_fault,
 )
 from fedmq.messages.replies import FailureCode
 
@@ -100,6 +102,32 @@ def test_a_field_beyond_its_bounds_makes_no_answer(changes: dict[str, object]) -
     assert parse_answer(json.dumps(fields | changes).encode() + b"\n") is None
 
 
+def test_a_job_of_another_version_is_answered_with_both_versions() -> None:
+    """Whatever else that version writes: the operator is told what to do."""
+    fields = {"job_id": "job-1", "version": "0.0.9", "kind": "dream", "surplus": [1]}
+    fault = version_fault(json.dumps(fields).encode() + b"\n")
+    assert fault == Broken(
+        job_id="job-1",
+        code=FailureCode.WORKER_DIED,
+        what=f"the node runs fedmq 0.0.9, its trainer {__version__}: start the node again",
+    )
+
+
+def test_a_job_of_the_same_version_and_what_is_no_job_have_no_fault_of_version() -> None:
+    """A job says the version of who wrote it; a line without one says nothing."""
+    assert version_fault(job_line(a_job())) is None
+    assert version_fault(b'{"job_id": "job-1"}\n') is None
+    assert version_fault(job_line(a_job(version="0.0.9"))[:-2]) is None
+
+
+def test_the_fields_of_broken_stay_what_they_were() -> None:
+    """A node of another version has to read it, or its operator is told nothing."""
+    line = b'{"job_id":"a","code":"worker_died","what":"b"}\n'
+    broken = Broken(job_id="a", code=FailureCode.WORKER_DIED, what="b")
+    assert answer_line(broken) == line
+    assert parse_answer(line) == broken
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "null", "1e999"])
 def test_a_metric_that_is_no_number_makes_no_answer(number: str) -> None:
     """What a message could not carry does not come out of the trainer."""
@@ -112,6 +140,7 @@ def test_a_metric_that_is_no_number_makes_no_answer(number: str) -> None:
 def test_bytes_at_random_are_no_line(noise: bytes) -> None:
     """Whatever comes, the answer is None and not an exception."""
     assert parse_job(noise + b"\n") is None
+    assert version_fault(noise + b"\n") is None
     assert parse_answer(noise + b"\n") is None
 
 

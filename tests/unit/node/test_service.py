@@ -1,6 +1,6 @@
 """The node on the memory broker with a worker that the test answers for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -475,6 +475,7 @@ def test_what_was_begun_is_done_again_before_what_came_later(world: World) -> No
     world.prepare(LIVER)
     world.die()
     world.live()
+    world.run()
     assert world.job == first
 
 
@@ -577,6 +578,24 @@ def test_an_experiment_that_is_over_leaves_no_row_and_no_file(world: World) -> N
     assert world.orchestrator.answers[-1] == refusal(RefusalCode.STALE, "train.request")
     assert world.num_trained == 2
     assert world.files("payloads") == []
+
+
+def test_an_experiment_that_is_over_ends_its_trainer(world: World) -> None:
+    """Whether a job is in hand or not: what it holds in memory is of no more use."""
+    world.agree()
+    world.over()
+    assert (world.worker.ended_experiments, world.worker.num_cancelled) == ([LUNG], 0)
+    world.agree(LIVER)
+    world.train(experiment=LIVER)
+    world.over(LIVER)
+    assert (world.worker.ended_experiments, world.worker.num_cancelled) == ([LUNG, LIVER], 1)
+
+
+def test_trainers_that_nobody_uses_are_looked_for(world: World) -> None:
+    """With every review, on the clock that only goes on."""
+    world.worker.unused_looked_at.clear()
+    world.run(seconds=3)
+    assert world.worker.unused_looked_at == [world.now - 2, world.now - 1, world.now]
 
 
 def test_an_experiment_that_is_over_is_not_answered_when_its_plan_is_approved(world: World) -> None:
@@ -705,6 +724,27 @@ def test_the_node_says_that_it_is_there_and_what_it_does(world: World) -> None:
     last = world.orchestrator.heard[-1].body
     assert isinstance(last, Heartbeat)
     assert (last.activity, last.num_waiting) == (Activity.IDLE, 0)
+
+
+@pytest.mark.parametrize(
+    ("ask", "activity"),
+    [
+        (World.prepare, Activity.PREPARING),
+        (World.train, Activity.TRAINING),
+        (World.evaluate, Activity.EVALUATING),
+    ],
+    ids=["prepare", "train", "evaluate"],
+)
+def test_each_kind_of_task_has_its_word(
+    world: World, ask: Callable[[World], None], activity: Activity
+) -> None:
+    """Who counts its cases is not shown as one that evaluates a round."""
+    world.agree(LIVER)
+    ask(world)
+    world.orchestrator.heard.clear()
+    world.run(seconds=6)
+    bodies = [one.body for one in world.orchestrator.heard]
+    assert [one.activity for one in bodies if isinstance(one, Heartbeat)] == [activity]
 
 
 def test_long_ids_of_requests_give_ids_of_replies(world: World) -> None:

@@ -26,7 +26,7 @@ from fedmq.node.plans import Plans
 from fedmq.node.policy import Limits
 from fedmq.node.records import open_records
 from fedmq.node.service import NodeService
-from fedmq.node.worker import TrainerKey
+from fedmq.node.warm_trainers import TrainerKey
 from fedmq.parameters import Parameters, load_parameters, save_parameters
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
@@ -61,6 +61,8 @@ class FakeWorker:
         self.jobs: list[Job] = []
         self.keys: list[TrainerKey] = []
         self.num_cancelled = 0
+        self.ended_experiments: list[ExperimentId] = []
+        self.unused_looked_at: list[float] = []
         self.is_closed = False
         self.begun: Callable[[Job], None] = lambda _job: None
 
@@ -74,6 +76,14 @@ class FakeWorker:
     def cancel(self) -> None:
         """Count."""
         self.num_cancelled += 1
+
+    def end_experiment(self, experiment: ExperimentId) -> None:
+        """Note it."""
+        self.ended_experiments.append(experiment)
+
+    def end_unused(self, now: float) -> None:
+        """Note when."""
+        self.unused_looked_at.append(now)
 
     def close(self) -> None:
         """Note it."""
