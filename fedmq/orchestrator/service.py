@@ -10,7 +10,7 @@ import structlog
 
 from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
-from fedmq.logs import log_link
+from fedmq.logs import log_link, log_rejected
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.notices import ExperimentOverview, Overview
@@ -32,6 +32,7 @@ from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
+from fedmq.transport.inbox import TurnedAway
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
 from fedmq.transport.spool import Spool
@@ -176,6 +177,12 @@ class OrchestratorService:
             digest == lead.state.model.digest
             and (sender == lead.kept.researcher or sender in lead.state.asked)
             for lead in self._leader
+        )
+
+    def turned_away(self, message: TurnedAway) -> None:
+        """Say so in the log: the broker's dead letters have no reason."""
+        log_rejected(
+            reason=message.reason, queue=message.queue, kind=message.kind, sender=message.sender
         )
 
     def _take_reply(

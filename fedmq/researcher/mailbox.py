@@ -26,6 +26,7 @@ from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
+from fedmq.transport.inbox import TurnedAway
 from fedmq.transport.ports import Connected, Disconnected, Transport, TransportEvent
 from fedmq.transport.routes import from_researcher
 from fedmq.transport.spool import Spool
@@ -194,6 +195,9 @@ class Mailbox:
     def may_fetch(self, sender: str, digest: Digest) -> bool:
         """The orchestrator may have what a submission announced."""
         return sender == self._orchestrator and self._spool.has(digest)
+
+    def turned_away(self, _message: TurnedAway) -> None:
+        """A notebook is no place for a log; the journal has the reason."""
 
     def _keep(self, message: Message) -> None:
         message_id = message.envelope.correlation_id

@@ -18,6 +18,7 @@ from fedmq.messages.requests import CancelRequest
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
+from fedmq.transport.inbox import TurnedAway
 from fedmq.transport.journal import Journal
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.outbox import FIRST_REPEAT_S
@@ -43,6 +44,7 @@ class Member:
         self.only_from = only_from
         self.folder = world.folder / name
         self.accepted: list[Message] = []
+        self.turned: list[TurnedAway] = []
         self.refuses = False
         self.asks_at_once = False
         self.live()
@@ -101,6 +103,10 @@ class Member:
     def may_fetch(self, sender: str, _digest: Digest) -> bool:
         """Everyone but basel."""
         return sender != "umc-basel"
+
+    def turned_away(self, message: TurnedAway) -> None:
+        """Keep it."""
+        self.turned.append(message)
 
     def make_payload(self, content: bytes = PAYLOAD) -> Manifest:
         """Return the manifest of a payload on this member's disk."""
@@ -348,6 +354,14 @@ def test_what_no_service_can_use_goes_to_the_dead_letters_with_its_reason(world:
         "forged_sender",
         "wrong_recipient",
         "makes_no_sense",
+    ]
+    # The service hears of each, with what the broker says of it.
+    task, order = topology.node_tasks(LYON), CancelRequest.TYPE
+    assert [(one.reason, one.queue, one.kind, one.sender) for one in world.node.turned] == [
+        ("not_msgpack", task, "", "orchestrator"),
+        ("forged_sender", task, "", "umc-basel"),
+        ("wrong_recipient", task, "", "orchestrator"),
+        ("makes_no_sense", task, order, "orchestrator"),
     ]
     assert world.broker.depth(topology.DEAD_QUEUE) == 4
     assert len(world.node.accepted) == 1
