@@ -35,6 +35,7 @@ from fedmq.transport.ports import (
     Disconnected,
     Nacked,
     Publication,
+    ReadersCounted,
     Returned,
     Transport,
     TransportEvent,
@@ -222,6 +223,8 @@ class Courier:
                 self.trouble = f"the broker takes nothing: {why}" if blocked else ""
             case ConsumerLost(queue=queue, why=why):
                 self.trouble = f"{queue or 'a queue'} cannot be read: {why}"
+            case ReadersCounted():
+                pass  # whoever asked has heard it
 
     def _receive(self, delivery: Delivery) -> None:
         try:
