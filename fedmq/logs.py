@@ -1,6 +1,7 @@
 """Logs: one line for each thing that happened, on stderr; readable, or JSON for machines."""
 
 import logging
+import re
 import sys
 from typing import Final
 
@@ -23,10 +24,12 @@ ALLOWED: Final = frozenset(
         "model",
         "node",
         "nodes",
+        "queue",
         "reason",
         "round",
         "rounds",
         "seconds",
+        "sender",
         "state",
         "timestamp",
         "trouble",
@@ -36,6 +39,7 @@ ALLOWED: Final = frozenset(
 )
 """Keys that a line may have: nothing about a patient has a name here."""
 
+_PLAIN: Final = re.compile(r"[a-z0-9._-]{1,80}")
 _OTHER_LOGIN: Final = "put the credentials that the hub wrote last in place, and start again"
 
 
@@ -53,6 +57,16 @@ def log_link(trouble: str, *, refused: bool) -> None:
         log.warning("broker_link_changed", trouble=trouble, fix=_OTHER_LOGIN)
     else:
         log.warning("broker_link_changed", trouble=trouble)
+
+
+def log_rejected(*, reason: str, queue: str, kind: str, sender: str) -> None:
+    """Say that a message was turned away; what is not known of it is left out.
+
+    A stranger chose the kind, and perhaps the sender: what is no plain word is left out too.
+    """
+    words = {"queue": queue, "kind": kind, "sender": sender}
+    known = {key: word for key, word in words.items() if _PLAIN.fullmatch(word)}
+    structlog.get_logger().warning("message_rejected", reason=reason, **known)
 
 
 def configure(*, as_json: bool = False) -> None:

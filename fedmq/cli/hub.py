@@ -96,11 +96,21 @@ def remove(name: Name) -> None:
 
 
 def _add(name: str, role: str) -> None:
+    from fedmq.errors import ConfigurationError
     from fedmq.hub.credentials import Role
     from fedmq.hub.members import Hub
     from fedmq.settings import read_settings
 
-    Hub(read_settings().hub).add_member(name, Role(role))
+    settings = read_settings()
+    hub = Hub(settings.hub)
+    if settings.broker_url is not None and hub.roster().external is None:
+        # It would become a member at the private broker that nobody wants here.
+        raise ConfigurationError(
+            f"the hub cannot add {name} yet",
+            why="it is not up on the broker that FEDMQ_BROKER_URL names",
+            fix="fedmq hub up",
+        )
+    hub.add_member(name, Role(role))
     say(f"{name} is a {role}; give it this file by a way that keeps it secret:")
     show(_credentials(name))
 

@@ -88,8 +88,9 @@ def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")]
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Show what this node has waiting, keeps, and turned away."""
+    from fedmq.transport.inbox import count_rejected
+
     journal = open_own_records().journal
-    rejected = journal.rows("SELECT reason, count(*) FROM rejected GROUP BY reason ORDER BY reason")
     counts = {
         name: int(journal.cell(f"SELECT count(*) FROM {table}") or 0)  # noqa: S608 - own names
         for name, table in (
@@ -100,7 +101,7 @@ def status(*, as_json: Json = False) -> None:
             ("payloads_awaited", "waiting"),
         )
     }
-    reasons = {str(reason): int(count or 0) for reason, count in rejected}
+    reasons = count_rejected(journal)
     if as_json:
         show_json({**counts, "rejected": reasons})
         return

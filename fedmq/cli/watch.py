@@ -9,6 +9,8 @@ from fedmq.cli.console import Json, next_command, say, show, show_json, show_tab
 from fedmq.cli.words import ago, size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fedmq.hub.management import Management
     from fedmq.monitor.letters import DeadLetters
     from fedmq.monitor.status import FederationStatus
@@ -130,7 +132,18 @@ def print_dead(found: "DeadLetters", *, hours: int, as_json: bool = False) -> No
             for one in found.letters
         ],
     )
-    next_command("at the node: fedmq node status, which says why it turned messages away")
+    next_command(*reasons_are_at(one.queue for one in found.letters))
+
+
+def reasons_are_at(queues: "Iterable[str]") -> list[str]:
+    """Return the commands that say why messages died in these queues, each with its place."""
+    names = set(queues)
+    nodes = sorted({name.split(".")[1] for name in names if name.startswith("node.")})
+    commands = [f"at {', '.join(nodes)}: fedmq node status, which says why"] if nodes else []
+    if any(name.startswith(("experiment.", "orchestrator.")) for name in names):
+        commands.append("at the orchestrator: fedmq orchestrator status, which says why")
+    # A researcher's client has no such command, and a letter without a queue has no place.
+    return commands or ["fedmq status"]
 
 
 def _ways(credentials: Path | None) -> "tuple[Management, Login]":

@@ -41,6 +41,7 @@ def up(folder: Path, progress: Progress = lambda _: None) -> Status:
 
     Raises:
         HubError: the broker cannot be started.
+        ConfigurationError: a member's name is another user's at an external broker.
         TransportError: an external broker does not answer, or refuses.
     """
     hub = Hub(folder)
@@ -59,15 +60,17 @@ def external(folder: Path, *, amqp_url: str, admin_url: str) -> Status:
     is what members will connect to. The broker's other users and vhosts are left alone.
 
     Raises:
-        ConfigurationError: an address cannot be used, or a name is taken at the broker.
+        ConfigurationError: an address cannot be used, or a name is taken at the broker; the hub is
+            what it was before.
         TransportError: the broker does not answer, or refuses.
     """
     broker, vhost = _parse_external(amqp_url, admin_url)
     hub = Hub(folder)
-    hub.use_external(broker, vhost)
-    for name, role in BUILT_IN.items():
-        if role is not Role.ADMIN:
-            hub.add_member(name, role)
+    # The administrator is the broker's own.
+    logins = {name: role for name, role in BUILT_IN.items() if role is not Role.ADMIN}
+    hub.use_external(broker, vhost, logins)
+    for name, role in logins.items():
+        hub.add_member(name, role)
     return status(folder)
 
 

@@ -32,6 +32,11 @@ class Management:
         entries = cast("list[dict[str, object]]", self.get(*path))
         return {str(entry["name"]) for entry in entries}
 
+    def password_hashes(self) -> dict[str, str]:
+        """Return the hash of each user's password; empty where a user has none."""
+        users = cast("list[dict[str, object]]", self.get("users"))
+        return {str(user["name"]): str(user.get("password_hash", "")) for user in users}
+
     def put(self, *path: str, content: object) -> None:
         """Make or change what `path` names."""
         self._ask("PUT", path, content)

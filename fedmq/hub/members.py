@@ -7,6 +7,7 @@ broker has yet to forget.
 
 import json
 import secrets
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -57,7 +58,7 @@ class Hub:
             roster = self.roster()
             known = roster.find(name)
             if known is None:
-                self._must_be_free(name, roster)
+                self._must_be_free([name], roster)
             elif known.role is not role:
                 raise ConfigurationError(
                     f"{name} cannot become a {role}",
@@ -109,15 +110,28 @@ class Hub:
         return self.roster().definitions()
 
     def load(self) -> None:
-        """The broker, if it runs, agrees with the roster."""
-        with locked(self._folder / "lock"):
-            self._load(self.roster())
-
-    def use_external(self, external: ExternalBroker, vhost: str) -> None:
-        """The hub keeps its members on a broker that it does not run, in this vhost.
+        """The broker, if it runs, agrees with the roster.
 
         Raises:
-            ConfigurationError: the folder is that of another broker.
+            ConfigurationError: an external one has a user of a member's name that is not the hub's.
+            TransportError: an external one does not answer, or refuses.
+        """
+        with locked(self._folder / "lock"):
+            roster = self.roster()
+            self._must_be_free((member.name for member in roster.members), roster)
+            self._load(roster)
+
+    def use_external(
+        self, external: ExternalBroker, vhost: str, logins: Collection[str] = ()
+    ) -> None:
+        """The hub keeps its members on a broker that it does not run, in this vhost.
+
+        There is room for its members on that broker, and for `logins` that are to become some.
+
+        Raises:
+            ConfigurationError: the folder is that of another broker, or a name is taken at this
+                one; nothing is written.
+            TransportError: the broker does not answer, or refuses; nothing is written.
         """
         with locked(self._folder / "lock"):
             roster = self.roster()
@@ -128,6 +142,7 @@ class Hub:
                     why="its members' credentials hold that broker's address",
                     fix="choose another folder for the new hub",
                 )
+            self._must_be_free([*logins, *(member.name for member in roster.members)], new)
             self._save(new)
 
     def roster(self) -> Roster:
@@ -180,14 +195,21 @@ class Hub:
                 management.delete("queues", roster.vhost, queue)
             self._save(replace(roster, removed=()))
 
-    def _must_be_free(self, name: str, roster: Roster) -> None:
+    def _must_be_free(self, names: Iterable[str], roster: Roster) -> None:
         """An external broker may have users of its own, whose passwords are not to change."""
         management = self._management(roster) if roster.external else None
-        if management is not None and name in management.names("users"):
+        if management is None:
+            return
+        taken = roster.foreign_logins(names, management.password_hashes())
+        if taken:
             raise ConfigurationError(
-                f"{name} cannot become a member",
-                why="the broker has a user of this name, whom this hub has not made",
-                fix="choose another name, or delete that user at the broker",
+                f"the broker has a user {' and a user '.join(taken)} already",
+                why="this hub has not made it, for its password is another",
+                fix="if nobody needs it, delete it at the broker: "
+                + ", ".join(f"rabbitmqctl delete_user {name}" for name in taken)
+                + "; if not, use another "
+                + ("broker" if set(taken) <= BUILT_IN.keys() else "name or another broker")
+                + ", since all vhosts of a broker share its users",
             )
 
     def _management(self, roster: Roster) -> Management | None:

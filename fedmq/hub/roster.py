@@ -1,5 +1,6 @@
 """The roster: who belongs to a federation, with which role, and what that makes of its broker."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -84,6 +85,14 @@ class Roster:
             for member in self.members
         ]
         return make_definitions(self.vhost, self.layout(), users)
+
+    def foreign_logins(self, names: Iterable[str], hashes: Mapping[str, str]) -> list[str]:
+        """Return which of the names a broker's users have whom this hub did not make.
+
+        `hashes` are those of its users' passwords, by name: nobody else has one with the same salt.
+        """
+        own = {member.name: member.password_hash for member in (*self.removed, *self.members)}
+        return sorted(name for name in set(names) & hashes.keys() if own.get(name) != hashes[name])
 
     def abandoned_logins(self) -> set[str]:
         """Return the names that no member has any more."""

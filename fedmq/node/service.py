@@ -13,7 +13,7 @@ import structlog
 
 from fedmq.clocks import Clock
 from fedmq.learning.trainer_protocol import Broken, Done, Progress
-from fedmq.logs import log_link
+from fedmq.logs import log_link, log_rejected
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Place
 from fedmq.messages.notices import (
@@ -44,6 +44,7 @@ from fedmq.node.worker import WorkerEvent
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
+from fedmq.transport.inbox import TurnedAway
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
 from fedmq.transport.routes import from_node
@@ -236,6 +237,12 @@ class NodeService:
     def may_fetch(self, sender: str, digest: Digest) -> bool:
         """The orchestrator may have the updates that this node made; nobody anything else."""
         return sender == self._orchestrator and self._records.payloads.is_update(digest)
+
+    def turned_away(self, message: TurnedAway) -> None:
+        """Say so in the log: the broker's dead letters have no reason."""
+        log_rejected(
+            reason=message.reason, queue=message.queue, kind=message.kind, sender=message.sender
+        )
 
     def _take_transport(self, event: TransportEvent) -> None:
         before = self._courier.trouble

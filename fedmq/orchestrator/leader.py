@@ -39,6 +39,7 @@ from fedmq.orchestrator.events import (
 from fedmq.orchestrator.experiment import advance, begin, undone
 from fedmq.orchestrator.leftovers import Leftovers
 from fedmq.orchestrator.presence import Presence
+from fedmq.orchestrator.replay import replay
 from fedmq.orchestrator.running_time import RunningTime
 from fedmq.orchestrator.state import Experiment, Stage
 from fedmq.orchestrator.store import Kept, Store
@@ -101,7 +102,10 @@ class Leader:
         self.time = RunningTime(journal, clock)
         self._look_at = clock.steady()
         self._after: list[Callable[[], None]] = []
-        self._leads = {kept.experiment: self._replay(kept) for kept in self._store.experiments()}
+        self._leads = {
+            kept.experiment: Lead(kept, replay(kept, self._store.events(kept.experiment)))
+            for kept in self._store.experiments()
+        }
 
     def __iter__(self) -> Iterator[Lead]:
         return iter(list(self._leads.values()))
@@ -254,12 +258,6 @@ class Leader:
         return needed
 
     # Actions.
-
-    def _replay(self, kept: Kept) -> Lead:
-        state, _ = begin(kept.spec, kept.initial, now=kept.began_at)
-        for at, event in self._store.events(kept.experiment):
-            state, _ = advance(state, event, now=at)
-        return Lead(kept, state)
 
     def _perform(self, lead: Lead, actions: tuple[Action, ...]) -> None:
         for action in actions:

@@ -10,7 +10,7 @@ import structlog
 
 from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
-from fedmq.logs import log_link
+from fedmq.logs import log_link, log_rejected
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.notices import ExperimentOverview, Hello, Overview, Welcome
@@ -34,6 +34,7 @@ from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
+from fedmq.transport.inbox import TurnedAway
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
 from fedmq.transport.routes import to_node
@@ -194,6 +195,12 @@ class OrchestratorService:
         welcome = Welcome(nonce=hello.nonce)
         message = self._courier.write(welcome, f"welcome.{hello.nonce}", node, Place())
         self._courier.say(message, to_node(node))
+
+    def turned_away(self, message: TurnedAway) -> None:
+        """Say so in the log: the broker's dead letters have no reason."""
+        log_rejected(
+            reason=message.reason, queue=message.queue, kind=message.kind, sender=message.sender
+        )
 
     def _take_reply(
         self,

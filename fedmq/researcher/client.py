@@ -20,6 +20,7 @@ from fedmq.messages.submissions import (
 )
 from fedmq.parameters import Parameters
 from fedmq.researcher.experiment import Experiment
+from fedmq.researcher.reports import ExperimentReports
 from fedmq.researcher.run import Run
 from fedmq.researcher.session import Session
 from fedmq.transport.ports import Sink, Transport
@@ -159,12 +160,12 @@ class Client:
         _require_taken(answer, identifier)
         return Run(identifier, self)
 
-    def experiments(self) -> list[ExperimentReport]:
+    def experiments(self) -> ExperimentReports:
         """Return all experiments of this researcher, without their rounds."""
         answer = self._query(QueryKind.LIST, NOWHERE)
         if not isinstance(answer, ReportList):
             raise _unexpected(answer)
-        return list(answer.reports)
+        return ExperimentReports(tuple(answer.reports))
 
     def experiment(self, identifier: str) -> Run:
         """Return the run of an experiment that was submitted before.

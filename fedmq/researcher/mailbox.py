@@ -24,11 +24,19 @@ from fedmq.messages.submissions import (
     Submission,
 )
 from fedmq.parameters import Parameters, write_parameters
+from fedmq.researcher.silence import Readers
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
-from fedmq.transport.ports import Connected, Disconnected, Transport, TransportEvent
+from fedmq.transport.inbox import TurnedAway
+from fedmq.transport.ports import (
+    Connected,
+    Disconnected,
+    ReadersCounted,
+    Transport,
+    TransportEvent,
+)
 from fedmq.transport.routes import from_researcher
 from fedmq.transport.spool import Spool
 from fedmq.types import NOWHERE, Digest, ExperimentId, ResearcherId
@@ -79,6 +87,10 @@ class Mailbox:
             only_from=orchestrator,
         )
         self._route = from_researcher(researcher)
+        # Payloads are read by whoever reads the inbox, in a queue whose waiting readers count too.
+        self._counted = (topology.ORCHESTRATOR_INBOX, topology.researcher_payloads(researcher))
+        self._num_readers: dict[str, int | None] = {}
+        self._is_counting = False
 
     def open(self) -> None:
         """Begin to connect; what an earlier life left in the outbox goes first."""
@@ -105,9 +117,33 @@ class Mailbox:
             case Disconnected(why=why, refused=refused):
                 self.is_connected = False
                 self.refusal = why if refused else ""
+            case ReadersCounted(queue=queue, num_readers=num_readers):
+                self._num_readers[queue] = num_readers
             case _:
                 pass
         self._courier.handle(event)
+
+    def count_readers(self) -> None:
+        """Ask the broker, unless it was asked already; `readers` says it once it is known."""
+        if not self._is_counting:
+            self._is_counting = True
+            self._transport.count_readers(self._counted)
+
+    def forget_readers(self) -> None:
+        """Ask anew the next time."""
+        self._is_counting = False
+        self._num_readers.clear()
+
+    @property
+    def readers(self) -> Readers:
+        """Who reads what goes to the orchestrator and what comes from it, as far as is known."""
+        submissions, answers = (self._num_readers.get(queue) for queue in self._counted)
+        return Readers(of_submissions=submissions, of_answers=answers)
+
+    @property
+    def knows_readers(self) -> bool:
+        """Whether the broker has said all that it says of them."""
+        return len(self._num_readers) == len(self._counted)
 
     def tick(self) -> None:
         """Do what is due."""
@@ -203,6 +239,9 @@ class Mailbox:
     def may_fetch(self, sender: str, digest: Digest) -> bool:
         """The orchestrator may have what a submission announced."""
         return sender == self._orchestrator and self._spool.has(digest)
+
+    def turned_away(self, _message: TurnedAway) -> None:
+        """A notebook is no place for a log; the journal has the reason."""
 
     def _keep(self, message: Message) -> None:
         message_id = message.envelope.correlation_id

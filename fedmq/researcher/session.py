@@ -16,6 +16,7 @@ from fedmq.messages.registry import Body
 from fedmq.messages.submissions import Submission
 from fedmq.parameters import Parameters
 from fedmq.researcher.mailbox import Mailbox
+from fedmq.researcher.silence import explain_silence
 from fedmq.transport.home import LocalHome
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Sink, Transport, TransportEvent
@@ -23,6 +24,8 @@ from fedmq.types import ExperimentId, ResearcherId
 
 LOOK_S: Final = 0.1
 """How often it is looked whether another program of this researcher was given what is awaited."""
+COUNT_S: Final = 3.0
+"""So long the broker has to say who reads, once an answer is overdue."""
 ORCHESTRATOR: Final = "orchestrator"
 
 T = TypeVar("T")
@@ -121,6 +124,7 @@ class Session:
 
     def _await(self, look: Callable[[Mailbox], T | None], timeout_s: float) -> T:
         deadline = time.monotonic() + timeout_s
+        self._call(Mailbox.forget_readers)
         while True:
             seen = self._num_news
             found, hopeless = self._call(partial(self._look, look, deadline))
@@ -182,11 +186,10 @@ class Session:
                 why=mailbox.trouble,
                 fix="the hub's operator: fedmq hub status",
             )
-        return TransportError(
-            "the orchestrator does not answer",
-            why="it is not running, or another program of yours reads the answers to another home",
-            fix="the hub's operator: fedmq orchestrator start",
-        )
+        if not mailbox.knows_readers and time.monotonic() < deadline + COUNT_S:
+            mailbox.count_readers()
+            return None
+        return explain_silence(mailbox.readers)
 
     # On the session's thread.
 

@@ -31,7 +31,7 @@ from fedmq.messages.payloads import Chunk, ResendRequest
 from fedmq.messages.registry import Body, payload_of
 from fedmq.transport import inbox, outbox, topology
 from fedmq.transport.fetcher import Fetcher
-from fedmq.transport.inbox import Inbox
+from fedmq.transport.inbox import Inbox, TurnedAway
 from fedmq.transport.journal import Journal
 from fedmq.transport.outbox import Outbox, properties_of
 from fedmq.transport.ports import (
@@ -44,6 +44,7 @@ from fedmq.transport.ports import (
     Disconnected,
     Nacked,
     Publication,
+    ReadersCounted,
     Returned,
     Transport,
     TransportEvent,
@@ -78,6 +79,9 @@ class Receiver(Protocol):
 
     def may_fetch(self, sender: str, digest: Digest) -> bool:
         """Return whether a payload of this service is meant for `sender`."""
+
+    def turned_away(self, message: TurnedAway) -> None:
+        """Note that a message was turned away; the journal has it already."""
 
 
 class Courier:
@@ -242,6 +246,8 @@ class Courier:
                 self.trouble = f"the broker takes nothing: {why}" if blocked else ""
             case ConsumerLost(queue=queue, why=why):
                 self.trouble = f"{queue or 'a queue'} cannot be read: {why}"
+            case ReadersCounted():
+                pass  # whoever asked has heard it
 
     def _receive(self, delivery: Delivery) -> None:
         try:
@@ -249,11 +255,23 @@ class Courier:
             self._require_genuine(message.envelope, delivery)
             self._dispatch(message, delivery)
         except ProtocolError as error:
-            self._inbox.reject(delivery, error.reason)
+            self._turn_away(
+                TurnedAway(
+                    reason=error.reason,
+                    queue=delivery.queue,
+                    kind=delivery.properties.type,
+                    sender=delivery.properties.user_id,
+                    size_bytes=len(delivery.body),
+                )
+            )
             self._transport.reject(delivery)
         else:
             self._transport.acknowledge(delivery)
             self._finish(message, delivery)
+
+    def _turn_away(self, message: TurnedAway) -> None:
+        self._inbox.note_rejected(message)
+        self._receiver.turned_away(message)
 
     def _require_genuine(self, envelope: Envelope, delivery: Delivery) -> None:
         """Return if the broker vouches for the sender, and the sender may write here.
@@ -340,7 +358,15 @@ class Courier:
                 try:
                     self._receiver.accept(message)
                 except ProtocolError as error:
-                    self._inbox.note_rejected(exchange, message.envelope.sender, error.reason, 0)
+                    self._turn_away(
+                        TurnedAway(
+                            reason=error.reason,
+                            queue=exchange,
+                            kind=message.envelope.type,
+                            sender=message.envelope.sender,
+                            size_bytes=0,
+                        )
+                    )
             self._send_receipt(message, exchange)
 
     def _resend(self, request: ResendRequest, envelope: Envelope, exchange: str) -> None:

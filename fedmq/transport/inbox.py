@@ -1,12 +1,12 @@
 """The inbox: what was received, what waits for its payload, what was turned away and why."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from fedmq.clocks import Clock
 from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Envelope
 from fedmq.transport.journal import Journal
-from fedmq.transport.ports import Delivery
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS received (
@@ -32,6 +32,19 @@ CREATE TABLE IF NOT EXISTS rejected (
 );
 """
 MAX_REJECTED: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnedAway:
+    """Why a message was turned away, and what is known of it; nobody vouches for its kind."""
+
+    reason: str
+    queue: str
+    """Or the exchange it came through, where it had waited for its payload since."""
+    kind: str
+    sender: str
+    """As the broker vouches; empty where it does not."""
+    size_bytes: int
 
 
 class Inbox:
@@ -85,17 +98,12 @@ class Inbox:
         """Await nothing more for an experiment."""
         self._journal.execute("DELETE FROM waiting WHERE experiment = ?", (experiment,))
 
-    def reject(self, delivery: Delivery, reason: str) -> None:
-        """Note why a delivery was turned away."""
-        sender = delivery.properties.user_id
-        self.note_rejected(delivery.queue, sender, reason, len(delivery.body))
-
-    def note_rejected(self, queue: str, sender: str, reason: str, size_bytes: int) -> None:
-        """Note why something was turned away; the oldest notes go when there are too many."""
+    def note_rejected(self, one: TurnedAway) -> None:
+        """Note what was turned away; the oldest notes go when there are too many."""
         with self._journal.transaction():
             self._journal.execute(
                 "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
-                (self._clock.now(), queue, sender, reason, size_bytes),
+                (self._clock.now(), one.queue, one.sender, one.reason, one.size_bytes),
             )
             self._journal.execute(
                 "DELETE FROM rejected WHERE rowid <= (SELECT max(rowid) FROM rejected) - ?",
@@ -113,3 +121,9 @@ class Inbox:
             (envelope.sender, envelope.message_id),
         )
         return found is not None
+
+
+def count_rejected(journal: Journal) -> dict[str, int]:
+    """Return how many messages were turned away for each reason, by its name."""
+    rows = journal.rows("SELECT reason, count(*) FROM rejected GROUP BY reason ORDER BY reason")
+    return {str(reason): int(count or 0) for reason, count in rows}

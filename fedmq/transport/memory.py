@@ -27,6 +27,7 @@ from fedmq.transport.ports import (
     Disconnected,
     Nacked,
     Publication,
+    ReadersCounted,
     Returned,
     Sink,
 )
@@ -228,6 +229,10 @@ class MemoryTransport:
         self._prefetch.pop(queue, None)
         self.broker.later(lambda: self._unregister(queue), (self, "in"))
 
+    def count_readers(self, queues: Sequence[str]) -> None:
+        """Ask who reads queues."""
+        self._when_connected(queues, self._count_readers)
+
     def declare(self, queues: Sequence[Queue]) -> None:
         """Make queues, now and after every reconnect."""
         self._declared.update({queue.name: queue for queue in queues})
@@ -272,6 +277,11 @@ class MemoryTransport:
                     act(item)
 
         self.broker.later(each, (self, "in"))
+
+    def _count_readers(self, name: str) -> None:
+        queue = self.broker.queue(name)
+        count = None if queue is None else len(queue.consumers)
+        self.sink(ReadersCounted(queue=name, num_readers=count))
 
     def _register(self, name: str) -> None:
         queue = self.broker.queue(name)

@@ -124,8 +124,26 @@ class ConsumerLost:
     why: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadersCounted:
+    """So many programs read a queue, all logins together."""
+
+    queue: str
+    num_readers: int | None
+    """None where the broker does not say, or has no such queue. Of a quorum queue with a single
+    active consumer RabbitMQ counts the active one alone, of a classic queue those who wait too."""
+
+
 TransportEvent = (
-    Connected | Disconnected | Blocked | Delivered | Confirmed | Nacked | Returned | ConsumerLost
+    Connected
+    | Disconnected
+    | Blocked
+    | Delivered
+    | Confirmed
+    | Nacked
+    | Returned
+    | ConsumerLost
+    | ReadersCounted
 )
 
 Sink = Callable[[TransportEvent], None]
@@ -146,6 +164,9 @@ class Transport(Protocol):
 
     def stop_consuming(self, queue: str) -> None:
         """Read `queue` no more."""
+
+    def count_readers(self, queues: Sequence[str]) -> None:
+        """Ask who reads queues; with a connection, `ReadersCounted` follows for each."""
 
     def declare(self, queues: Sequence[Queue]) -> None:
         """Make queues with their bindings, now and after every reconnect."""

@@ -116,6 +116,10 @@ class RabbitTransport:
 
         self._post(act)
 
+    def count_readers(self, queues: Sequence[str]) -> None:
+        """Ask who reads queues."""
+        self._with_link(lambda link: link.count_readers(queues))
+
     def declare(self, queues: Sequence[Queue]) -> None:
         """Make queues with their bindings, now and after every reconnect."""
 

@@ -8,10 +8,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from pika import spec
 from pika.adapters.select_connection import IOLoop, SelectConnection
 from pika.channel import Channel
+from pika.exceptions import ChannelClosedByBroker
+from pika.frame import Method
 
-from fedmq.transport.ports import ConsumerLost
+from fedmq.transport.ports import ConsumerLost, ReadersCounted
 from fedmq.transport.rabbitmq_faults import is_transient, reason_of
 from fedmq.transport.rabbitmq_life import Life
 from fedmq.transport.topology import Queue
@@ -58,6 +61,30 @@ class Declarer:
         for name in queues:
             self._declared.pop(name, None)
             self._on_channel(partial(_delete_queue, name=name))
+
+    def count_readers(self, queues: Sequence[str]) -> None:
+        """Ask who reads queues, by a declaration that makes nothing and needs no right.
+
+        Each has a channel of its own, which the broker closes where there is no such queue.
+        """
+        for name in queues:
+            if self._connection is not None and self._connection.is_open:
+                self._connection.channel(on_open_callback=partial(self._count, name))
+
+    def _count(self, queue: str, channel: Channel) -> None:
+        def tell(num_readers: int | None) -> None:
+            self._life.tell(ReadersCounted(queue=queue, num_readers=num_readers))
+
+        def answered(frame: "Method[spec.Queue.DeclareOk]") -> None:
+            tell(frame.method.consumer_count)
+            channel.close()
+
+        def closed(_channel: Channel, reason: Exception) -> None:
+            if isinstance(reason, ChannelClosedByBroker):
+                tell(None)
+
+        channel.add_on_close_callback(closed)
+        channel.queue_declare(queue, passive=True, callback=answered)
 
     def _make(self, queues: Sequence[Queue]) -> None:
         """Declare queues; no consumer is opened before the broker has answered."""

@@ -130,6 +130,10 @@ class Link:
         """Make queues and their bindings; a refusal is told for the queue it concerns."""
         self._declarer.declare(queues)
 
+    def count_readers(self, queues: Sequence[str]) -> None:
+        """Ask who reads queues."""
+        self._declarer.count_readers(queues)
+
     def delete(self, queues: Sequence[str]) -> None:
         """Delete queues."""
         self._declarer.delete(queues)

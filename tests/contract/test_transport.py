@@ -18,6 +18,7 @@ from fedmq.transport.ports import (
     Nacked,
     Properties,
     Publication,
+    ReadersCounted,
     Returned,
 )
 from fedmq.transport.topology import DEAD_QUEUE, REPLIES, TASKS, experiment_queues, key
@@ -299,3 +300,22 @@ def test_after_closing_nothing_is_told_and_nothing_is_lost(wire: Wire) -> None:
     successor = reading(wire, LYON)
     wire.settle(lambda: len(successor.bodies) == 2)
     assert successor.bodies == [b"task", b"later"]
+
+
+def test_the_readers_of_a_queue_are_counted_by_whoever_asks(wire: Wire) -> None:
+    """Those who wait behind the active one of a classic queue too; a queue may have none."""
+    payloads = topology.node_payloads(LYON)
+    for member in (wire.join(LYON), wire.join(LYON)):
+        member.transport.consume(payloads, prefetch=1)
+    wire.settle()
+    asking = wire.join(PARIS)
+    asking.transport.count_readers([payloads, topology.ORCHESTRATOR_INBOX, "nowhere"])
+    wire.settle(lambda: len(asking.of(ReadersCounted)) == 3)
+    assert {one.queue: one.num_readers for one in asking.of(ReadersCounted)} == {
+        payloads: 2,
+        topology.ORCHESTRATOR_INBOX: 0,
+        "nowhere": None,
+    }
+    # Asking disturbs nobody, oneself included.
+    assert not asking.of(ConsumerLost)
+    assert not asking.of(Disconnected)

@@ -6,12 +6,15 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from fedmq.errors import BrokerUnavailable, ConfigurationError
+from fedmq.hub.broker import PrivateBroker
 from fedmq.hub.credentials import Credentials, Role, read_credentials
+from fedmq.hub.definitions import SALT_BYTES, User, make_definitions, password_hash
 from fedmq.hub.lifecycle import Status, down, external, status, up
 from fedmq.hub.management import Management
 from fedmq.hub.members import Hub
@@ -22,12 +25,14 @@ from fedmq.transport.rabbitmq import RabbitTransport, make_login
 from fedmq.transport.rabbitmq_stream import read_streams
 from fedmq.types import NodeId
 from tests.contract.wires import Member
+from tests.support.broker import EVERYTHING
 
 pytestmark = pytest.mark.rabbitmq
 
 PATIENCE_S = 60.0
 LOOPBACK = {"0100007F", "00000000000000000000000001000000"}
 """127.0.0.1 and ::1 as the kernel's tables write them."""
+OWNER = "owner"
 BUILT_IN = {"hub-admin", "monitor", "orchestrator"}
 
 
@@ -165,34 +170,86 @@ def test_a_member_with_a_new_password_cannot_use_the_old_one(folder: Path) -> No
         assert member.of(Disconnected)[0].refused
 
 
+@dataclass(frozen=True)
+class Owned:
+    """A broker that no hub has made, as its administrator sees it."""
+
+    management: Management
+    way: dict[str, str]
+    """Its addresses, as an operator sets them."""
+
+
+@pytest.fixture(scope="module")
+def owned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owned]:
+    """Return a broker that no hub has made."""
+    folder = tmp_path_factory.mktemp("owned")
+    with ended(folder):
+        private = PrivateBroker(folder / "broker")
+        private.ports()  # makes its folder
+        hashed = password_hash(OWNER, bytes(SALT_BYTES))
+        admin = User(name=OWNER, password_hash=hashed, rights=EVERYTHING, tags=("administrator",))
+        empty = topology.Topology(exchanges=(), queues=(), policies=())
+        private.definitions.write_text(json.dumps(make_definitions("/", empty, [admin])))
+        ports = private.start().ports
+        url = f"http://127.0.0.1:{ports.management}"
+        yield Owned(
+            management=Management(url=url, user=OWNER, password=OWNER),
+            way={
+                "amqp_url": f"amqp://127.0.0.1:{ports.amqp}/elsewhere",
+                "admin_url": url.replace("//", f"//{OWNER}:{OWNER}@"),
+            },
+        )
+
+
 def test_an_external_broker_gets_members_and_keeps_its_own_users(
-    folder: Path, tmp_path: Path
+    owned: Owned, tmp_path: Path
 ) -> None:
-    """Here the broker of one hub is the external one of another."""
-    owner = read_credentials(Hub(folder).credentials_path("hub-admin"))
-    Hub(folder).add_member("taken", Role.NODE)
-    login = f"{owner.user}:{owner.password}@"
-    amqp = owner.url.replace("/fedmq", "/elsewhere")
-    admin = owner.admin_url.replace("//", f"//{login}")
-    # Both hubs would make a monitor and an orchestrator: the second must not take the first's.
-    with pytest.raises(ConfigurationError, match="the broker has a user of this name"):
-        external(tmp_path, amqp_url=amqp, admin_url=admin)
+    """Also where it is in use already; a member's name that is taken there is refused."""
+    there = owned.management
+    there.put("users", "taken", content={"password": "theirs", "tags": ""})
+    external(tmp_path, **owned.way)
     hub = Hub(tmp_path)
-    with pytest.raises(ConfigurationError, match="the broker has a user of this name"):
+    before = hub.roster()
+    with pytest.raises(ConfigurationError, match="the broker has a user taken already"):
         hub.add_member("taken", Role.NODE)
+    assert hub.roster() == before
     credentials = hub.add_member("elsewhere", Role.NODE)
     with joined(credentials) as member:
         assert member.events == [Connected()]
         member.transport.consume("node.elsewhere.tasks", prefetch=1)
-        until(lambda: _num_consumers(management(folder), "elsewhere") == 1)
+        until(lambda: _num_consumers(there, "elsewhere") == 1)
         assert not member.of(ConsumerLost)
+    # A second time, everybody there is the hub's own.
+    assert external(tmp_path, **owned.way) == status(tmp_path)
     assert status(tmp_path).is_running
-    assert status(tmp_path).node_name == status(folder).node_name
     hub.remove_member("elsewhere")
-    names = management(folder).names("users")
-    assert "elsewhere" not in names
-    assert "taken" in names
-    management(folder).delete("vhosts", "elsewhere")
+    assert there.names("users") == {OWNER, "taken", "monitor", "orchestrator"}
+    hub.add_member("elsewhere", Role.RESEARCHER)
+    for name in ("taken", "monitor", "orchestrator", "elsewhere"):
+        there.delete("users", name)
+    there.delete("vhosts", "elsewhere")
+
+
+@pytest.mark.parametrize("taken", ["monitor", "orchestrator"])
+def test_a_user_that_an_external_broker_has_already_stops_up_before_anything_is_made(
+    owned: Owned, tmp_path: Path, taken: str
+) -> None:
+    """The error's own fix, followed, lets it come up."""
+    there = owned.management
+    there.put("users", taken, content={"password": "theirs", "tags": ""})
+    kept = there.password_hashes()
+    with pytest.raises(ConfigurationError, match=f"a user {taken} already") as caught:
+        external(tmp_path, **owned.way)
+    assert f"rabbitmqctl delete_user {taken}" in caught.value.fix
+    assert there.password_hashes() == kept
+    assert "elsewhere" not in there.names("vhosts")
+    assert not status(tmp_path).is_running
+    assert status(tmp_path).members == ()
+    there.delete("users", taken)
+    assert len(external(tmp_path, **owned.way).members) == 2
+    for name in ("monitor", "orchestrator"):
+        there.delete("users", name)
+    there.delete("vhosts", "elsewhere")
 
 
 def test_what_is_committed_under_infra_can_be_loaded(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from fedmq.hub.credentials import Role
 from fedmq.hub.members import Hub
 from tests.unit.cli.line import CommandLine
@@ -53,3 +55,21 @@ def test_the_hub_goes_down_twice_without_an_error(fedmq: CommandLine, home: Path
     for _ in range(2):
         outcome = fedmq("hub", "down")
         assert (outcome.code, outcome.talk) == (0, "the hub is down\nnext: fedmq hub up\n")
+
+
+def test_nobody_is_added_to_a_hub_that_is_not_up_on_the_broker_that_is_named(
+    fedmq: CommandLine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would be a member at a private broker, and `up` would be refused from then on."""
+    monkeypatch.setenv("FEDMQ_BROKER_URL", "amqp://127.0.0.1:1/fedmq")
+    monkeypatch.setenv("FEDMQ_BROKER_ADMIN_URL", "http://a:b@127.0.0.1:1")
+    for command in ("add-node", "add-researcher"):
+        outcome = fedmq("hub", command, "chu-lyon")
+        assert (outcome.code, outcome.data) == (1, "")
+        assert outcome.talk.splitlines() == [
+            "error: the hub cannot add chu-lyon yet",
+            "  why: it is not up on the broker that FEDMQ_BROKER_URL names",
+            "  fix: fedmq hub up",
+        ]
+    assert Hub(home / "hub").members() == ()
+    assert fedmq("hub", "status").data == "hub      down\n"

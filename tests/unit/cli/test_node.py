@@ -9,7 +9,7 @@ from fedmq.claims import claimed
 from fedmq.hub.credentials import Role, read_credentials
 from fedmq.node.records import open_records
 from fedmq.transport.home import LocalHome
-from fedmq.transport.inbox import Inbox
+from fedmq.transport.inbox import Inbox, TurnedAway
 from tests.support.clock import FakeClock
 from tests.unit.cli.line import CommandLine
 
@@ -80,7 +80,9 @@ def test_status_says_what_waits_and_what_was_turned_away(node: CommandLine, home
     """For people and for programs."""
     records = open_records(LocalHome(home / "node"))
     for reason in ("too_large", "not_msgpack", "too_large"):
-        Inbox(records.journal, FakeClock(lambda: 0.0)).note_rejected("q", "u", reason, 1)
+        Inbox(records.journal, FakeClock(lambda: 0.0)).note_rejected(
+            TurnedAway(reason=reason, queue="q", kind="k", sender="u", size_bytes=1)
+        )
     records.close()
     shown = node("node", "status")
     assert shown.data.splitlines() == [

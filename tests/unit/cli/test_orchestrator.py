@@ -3,8 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from fedmq.claims import claimed
 from fedmq.hub.credentials import Role
+from fedmq.messages.fields import Manifest
+from fedmq.orchestrator import store
+from fedmq.orchestrator.store import Kept, Store
+from fedmq.transport import courier as couriers
+from fedmq.transport.home import LocalHome
+from fedmq.transport.inbox import Inbox, TurnedAway
+from fedmq.types import Digest, ExperimentId, ResearcherId
+from tests.support.clock import FakeClock
 from tests.unit.cli.line import CommandLine
+from tests.unit.cli.reports import make_report
 
 
 def test_the_file_of_another_role_is_refused_before_anything_is_made(
@@ -28,3 +38,70 @@ def test_where_there_is_no_hub_the_fix_is_to_ask_its_operator(fedmq: CommandLine
     assert outcome.code == 1
     assert "hub/credentials/orchestrator.toml cannot be read" in outcome.talk
     assert "ask the hub's operator" in outcome.talk
+
+
+def test_status_says_what_it_leads_keeps_and_turned_away(fedmq: CommandLine, home: Path) -> None:
+    """For people and for programs, also while the orchestrator runs."""
+    folder = home / "orchestrator"
+    journal = LocalHome(folder).journal(couriers.SCHEMA, store.SCHEMA)
+    Store(journal).add(
+        Kept(
+            experiment=ExperimentId("lung-1"),
+            researcher=ResearcherId("ada"),
+            spec=make_report(num_rounds=10).spec,
+            plan_source=None,
+            initial=Manifest(digest=Digest("a" * 64), size_bytes=10, chunk_bytes=4),
+            began_at=0.0,
+        )
+    )
+    for reason in ("no_user_id", "not_msgpack", "no_user_id"):
+        Inbox(journal, FakeClock(lambda: 0.0)).note_rejected(
+            TurnedAway(reason=reason, queue="q", kind="k", sender="u", size_bytes=1)
+        )
+    journal.close()
+    models = folder / "experiments" / "lung-1"
+    models.mkdir(parents=True)
+    (models / "round-0000.safetensors").write_bytes(bytes(45_600))
+    with claimed(folder, "an orchestrator"):
+        shown = fedmq("orchestrator", "status")
+    assert shown.code == 0
+    assert shown.data.splitlines() == [
+        "leads             1",
+        "unsent            0",
+        "payloads awaited  0",
+        "disk used         45.6 kB",
+        "turned away       2 x no_user_id",
+        "turned away       1 x not_msgpack",
+        "",
+        "experiment  researcher  state      round    disk",
+        "lung-1      ada         preparing  0 of 10  45.6 kB",
+        "    0 of at least 3 nodes take part",
+    ]
+    assert shown.ends_with_next
+    assert fedmq("orchestrator", "status", "--json").json == {
+        "schema_version": 1,
+        "experiments": [
+            {
+                "experiment": "lung-1",
+                "researcher": "ada",
+                "state": "preparing",
+                "round": 0,
+                "num_rounds": 10,
+                "reason": "0 of at least 3 nodes take part",
+                "is_over": False,
+                "size_bytes": 45_600,
+            }
+        ],
+        "unsent": 0,
+        "payloads_awaited": 0,
+        "rejected": {"no_user_id": 2, "not_msgpack": 1},
+    }
+
+
+def test_where_no_orchestrator_has_run_there_is_no_status(fedmq: CommandLine, home: Path) -> None:
+    """And looking makes none."""
+    outcome = fedmq("orchestrator", "status", "--json")
+    assert (outcome.code, outcome.data) == (1, "")
+    assert "error: no orchestrator has run here yet" in outcome.talk
+    assert "fix: fedmq orchestrator start" in outcome.talk
+    assert not (home / "orchestrator").exists()

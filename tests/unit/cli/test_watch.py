@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from fedmq.cli.tables import below, lay_out
-from fedmq.cli.watch import NODE_TITLES, node_rows, print_dead, print_status
+from fedmq.cli.watch import NODE_TITLES, node_rows, print_dead, print_status, reasons_are_at
 from fedmq.hub.credentials import Role
 from fedmq.messages.notices import ExperimentOverview
 from fedmq.monitor.letters import DeadLetter, DeadLetters
@@ -139,13 +139,41 @@ def test_dead_letters_say_where_why_and_whose(capsys: Capture) -> None:
         "12",
         "B",
     ]
-    assert shown.err.startswith("next: ")
+    assert shown.err == "next: at chu-lyon: fedmq node status, which says why\n"
     print_dead(found, hours=168, as_json=True)
     assert json.loads(capsys.readouterr().out) == {
         "schema_version": 1,
         "letters": [{name: getattr(LETTER, name) for name in DeadLetter.__slots__}],
         "is_complete": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("queues", "commands"),
+    [
+        (
+            ["node.ghu-paris.tasks", "node.chu-lyon.tasks", "node.ghu-paris.tasks"],
+            ["at chu-lyon, ghu-paris: fedmq node status, which says why"],
+        ),
+        (
+            ["experiment.lung-1.replies"],
+            ["at the orchestrator: fedmq orchestrator status, which says why"],
+        ),
+        (
+            ["orchestrator.inbox", "node.chu-lyon.tasks"],
+            [
+                "at chu-lyon: fedmq node status, which says why",
+                "at the orchestrator: fedmq orchestrator status, which says why",
+            ],
+        ),
+        (["researcher.ada.inbox", ""], ["fedmq status"]),
+    ],
+)
+def test_the_reason_of_a_death_is_where_the_message_died(
+    queues: list[str], commands: list[str]
+) -> None:
+    """The broker knows only that it was rejected; who rejected it has the reason."""
+    assert reasons_are_at(queues) == commands
 
 
 def test_no_dead_letter_is_good_news(capsys: Capture) -> None:

@@ -1,14 +1,20 @@
 """Up, down and status, as far as they need no broker."""
 
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from fedmq.errors import BrokerUnavailable, ConfigurationError
 from fedmq.hub.credentials import Role
-from fedmq.hub.lifecycle import down, external, status
+from fedmq.hub.lifecycle import down, external, status, up
 from fedmq.hub.members import Hub
 from fedmq.hub.ports import choose_ports
+from fedmq.hub.roster import Roster
 
 
 def test_the_status_of_a_hub_that_never_was_is_empty_and_makes_nothing(tmp_path: Path) -> None:
@@ -50,22 +56,105 @@ def test_addresses_of_an_external_broker_that_cannot_be_used_are_refused(
     assert not (tmp_path / "hub").exists()
 
 
-def test_an_external_broker_that_does_not_answer_is_said_and_kept(tmp_path: Path) -> None:
-    """The hub knows its broker, and the login is kept apart from the address."""
+def test_an_external_broker_that_does_not_answer_is_said(tmp_path: Path) -> None:
+    """The hub is not on it yet: nobody has looked whose its users are."""
     port = choose_ports().management
     with pytest.raises(BrokerUnavailable, match=f"does not answer at http://127.0.0.1:{port}"):
         external(
             tmp_path,
-            amqp_url="amqp://someone:else@hub.example:5672",
+            amqp_url="amqp://hub.example:5672",
             admin_url=f"http://oper%40tor:p%2Fw@127.0.0.1:{port}/",
         )
+    assert Hub(tmp_path).roster() == Roster()
+
+
+def test_the_login_at_an_external_broker_is_kept_apart_from_its_address(tmp_path: Path) -> None:
+    """Members get the address; the hub does not stop what it did not start."""
+    with a_broker({}) as (address, _):
+        external(
+            tmp_path,
+            amqp_url="amqp://someone:else@hub.example:5672",
+            admin_url=f"http://oper%40tor:p%2Fw@{address}/",
+        )
+        assert status(tmp_path).is_running
     broker = Hub(tmp_path).roster().external
     assert broker is not None
     assert (broker.user, broker.password) == ("oper@tor", "p/w")
     assert (broker.url, broker.admin_url) == (
         "amqp://hub.example:5672/fedmq",
-        f"http://127.0.0.1:{port}",
+        f"http://{address}",
     )
     assert not status(tmp_path).is_running
     with pytest.raises(ConfigurationError, match="cannot stop its broker"):
         down(tmp_path)
+
+
+@pytest.mark.parametrize("taken", [{"monitor"}, {"orchestrator"}, {"monitor", "orchestrator"}])
+def test_a_name_that_is_taken_at_an_external_broker_is_found_before_anything_is_written(
+    tmp_path: Path, taken: set[str]
+) -> None:
+    """Neither here nor there: half a hub would look like one that is up."""
+    hashes = dict.fromkeys({*taken, "somebody"}, "another's")
+    with (
+        a_broker(hashes) as (address, changes),
+        pytest.raises(ConfigurationError, match="already") as caught,
+    ):
+        external(tmp_path, amqp_url="amqp://hub.example", admin_url=f"http://a:b@{address}")
+    for name in taken:
+        assert f"a user {name}" in caught.value.what
+        assert f"rabbitmqctl delete_user {name}" in caught.value.fix
+    assert "somebody" not in str(caught.value)
+    assert changes == []
+    assert Hub(tmp_path).roster() == Roster()
+
+
+def test_a_member_whose_name_somebody_took_meanwhile_is_found_at_up(tmp_path: Path) -> None:
+    """As on a broker that was emptied; whom the hub has made is its own."""
+    hashes: dict[str, str] = {}
+    with a_broker(hashes) as (address, changes):
+        way = {"amqp_url": "amqp://hub.example", "admin_url": f"http://a:b@{address}"}
+        external(tmp_path, **way)
+        Hub(tmp_path).add_member("chu-lyon", Role.NODE)
+        hashes.update({one.name: one.password_hash for one in Hub(tmp_path).members()})
+        assert len(external(tmp_path, **way).members) == 3
+        hashes["chu-lyon"] = "another's"
+        changes.clear()
+        with pytest.raises(ConfigurationError, match="has a user chu-lyon already"):
+            external(tmp_path, **way)
+        with pytest.raises(ConfigurationError, match="has a user chu-lyon already"):
+            up(tmp_path)
+        assert changes == []
+        del hashes["chu-lyon"]
+        assert len(up(tmp_path).members) == 3
+
+
+@contextmanager
+def a_broker(hashes: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the address of a management with these users, and the changes it was asked for."""
+    changes: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            users = [{"name": name, "password_hash": one} for name, one in hashes.items()]
+            content = users if self.path == "/api/users" else {"node": "rabbit@hub"}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(content).encode())
+
+        def do_POST(self) -> None:
+            changes.append(self.path)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}", changes
+        finally:
+            server.shutdown()
+            thread.join()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from fedmq.learning.catalogue import plan_digest, plan_source
 from fedmq.learning.trainer_protocol import JobKind, Progress
@@ -689,9 +690,14 @@ def test_an_update_that_was_lost_is_fetched(world: World) -> None:
 
 def test_requests_outside_any_experiment_go_to_the_dead_letters(world: World) -> None:
     """They could be neither ordered in time nor cleared up."""
-    world.prepare("-")
-    assert world.broker.depth(topology.DEAD_QUEUE) == 1
-    world.train(experiment="-")
+    with capture_logs() as logged:
+        world.prepare("-")
+        assert world.broker.depth(topology.DEAD_QUEUE) == 1
+        world.train(experiment="-")
+    assert [(one["event"], one["kind"], one["sender"]) for one in logged] == [
+        ("message_rejected", "prepare.request", "orchestrator"),
+        ("message_rejected", "train.request", "orchestrator"),
+    ]
     assert (world.rows("tasks"), world.rows("payloads"), world.rows("rejected")) == (0, 0, 2)
     assert world.orchestrator.answers == []
 

@@ -33,6 +33,7 @@ from fedmq.parameters import load_parameters, parameters_bytes
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
+from fedmq.transport.inbox import TurnedAway
 from fedmq.transport.journal import Journal
 from fedmq.transport.ports import (
     Sink,
@@ -122,6 +123,9 @@ class Member:
     def may_fetch(self, sender: str, _digest: Digest) -> bool:
         """Give payloads to the orchestrator."""
         return sender == ORCHESTRATOR
+
+    def turned_away(self, _message: TurnedAway) -> None:
+        """The journal has it."""
 
 
 class Node(Member):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Place
@@ -396,7 +397,11 @@ def test_garbage_goes_to_the_dead_letters_and_nothing_else_happens(world: World)
     )
     basel.say(CancelRequest(before_attempt=1), "b", place, LUNG)
     world.bob.post(ExperimentOver(state="finished", reason=""), "c", place)
-    world.run(seconds=2)
+    with capture_logs() as logged:
+        world.run(seconds=2)
+    lines = [line for line in logged if line["event"] == "message_rejected"]
+    assert [line["reason"] for line in lines] == world.rejected()
+    assert {line["sender"] for line in lines} <= {BASEL, PARIS, "bob"}
     assert sorted(world.rejected()) == sorted(
         ["not_msgpack"] * 3 + ["not_an_envelope"] + ["forged_sender"] * 2 + ["unexpected_type"] * 3
     )

@@ -68,6 +68,10 @@ class SharedTransport:
         """As the port says."""
         self._take(lambda: self.inner.stop_consuming(queue))
 
+    def count_readers(self, queues: Sequence[str]) -> None:
+        """As the port says."""
+        self._take(lambda: self.inner.count_readers(queues))
+
     def declare(self, queues: Sequence[Queue]) -> None:
         """As the port says."""
         self._take(lambda: self.inner.declare(queues))

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fedmq.clocks import SystemClock
-from fedmq.errors import BrokerRefused, BrokerUnavailable
+from fedmq.errors import BrokerRefused, BrokerUnavailable, TransportError
 from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.orchestrator.service import OrchestratorService
 from fedmq.parameters import parameters_bytes
@@ -36,20 +36,23 @@ class Place:
     broker: TestBroker
     vhost: str
     folder: Path
+    stop_orchestrator: Callable[[], None]
 
     @property
     def url(self) -> str:
         """The address that the hub would write down."""
         return f"amqp://127.0.0.1:{self.broker.amqp_port}/{self.vhost}"
 
-    def client(self, password: str | None = None) -> Client:
+    def client(
+        self, password: str | None = None, home: str = "home", timeout_s: float = 60.0
+    ) -> Client:
         """Return a client of anna's."""
         return Client.at(
             self.url,
             user=ANNA,
             password=password or self.broker.password,
-            home=self.folder / "home",
-            timeout_s=60.0,
+            home=self.folder / home,
+            timeout_s=timeout_s,
         )
 
 
@@ -77,9 +80,13 @@ def place(broker: TestBroker, tmp_path: Path) -> Iterator[Place]:
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     assert ready.wait(30.0)
-    yield Place(broker, vhost, tmp_path)
-    services[0].loop.stop()
-    thread.join()
+
+    def stop() -> None:
+        services[0].loop.stop()
+        thread.join()
+
+    yield Place(broker, vhost, tmp_path, stop)
+    stop()
     broker.remove_vhost(vhost)
 
 
@@ -91,6 +98,34 @@ def test_an_experiment_goes_out_and_its_model_comes_back(place: Place) -> None:
         assert path.read_bytes() == parameters_bytes(LARGE)
         assert run.stop().state == "stopped"
         assert [report.state for report in second.experiments()] == ["stopped"]
+
+
+def test_a_second_home_is_told_that_the_first_one_gets_the_answers(place: Place) -> None:
+    """Two machines with one login: the orchestrator runs, so to start it would mend nothing."""
+    with place.client() as first:
+        assert list(first.experiments()) == []
+        with (
+            place.client(home="elsewhere", timeout_s=3.0) as second,
+            pytest.raises(TransportError, match="the answer did not come here") as caught,
+        ):
+            second.experiments()
+        assert "another program of yours reads your answers" in caught.value.why
+        assert "fedmq hub add-researcher NAME" in caught.value.fix
+        assert "orchestrator start" not in caught.value.fix
+        assert list(first.experiments()) == []
+    # The fix, followed.
+    with place.client(home="elsewhere") as second:
+        assert list(second.experiments()) == []
+
+
+def test_an_orchestrator_that_does_not_run_is_told_as_such(place: Place) -> None:
+    """Also where two programs share a home, as a notebook and a terminal do."""
+    place.stop_orchestrator()
+    with place.client(timeout_s=3.0) as notebook, place.client(timeout_s=3.0) as terminal:
+        for client in (notebook, terminal):
+            with pytest.raises(TransportError, match="it is not running: nobody reads") as caught:
+                client.experiments()
+            assert "fedmq orchestrator start" in caught.value.fix
 
 
 def test_a_wrong_password_is_told_at_once(place: Place) -> None:

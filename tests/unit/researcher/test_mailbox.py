@@ -22,6 +22,7 @@ from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.home import LocalHome
+from fedmq.transport.inbox import TurnedAway
 from fedmq.transport.journal import Journal
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import TransportEvent
@@ -99,6 +100,9 @@ class Centre:
     def may_fetch(self, _sender: str, _digest: Digest) -> bool:
         """Whatever anna asks for."""
         return True
+
+    def turned_away(self, _message: TurnedAway) -> None:
+        """The journal has it."""
 
 
 class World:

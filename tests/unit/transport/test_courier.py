@@ -1,6 +1,7 @@
 """The courier on the memory broker: once, whole, receipted, whatever is cut, lost or forged."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,11 @@ from fedmq.messages.requests import CancelRequest
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
+from fedmq.transport.inbox import TurnedAway
 from fedmq.transport.journal import Journal
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.outbox import FIRST_REPEAT_S
-from fedmq.transport.ports import Delivered, Properties, Publication, TransportEvent
+from fedmq.transport.ports import Delivered, Delivery, Properties, Publication, TransportEvent
 from fedmq.transport.routes import from_node, to_node
 from fedmq.transport.spool import Spool
 from fedmq.types import Digest, ExperimentId, NodeId
@@ -42,6 +44,7 @@ class Member:
         self.only_from = only_from
         self.folder = world.folder / name
         self.accepted: list[Message] = []
+        self.turned: list[TurnedAway] = []
         self.refuses = False
         self.asks_at_once = False
         self.live()
@@ -100,6 +103,10 @@ class Member:
     def may_fetch(self, sender: str, _digest: Digest) -> bool:
         """Everyone but basel."""
         return sender != "umc-basel"
+
+    def turned_away(self, message: TurnedAway) -> None:
+        """Keep it."""
+        self.turned.append(message)
 
     def make_payload(self, content: bytes = PAYLOAD) -> Manifest:
         """Return the manifest of a payload on this member's disk."""
@@ -348,7 +355,40 @@ def test_what_no_service_can_use_goes_to_the_dead_letters_with_its_reason(world:
         "wrong_recipient",
         "makes_no_sense",
     ]
+    # The service hears of each, with what the broker says of it.
+    task, order = topology.node_tasks(LYON), CancelRequest.TYPE
+    assert [(one.reason, one.queue, one.kind, one.sender) for one in world.node.turned] == [
+        ("not_msgpack", task, "", "orchestrator"),
+        ("forged_sender", task, "", "umc-basel"),
+        ("wrong_recipient", task, "", "orchestrator"),
+        ("makes_no_sense", task, order, "orchestrator"),
+    ]
     assert world.broker.depth(topology.DEAD_QUEUE) == 4
+    assert len(world.node.accepted) == 1
+
+
+def test_a_message_whose_sender_the_broker_does_not_vouch_for_is_turned_away(
+    world: World,
+) -> None:
+    """Its envelope may name whom it likes: without a user_id nobody has looked at that."""
+    order = world.orchestrator.courier.write(CancelRequest(before_attempt=1), "m", LYON, Place())
+    unsigned = Delivery(
+        queue=topology.node_tasks(LYON),
+        exchange=topology.TASKS,
+        routing_key=f"{LYON}.control",
+        body=encode(order),
+        properties=Properties(type=order.envelope.type),
+        redelivered=False,
+        tag=77,
+        connection=1,
+    )
+    world.node.courier.handle(Delivered(delivery=unsigned))
+    world.run()
+    assert world.node.reasons() == ["no_user_id"]
+    assert world.node.accepted == []
+    world.node.courier.handle(
+        Delivered(delivery=replace(unsigned, properties=Properties(user_id="orchestrator")))
+    )
     assert len(world.node.accepted) == 1
 
 

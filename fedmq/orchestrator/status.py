@@ -1,0 +1,94 @@
+"""The status of an orchestrator: what its home says, whether or not its program runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fedmq.orchestrator import store
+from fedmq.orchestrator.checkpoints import FOLDER
+from fedmq.orchestrator.replay import replay
+from fedmq.orchestrator.store import Kept, Store
+from fedmq.transport import courier as couriers
+from fedmq.transport.home import Home
+from fedmq.transport.inbox import count_rejected
+from fedmq.transport.journal import Journal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedExperiment:
+    """One experiment that an orchestrator leads or has led."""
+
+    experiment: str
+    researcher: str
+    state: str
+    round: int
+    num_rounds: int
+    reason: str
+    """What it waits for, or why it ended."""
+    is_over: bool
+    size_bytes: int
+    """Of its folder: models, records."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorStatus:
+    """What one orchestrator has, waits for, and turned away."""
+
+    experiments: tuple[LedExperiment, ...]
+    unsent: int
+    """Messages without a receipt."""
+    payloads_awaited: int
+    rejected: Mapping[str, int]
+    """How many messages were turned away, by reason."""
+
+    @property
+    def num_led(self) -> int:
+        """How many experiments are not over."""
+        return sum(not one.is_over for one in self.experiments)
+
+    @property
+    def size_bytes(self) -> int:
+        """What the folders of all experiments hold."""
+        return sum(one.size_bytes for one in self.experiments)
+
+
+def read_status(home: Home) -> OrchestratorStatus:
+    """Return how an orchestrator is; its service may have the same home open.
+
+    Raises:
+        StorageError: the folder or the journal cannot be read.
+    """
+    journal = home.journal(couriers.SCHEMA, store.SCHEMA)
+    try:
+        # Without a transaction, which would hold up the service while a long log is read.
+        return _read(journal, home)
+    finally:
+        journal.close()
+
+
+def _read(journal: Journal, home: Home) -> OrchestratorStatus:
+    known = Store(journal)
+    return OrchestratorStatus(
+        experiments=tuple(_led(kept, known, home) for kept in known.experiments()),
+        unsent=_count(journal, "outbox"),
+        payloads_awaited=_count(journal, "waiting"),
+        rejected=count_rejected(journal),
+    )
+
+
+def _led(kept: Kept, known: Store, home: Home) -> LedExperiment:
+    state = replay(kept, known.events(kept.experiment))
+    disk = home.disk(FOLDER, kept.experiment)
+    return LedExperiment(
+        experiment=kept.experiment,
+        researcher=kept.researcher,
+        state=state.shown,
+        round=state.round,
+        num_rounds=state.spec.num_rounds,
+        reason=state.reason(),
+        is_over=state.is_over,
+        size_bytes=sum(disk.size_bytes(name) or 0 for name in disk.names()),
+    )
+
+
+def _count(journal: Journal, table: str) -> int:
+    return int(journal.cell(f"SELECT count(*) FROM {table}") or 0)  # noqa: S608 - own names

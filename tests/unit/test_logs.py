@@ -1,0 +1,55 @@
+"""Log lines: only keys that are allowed, and no words of strangers."""
+
+import json
+import sys
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+import structlog
+
+from fedmq.logs import configure, drop_unknown_keys, log_rejected
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
+    """Return what stands on stderr, as JSON."""
+    screen = StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    configure(as_json=True)
+    yield screen
+    structlog.reset_defaults()
+
+
+def test_a_rejection_is_one_line_with_its_reason(logged: StringIO) -> None:
+    """Which message, from whom, in which queue."""
+    log_rejected(
+        reason="forged_sender",
+        queue="node.chu-lyon.tasks",
+        kind="train.request",
+        sender="umc-basel",
+    )
+    (line,) = logged.getvalue().splitlines()
+    known = json.loads(line)
+    assert known.pop("timestamp")
+    assert known == {
+        "event": "message_rejected",
+        "level": "warning",
+        "reason": "forged_sender",
+        "queue": "node.chu-lyon.tasks",
+        "kind": "train.request",
+        "sender": "umc-basel",
+    }
+
+
+@pytest.mark.parametrize("word", ["", "two\nlines", "\x1b[31m", "Doe, Jane", "x" * 81])
+def test_what_is_no_plain_word_is_left_out(logged: StringIO, word: str) -> None:
+    """Whoever may publish chooses the kind: nothing of theirs is made up as a line of the log."""
+    log_rejected(reason="not_msgpack", queue="q", kind=word, sender=word)
+    (line,) = logged.getvalue().splitlines()
+    assert json.loads(line).keys() == {"event", "level", "reason", "queue", "timestamp"}
+
+
+def test_a_key_that_is_not_allowed_is_dropped() -> None:
+    """Nothing about a patient has a name here."""
+    assert drop_unknown_keys(None, "", {"event": "x", "patient": "Doe"}) == {"event": "x"}
