@@ -42,6 +42,8 @@ validation_share = 0.3
 [config]
 epochs = 2
 learning_rate = 0.003
+spacing_mm = 5.0
+shape = [24, 24, 24]    # all of an invented patient: 12 cm
 """
 
 Say = Callable[[str], None]

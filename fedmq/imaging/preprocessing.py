@@ -1,51 +1,102 @@
-"""Preprocessing: a case's volumes become arrays of one shape, spacing and scale.
+"""Preprocessing: a case's volumes become arrays on one grid, PET, CT and mask voxel by voxel.
 
-Everything happens in memory and depends on the files and the arguments alone. Voxel centres carry
-the values, so a volume reaches half a voxel beyond its outermost centres; further out is `outside`.
+The grid is the PET's own, or follows from it: CT and mask are brought to it, never the PET to
+another. All of it depends on the files and the arguments alone.
 """
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from fedmq.imaging.cases import Case
+from fedmq.imaging.resampling import (
+    Floats,
+    Grid,
+    Shape,
+    Spacing,
+    boxed_grid,
+    grid_of,
+    resample,
+    spaced_grid,
+)
 from fedmq.imaging.volumes import Volume
 
 AIR_HU: Final = -1024.0
-LINEAR: Final = 1
-NEAREST: Final = 0
-_EDGE: Final = 0.5 + 1e-6
-"""Half a voxel, and the rounding of an affine's inverse."""
+SUV_MAX: Final = 20.0
+"""Uptake that becomes 1; what is higher is cut."""
+BODY_SUV: Final = 0.3
+"""Averaged over a few voxels, tissue takes up more than this, and the air around it less."""
 _SMOOTHING: Final = 3
-"""Side in voxels of the cube over which uptake is averaged to find the hottest region."""
+"""Side in voxels of the cube over which uptake is averaged, against noise."""
+_STRAY: Final = 0.01
+"""Share of the body's voxels left out at either end of an axis: noise, a drip beside the arm."""
 
-Shape = tuple[int, int, int]
-Floats = NDArray[np.float32]
-
-
-def resample(volume: Volume, like: Volume, *, order: int = LINEAR, outside: float = 0.0) -> Floats:
-    """Return `volume` on the grid of `like`: linear for images, `order=NEAREST` for masks."""
-    return _resample(volume, like.affine, _shape3(like.array), order=order, outside=outside)
+Centre = Literal["body", "hottest"]
 
 
-def resample_to_spacing(
-    volume: Volume, spacing_mm: float, *, order: int = LINEAR, outside: float = 0.0
-) -> Volume:
-    """Return `volume` with cubic voxels: same axes and middle, its extent rounded to voxels."""
-    old_shape, old_spacing = np.array(volume.array.shape), np.array(volume.spacing_mm)
-    shape = np.maximum(1, np.rint(old_shape * old_spacing / spacing_mm)).astype(int)
-    affine = volume.affine.copy()
-    affine[:3, :3] *= spacing_mm / old_spacing
-    middle = volume.affine[:3, :3] @ ((old_shape - 1) / 2) + volume.affine[:3, 3]
-    affine[:3, 3] = middle - affine[:3, :3] @ ((shape - 1) / 2)
-    sides = (int(shape[0]), int(shape[1]), int(shape[2]))
-    array = _resample(volume, affine, sides, order=order, outside=outside)
-    return Volume(array=array, affine=affine)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Which grid a case is given on: the whole PET as it is, unless a field says otherwise."""
+
+    spacing_mm: Spacing | None = None
+    """Nothing: the PET's own, which differs from scanner to scanner."""
+    shape: Shape | None = None
+    """Voxels by axis: cut, or padded with air; nothing: all of the PET."""
+    centre: Centre = "body"
+    """What comes to the middle of `shape`: the body's, or the voxel of highest uptake."""
 
 
-def scale_pet(suv: Floats, suv_max: float = 20.0) -> Floats:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedCase:
+    """The arrays of one case, all on the grid of `affine`."""
+
+    images: Floats
+    """PET and CT, shape (2, X, Y, Z), RAS+, scaled to 0 to 1, float32."""
+    mask: NDArray[np.bool_] | None
+    """Shape (X, Y, Z); nothing where it was not asked for."""
+    affine: NDArray[np.float64]
+    """Shape (4, 4): voxel indices to millimetres, RAS+."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What the arrays take in memory."""
+        return self.images.nbytes + (0 if self.mask is None else self.mask.nbytes)
+
+
+def prepare_case(case: Case, frame: Frame, *, with_mask: bool = False) -> PreparedCase:
+    """Return PET, CT and, if asked for, mask of `case` on the grid that `frame` says.
+
+    Raises:
+        DatasetError: one of them is missing or cannot be read.
+    """
+    pet = case.volume("PET")
+    grid = frame_grid(pet, frame)
+    images = np.stack(
+        [
+            scale_pet(resample(pet, grid)),
+            window_ct(resample(case.volume("CT"), grid, outside=AIR_HU)),
+        ]
+    )
+    mask = _resample_mask(case.volume("MASK"), grid) if with_mask else None
+    return PreparedCase(images=images, mask=mask, affine=grid.affine)
+
+
+def frame_grid(pet: Volume, frame: Frame) -> Grid:
+    """Return the grid on which a case with this PET is given."""
+    own = grid_of(pet)
+    grid = own if frame.spacing_mm is None else spaced_grid(own, frame.spacing_mm)
+    if frame.shape is None:
+        return grid
+    find = body_centre if frame.centre == "body" else hottest_voxel
+    place = np.linalg.inv(grid.affine) @ own.affine @ [*find(pet.array), 1.0]
+    x, y, z = (int(index) for index in np.rint(place[:3]))
+    return boxed_grid(grid, frame.shape, (x, y, z))
+
+
+def scale_pet(suv: Floats, suv_max: float = SUV_MAX) -> Floats:
     """Return SUV 0 to `suv_max` as 0 to 1; lower and higher values are cut."""
     return np.asarray(np.clip(suv / suv_max, 0.0, 1.0), dtype=np.float32)
 
@@ -55,99 +106,47 @@ def window_ct(hu: Floats, low: float = -160.0, high: float = 240.0) -> Floats:
     return np.asarray(np.clip((hu - low) / (high - low), 0.0, 1.0), dtype=np.float32)
 
 
-def crop_or_pad(array: Floats, shape: Shape, centre: Shape, *, outside: float = 0.0) -> Floats:
-    """Return a box with voxel `centre` at its `shape // 2`; beyond the array is `outside`."""
-    result = np.full(shape, outside, dtype=np.float32)
-    source, target = [], []
-    for side, length, middle in zip(shape, array.shape, centre, strict=True):
-        first = middle - side // 2
-        begin = min(max(first, 0), length)
-        end = max(min(first + side, length), begin)
-        source.append(slice(begin, end))
-        target.append(slice(begin - first, end - first))
-    if all(part.stop > part.start for part in source):
-        result[tuple(target)] = array[tuple(source)]
-    return result
+def body_centre(suv: Floats) -> Shape:
+    """Return the middle voxel of the body's extent along each axis; the PET's where none shows.
 
-
-def case_array(case: Case, *, shape: Shape, spacing_mm: float) -> Floats:
-    """Return PET and CT of `case`, shape (2, X, Y, Z), RAS+, scaled to 0 to 1, float32.
-
-    The box is centred on the region of highest uptake, or on the PET's middle where there is no
-    uptake at all. In a whole-body scan that region may be the brain or the bladder: give volumes
-    cropped to the region of interest.
-
-    Raises:
-        DatasetError: PET or CT is missing or cannot be read.
+    By the PET, since the table is on the CT; not weighted by uptake, or a bladder would draw it.
     """
-    pet = _pet_box(case, shape, spacing_mm)
-    ct = resample(case.volume("CT"), pet, outside=AIR_HU)
-    return np.stack([scale_pet(pet.array), window_ct(ct)])
-
-
-def case_mask(case: Case, *, shape: Shape, spacing_mm: float) -> Floats:
-    """Return the mask of `case` in 0 and 1, shape (X, Y, Z), in the box of its `case_array`.
-
-    Raises:
-        DatasetError: PET or mask is missing or cannot be read.
-    """
-    box = _pet_box(case, shape, spacing_mm)
-    mask = case.volume("MASK")
-    covered = resample(
-        Volume(array=np.asarray(mask.array > 0, np.float32), affine=mask.affine), box
-    )
-    # Half covered is marked: the nearest voxel alone misses volumes by up to a fifth.
-    return np.asarray(covered >= 0.5, dtype=np.float32)  # noqa: PLR2004
-
-
-def _pet_box(case: Case, shape: Shape, spacing_mm: float) -> Volume:
-    pet = resample_to_spacing(case.volume("PET"), spacing_mm)
-    centre = _hottest_voxel(pet.array)
-    affine = pet.affine.copy()
-    corner = np.array(centre) - np.array(shape) // 2
-    affine[:3, 3] += affine[:3, :3] @ corner
-    return Volume(array=crop_or_pad(pet.array, shape, centre), affine=affine)
-
-
-def _hottest_voxel(suv: Floats) -> Shape:
-    mean = ndimage.uniform_filter(suv, size=_SMOOTHING, mode="constant")
-    if mean.max() <= 0.0:
-        x, y, z = suv.shape
-        return x // 2, y // 2, z // 2
-    place = np.unravel_index(int(mean.argmax()), mean.shape)
-    return int(place[0]), int(place[1]), int(place[2])
-
-
-def _resample(
-    volume: Volume, affine: NDArray[np.float64], shape: Shape, *, order: int, outside: float
-) -> Floats:
-    to_source = np.linalg.inv(volume.affine) @ affine
-    result = np.empty(shape, dtype=np.float32)
-    ndimage.affine_transform(
-        volume.array,
-        to_source[:3, :3],
-        offset=to_source[:3, 3],
-        output=result,
-        order=order,
-        mode="nearest",
-    )
-    result[~_is_inside(to_source, volume.array.shape, shape)] = outside
-    return result
-
-
-def _is_inside(
-    to_source: NDArray[np.float64], source: tuple[int, ...], shape: Shape
-) -> NDArray[np.bool_]:
-    """Return which voxels of the new grid lie in the source; scipy's own rule ends at centres."""
-    inside = np.ones(shape, dtype=np.bool_)
-    x, y, z = np.ogrid[: shape[0], : shape[1], : shape[2]]
-    for axis, length in enumerate(source):
-        a, b, c, offset = to_source[axis]
-        place = a * x + b * y + c * z + offset
-        inside &= (place >= -_EDGE) & (place <= length - 1 + _EDGE)
-    return inside
-
-
-def _shape3(array: Floats) -> Shape:
-    x, y, z = array.shape
+    body = _smoothed(suv) > BODY_SUV
+    if not body.any():
+        return _middle(suv)
+    x, y, z = (_middle_of_extent(body.sum(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
     return x, y, z
+
+
+def hottest_voxel(suv: Floats) -> Shape:
+    """Return the voxel around which uptake is highest; the middle where there is none at all.
+
+    In a whole body that is often brain or bladder.
+    """
+    mean = _smoothed(suv)
+    if mean.max() <= 0.0:
+        return _middle(suv)
+    x, y, z = np.unravel_index(int(mean.argmax()), mean.shape)
+    return int(x), int(y), int(z)
+
+
+def _smoothed(suv: Floats) -> Floats:
+    return np.asarray(ndimage.uniform_filter(suv, size=_SMOOTHING, mode="constant"))
+
+
+def _middle_of_extent(counts: NDArray[np.int_]) -> int:
+    shares = np.cumsum(counts) / counts.sum()
+    first, last = np.searchsorted(shares, [_STRAY, 1.0 - _STRAY])
+    # The upper of two: a box has one voxel less above its `shape // 2` than below.
+    return int(first + last + 1) // 2
+
+
+def _middle(suv: Floats) -> Shape:
+    x, y, z = suv.shape
+    return x // 2, y // 2, z // 2
+
+
+def _resample_mask(mask: Volume, grid: Grid) -> NDArray[np.bool_]:
+    marked = Volume(array=np.asarray(mask.array > 0, np.float32), affine=mask.affine)
+    # Half covered is marked: the nearest voxel alone misses volumes by up to a fifth.
+    return np.asarray(resample(marked, grid) >= 0.5)  # noqa: PLR2004

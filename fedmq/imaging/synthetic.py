@@ -3,7 +3,10 @@
 A patient is an ellipsoid of soft tissue in air with one ellipsoidal lesion. Lesion volume and
 uptake drive an exponential hazard of progression, so that there is something to learn from the
 images, and not too much: ranking by the true risk gives a C-index near 0.75, as the best published
-studies report. The figures are plausible, not fitted to any hospital; the sites do not exist.
+studies report. `petct-survival`, trained on the demonstration's cases of all sites pooled, reaches
+0.65 to 0.75 on those left out: a test of the plan holds it to that, and 0.72 to 0.73 was measured.
+Each patient has one lesion and no organ of high uptake, so that these images are easier to read
+than real ones. The figures are plausible, not fitted to any hospital; the sites do not exist.
 """
 
 import csv

@@ -1,44 +1,91 @@
-"""Arrays of cases, preprocessed once and kept in memory while a plan lives."""
+"""Arrays of cases, prepared once and kept in memory, up to a limit, while the process lives."""
 
+from collections import OrderedDict
 from collections.abc import Collection, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedmq.imaging.cases import Case
-from fedmq.imaging.preprocessing import Shape, case_array, case_mask
+from fedmq.imaging.preprocessing import Frame, PreparedCase, prepare_case
+
+KEPT_BYTES: Final = 2 * 1024**3
+"""A whole body at 4 mm takes some 80 MB, the demonstration's cases 0.1 MB."""
 
 Floats = NDArray[np.float32]
+_Key = tuple[object, ...]
+
+
+class CaseMemory:
+    """Prepared cases up to `limit_bytes`; beyond that the longest unused are forgotten.
+
+    What is forgotten is read again when it is asked for: that takes time, not memory. A case whose
+    files have changed is another case.
+    """
+
+    def __init__(self, limit_bytes: int = KEPT_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._size_bytes = 0
+        self._kept: OrderedDict[_Key, PreparedCase] = OrderedDict()
+
+    def read(self, case: Case, frame: Frame, *, with_mask: bool) -> PreparedCase:
+        """Return the case as `frame` says; its arrays are read-only, since others get them too.
+
+        Raises:
+            DatasetError: a volume is missing or cannot be read.
+        """
+        key = _key_of(case, frame, with_mask=with_mask)
+        prepared = self._kept.pop(key, None)
+        if prepared is None:
+            prepared = prepare_case(case, frame, with_mask=with_mask)
+            for array in (prepared.images, prepared.mask):
+                if array is not None:
+                    array.flags.writeable = False
+            self._size_bytes += prepared.size_bytes
+        self._kept[key] = prepared
+        while self._size_bytes > self._limit_bytes:
+            _, forgotten = self._kept.popitem(last=False)
+            self._size_bytes -= forgotten.size_bytes
+        return prepared
+
+
+# Of the process: a plan lives for one job, the trainer for the jobs of all rounds.
+_MEMORY: Final = CaseMemory()
 
 
 class CaseArrays:
-    """Images and masks of one shape and spacing, by case id; files are read at first use."""
+    """Cases as one plan wants them."""
 
-    def __init__(self, *, shape: Shape, spacing_mm: float) -> None:
-        self._shape = shape
-        self._spacing_mm = spacing_mm
-        self._images: dict[str, Floats] = {}
-        self._masks: dict[str, Floats] = {}
+    def __init__(
+        self, frame: Frame, *, with_masks: bool = False, memory: CaseMemory = _MEMORY
+    ) -> None:
+        self._frame = frame
+        self._with_masks = with_masks
+        self._memory = memory
+
+    def read(self, case: Case) -> PreparedCase:
+        """Return the arrays of a case; read-only.
+
+        Raises:
+            DatasetError: a volume is missing or cannot be read.
+        """
+        return self._memory.read(case, self._frame, with_mask=self._with_masks)
 
     def images(self, cases: Sequence[Case]) -> Floats:
-        """Return PET and CT of `cases`, shape (n, 2, X, Y, Z), 0 to 1."""
-        for case in cases:
-            if case.case_id not in self._images:
-                self._images[case.case_id] = case_array(
-                    case, shape=self._shape, spacing_mm=self._spacing_mm
-                )
-        return np.stack([self._images[case.case_id] for case in cases])
-
-    def masks(self, cases: Sequence[Case]) -> Floats:
-        """Return the masks of `cases`, shape (n, 1, X, Y, Z), 0 and 1."""
-        for case in cases:
-            if case.case_id not in self._masks:
-                self._masks[case.case_id] = case_mask(
-                    case, shape=self._shape, spacing_mm=self._spacing_mm
-                )
-        return np.stack([self._masks[case.case_id][np.newaxis] for case in cases])
+        """Return PET and CT of `cases`, shape (n, 2, X, Y, Z), 0 to 1; the frame has a shape."""
+        return np.stack([self.read(case).images for case in cases])
 
 
 def cases_with(cases: Sequence[Case], modalities: Collection[str]) -> tuple[Case, ...]:
     """Return those of `cases` that have every one of `modalities`."""
     return tuple(case for case in cases if set(modalities) <= set(case.volumes))
+
+
+def _key_of(case: Case, frame: Frame, *, with_mask: bool) -> _Key:
+    files = []
+    for modality, path in sorted(case.volumes.items()):
+        if path.is_file():
+            status = path.stat()
+            files.append((modality, str(path), status.st_mtime_ns, status.st_size))
+    return (frame, with_mask, *files)

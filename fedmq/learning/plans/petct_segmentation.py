@@ -1,26 +1,42 @@
-"""Lesions marked on PET and CT: MONAI's U-Net, trained on the Dice loss in one box per case.
+"""Lesions marked on PET and CT: MONAI's U-Net, trained on patches, judged on whole volumes.
 
-Norms are per case (GroupNorm), never over a batch: statistics of a batch would be those of a site.
+Patches are drawn around lesions and anywhere else in the body; the validation cases are gone
+through window by window, so that a lesion counts wherever it lies, and so does what is marked
+where there is none. Norms are per patch (GroupNorm), never over a batch: statistics of a batch
+would be those of a site.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
+import numpy as np
 import torch
-from monai.losses.dice import DiceLoss
+from monai.inferers.utils import sliding_window_inference
+from monai.losses.dice import DiceCELoss
 from monai.networks.nets.unet import UNet
 from pydantic import Field
 from torch import nn
 
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
+from fedmq.imaging.patches import Patch, draw_patches
+from fedmq.imaging.preprocessing import Frame
 from fedmq.learning.case_arrays import CaseArrays, cases_with
 from fedmq.learning.plan import Assessment, Fit, PlanConfig, Ratio, Task, TrainingPlan
-from fedmq.learning.ranges import BatchSize, Epochs, LearningRate, Side, SpacingMm, Threads
+from fedmq.learning.ranges import (
+    BatchSize,
+    Epochs,
+    LearningRate,
+    Share,
+    Sides,
+    Spacing,
+    Threads,
+)
 from fedmq.learning.torch_training import (
     Schedule,
     build_seeded,
+    derive_seed,
     load_into,
     prepare_torch,
     run_epochs,
@@ -31,27 +47,36 @@ from fedmq.parameters import Parameters
 _GROUPS: Final = 4
 _STRIDES: Final = (2, 2)
 _DIVISOR: Final = 4
-"""Of each side of the box: it is halved twice."""
+"""Of each side of a patch: it is halved twice."""
+_WINDOWS_AT_ONCE: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PetctSegmentationConfig(PlanConfig):
     """Images, network and descent."""
 
-    shape: tuple[Side, Side, Side] = (32, 32, 32)
-    spacing_mm: SpacingMm = 4.0
+    spacing_mm: Spacing = 4.0
+    patch: Sides = (48, 48, 48)
+    """Voxels of what the network sees at once."""
+    patches_per_case: Annotated[int, Field(ge=1, le=256)] = 4
+    """Drawn anew in each epoch."""
+    lesion_share: Share = 0.5
+    """Of patches: around a voxel of the mask; the others are anywhere in the body."""
+    overlap: Annotated[float, Field(ge=0.0, le=0.9, allow_inf_nan=False)] = 0.25
+    """Of neighbouring windows, as a share of the patch, where whole volumes are judged."""
     width: Annotated[int, Field(ge=4, le=64, multiple_of=4)] = 8
     learning_rate: LearningRate = 0.003
     epochs: Epochs = 2
-    batch_size: BatchSize = 4
+    batch_size: BatchSize = 2
+    """Cases to a step; each gives its patches."""
     threads: Threads = 1
 
     def __post_init__(self) -> None:
-        """Check that the box can be halved twice."""
-        if any(side % _DIVISOR for side in self.shape):
+        """Check that a patch can be halved twice."""
+        if any(side % _DIVISOR for side in self.patch):
             raise ConfigurationError(
-                "shape does not fit the network",
-                why=f"it is {list(self.shape)}, and each side is halved twice",
+                "patch does not fit the network",
+                why=f"it is {list(self.patch)}, and each side is halved twice",
                 fix=f"choose multiples of {_DIVISOR}",
             )
 
@@ -66,15 +91,17 @@ class PetctSegmentation(TrainingPlan):
 
     def __init__(self, config: PetctSegmentationConfig) -> None:
         super().__init__(config)
-        self._arrays = CaseArrays(shape=config.shape, spacing_mm=config.spacing_mm)
-        self._loss = DiceLoss(sigmoid=True)
+        self._arrays = CaseArrays(Frame(spacing_mm=config.spacing_mm), with_masks=True)
+        # Dice of a batch as a whole, and cross entropy: a patch without a lesion has no Dice of
+        # its own to learn from.
+        self._loss = DiceCELoss(sigmoid=True, batch=True)
 
     def initial_parameters(self, seed: int) -> Parameters:
         """Return a new network's numbers."""
         return to_parameters(self._network(seed))
 
     def train(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Fit:
-        """Return the network after `epochs` over the cases that have PET, CT and mask."""
+        """Return the network after `epochs` over patches of the cases that have all three."""
         prepare_torch(task, threads=self.config.threads)
         usable = cases_with(cases, self.modalities)
         if not usable:
@@ -86,10 +113,10 @@ class PetctSegmentation(TrainingPlan):
             )
         network = self._network(task.seed)
         load_into(network, parameters)
+        rng = np.random.default_rng(derive_seed(task))
 
         def loss_of(batch: torch.Tensor) -> torch.Tensor:
-            chosen = [usable[index] for index in batch.tolist()]
-            images, masks = self._tensors(chosen)
+            images, masks = self._draw([usable[index] for index in batch.tolist()], rng)
             return torch.as_tensor(self._loss(network(images), masks))
 
         total = run_epochs(
@@ -107,17 +134,16 @@ class PetctSegmentation(TrainingPlan):
 
     @torch.no_grad()
     def evaluate(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Assessment:
-        """Return loss and Dice over the cases that have PET, CT and mask."""
+        """Return loss and Dice, both over all voxels of each case that has PET, CT and mask."""
         prepare_torch(task, threads=self.config.threads)
         usable = cases_with(cases, self.modalities)
         network = self._network(task.seed)
         load_into(network, parameters)
         loss = dice = 0.0
         for case in usable:
-            images, masks = self._tensors([case])
-            logits = network(images)
-            loss += float(self._loss(logits, masks))
-            dice += dice_of(logits > 0.0, masks > 0.0)
+            logits, mask = self._judge(network, case)
+            loss += float(self._loss(logits, mask.float()))
+            dice += dice_of(logits > 0.0, mask)
         count = float(len(usable))
         return Assessment(
             num_cases=len(usable),
@@ -142,11 +168,36 @@ class PetctSegmentation(TrainingPlan):
         )
         return network
 
-    def _tensors(self, cases: Sequence[Case]) -> tuple[torch.Tensor, torch.Tensor]:
-        return (
-            torch.from_numpy(self._arrays.images(cases)),
-            torch.from_numpy(self._arrays.masks(cases)),
+    def _draw(
+        self, cases: Sequence[Case], rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return patches of the cases and their masks, n patches of `patches_per_case` a case."""
+        patches: list[Patch] = []
+        for case in cases:
+            patches += draw_patches(
+                self._arrays.read(case),
+                self.config.patch,
+                count=self.config.patches_per_case,
+                lesion_share=self.config.lesion_share,
+                rng=rng,
+            )
+        images = np.stack([patch.images for patch in patches])
+        masks = np.stack([patch.mask[np.newaxis] for patch in patches])
+        return torch.from_numpy(images), torch.from_numpy(masks).float()
+
+    def _judge(self, network: nn.Module, case: Case) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits and mask of a whole case, both of shape (1, 1, X, Y, Z)."""
+        prepared = self._arrays.read(case)
+        # torch.tensor copies: the arrays that are kept are read-only.
+        logits = sliding_window_inference(
+            torch.tensor(prepared.images[np.newaxis]),
+            self.config.patch,
+            _WINDOWS_AT_ONCE,
+            network,
+            overlap=self.config.overlap,
+            mode="gaussian",
         )
+        return torch.as_tensor(logits), torch.tensor(prepared.mask)[None, None]
 
 
 def dice_of(marked: torch.Tensor, truth: torch.Tensor) -> float:

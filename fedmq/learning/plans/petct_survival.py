@@ -3,6 +3,10 @@
 `discrete` learns the hazard of each interval; its loss is a sum over cases, so that sites add up
 and one without events still teaches. `cox` ranks a site's cases among each other, all in one step
 (Breslow's partial likelihood): a site without events teaches nothing.
+
+It sees the whole body at a coarse spacing: all lesions count for the outcome, and the hottest voxel
+of a body is often brain or bladder. `centre = "hottest"` is for images cut to the region of
+interest.
 """
 
 from collections.abc import Sequence
@@ -19,6 +23,7 @@ from torch.nn import functional
 
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
+from fedmq.imaging.preprocessing import Frame
 from fedmq.learning.case_arrays import CaseArrays, cases_with
 from fedmq.learning.outcomes import Outcomes, read_outcomes
 from fedmq.learning.plan import Assessment, Fit, PlanConfig, Ratio, Task, TrainingPlan
@@ -28,8 +33,8 @@ from fedmq.learning.ranges import (
     Epochs,
     LearningRate,
     Positive,
-    Side,
-    SpacingMm,
+    Sides,
+    Spacing,
     Threads,
 )
 from fedmq.learning.survival import concordance, interval_targets, risk_at
@@ -58,8 +63,10 @@ class PetctSurvivalConfig(PlanConfig):
     """Risk is the chance not to live beyond it without progression; one of the cut points."""
     time_column: Column = "pfs_months"
     event_column: Column = "progressed"
-    shape: tuple[Side, Side, Side] = (24, 24, 24)
-    spacing_mm: SpacingMm = 5.0
+    spacing_mm: Spacing = 8.0
+    shape: Sides = (72, 56, 136)
+    """Voxels: 58 by 45 by 109 cm from skull to thigh; what is further from `centre` is cut."""
+    centre: Literal["body", "hottest"] = "body"
     width: Annotated[int, Field(ge=4, le=64, multiple_of=4)] = 8
     learning_rate: LearningRate = 0.003
     epochs: Epochs = 2
@@ -88,7 +95,9 @@ class PetctSurvival(TrainingPlan):
 
     def __init__(self, config: PetctSurvivalConfig) -> None:
         super().__init__(config)
-        self._arrays = CaseArrays(shape=config.shape, spacing_mm=config.spacing_mm)
+        self._arrays = CaseArrays(
+            Frame(spacing_mm=config.spacing_mm, shape=config.shape, centre=config.centre)
+        )
 
     def initial_parameters(self, seed: int) -> Parameters:
         """Return a new network's numbers."""
@@ -108,12 +117,16 @@ class PetctSurvival(TrainingPlan):
             )
         network = self._network(task.seed)
         load_into(network, parameters)
-        images = torch.from_numpy(self._arrays.images(outcomes.cases))
         targets = self._targets(outcomes)
         is_cox = self.config.loss == "cox"
+
+        def loss_of(batch: torch.Tensor) -> torch.Tensor:
+            images = self._images([outcomes.cases[index] for index in batch.tolist()])
+            return targets.select(batch).loss_sum(network(images)) / len(batch)
+
         total = run_epochs(
             torch.optim.Adam(network.parameters(), lr=self.config.learning_rate),
-            lambda batch: targets.select(batch).loss_sum(network(images[batch])) / len(batch),
+            loss_of,
             num_cases=count,
             schedule=Schedule(
                 epochs=self.config.epochs, batch_size=count if is_cox else self.config.batch_size
@@ -160,11 +173,14 @@ class PetctSurvival(TrainingPlan):
             event_column=self.config.event_column,
         )
 
+    def _images(self, cases: Sequence[Case]) -> torch.Tensor:
+        return torch.from_numpy(self._arrays.images(cases))
+
     @torch.no_grad()
     def _outputs(self, network: "_Network", cases: Sequence[Case]) -> torch.Tensor:
         step = self.config.batch_size
         parts = [
-            network(torch.from_numpy(self._arrays.images(cases[first : first + step])))
+            network(self._images(cases[first : first + step]))
             for first in range(0, len(cases), step)
         ]
         return torch.cat(parts) if parts else torch.zeros(0, network.num_outputs)

@@ -1,113 +1,35 @@
-"""Preprocessing, against images whose values are known at every millimetre."""
+"""Preprocessing: PET, CT and mask meet on the grid that a frame says, voxel by voxel."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from fedmq.imaging.cases import Case
 from fedmq.imaging.preprocessing import (
-    NEAREST,
-    case_array,
-    case_mask,
-    crop_or_pad,
-    resample,
-    resample_to_spacing,
+    Frame,
+    body_centre,
+    frame_grid,
+    hottest_voxel,
+    prepare_case,
     scale_pet,
     window_ct,
 )
-from fedmq.imaging.volumes import Volume, save_volume
+from fedmq.imaging.volumes import Volume
+from tests.support.fields import GRADIENT, affine_of, ball, case_with, places, plane
 
-GRADIENT = np.array([0.5, -0.25, 0.125])
-
-
-def affine_of(
-    spacing: tuple[float, float, float], origin: tuple[float, float, float], turn: float = 0.0
-) -> NDArray[np.float64]:
-    """Return an affine turned by `turn` radians about the third axis."""
-    rotation = np.eye(3)
-    rotation[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
-    affine = np.eye(4)
-    affine[:3, :3] = rotation @ np.diag(spacing)
-    affine[:3, 3] = origin
-    return affine
-
-
-def places(affine: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return the place of each voxel in mm, shape (*shape, 3)."""
-    indices = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
-    return np.asarray(indices @ affine[:3, :3].T + affine[:3, 3])
-
-
-def plane(affine: NDArray[np.float64], shape: tuple[int, ...]) -> Volume:
-    """Return a volume that is linear in millimetres, so that linear interpolation is exact."""
-    return Volume(array=np.float32(places(affine, shape) @ GRADIENT), affine=affine)
-
-
-def ball(affine: NDArray[np.float64], shape: tuple[int, ...], value: float) -> Volume:
-    """Return a ball of 14 mm around (10, 5, -5) mm with `value` inside, 0 outside."""
-    distance = np.linalg.norm(places(affine, shape) - np.array([10, 5, -5]), axis=-1)
-    return Volume(array=np.float32(value * (distance < 14)), affine=affine)
-
-
-GRIDS = {
+PETS = {
     "anisotropic": affine_of((1.0, 2.0, 3.3), (-30.0, -31.0, -32.0)),
-    "flipped": affine_of((-1.0, -2.0, 3.3), (30.0, 29.0, -32.0)),
     "oblique": affine_of((1.0, 2.0, 3.3), (-20.0, -36.0, -32.0), turn=0.2),
 }
+SHAPE = (61, 31, 20)
 
 
-@pytest.mark.parametrize("name", GRIDS)
-def test_a_linear_image_is_exact_on_any_grid(name: str) -> None:
-    """Whatever the source's spacing, direction and angle: value follows place."""
-    source = plane(GRIDS[name], (61, 31, 20))
-    like = Volume(
-        array=np.zeros((8, 7, 6), np.float32),
-        affine=affine_of((3.0, 2.5, 4.0), (-9.0, -8.0, -9.0), turn=-0.1),
-    )
-    expected = places(like.affine, (8, 7, 6)) @ GRADIENT
-    np.testing.assert_allclose(resample(source, like), expected, atol=1e-4)
-
-
-def test_resampling_on_its_own_grid_changes_nothing_not_even_at_the_rim() -> None:
-    """Rounding in the inverse of an affine does not turn the first voxels to air."""
-    affine = affine_of((5.46875, 5.46875, 3.27), (-123.4, 77.7, -1044.123), turn=0.3)
-    volume = plane(affine, (9, 8, 7))
-    np.testing.assert_allclose(resample(volume, volume, outside=-1e6), volume.array, rtol=1e-5)
-
-
-def test_beyond_the_outer_voxels_is_outside() -> None:
-    """A voxel reaches half its width: 0.4 voxels out is the rim's value, 0.6 is outside."""
-    source = Volume(array=np.ones((4, 4, 4), np.float32), affine=np.eye(4))
-    like = Volume(
-        array=np.zeros((2, 1, 1), np.float32), affine=affine_of((4.0, 1, 1), (-0.6, 1, 1))
-    )
-    np.testing.assert_array_equal(resample(source, like, outside=-7)[:, 0, 0], [-7, 1])
-    like.affine[0, 3] = -0.4
-    np.testing.assert_array_equal(resample(source, like, outside=-7)[:, 0, 0], [1, -7])
-
-
-def test_masks_keep_their_two_values() -> None:
-    """No voxel is half a lesion."""
-    mask = ball(GRIDS["oblique"], (61, 31, 20), 1.0)
-    like = plane(affine_of((1.7, 1.7, 1.7), (0, -10, -20)), (20, 20, 20))
-    assert set(np.unique(resample(mask, like, order=NEAREST))) == {0.0, 1.0}
-
-
-@pytest.mark.parametrize("name", GRIDS)
-@pytest.mark.parametrize("spacing_mm", [1.5, 4.0])
-def test_a_new_spacing_keeps_place_and_extent(name: str, spacing_mm: float) -> None:
-    """Cubic voxels, the old values at the old places, the extent to half a voxel a side."""
-    source = plane(GRIDS[name], (61, 31, 20))
-    result = resample_to_spacing(source, spacing_mm)
-    assert result.spacing_mm == pytest.approx((spacing_mm,) * 3)
-    extent = np.array(result.array.shape) * spacing_mm
-    old = np.array(source.array.shape) * source.spacing_mm
-    assert np.abs(extent - old).max() <= spacing_mm / 2 + 1e-9
-    inner = (slice(3, -3),) * 3
-    expected = places(result.affine, result.array.shape) @ GRADIENT
-    np.testing.assert_allclose(result.array[inner], expected[inner], atol=1e-4)
+def body(shape: tuple[int, int, int], **hot: tuple[slice, slice, slice]) -> np.ndarray:
+    """Return uptake of 1 in the named boxes, of 50 in `hot`, else air with a little noise."""
+    suv = np.random.default_rng(1).uniform(0.0, 0.2, shape).astype(np.float32)
+    for name, box in hot.items():
+        suv[box] = 50.0 if name == "hot" else 1.0
+    return suv
 
 
 def test_scales_cut_at_both_ends() -> None:
@@ -118,56 +40,101 @@ def test_scales_cut_at_both_ends() -> None:
     assert scale_pet(suv).dtype == window_ct(hu).dtype == np.float32
 
 
-@pytest.mark.parametrize("centre", [(0, 0, 0), (2, 3, 4), (4, 5, 6), (40, 0, 0), (-9, 3, 3)])
-@pytest.mark.parametrize("shape", [(3, 3, 3), (2, 9, 4), (12, 12, 12)])
-def test_a_box_holds_each_voxel_at_its_distance_from_the_centre(
-    centre: tuple[int, int, int], shape: tuple[int, int, int]
-) -> None:
-    """Cropped, padded or beside the array altogether."""
-    array = np.arange(5 * 6 * 7, dtype=np.float32).reshape(5, 6, 7)
-    box = crop_or_pad(array, shape, centre, outside=-1)
-    assert box.shape == shape
-    for index in np.ndindex(shape):
-        old = tuple(i - side // 2 + c for i, side, c in zip(index, shape, centre, strict=True))
-        inside = all(0 <= i < side for i, side in zip(old, array.shape, strict=True))
-        assert box[index] == (array[old] if inside else -1)
+@pytest.mark.parametrize("name", PETS)
+def test_the_whole_case_stands_on_the_grid_of_its_pet(tmp_path: Path, name: str) -> None:
+    """Affine and shape are the PET's, its voxels untouched; the CT there is its own field."""
+    pet = ball(PETS[name], SHAPE, 8.0)
+    ct = plane(affine_of((1.4, 1.2, 2.0), (-40.0, -40.0, -40.0)), (70, 65, 50))
+    case = case_with(tmp_path, PET=pet, CT=ct, MASK=ball(PETS[name], SHAPE, 1.0))
+    prepared = prepare_case(case, Frame(), with_mask=True)
+    # Through a file an affine has the digits of float32.
+    np.testing.assert_allclose(prepared.affine, pet.affine, atol=1e-5)
+    np.testing.assert_array_equal(prepared.images[0], pet.array / np.float32(20))
+    assert prepared.mask is not None
+    np.testing.assert_array_equal(prepared.mask, pet.array > 0)
+    where = places(pet.affine, SHAPE)
+    inside = ((where > -38) & (where < np.array([55, 36, 55]))).all(axis=-1)
+    assert inside.mean() > 0.9
+    expected = window_ct(np.float32(where @ GRADIENT))
+    np.testing.assert_allclose(prepared.images[1][inside], expected[inside], atol=1e-5)
 
 
-def case_with(folder: Path, **volumes: Volume) -> Case:
-    """Return a case whose files hold `volumes`."""
-    for modality, volume in volumes.items():
-        save_volume(volume, folder / f"{modality}.nii.gz")
-    paths = {modality: folder / f"{modality}.nii.gz" for modality in volumes}
-    return Case(case_id="A", volumes=paths, clinical={})
-
-
-@pytest.mark.parametrize("name", GRIDS)
-def test_pet_ct_and_mask_of_a_case_meet_in_one_box(tmp_path: Path, name: str) -> None:
-    """Three grids, one ball: it comes to the middle of every array."""
+def test_a_spacing_gives_every_site_the_same_voxels(tmp_path: Path) -> None:
+    """The whole PET still, in voxels by axis as declared; all three follow one affine."""
+    pet = ball(PETS["oblique"], SHAPE, 10.0)
     ct = ball(affine_of((2.0, 2.0, 2.0), (-25.0, -28.0, -40.0)), (45, 40, 35), 400.0)
     case = case_with(
         tmp_path,
-        PET=ball(GRIDS[name], (61, 31, 20), 10.0),
+        PET=pet,
         CT=Volume(array=ct.array - 160, affine=ct.affine),
         MASK=ball(affine_of((3.0, 3.0, 3.0), (-25.0, -28.0, -40.0)), (30, 27, 24), 1.0),
     )
-    array = case_array(case, shape=(16, 17, 18), spacing_mm=4.0)
-    mask = case_mask(case, shape=(16, 17, 18), spacing_mm=4.0)
-    assert (array.shape, array.dtype, mask.shape) == ((2, 16, 17, 18), np.float32, (16, 17, 18))
-    pet_says, ct_says, mask_says = array[0] > 0.25, array[1] > 0.5, mask > 0
-    for says in (pet_says, ct_says, mask_says):
-        assert says.sum() * 4**3 == pytest.approx(4 / 3 * np.pi * 14**3, rel=0.15)
-        assert (says & pet_says).sum() > 0.8 * pet_says.sum()
-    middle = np.argwhere(pet_says).mean(axis=0)
-    assert np.abs(middle - np.array([8, 8, 9])).max() <= 2.5
-    np.testing.assert_array_equal(array, case_array(case, shape=(16, 17, 18), spacing_mm=4.0))
+    prepared = prepare_case(case, Frame(spacing_mm=(4.0, 4.0, 5.0)), with_mask=True)
+    spacing = np.linalg.norm(prepared.affine[:3, :3], axis=0)
+    np.testing.assert_allclose(spacing, (4.0, 4.0, 5.0))
+    assert prepared.images.shape == (2, 15, 16, 13)
+    assert prepared.images.dtype == np.float32
+    assert prepared.mask is not None
+    for says in (prepared.images[0] > 0.25, prepared.images[1] > 0.5, prepared.mask):
+        assert says.sum() * 80.0 == pytest.approx(4 / 3 * np.pi * 14**3, rel=0.15)
+        middle = prepared.affine @ [*np.argwhere(says).mean(axis=0), 1.0]
+        np.testing.assert_allclose(middle[:3], [10, 5, -5], atol=1.5)
+    assert prepared.size_bytes == prepared.images.nbytes + prepared.mask.nbytes
+    again = prepare_case(case, Frame(spacing_mm=(4.0, 4.0, 5.0)))
+    assert again.mask is None
+    np.testing.assert_array_equal(again.images, prepared.images)
+
+
+def test_a_shape_is_cut_and_padded_around_the_middle_of_the_body(tmp_path: Path) -> None:
+    """Not around its bladder, nor the middle of the scanner; beyond PET and CT is air."""
+    inside = (slice(6, 17), slice(10, 15), slice(2, 19))
+    suv = body((30, 20, 20), trunk=inside, hot=(slice(6, 9), slice(10, 12), slice(2, 5)))
+    affine = affine_of((4.0, 4.0, 4.0), (-50.0, -40.0, -30.0))
+    ct = np.full((30, 20, 20), 40, np.float32)
+    case = case_with(
+        tmp_path, PET=Volume(array=suv, affine=affine), CT=Volume(array=ct, affine=affine)
+    )
+    assert body_centre(suv) == (11, 12, 10)
+    prepared = prepare_case(case, Frame(shape=(13, 7, 25)))
+    np.testing.assert_array_equal(
+        prepared.images[0, :, :, 2:22], suv[5:18, 9:16, :].clip(0, 20) / np.float32(20)
+    )
+    assert not prepared.images[:, :, :, :2].any()
+    assert not prepared.images[:, :, :, 22:].any()
+    place = prepared.affine @ [0, 0, 2, 1]
+    np.testing.assert_allclose(place, affine @ [5, 9, 0, 1], atol=1e-4)
+    coarse = frame_grid(Volume(array=suv, affine=affine), Frame(spacing_mm=8.0, shape=(8, 6, 12)))
+    middle = coarse.affine @ [4, 3, 6, 1]
+    assert (np.abs(middle - affine @ [11, 12, 10, 1])[:3] <= 4.0 + 1e-9).all()
+
+
+@pytest.mark.parametrize("side", [7, 8])
+def test_a_box_of_the_body_s_size_holds_the_body(side: int) -> None:
+    """Of an odd or even extent: nothing of it is cut, nothing else is in the box."""
+    suv = np.zeros((20, 20, 20), np.float32)
+    suv[5 : 5 + side, 6 : 6 + side, 7 : 7 + side] = 1.0
+    volume = Volume(array=suv, affine=np.eye(4))
+    grid = frame_grid(volume, Frame(shape=(side, side, side)))
+    np.testing.assert_array_equal(grid.affine[:3, 3], [5, 6, 7])
+
+
+def test_around_the_hottest_voxel_where_that_is_asked_for() -> None:
+    """One noisy voxel is not a hot region."""
+    suv = body((30, 20, 20), hot=(slice(6, 9), slice(10, 13), slice(2, 5)))
+    suv[25, 5, 15] = 90.0
+    assert hottest_voxel(suv) == (7, 11, 3)
+    volume = Volume(array=suv, affine=np.diag([4.0, 4.0, 4.0, 1.0]))
+    grid = frame_grid(volume, Frame(shape=(9, 9, 9), centre="hottest"))
+    np.testing.assert_allclose(grid.affine[:3, 3], [12.0, 28.0, -4.0])
 
 
 def test_without_uptake_the_middle_is_shown(tmp_path: Path) -> None:
     """An empty PET is no reason to show a corner; beyond the CT is air."""
-    pet = Volume(array=np.zeros((9, 9, 9), np.float32), affine=np.diag([4.0, 4, 4, 1]))
+    empty = Volume(array=np.zeros((9, 9, 9), np.float32), affine=np.diag([4.0, 4, 4, 1]))
     ct = Volume(array=np.full((9, 9, 9), 40, np.float32), affine=np.diag([4.0, 4, 4, 1]))
-    array = case_array(case_with(tmp_path, PET=pet, CT=ct), shape=(11, 11, 11), spacing_mm=4.0)
+    case = case_with(tmp_path, PET=empty, CT=ct)
     inside = np.zeros((11, 11, 11), np.float32)
     inside[1:10, 1:10, 1:10] = 0.5
-    np.testing.assert_allclose(array[1], inside, atol=1e-6)
+    for centre in ("body", "hottest"):
+        frame = Frame(spacing_mm=4.0, shape=(11, 11, 11), centre=centre)
+        np.testing.assert_allclose(prepare_case(case, frame).images[1], inside, atol=1e-6)

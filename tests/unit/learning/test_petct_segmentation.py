@@ -1,14 +1,18 @@
-"""Lesions on PET/CT: it learns to mark them, it repeats, and Dice is its formula."""
+"""Lesions on PET/CT: it learns to mark them wherever they lie, it repeats, Dice is its formula."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.datasets import find_cases, split_cases
 from fedmq.imaging.synthetic import SITES, write_cohort
+from fedmq.imaging.volumes import Volume
 from fedmq.learning.plan import Task
 from fedmq.learning.plans.petct_segmentation import (
     PetctSegmentation,
@@ -16,11 +20,14 @@ from fedmq.learning.plans.petct_segmentation import (
     dice_of,
 )
 from fedmq.parameters import parameters_bytes
+from tests.support.fields import ball, case_with
 
 pytestmark = pytest.mark.training
 
 TASK = Task(seed=1, round=1, report=lambda _share, _text: None)
-SMALL = PetctSegmentationConfig(shape=(8, 8, 8), spacing_mm=12.0, width=4, epochs=1)
+SMALL = PetctSegmentationConfig(
+    spacing_mm=12.0, patch=(8, 8, 8), patches_per_case=2, width=4, epochs=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +44,7 @@ def test_it_learns_to_mark_the_lesions_of_other_patients(cases: tuple[Case, ...]
     training, validation = split_cases(cases, seed=1, validation_share=0.3)
     plan = PetctSegmentation(
         PetctSegmentationConfig(
-            shape=(24, 24, 24), spacing_mm=5.0, width=4, epochs=15, learning_rate=0.01
+            spacing_mm=5.0, patch=(16, 16, 16), width=4, epochs=10, learning_rate=0.01
         )
     )
     start = plan.initial_parameters(1)
@@ -86,7 +93,60 @@ def test_dice_is_twice_the_common_over_the_sum() -> None:
     assert dice_of(nothing, nothing) == 1.0
 
 
-def test_a_box_that_cannot_be_halved_twice_is_refused() -> None:
+class _Threshold(nn.Module):
+    """Marks uptake over SUV 5, where a trained network would mark lesions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: list[Sequence[int]] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return logits of the windows, shape (n, 1, X, Y, Z)."""
+        self.shapes += [images.shape[2:] for _ in images]
+        return 100.0 * (images[:, :1] - 5.0 / 20.0)
+
+
+class _MarksUptake(PetctSegmentation):
+    """The plan, with a network that needs no training."""
+
+    def __init__(self, config: PetctSegmentationConfig) -> None:
+        super().__init__(config)
+        self.network = _Threshold()
+
+    def _network(self, seed: int) -> nn.Module:  # noqa: ARG002 - it has no numbers
+        return self.network
+
+
+def test_a_lesion_far_from_the_hottest_voxel_is_in_the_dice(tmp_path: Path) -> None:
+    """A bladder at one end, marked in vain, and a lesion at the other: 2 L / (2 L + B)."""
+    shape, affine = (20, 20, 75), np.diag([4.0, 4.0, 4.0, 1.0])
+    lesion = ball(affine, shape, 10.0, centre=(40, 40, 260), radius=15.0)
+    bladder = ball(affine, shape, 30.0, centre=(30, 30, 30), radius=20.0)
+    case = case_with(
+        tmp_path,
+        PET=Volume(array=1.0 + lesion.array + bladder.array, affine=affine),
+        CT=Volume(array=np.zeros(shape, np.float32), affine=affine),
+        MASK=Volume(array=np.float32(lesion.array > 0), affine=affine),
+    )
+    plan = _MarksUptake(PetctSegmentationConfig(spacing_mm=4.0, patch=(16, 16, 16)))
+    dice = plan.evaluate({}, [case], TASK).metrics["dice"]
+    size, in_vain = (int((one.array > 0).sum()) for one in (lesion, bladder))
+    assert dice.denominator == 1.0
+    assert dice.numerator == pytest.approx(2 * size / (2 * size + in_vain))
+    # Windows of 16 that begin every 12 voxels: 2, 2 and 6 of them reach all of 20, 20 and 75.
+    assert plan.network.shapes == [(16, 16, 16)] * 2 * 2 * 6
+
+
+def test_another_round_draws_other_patches(cases: tuple[Case, ...]) -> None:
+    """Of one case, whose order cannot differ; the seed of the network is the same."""
+    plan = PetctSegmentation(SMALL)
+    start = plan.initial_parameters(1)
+    other = Task(seed=1, round=2, report=TASK.report)
+    fits = [plan.train(start, cases[:1], task) for task in (TASK, other)]
+    assert parameters_bytes(fits[0].parameters) != parameters_bytes(fits[1].parameters)
+
+
+def test_a_patch_that_cannot_be_halved_twice_is_refused() -> None:
     """Before anything runs, not inside the network."""
     with pytest.raises(ConfigurationError):
-        PetctSegmentationConfig(shape=(24, 24, 30))
+        PetctSegmentationConfig(patch=(24, 24, 30))

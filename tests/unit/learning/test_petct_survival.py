@@ -1,15 +1,19 @@
 """Survival from PET/CT: it learns, it repeats, and its losses are their formulas."""
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from fedmq.demo.show import COHORT_FACTOR, EXPERIMENT
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.datasets import find_cases, split_cases
 from fedmq.imaging.synthetic import SITES, write_cohort
+from fedmq.imaging.volumes import Volume
+from fedmq.learning.configs import make_config
 from fedmq.learning.plan import Fit, Task
 from fedmq.learning.plans.petct_survival import (
     PetctSurvival,
@@ -18,6 +22,7 @@ from fedmq.learning.plans.petct_survival import (
     _Ranks,
 )
 from fedmq.learning.survival import interval_targets, risk_at
+from tests.support.fields import ball, case_with
 
 pytestmark = pytest.mark.training
 
@@ -38,20 +43,55 @@ def content(fit: Fit) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in fit.parameters.items()}
 
 
-def test_it_learns_from_four_sites_what_holds_for_other_patients(tmp_path: Path) -> None:
-    """C-index over 0.6 on the 30 % left out, from a network that began with no idea."""
-    pooled: list[Case] = []
+def test_the_cohort_of_the_demo_is_learnt_as_well_as_published_studies_are(
+    tmp_path: Path,
+) -> None:
+    """All sites pooled, their validation cases: C-index 0.65 to 0.75, from no idea at all."""
+    experiment = tomllib.loads(EXPERIMENT.format(rounds=10))
+    seed, share = experiment["experiment"]["seed"], experiment["experiment"]["validation_share"]
+    training: list[Case] = []
+    validation: list[Case] = []
     for site in SITES.values():
-        write_cohort(site, tmp_path / site.name, num_cases=24, seed=1)
-        pooled += find_cases(tmp_path / site.name)
-    training, validation = split_cases(pooled, seed=1, validation_share=0.3)
-    plan = PetctSurvival(PetctSurvivalConfig(epochs=12))
-    start = plan.initial_parameters(1)
+        write_cohort(site, tmp_path / site.name, num_cases=COHORT_FACTOR * site.num_cases)
+        found = find_cases(tmp_path / site.name)
+        trains, validates = split_cases(found, seed=seed, validation_share=share)
+        training += trains
+        validation += validates
+    config = make_config(PetctSurvival, {**experiment["config"], "epochs": 5})
+    assert isinstance(config, PetctSurvivalConfig)
+    plan = PetctSurvival(config)
+    start = plan.initial_parameters(seed)
     fit = plan.train(start, training, TASK)
     before = plan.evaluate(start, validation, TASK).metrics
     after = plan.evaluate(fit.parameters, validation, TASK).metrics
-    assert after["c_index"].numerator > 0.6 * after["c_index"].denominator
+    assert 0.65 <= after["c_index"].numerator / after["c_index"].denominator <= 0.75
     assert after["loss"].numerator < before["loss"].numerator
+
+
+def test_all_of_the_body_is_seen_unless_the_hottest_voxel_is_asked_for(tmp_path: Path) -> None:
+    """A lesion one way off the bladder changes the risk, or lies outside the box."""
+    shape, affine = (12, 12, 60), np.diag([4.0, 4.0, 4.0, 1.0])
+    bladder = ball(affine, shape, 30.0, centre=(20, 20, 30), radius=16.0).array
+    lesion = ball(affine, shape, 15.0, centre=(20, 20, 210), radius=16.0).array
+    cases = []
+    for name, uptake in (("with", bladder + lesion), ("without", bladder)):
+        (tmp_path / name).mkdir()
+        volumes = {"PET": 1.0 + uptake, "CT": np.zeros(shape, np.float32)}
+        cases.append(
+            case_with(
+                tmp_path / name,
+                **{key: Volume(array=one, affine=affine) for key, one in volumes.items()},
+            )
+        )
+    risks = {}
+    for centre in ("body", "hottest"):
+        values = {"centre": centre, "spacing_mm": 8.0, "shape": (8, 8, 36), "width": 4}
+        if centre == "hottest":
+            values["shape"] = (8, 8, 8)
+        plan = PetctSurvival(PetctSurvivalConfig(**values))  # type: ignore[arg-type]
+        risks[centre] = plan.predict(plan.initial_parameters(1), cases)
+    assert risks["body"][0] != risks["body"][1]
+    assert risks["hottest"][0] == risks["hottest"][1]
 
 
 @pytest.mark.parametrize("loss", ["discrete", "cox"])

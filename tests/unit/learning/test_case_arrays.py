@@ -1,0 +1,83 @@
+"""Arrays of cases: read once, never more of them than the limit allows, never stale."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedmq.errors import DatasetError
+from fedmq.imaging.cases import Case
+from fedmq.imaging.preprocessing import Frame
+from fedmq.imaging.volumes import Volume
+from fedmq.learning.case_arrays import CaseArrays, CaseMemory, cases_with
+from tests.support.fields import case_with
+
+FRAME = Frame(shape=(8, 8, 8))
+ONE_CASE = 2 * 8**3 * 4
+
+
+def make_case(folder: Path, name: str, *, suv: float = 5.0) -> Case:
+    """Return a case with PET and CT of one value."""
+    (folder / name).mkdir(exist_ok=True)
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    volumes = {
+        modality: Volume(array=np.full((8, 8, 8), value, np.float32), affine=affine)
+        for modality, value in (("PET", suv), ("CT", 40.0))
+    }
+    return case_with(folder / name, **volumes)
+
+
+def test_a_case_is_read_once_by_all_plans_of_a_process(tmp_path: Path) -> None:
+    """The very same arrays; nobody can write to them."""
+    memory = CaseMemory()
+    case = make_case(tmp_path, "a")
+    first = CaseArrays(FRAME, memory=memory).read(case)
+    assert CaseArrays(FRAME, memory=memory).read(case) is first
+    assert CaseArrays(Frame(shape=(4, 4, 4)), memory=memory).read(case).images.shape == (2, 4, 4, 4)
+    with pytest.raises(ValueError, match="read-only"):
+        first.images[0, 0, 0, 0] = 1.0
+
+
+def test_two_datasets_may_name_their_cases_alike(tmp_path: Path) -> None:
+    """Files tell cases apart, and so does a change of a file."""
+    arrays = CaseArrays(FRAME, memory=CaseMemory())
+    cases = [make_case(tmp_path, "a", suv=5.0), make_case(tmp_path, "b", suv=10.0)]
+    assert cases[0].case_id == cases[1].case_id
+    assert arrays.images(cases)[:, 0, 0, 0, 0].tolist() == [0.25, 0.5]
+    again = make_case(tmp_path, "a", suv=15.0)
+    assert arrays.images([again])[0, 0, 0, 0, 0] == 0.75
+
+
+def test_beyond_the_limit_the_longest_unused_is_forgotten_and_read_again(tmp_path: Path) -> None:
+    """Two cases fit: the third takes the place of the one that was not asked for again."""
+    arrays = CaseArrays(FRAME, memory=CaseMemory(limit_bytes=2 * ONE_CASE))
+    a, b, c = (make_case(tmp_path, name) for name in "abc")
+    first, second = arrays.read(a), arrays.read(b)
+    assert arrays.read(a) is first
+    arrays.read(c)
+    assert arrays.read(a) is first
+    again = arrays.read(b)
+    assert again is not second
+    np.testing.assert_array_equal(again.images, second.images)
+
+
+def test_a_case_larger_than_the_limit_is_given_and_not_kept(tmp_path: Path) -> None:
+    """Slow beats impossible."""
+    arrays = CaseArrays(FRAME, memory=CaseMemory(limit_bytes=ONE_CASE - 1))
+    case = make_case(tmp_path, "a")
+    first = arrays.read(case)
+    assert first.images.shape == (2, 8, 8, 8)
+    assert arrays.read(case) is not first
+
+
+def test_a_case_whose_file_is_gone_is_an_error(tmp_path: Path) -> None:
+    """What was in memory of it does not count."""
+    arrays = CaseArrays(FRAME, memory=CaseMemory())
+    case = make_case(tmp_path, "a")
+    arrays.read(case)
+    case.volumes["CT"].unlink()
+    with pytest.raises(DatasetError) as caught:
+        arrays.read(case)
+    assert caught.value.code == "missing_file"
+    assert cases_with([case], ("PET", "CT")) == (case,)
+    assert cases_with([case], ("PET", "MASK")) == ()
