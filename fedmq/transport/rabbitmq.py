@@ -162,9 +162,15 @@ class RabbitTransport:
     def _connect(self) -> None:
         if self._is_closing:
             return
-        self._link = Link(self._login, self._loop, self)
+        self._link = Link(
+            self._login,
+            self._loop,
+            self,
+            declared=tuple(self._declared.values()),
+            prefetch=self._prefetch,
+        )
         self._not_gone.add(self._link)
-        self._link.open(tuple(self._declared.values()), dict(self._prefetch))
+        self._link.open()
 
     def link_ready(self) -> None:
         """Tell that both connections stand."""

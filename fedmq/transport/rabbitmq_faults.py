@@ -1,0 +1,56 @@
+"""What pika and RabbitMQ say of an end: does it pass, is it a refusal, and in short words."""
+
+from typing import Final
+
+from pika import exceptions
+
+_REFUSALS: Final = (
+    exceptions.ProbableAuthenticationError,
+    exceptions.ProbableAccessDeniedError,
+    exceptions.AuthenticationError,
+)
+_ACCESS_REFUSED: Final = 403
+_NOT_ALLOWED: Final = 530
+_INTERNAL_ERROR: Final = 541
+"""What RabbitMQ says of a quorum queue that is electing its leader: true a moment later."""
+
+
+def is_transient(reason: BaseException) -> bool:
+    """Return whether the same is worth another try in a moment."""
+    return getattr(reason, "reply_code", None) == _INTERNAL_ERROR
+
+
+def is_refusal(reason: BaseException) -> bool:
+    """Return whether the broker says no to this login, and not that it is away."""
+    if isinstance(reason, _REFUSALS):
+        return True
+    causes = getattr(reason, "args", ())
+    code = getattr(reason, "reply_code", None)
+    return code in {_ACCESS_REFUSED, _NOT_ALLOWED} or any(
+        isinstance(cause, _REFUSALS) for cause in causes
+    )
+
+
+def reason_of(reason: BaseException) -> str:
+    """Return a short text of what pika says; the broker's own words where it gave some."""
+    text = getattr(reason, "reply_text", None) or str(reason) or type(reason).__name__
+    if isinstance(reason, _REFUSALS):
+        text = "the broker refuses the user, its password or the vhost"
+    cause = _system_error(reason)
+    if cause is not None:
+        text = f"nobody answers at the broker's address: {cause.strerror or type(cause).__name__}"
+    return str(text)[:300]
+
+
+def _system_error(reason: BaseException) -> OSError | None:
+    """Return what the machine said of a connection that could not be opened, None if nothing."""
+    # pika keeps the failures of its attempts inside one another, the newest one last.
+    attempts = getattr(reason, "exceptions", ())
+    inner = [*reason.args, *attempts[-1:], getattr(reason, "exception", None)]
+    for cause in inner:
+        if isinstance(cause, OSError):
+            return cause
+        found = _system_error(cause) if isinstance(cause, BaseException) else None
+        if found is not None:
+            return found
+    return None
