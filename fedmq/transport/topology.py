@@ -30,6 +30,8 @@ BULK_BYTES: Final = 8 * 2**30
 EVENT_TTL_MS: Final = 60_000
 EVENT_LENGTH: Final = 10_000
 DEAD_LENGTH: Final = 100_000
+DEAD_LOOKS: Final = 1_000_000
+"""So often dead letters may be looked at; without a limit of its own, RabbitMQ 4 gives them 20."""
 
 ID_OR_NOWHERE: Final = r"[a-z0-9-]{1,40}"
 """A word of a routing key that is an id or `-`."""
@@ -268,7 +270,11 @@ def policies() -> tuple[Policy, ...]:
                 "overflow": "drop-head",
             },
         ),
-        Policy(name="dead", pattern=r"^dead$", definition={"max-length": DEAD_LENGTH}),
+        Policy(
+            name="dead",
+            pattern=r"^dead$",
+            definition={"delivery-limit": DEAD_LOOKS, "max-length": DEAD_LENGTH},
+        ),
     )
 
 
