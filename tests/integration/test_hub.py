@@ -22,7 +22,7 @@ from fedmq.transport.rabbitmq import RabbitTransport, make_login
 from fedmq.types import NodeId
 from tests.contract.wires import Member
 
-pytestmark = pytest.mark.rabbitmq
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker]
 
 PATIENCE_S = 60.0
 LOOPBACK = {"0100007F", "00000000000000000000000001000000"}

@@ -115,7 +115,9 @@ class World:
     """A vhost with a federation's layout and rights."""
 
     def __init__(self, broker: TestBroker) -> None:
-        layout = topology.federation(nodes=NODES, researchers=[ResearcherId("r-one")])
+        layout = topology.federation(
+            nodes=NODES, researchers=[ResearcherId("r-one")], profile=broker.profile
+        )
         rights = federation_rights([*NODES], ["r-one"])
         # A second orchestrator, as a stand-by or for other experiments.
         rights["centre-two"] = topology.orchestrator_rights("centre-two")
