@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, cast
 
 import pytest
@@ -29,11 +30,12 @@ from tests.contract.wires import Member
 from tests.integration.test_hub import until
 from tests.support.broker import TestBroker, admin_at, federation_rights, running_cluster
 from tests.support.cluster import Cluster
+from tests.support.federation import PARIS, running_federation
+from tests.support.federation import until as eventually
 
 pytestmark = [
     pytest.mark.rabbitmq,
     pytest.mark.cluster,
-    pytest.mark.xdist_group("cluster"),
     pytest.mark.timeout(300),
 ]
 
@@ -288,3 +290,23 @@ def test_classic_chunks_are_out_of_reach_while_their_node_is_down_and_then_back(
                 until(sender.has_sent_all)
                 until(lambda: len(reader.seen) == 21)
                 assert len(reader.of(Connected)) == sender.connections == 1
+
+
+def test_an_experiment_goes_on_when_the_broker_node_of_all_is_killed_in_a_round(
+    running: tuple[Cluster, TestBroker], tmp_path: Path
+) -> None:
+    """Its chunks wait until that node is back; the models are those of an undisturbed run."""
+    cluster, broker = running
+    first, *_ = cluster.nodes
+    with running_federation(tmp_path / "f", broker) as federation:
+        undisturbed = federation.submit(federation.write_experiment())
+        federation.approve(LYON, PARIS)
+        expected = federation.digests(undisturbed)
+        federation.hold(LYON, 2)
+        held = federation.submit(federation.write_experiment(config=federation.hold_config))
+        federation.reached(LYON, 2)
+        first.kill()
+        federation.release()
+        eventually(lambda: federation.status(LYON)["tasks_waiting"] == 0, "the end of training")
+        first.start()
+        assert federation.digests(held) == expected
