@@ -7,6 +7,12 @@
 set -eu
 
 if [ "$1" != --inside ]; then
+    if ! unshare --mount --propagation private true; then
+        echo "RabbitMQ 4.0 cannot be put in the place of the installed one
+  why: this user, or this container, may not have mounts of its own
+  fix: run it as root on a machine, or in a container with the capability SYS_ADMIN" >&2
+        exit 1
+    fi
     exec unshare --mount --propagation private "$0" --inside "$@"
 fi
 root=$2
