@@ -2,29 +2,46 @@
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import structlog
 
+from fedmq.errors import HubError
 from tests.support import broker as support
-from tests.support.broker import TestBroker
+from tests.support.broker import Kind, TestBroker
+
+HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run choose its broker."""
+    parser.addoption(
+        "--broker",
+        choices=[kind.value for kind in Kind],
+        default=Kind.INSTALLED.value,
+        help="run what needs a broker on RabbitMQ 4.0, or on a cluster of three nodes",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Choose where the run's broker lives, in the process that leads the run."""
-    if support.FOLDER_VARIABLE not in os.environ:
-        support.prepare_folder()
+    if support.FOLDER_VARIABLE in os.environ:
+        return
+    kind = Kind(config.getoption("--broker"))
+    try:
+        support.check_installed(kind)
+    except HubError as error:
+        raise pytest.UsageError(str(error)) from error
+    support.prepare_folder(kind)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End the run's broker, in the process that leads the run."""
-    if not hasattr(config, "workerinput"):
+    if not hasattr(config, "workerinput") and support.FOLDER_VARIABLE in os.environ:
         support.stop_broker()
-
-
-HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 
 @pytest.fixture(autouse=True)
@@ -41,30 +58,67 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return True if "\npytestmark = pytest.mark.training" in collection_path.read_text() else None
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs real patients or torch where there are none."""
-    absent = {
-        name
-        for name, is_here in (
-            ("real_data", bool(os.environ.get("FEDMQ_TEST_DATA"))),
-            ("training", HAS_TORCH),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Tests that a run leaves out, by their marks, and why."""
+
+    what: str
+    why: str
+    has: Callable[[set[str]], bool]
+
+
+def left_out(kind: Kind) -> Iterator[LeftOut]:
+    """Yield what this run leaves out."""
+    if kind is not Kind.INSTALLED:
+        yield LeftOut(
+            what="tests that need no broker",
+            why=f"--broker {kind} asks for the others",
+            has=lambda marks: "rabbitmq" not in marks,
         )
-        if not is_here
-    }
-    left_out = [item for item in items if absent & {mark.name for mark in item.iter_markers()}]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what was left out, and why."""
+    if kind is Kind.CLUSTER:
+        yield LeftOut(
+            what="tests of the broker that a hub starts (hub_broker)",
+            why="it is always a single one",
+            has=lambda marks: "hub_broker" in marks,
+        )
+    else:
+        yield LeftOut(
+            what="tests of what a cluster of brokers survives (cluster)",
+            why="it takes --broker cluster",
+            has=lambda marks: "cluster" in marks,
+        )
     if not os.environ.get("FEDMQ_TEST_DATA"):
-        terminalreporter.write_line(
-            "not run: tests on real PET/CT (real_data), because FEDMQ_TEST_DATA names no folder"
+        yield LeftOut(
+            what="tests on real PET/CT (real_data)",
+            why="FEDMQ_TEST_DATA names no folder",
+            has=lambda marks: "real_data" in marks,
         )
     if not HAS_TORCH:
-        terminalreporter.write_line("not run: training with torch, because torch is not installed")
+        yield LeftOut(
+            what="training with torch",
+            why="torch is not installed",
+            has=lambda marks: "training" in marks,
+        )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what this run cannot, or was not asked to, run."""
+    groups = list(left_out(Kind(config.getoption("--broker"))))
+    kept, dropped = [], []
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        (dropped if any(group.has(marks) for group in groups) else kept).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what was left out, and why."""
+    for group in left_out(Kind(config.getoption("--broker"))):
+        terminalreporter.write_line(f"not run: {group.what}, because {group.why}")
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,12 @@ This module remembers what is to be declared and read, and when to try again; a 
 of the pair of connections. Everything but the calls of the port happens on the transport's thread.
 """
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -24,7 +26,7 @@ from fedmq.transport.ports import (
     Sink,
     TransportEvent,
 )
-from fedmq.transport.rabbitmq_link import Link
+from fedmq.transport.rabbitmq_link import Address, Link
 from fedmq.transport.topology import Queue
 
 MAX_WAIT_S: Final = 60.0
@@ -37,8 +39,8 @@ _PORT: Final = 5672
 class Login:
     """Who connects where."""
 
-    host: str
-    port: int
+    addresses: tuple[Address, ...]
+    """Of one broker, or of the nodes of a cluster, which are tried in turn."""
     vhost: str
     user: str
     password: str = field(repr=False)
@@ -49,23 +51,40 @@ class Login:
 def make_login(url: str, *, user: str, password: str, program: str = "fedmq") -> Login:
     """Return the login at a broker's address such as amqp://127.0.0.1:5672/fedmq.
 
+    The nodes of a cluster stand one after the other: amqp://ONE:5672,TWO:5672,THREE:5672/fedmq.
+
     Raises:
         ConfigurationError: the address is none, or asks for TLS, which is not there yet.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "amqp" or not parts.hostname:
-        raise ConfigurationError(
-            "the broker's address cannot be used",
-            why=f"it begins with {parts.scheme or 'nothing'}://, and amqp:// is understood",
-            fix="write it as amqp://HOST:PORT/VHOST",
-        )
+    scheme, _, rest = url.partition("://")
+    if scheme != "amqp":
+        raise _unusable(f"it begins with {scheme if rest else 'nothing'}://, not with amqp://")
+    hosts, _, path = rest.partition("?")[0].partition("/")
     return Login(
-        host=parts.hostname,
-        port=parts.port or _PORT,
-        vhost=unquote(parts.path[1:]) or "/",
+        addresses=tuple(_parse_address(host) for host in hosts.rpartition("@")[2].split(",")),
+        vhost=unquote(path) or "/",
         user=user,
         password=password,
         program=program,
+    )
+
+
+def _parse_address(text: str) -> Address:
+    parts = urlsplit(f"//{text}")
+    try:
+        port = parts.port or _PORT
+    except ValueError as error:
+        raise _unusable("a port is no number up to 65535") from error
+    if not parts.hostname:
+        raise _unusable("a host is missing")
+    return Address(host=parts.hostname, port=port)
+
+
+def _unusable(why: str) -> ConfigurationError:
+    return ConfigurationError(
+        "the broker's address cannot be used",
+        why=why,
+        fix="write it as amqp://HOST:PORT/VHOST, for a cluster as amqp://HOST:PORT,HOST:PORT/VHOST",
     )
 
 
@@ -74,6 +93,7 @@ class RabbitTransport:
 
     def __init__(self, login: Login, sink: Sink, *, max_wait_s: float = MAX_WAIT_S) -> None:
         self._login = login
+        self._addresses = itertools.cycle(login.addresses)
         self._sink = sink
         self._wait = wait_random_exponential(multiplier=min(1.0, max_wait_s), max=max_wait_s)
         self._loop = IOLoop()
@@ -166,8 +186,10 @@ class RabbitTransport:
     def _connect(self) -> None:
         if self._is_closing:
             return
+        # The next address each time: a node of a cluster that is gone is not waited for.
         self._link = Link(
             self._login,
+            next(self._addresses),
             self._loop,
             self,
             declared=tuple(self._declared.values()),
@@ -188,7 +210,8 @@ class RabbitTransport:
             return
         self._failures += 1
         attempt = RetryCallState(Retrying(), None, (), {})
-        attempt.attempt_number = self._failures
+        # The wait grows once all addresses have been tried.
+        attempt.attempt_number = ceil(self._failures / len(self._login.addresses))
         wait_s = self._wait(attempt)
         self.tell(Disconnected(why=why, refused=refused, retry_in_s=wait_s))
         self._loop.call_later(wait_s, self._connect)

@@ -8,7 +8,7 @@ consumer or was refused one. Not thread-safe: everything happens on its loop's t
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import pika
 from pika.adapters.select_connection import IOLoop, SelectConnection
@@ -27,16 +27,15 @@ _CONNECT_TIMEOUT_S: Final = 10.0
 _DECLARATIONS: Final = "declarations"
 
 
+class Address(NamedTuple):
+    """Where a broker, or one node of a cluster, takes connections."""
+
+    host: str
+    port: int
+
+
 class Credentials(Protocol):
     """What a link needs to log in."""
-
-    @property
-    def host(self) -> str:
-        """Name or address of the broker."""
-
-    @property
-    def port(self) -> int:
-        """AMQP port."""
 
     @property
     def vhost(self) -> str:
@@ -77,6 +76,7 @@ class Link:
     def __init__(
         self,
         credentials: Credentials,
+        address: Address,
         loop: IOLoop,
         owner: Owner,
         *,
@@ -86,6 +86,7 @@ class Link:
         self.is_ready = False
         self.is_dead = False
         self._credentials = credentials
+        self._address = address
         self._loop = loop
         self._owner = owner
         self._connections: list[SelectConnection] = []
@@ -110,7 +111,7 @@ class Link:
         ):
             self._connections.append(
                 SelectConnection(
-                    _parameters(self._credentials, role),
+                    _parameters(self._credentials, self._address, role),
                     on_open_callback=on_open,
                     on_open_error_callback=self._on_broken,
                     on_close_callback=self._on_broken,
@@ -212,10 +213,11 @@ class Link:
         self._loop.call_later(0.0, lambda: self._owner.link_broken(why, refused=refused))
 
 
-def _parameters(credentials: Credentials, role: str) -> pika.ConnectionParameters:
+def _parameters(credentials: Credentials, address: Address, role: str) -> pika.ConnectionParameters:
+    host, port = address
     return pika.ConnectionParameters(
-        host=credentials.host,
-        port=credentials.port,
+        host=host,
+        port=port,
         virtual_host=credentials.vhost,
         credentials=pika.PlainCredentials(credentials.user, credentials.password),
         heartbeat=HEARTBEAT_S,

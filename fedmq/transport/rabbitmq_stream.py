@@ -21,6 +21,7 @@ from pika.spec import Basic, BasicProperties
 from fedmq.errors import BrokerRefused, BrokerUnavailable, TransportError
 from fedmq.transport.rabbitmq import Login
 from fedmq.transport.rabbitmq_faults import is_refusal, reason_of
+from fedmq.transport.rabbitmq_link import Address
 
 MAX_BYTES: Final = 128 * 2**20
 MAX_S: Final = 10.0
@@ -72,7 +73,7 @@ def read_streams(
     # What pika would log is in the error, with the address left out.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     try:
-        connection = BlockingConnection(_parameters(login))
+        connection = BlockingConnection([_parameters(login, one) for one in login.addresses])
         try:
             readers = [_Reader(connection, stream, age) for stream, age in ages.items()]
             _read(connection, readers, max_bytes=max_bytes, deadline=time.monotonic() + max_s)
@@ -156,10 +157,10 @@ def _seconds(timestamp: int | None) -> float | None:
     return timestamp / 1_000 if timestamp > _LATEST_SECOND else float(timestamp)
 
 
-def _parameters(login: Login) -> pika.ConnectionParameters:
+def _parameters(login: Login, address: Address) -> pika.ConnectionParameters:
     return pika.ConnectionParameters(
-        host=login.host,
-        port=login.port,
+        host=address.host,
+        port=address.port,
         virtual_host=login.vhost,
         credentials=pika.PlainCredentials(login.user, login.password),
         connection_attempts=1,

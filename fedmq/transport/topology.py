@@ -31,6 +31,8 @@ BULK_BYTES: Final = 8 * 2**30
 EVENT_TTL_MS: Final = 60_000
 EVENT_LENGTH: Final = 10_000
 DEAD_LENGTH: Final = 100_000
+DEAD_LOOKS: Final = 1_000_000
+"""So often dead letters may be looked at; without a limit of its own, RabbitMQ 4 gives them 20."""
 WATCHED_EVENTS_AGE: Final = "5m"
 WATCHED_DEAD_DAYS: Final = 7
 WATCHED_BYTES: Final = 64 * 2**20
@@ -287,7 +289,11 @@ def policies() -> tuple[Policy, ...]:
                 "overflow": "drop-head",
             },
         ),
-        Policy(name="dead", pattern=r"^dead$", definition={"max-length": DEAD_LENGTH}),
+        Policy(
+            name="dead",
+            pattern=r"^dead$",
+            definition={"delivery-limit": DEAD_LOOKS, "max-length": DEAD_LENGTH},
+        ),
         _watched_policy("watched-events", MONITOR_EVENTS, WATCHED_EVENTS_AGE),
         _watched_policy("watched-dead", MONITOR_DEAD, f"{WATCHED_DEAD_DAYS}D"),
     )

@@ -12,6 +12,7 @@ from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.imaging.volumes import Volume, load_volume, save_volume
 from fedmq.messages.codec import MAX_MESSAGE_BYTES
 from fedmq.transport import topology
+from fedmq.transport.rabbitmq import make_login
 from fedmq.types import NodeId
 from tests.support.federation import (
     CENTRE,
@@ -198,8 +199,12 @@ def test_garbage_in_a_nodes_queue_becomes_dead_letters_with_a_reason(
 ) -> None:
     """`fedmq dead` shows where and whose; `fedmq node status` says why; the node works on."""
     known = read_credentials(federation.credentials("orchestrator"))
+    login = make_login(known.url, user=known.user, password=known.password)
+    host, port = login.addresses[0]
     connection = pika.BlockingConnection(
-        pika.URLParameters(known.url.replace("//", f"//{known.user}:{known.password}@"))
+        pika.ConnectionParameters(
+            host, port, login.vhost, pika.PlainCredentials(login.user, login.password)
+        )
     )
     channel = connection.channel()
     properties = pika.BasicProperties(user_id=known.user, type="garbage")

@@ -11,7 +11,7 @@ from fedmq.hub.processes import find_process
 from fedmq.imaging.synthetic import SITES
 from tests.support.federation import Federation, until
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker, pytest.mark.timeout(300)]
 
 DEMO = "demo"
 

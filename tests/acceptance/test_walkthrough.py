@@ -11,6 +11,7 @@ from tests.support.walkthrough import Step, TextFile, masked, open_shells, read_
 
 pytestmark = [
     pytest.mark.rabbitmq,
+    pytest.mark.hub_broker,
     pytest.mark.training,
     pytest.mark.real_data,
     pytest.mark.timeout(300),

@@ -258,7 +258,7 @@ def test_of_two_copies_of_a_node_one_reads_and_the_other_takes_over(wire: Wire) 
 def test_an_experiment_has_its_queues_from_its_declaration_to_its_end(wire: Wire) -> None:
     """A reply finds its experiment while that runs, and is returned afterwards."""
     orchestrator, node = wire.join("orchestrator"), wire.join(LYON)
-    queues = experiment_queues(EXPERIMENT)
+    queues = experiment_queues(EXPERIMENT, wire.profile)
     orchestrator.transport.declare(queues)
     orchestrator.transport.consume(topology.experiment_replies(EXPERIMENT), prefetch=5)
     reply = Publication(

@@ -1,5 +1,6 @@
 """What drives a transport under test: how members join, things settle, connections break."""
 
+import itertools
 import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -15,16 +16,23 @@ from fedmq.transport.ports import (
     TransportEvent,
 )
 from fedmq.transport.rabbitmq import RabbitTransport
+from fedmq.transport.topology import Profile, Topology
 from fedmq.types import NodeId, ResearcherId
 from tests.support.broker import TestBroker, open_rights
 from tests.support.proxy import Proxy
 
 T = TypeVar("T")
 LYON, PARIS, BASEL = NodeId("chu-lyon"), NodeId("ghu-paris"), NodeId("umc-basel")
-FEDERATION = topology.federation(nodes=[LYON, PARIS, BASEL], researchers=[ResearcherId("r-one")])
 PATIENCE_S = 60.0
 QUIET_S = 0.15
 """So long nothing may happen before a test believes that nothing will."""
+
+
+def make_layout(profile: Profile) -> Topology:
+    """Return what stands on the broker."""
+    return topology.federation(
+        nodes=[LYON, PARIS, BASEL], researchers=[ResearcherId("r-one")], profile=profile
+    )
 
 
 class Member:
@@ -52,6 +60,10 @@ class Member:
 class Wire(Protocol):
     """Members on one broker."""
 
+    @property
+    def profile(self) -> Profile:
+        """Whether that is one broker or a cluster."""
+
     def join(self, user: str) -> Member:
         """Return a connected member."""
 
@@ -71,8 +83,10 @@ class Wire(Protocol):
 class MemoryWire:
     """Members on one broker in the process."""
 
+    profile = Profile.SINGLE
+
     def __init__(self) -> None:
-        self.broker = MemoryBroker(FEDERATION)
+        self.broker = MemoryBroker(make_layout(self.profile))
         self._transports: dict[int, MemoryTransport] = {}
 
     def join(self, user: str) -> Member:
@@ -104,19 +118,24 @@ class MemoryWire:
 
 
 class RabbitWire:
-    """Members on a vhost of a real RabbitMQ, each behind a proxy that can be cut."""
+    """Members on a vhost of a real RabbitMQ, each behind a proxy that can be cut.
+
+    In a cluster each member is at the next node.
+    """
 
     def __init__(self, broker: TestBroker) -> None:
+        self.profile = broker.profile
         self._broker = broker
+        self._ports = itertools.cycle(broker.amqp_ports)
         self._members: list[Member] = []
         self._proxies: dict[int, Proxy] = {}
         self._vhost = broker.make_vhost(
-            FEDERATION, open_rights(LYON, PARIS, BASEL, "orchestrator", "operator")
+            make_layout(self.profile), open_rights(LYON, PARIS, BASEL, "orchestrator", "operator")
         )
 
     def join(self, user: str) -> Member:
         """Return a connected member."""
-        member, proxy = Member(), Proxy(self._broker.amqp_port)
+        member, proxy = Member(), Proxy(next(self._ports))
         login = self._broker.login(self._vhost, user, proxy.port)
         member.transport = RabbitTransport(login, member.events.append, max_wait_s=0.05)
         self._members.append(member)

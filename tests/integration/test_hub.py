@@ -27,7 +27,7 @@ from fedmq.types import NodeId
 from tests.contract.wires import Member
 from tests.support.broker import EVERYTHING
 
-pytestmark = pytest.mark.rabbitmq
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker]
 
 PATIENCE_S = 60.0
 LOOPBACK = {"0100007F", "00000000000000000000000001000000"}

@@ -25,6 +25,7 @@ from fedmq.transport.ports import (
     TransportEvent,
 )
 from fedmq.transport.rabbitmq import RabbitTransport
+from fedmq.transport.rabbitmq_link import Address
 from fedmq.transport.rabbitmq_stream import StreamMessage, read_streams
 from fedmq.types import NodeId, ResearcherId
 from tests.support.broker import EVERYTHING, TestBroker, federation_rights
@@ -116,7 +117,9 @@ class World:
     """A vhost with a federation's layout and rights."""
 
     def __init__(self, broker: TestBroker) -> None:
-        layout = topology.federation(nodes=NODES, researchers=[ResearcherId("r-one")])
+        layout = topology.federation(
+            nodes=NODES, researchers=[ResearcherId("r-one")], profile=broker.profile
+        )
         rights = federation_rights([*NODES], ["r-one"])
         # A second orchestrator, as a stand-by or for other experiments.
         rights["centre-two"] = topology.orchestrator_rights("centre-two")
@@ -357,7 +360,7 @@ def test_a_wrong_password_is_a_refusal_and_no_broker_is_said_so(world: World) ->
     with pytest.raises(BrokerUnavailable, match="does not answer"):
         read_status(nowhere, world.login)
     with pytest.raises(BrokerUnavailable, match="Connection refused"):
-        read_dead(replace(world.login, port=9))
+        read_dead(replace(world.login, addresses=(Address("127.0.0.1", 9),)))
 
 
 def test_a_queue_that_is_no_stream_is_not_read_as_one(world: World) -> None:

@@ -57,7 +57,7 @@ class Federation:
         self.folder = folder
         self._broker = broker
         self._vhost = broker.make_vhost(
-            topology.federation(nodes=NODES, researchers=[ADA]),
+            topology.federation(nodes=NODES, researchers=[ADA], profile=broker.profile),
             federation_rights(list(NODES), [ADA]),
         )
         self._events: queue.SimpleQueue[tuple[Sink, TransportEvent]] = queue.SimpleQueue()

@@ -1,15 +1,12 @@
 """The transport when RabbitMQ itself has a bad day: wrong passwords, kills, alarms."""
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fedmq.hub.broker import find_server
-from fedmq.hub.configuration import environment
 from fedmq.hub.credentials import Credentials, Role
 from fedmq.hub.lifecycle import up
 from fedmq.hub.members import Hub
@@ -28,8 +25,9 @@ from fedmq.transport.topology import TASKS, experiment_queues
 from fedmq.types import ExperimentId
 from tests.contract.wires import Member
 from tests.integration.test_hub import ended, joined, until
+from tests.support.cluster import control
 
-pytestmark = pytest.mark.rabbitmq
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker]
 
 TASK = Publication(
     exchange=TASKS, routing_key="chu-lyon.control", body=b"task", properties=Properties()
@@ -152,7 +150,7 @@ def test_under_a_memory_alarm_publishing_waits_and_reading_goes_on(folder: Path)
     ):
         orchestrator.transport.publish(TASK, 1)
         until(lambda: bool(orchestrator.of(Confirmed)))
-        _control(folder, "set_vm_memory_high_watermark", "absolute", "1MB")
+        control(Hub(folder).broker, "set_vm_memory_high_watermark", "absolute", "1MB")
         try:
             orchestrator.transport.publish(TASK, 2)
             until(lambda: bool(orchestrator.of(Blocked)))
@@ -160,7 +158,7 @@ def test_under_a_memory_alarm_publishing_waits_and_reading_goes_on(folder: Path)
             until(lambda: bool(node.of(Delivered)))
             assert orchestrator.of(Confirmed) == [Confirmed(ticket=1)]
         finally:
-            _control(folder, "set_vm_memory_high_watermark", "0.4")
+            control(Hub(folder).broker, "set_vm_memory_high_watermark", "0.4")
         until(lambda: len(orchestrator.of(Confirmed)) == 2)
         first, last = orchestrator.of(Blocked)
         assert (first.blocked, last.blocked) == (True, False)
@@ -169,14 +167,3 @@ def test_under_a_memory_alarm_publishing_waits_and_reading_goes_on(folder: Path)
         node.transport.acknowledge(node.deliveries[0])
         until(lambda: len(node.bodies) == 2)
         assert not node.of(Blocked)
-
-
-def _control(folder: Path, *words: str) -> None:
-    """Run rabbitmqctl on the hub's broker."""
-    broker = Hub(folder).broker
-    subprocess.run(  # noqa: S603 - the broker's own program
-        [str(find_server().with_name("rabbitmqctl")), *words],
-        env=environment(broker.definitions.parent, broker.ports(), broker.node_name),
-        check=True,
-        capture_output=True,
-    )

@@ -35,7 +35,7 @@ from fedmq.types import ExperimentId, NodeId
 from tests.contract.wires import Member
 from tests.integration.test_hub import ended, joined, management, until
 
-pytestmark = pytest.mark.rabbitmq
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker]
 
 LYON, PARIS, RESEARCHER = "chu-lyon", "ghu-paris", "r-one"
 EXPERIMENT = experiment_queues(ExperimentId("e-1"))

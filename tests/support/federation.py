@@ -211,7 +211,9 @@ class Federation:
         """Give the members credentials for a vhost of their own on the run's broker."""
         rights = federation_rights(list(nodes), [RESEARCHER])
         layout = topology.federation(
-            nodes=[NodeId(node) for node in nodes], researchers=[ResearcherId(RESEARCHER)]
+            nodes=[NodeId(node) for node in nodes],
+            researchers=[ResearcherId(RESEARCHER)],
+            profile=broker.profile,
         )
         vhost = broker.make_vhost(layout, rights)
         self.credentials("any").parent.mkdir(parents=True)
@@ -219,7 +221,7 @@ class Federation:
         for name in rights:
             role = Role.ORCHESTRATOR if name == "orchestrator" else roles.get(name, Role.NODE)
             login = Credentials(
-                url=f"amqp://127.0.0.1:{broker.amqp_port}/{vhost}",
+                url=broker.url(vhost),
                 user=name,
                 password=broker.password,
                 role=role,

@@ -27,6 +27,7 @@ def test_ports_and_node_name_stay_with_the_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.rabbitmq
+@pytest.mark.hub_broker
 def test_a_port_that_another_program_took_is_said_and_not_replaced(tmp_path: Path) -> None:
     """Members know the broker by it."""
     broker = PrivateBroker(tmp_path)

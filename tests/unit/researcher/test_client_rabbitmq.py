@@ -41,7 +41,7 @@ class Place:
     @property
     def url(self) -> str:
         """The address that the hub would write down."""
-        return f"amqp://127.0.0.1:{self.broker.amqp_port}/{self.vhost}"
+        return self.broker.url(self.vhost)
 
     def client(
         self, password: str | None = None, home: str = "home", timeout_s: float = 60.0
@@ -59,7 +59,9 @@ class Place:
 @pytest.fixture
 def place(broker: TestBroker, tmp_path: Path) -> Iterator[Place]:
     """Return a federation with an orchestrator."""
-    layout = topology.federation(nodes=[NodeId(LYON)], researchers=[ResearcherId(ANNA)])
+    layout = topology.federation(
+        nodes=[NodeId(LYON)], researchers=[ResearcherId(ANNA)], profile=broker.profile
+    )
     vhost = broker.make_vhost(layout, federation_rights([LYON], [ANNA]))
     services: list[OrchestratorService] = []
     ready = threading.Event()
