@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import fuzz, rounds
+from benchmarks import fuzz, rounds, simulation
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -26,8 +26,13 @@ def main() -> None:
     )
     other = names.add_parser("fuzz", help="damaged messages into the codec")
     other.add_argument("--messages", type=int, default=100_000)
+    third = names.add_parser("simulation", help="federations with faults, one for each seed")
+    third.add_argument("--seeds", type=int, default=20_000)
+    third.add_argument("--first", type=int, default=0, help="the first seed")
     options = parser.parse_args()
-    if options.name == "fuzz":
+    if options.name == "simulation":
+        figures: dict[str, object] = simulation.measure(options.seeds, options.first)
+    elif options.name == "fuzz":
         figures = fuzz.measure(options.messages)
     else:
         figures = rounds.measure(

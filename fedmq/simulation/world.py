@@ -29,6 +29,7 @@ from fedmq.types import NodeId
 BEGAN_AT: Final = 1_800_000_000.0
 MISHAPS: Final = 60
 """After so many nothing goes wrong any more, so that every run comes to an end."""
+_WAITING_S: Final = 30 * 86_400.0
 _SHORTEST_S: Final = 0.5
 _LONGEST_S: Final = 120.0
 _LIMIT_S: Final = 60 * 86_400.0
@@ -57,7 +58,7 @@ class Scenario:
             nodes=list(self.nodes),
             quorum=self.quorum,
             round_deadline_s=self.round_deadline_s,
-            waiting_deadline_s=self.round_deadline_s,
+            waiting_deadline_s=_WAITING_S,
             max_attempts=100,
             evaluate=self.evaluate,
             seed=self.seed,

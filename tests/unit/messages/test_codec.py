@@ -172,7 +172,7 @@ def test_any_msgpack_value_is_refused_with_a_reason(value: object) -> None:
 
 def test_a_hundred_thousand_fuzzed_messages_raise_protocol_errors_only() -> None:
     """Bytes altered, cut, joined and made up: one kind of error, and memory stays flat."""
-    generator = random.Random(20261123)  # noqa: S311 - a reproducible fuzzer, no secret
+    generator = random.Random(20261123)
     corpus = list(ENCODED.values())
     tracemalloc.start()
     early = 0

@@ -1,0 +1,65 @@
+"""Federations in one process, one for each seed: what is lost, counted twice, stale, unequal."""
+
+import os
+import statistics
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+
+import structlog
+
+from fedmq.simulation.checks import Findings, run_seed
+
+_SHOWN = 10
+"""Failing seeds that are named one by one."""
+
+
+def measure(num_seeds: int, first: int) -> dict[str, object]:
+    """Return the sums over all seeds; every one can be run again by itself."""
+    began = time.perf_counter()
+    mishaps: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
+    lives: list[int] = []
+    unsound = 0
+    with ProcessPoolExecutor(os.cpu_count(), initializer=_be_silent) as pool:
+        results = pool.map(run_seed, range(first, first + num_seeds), chunksize=20)
+        for number, found in enumerate(results, start=1):
+            mishaps.update({str(kind): count for kind, count in found.mishaps.items()})
+            lives.append(found.num_lives)
+            totals.update(_sums(found))
+            if not found.is_sound:
+                unsound += 1
+                if unsound <= _SHOWN:
+                    say(f"seed {found.seed}: {found}")
+            if number % 500 == 0 or number == num_seeds:
+                say(f"{number} of {num_seeds} seeds, {unsound} unsound")
+    return {
+        "seeds": num_seeds,
+        "first_seed": first,
+        **{name: totals[name] for name in _sums(Findings(seed=0))},
+        "unsound_seeds": unsound,
+        "mishaps": mishaps.total(),
+        **{f"mishaps_{kind}": count for kind, count in sorted(mishaps.items())},
+        "lives_median": statistics.median(lives),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+def _sums(found: Findings) -> dict[str, int]:
+    return {
+        "lost_rounds": found.lost_rounds,
+        "double_counted": found.double_counted,
+        "stale_run": found.stale_run,
+        "digest_mismatches": found.digest_mismatches,
+        "not_at_rest": int(bool(found.why)),
+    }
+
+
+def _be_silent() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+
+
+def say(text: str) -> None:
+    """Print progress."""
+    print(text, file=sys.stderr, flush=True)

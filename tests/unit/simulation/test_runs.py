@@ -1,0 +1,67 @@
+"""Whole federations with faults from a seed: the model is what arithmetic by hand makes of it."""
+
+from random import Random
+
+import pytest
+import structlog
+
+from fedmq.simulation.checks import run_seed
+from fedmq.simulation.faults import NO_FAULTS, Fault, Misfortune
+from fedmq.simulation.training import average, initial_model, models_by_hand
+
+SHARDS = 20
+SEEDS_OF_SHARD = 25
+
+
+@pytest.fixture(autouse=True)
+def silence() -> None:
+    """Services log what happens to them; here that is a great deal."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_nothing_is_lost_counted_twice_run_late_or_other_than_by_hand(shard: int) -> None:
+    """Whatever is killed, cut, repeated, damaged, filled or wiped; a failing seed is named."""
+    first = 1_000 + shard * SEEDS_OF_SHARD
+    unsound = [
+        found
+        for seed in range(first, first + SEEDS_OF_SHARD)
+        if not (found := run_seed(seed)).is_sound
+    ]
+    assert unsound == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_undisturbed_run_has_one_life_for_each_program(seed: int) -> None:
+    """And nothing goes wrong in it."""
+    found = run_seed(seed, faults=NO_FAULTS)
+    assert found.is_sound
+    assert found.mishaps == {}
+
+
+def test_a_seed_gives_the_same_run_each_time() -> None:
+    """To the last mishap, life and virtual second: else no failure could be looked into."""
+    assert run_seed(11) == run_seed(11)
+
+
+def test_every_kind_of_mishap_happens() -> None:
+    """Over a few seeds; else the runs above would prove little."""
+    seen: set[Fault] = set()
+    for seed in range(30):
+        seen |= run_seed(seed).mishaps.keys()
+    assert seen == set(Fault)
+
+
+def test_another_participant_is_another_model() -> None:
+    """The oracle can fail: who took part decides every bit."""
+    both, one = models_by_hand(5, [["a", "b"]]), models_by_hand(5, [["a"]])
+    assert both[0] == one[0]
+    assert both[1] != one[1]
+    assert set(average(initial_model(5), 1, ["a"])) == {"bias", "half", "weight"}
+
+
+def test_after_so_many_mishaps_nothing_goes_wrong() -> None:
+    """So that every run has an end."""
+    misfortune = Misfortune({Fault.CUT: 1.0}, Random(0), limit=3)
+    assert [misfortune.happens(Fault.CUT) for _ in range(5)] == [True, True, True, False, False]
+    assert misfortune.counts == {Fault.CUT: 3}
