@@ -23,15 +23,16 @@ class RunningTime:
     """Seconds that begin as the Unix time of the first life and are kept from life to life."""
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
-        """Go on from what was kept, and from the newest event of any experiment."""
+        """Go on from what was kept, and from the newest event; begin by the wall's clock once."""
         self._journal = journal
         self._clock = clock
         kept = journal.cell("SELECT at FROM running_time")
         newest = journal.cell("SELECT max(at) FROM events")
         known = [float(at) for at in (kept, newest) if at is not None]
         self._base = max(known) if known else clock.now()
-        self._began_at = clock.steady()
-        self._kept_at = self._began_at
+        self._began_at = self._kept_at = clock.steady()
+        if kept is None:
+            self._write()
 
     def now(self) -> float:
         """Return the time of experiments."""
@@ -41,7 +42,10 @@ class RunningTime:
         """Write it down now and then."""
         if self._clock.steady() >= self._kept_at + KEEP_S:
             self._kept_at = self._clock.steady()
-            self._journal.execute(
-                "INSERT INTO running_time VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at",
-                (self.now(),),
-            )
+            self._write()
+
+    def _write(self) -> None:
+        self._journal.execute(
+            "INSERT INTO running_time VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at",
+            (self.now(),),
+        )
