@@ -197,7 +197,7 @@ class NodeService:
             self._heartbeat_at = now + HEARTBEAT_S
             self._tell_heartbeat()
 
-    # What the courier asks (`fedmq.transport.courier.Receiver`).
+    # What the courier asks (`fedmq.transport.receiver.Receiver`).
 
     def accept(self, message: Message) -> None:
         """Make of a request what follows, inside its transaction."""

@@ -139,7 +139,7 @@ class OrchestratorService:
         lead = self._leader.find(experiment)
         return None if lead is None else lead.state
 
-    # What the courier asks (`fedmq.transport.courier.Receiver`).
+    # What the courier asks (`fedmq.transport.receiver.Receiver`).
 
     def accept(self, message: Message) -> None:
         """Make of a message what follows, inside its transaction.

@@ -214,7 +214,7 @@ class Mailbox:
         """Return where a payload is, None while it is not whole."""
         return self._spool.path(digest) if self._spool.has(digest) else None
 
-    # What the courier asks (`fedmq.transport.courier.Receiver`).
+    # What the courier asks (`fedmq.transport.receiver.Receiver`).
 
     def accept(self, message: Message) -> None:
         """Keep an answer for whoever asked."""

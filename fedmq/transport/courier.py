@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final
 
 from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
@@ -50,38 +50,13 @@ from fedmq.transport.ports import (
     TransportEvent,
 )
 from fedmq.transport.pusher import Pusher
+from fedmq.transport.receiver import Receiver
 from fedmq.transport.routes import Route, event_key, sender_word, way_back
 from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Lane
 from fedmq.types import NOWHERE, Digest
 
 SCHEMA: Final = outbox.SCHEMA + inbox.SCHEMA
-
-
-class Receiver(Protocol):
-    """A service, as its courier sees it."""
-
-    def accept(self, message: Message) -> None:
-        """Make of a received message what follows; inside the transaction that receives it.
-
-        Raises:
-            ProtocolError: the message makes no sense here; it goes to the dead letters.
-        """
-
-    def expect(self, message: Message) -> bool:
-        """Note a message whose payload is not here; return whether it has to be asked for now."""
-
-    def hear(self, message: Message) -> None:
-        """Note an event or a greeting, which may be lost and is not kept."""
-
-    def fetched(self, digest: Digest) -> None:
-        """Note that a payload is here, whole."""
-
-    def may_fetch(self, sender: str, digest: Digest) -> bool:
-        """Return whether a payload of this service is meant for `sender`."""
-
-    def turned_away(self, message: TurnedAway) -> None:
-        """Note that a message was turned away; the journal has it already."""
 
 
 class Courier:

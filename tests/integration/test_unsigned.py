@@ -28,7 +28,7 @@ PATIENCE_S = 60.0
 def publish(broker: TestBroker, vhost: str, body: bytes, user_id: str | None) -> None:
     """Publish as anna, by a program that is not fedmq."""
     login = pika.PlainCredentials(ANNA, broker.password)
-    parameters = pika.ConnectionParameters("127.0.0.1", broker.amqp_port, vhost, login)
+    parameters = pika.ConnectionParameters("127.0.0.1", broker.amqp_ports[0], vhost, login)
     connection = pika.BlockingConnection(parameters)
     try:
         channel = connection.channel()
