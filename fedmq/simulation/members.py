@@ -25,6 +25,7 @@ from fedmq.orchestrator.service import OrchestratorService
 from fedmq.orchestrator.state import Experiment
 from fedmq.parameters import Parameters
 from fedmq.researcher.mailbox import Mailbox
+from fedmq.researcher.run import OVER
 from fedmq.simulation.machines import Machine, Outside, Program
 from fedmq.simulation.training import VALIDATION_CASES, SimulatedWorker, num_cases
 from fedmq.simulation.transport import FaultyTransport
@@ -191,12 +192,7 @@ class ResearcherMachine(Machine):
     @property
     def is_over(self) -> bool:
         """Whether the researcher has read that the experiment is over."""
-        return self.report is not None and self.report.state in {
-            "finished",
-            "finished_short",
-            "failed",
-            "stopped",
-        }
+        return self.report is not None and self.report.state in OVER
 
     def make(self, make_transport: MakeTransport) -> Program:
         """Return the researcher at the mailbox."""

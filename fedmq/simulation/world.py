@@ -30,7 +30,7 @@ BEGAN_AT: Final = 1_800_000_000.0
 MISHAPS: Final = 60
 """After so many nothing goes wrong any more, so that every run comes to an end."""
 _WAITING_S: Final = 30 * 86_400.0
-_SHORTEST_S: Final = 0.5
+_SHORTEST_S: Final = 1.0
 _LONGEST_S: Final = 120.0
 _LIMIT_S: Final = 60 * 86_400.0
 _LIMIT_STEPS: Final = 200_000
@@ -116,7 +116,7 @@ class World:
             if self.is_at_rest():
                 return True
             is_busy = self.broker.num_messages > before
-            pause_s = _SHORTEST_S if is_busy else min(_LONGEST_S, 2 * pause_s)
+            pause_s = _SHORTEST_S if is_busy else min(_LONGEST_S, 3 * pause_s)
             self._pass_time(pause_s)
         return False
 
