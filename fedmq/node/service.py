@@ -130,6 +130,7 @@ class NodeService:
             answers=self._answers,
             clock=clock,
         )
+        self._late: set[str] = set()
         self._nonces = itertools.count(1)
         self._nonce = ""
         self._is_welcome = False
@@ -220,6 +221,8 @@ class NodeService:
     def expect(self, message: Message) -> bool:
         """Models are pushed; what misses is asked for after a while."""
         if isinstance(message.body, TrainRequest | EvaluateRequest):
+            if self._records.tasks.course(message.envelope.experiment).is_over:
+                self._late.add(message.envelope.experiment)
             self._reception.expect_model(message.envelope, message.body)
         return False
 
@@ -256,6 +259,10 @@ class NodeService:
 
     def _go_on(self) -> None:
         self._storage.clear()
+        while self._late:
+            # Work that came behind the end of its experiment: its model comes no more.
+            with self._courier.transaction():
+                self._courier.drop(self._late.pop())
         self._work.go_on(may_begin=self._is_settled)
 
     # After every break: what is no longer wanted is known before anything is begun.

@@ -193,10 +193,12 @@ class Work:
             return
         try:
             self._storage.sync_output(task.name)
-            self._records.tasks.keep_gain(task.task_id, gain)
-            self._answer_training(replace(task, state=State.DONE, gain=gain))
         except StorageError as error:
             self._fail(task, FailureCode.INTERNAL, str(error))
+            return
+        self._records.tasks.keep_gain(task.task_id, gain)
+        try:
+            self._answer_training(replace(task, state=State.DONE, gain=gain))
         except JobError as fault:
             self._fail(task, fault.code, fault.what)
 

@@ -74,10 +74,11 @@ class Journal:
         self.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.execute("COMMIT")
         except BaseException:
+            # A commit that the disk refused too: what comes next must not be a part of it.
             self._connection.rollback()
             raise
-        self.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file."""

@@ -575,9 +575,12 @@ def test_an_experiment_that_is_over_leaves_no_row_and_no_file(world: World) -> N
     for table in ("tasks", "undecided", "payloads", "outbox", "waiting"):
         assert world.rows(table) == 0, table
     assert (world.files("payloads"), world.files("scratch")) == ([], [])
+    num_answers = len(world.orchestrator.answers)
     world.train(4)
-    assert world.orchestrator.answers[-1] == refusal(RefusalCode.STALE, "train.request")
+    # Its queue at the orchestrator is gone: an answer would be sent for ever.
+    assert (len(world.orchestrator.answers), world.rows("outbox")) == (num_answers, 0)
     assert world.num_trained == 2
+    world.run(seconds=SWEEP_S + 1)
     assert world.files("payloads") == []
 
 
@@ -622,6 +625,16 @@ def test_half_a_model_goes_with_its_experiment(world: World) -> None:
     assert world.files("payloads") == []
     world.train(2, model=big, is_pushed=False)
     assert world.rows("payloads") == 0
+
+
+def test_work_behind_the_end_of_its_experiment_awaits_no_model(world: World) -> None:
+    """Nobody has that model any more: it would be asked for, for ever."""
+    world.agree()
+    world.over()
+    big = world.orchestrator.make_model({"w": np.zeros(2**20, np.float32)})
+    world.train(2, model=big, is_pushed=False)
+    assert world.rows("waiting") == 0
+    assert world.service._courier.num_awaited == 0
 
 
 def test_chunks_that_come_when_all_is_over_are_swept_away(world: World) -> None:
