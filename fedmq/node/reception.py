@@ -90,10 +90,15 @@ class Reception:
         self._advance(envelope, work)
 
     def expect_model(self, envelope: Envelope, work: Work) -> None:
-        """Note that a model is on its way, so that what comes of it goes with its experiment."""
+        """Note that a model is on its way, and that its experiment has come so far.
+
+        Older work is dropped now: nobody waits for it, however long the model takes to come.
+        """
         course = self._records.tasks.course(envelope.experiment)
         if envelope.experiment != NOWHERE and not course.is_over:
-            self._note_model(envelope, work)
+            with self._courier.transaction():
+                self._note_model(envelope, work)
+                self._advance(envelope, work)
 
     def answer_decided(self) -> None:
         """Answer again what was answered with `plan_awaits_approval`, where that has changed."""

@@ -627,6 +627,17 @@ def test_half_a_model_goes_with_its_experiment(world: World) -> None:
     assert world.rows("payloads") == 0
 
 
+def test_older_work_is_dropped_before_the_model_of_the_newer_is_here(world: World) -> None:
+    """Nobody waits for it, however long that model takes to come."""
+    world.agree()
+    world.train(1)
+    big = world.orchestrator.make_model({"w": np.zeros(2**20, np.float32)})
+    world.train(2, model=big, is_pushed=False)
+    assert world.worker.num_cancelled == 1
+    assert world.rows("tasks") == 0
+    assert world.rows("waiting") == 1
+
+
 def test_work_behind_the_end_of_its_experiment_awaits_no_model(world: World) -> None:
     """Nobody has that model any more: it would be asked for, for ever."""
     world.agree()
