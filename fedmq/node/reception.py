@@ -63,6 +63,8 @@ class Reception:
         """List the plan for the operator; answer with a refusal, or count the cases first."""
         envelope = message.envelope
         _require_experiment(envelope)
+        if self._is_over(envelope):
+            return
         asked = Asked(
             experiment=envelope.experiment,
             researcher=request.researcher,
@@ -81,6 +83,8 @@ class Reception:
         """Accept work, or refuse it; either way the experiment has come so far."""
         envelope = message.envelope
         _require_experiment(envelope)
+        if self._is_over(envelope):
+            return
         code = self.judge(envelope, work)
         self._note_model(envelope, work)
         if code is None:
@@ -130,6 +134,10 @@ class Reception:
         self._courier.drop(experiment)
         self._release(self._records.payloads.release(experiment))
         log.info("experiment_over", experiment=experiment, state=state)
+
+    def _is_over(self, envelope: Envelope) -> bool:
+        """Return whether nobody waits for an answer: the queue that it would go to is gone."""
+        return self._records.tasks.course(envelope.experiment).is_over
 
     def _note_model(self, envelope: Envelope, work: Work) -> None:
         self._records.payloads.need_model(work.parameters, envelope.experiment, envelope.round)
