@@ -143,11 +143,8 @@ class Reception:
         self._records.payloads.need_model(work.parameters, envelope.experiment, envelope.round)
 
     def _advance(self, envelope: Envelope, work: Work) -> None:
-        """Drop older work and what it needed; of an experiment that is over, everything."""
+        """Drop older work and what it needed."""
         experiment, records = envelope.experiment, self._records
-        if records.tasks.course(experiment).is_over:
-            self._release(records.payloads.release(experiment))
-            return
         records.tasks.advance(experiment, position_of(envelope, work))
         newest = records.tasks.course(experiment).newest
         if newest is not None:
