@@ -1,5 +1,6 @@
 """Machines: programs that may be killed at any moment and come back with what their disk holds."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -62,7 +63,7 @@ class MachineClock:
         return self.outside.time
 
 
-class Machine:
+class Machine(ABC):
     """One program on one disk; `make` opens the program from what is on the disk."""
 
     def __init__(self, name: str, outside: Outside, *, began_at: float) -> None:
@@ -77,9 +78,9 @@ class Machine:
         """Whether something may happen to it: not while its disk is prepared."""
         self._is_full = False
 
+    @abstractmethod
     def make(self, make_transport: Callable[[Sink], FaultyTransport]) -> Program:
         """Return the program, from what the disk holds."""
-        raise NotImplementedError
 
     def live(self) -> None:
         """Begin a life; a full disk or a kill may end it at once."""
