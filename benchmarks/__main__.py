@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import fuzz, rounds, simulation
+from benchmarks import fuzz, rounds, simulation, soak
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -29,9 +29,25 @@ def main() -> None:
     third = names.add_parser("simulation", help="federations with faults, one for each seed")
     third.add_argument("--seeds", type=int, default=20_000)
     third.add_argument("--first", type=int, default=0, help="the first seed")
+    fourth = names.add_parser("soak", help="many rounds: does memory, disk or a queue grow?")
+    fourth.add_argument("--minutes", type=float, default=0.0, help="0: one experiment")
+    fourth.add_argument("--rounds", type=int, default=200, help="of each experiment")
+    fourth.add_argument("--nodes", type=int, default=2)
+    fourth.add_argument("--mb", type=int, default=4, help="size of the model in megabytes")
+    fourth.add_argument(
+        "--kill-every-s", type=float, default=0.0, help="a random program is killed so often"
+    )
     options = parser.parse_args()
     if options.name == "simulation":
         figures: dict[str, object] = simulation.measure(options.seeds, options.first)
+    elif options.name == "soak":
+        figures = soak.measure(
+            minutes=options.minutes,
+            num_rounds=options.rounds,
+            num_nodes=options.nodes,
+            mb=options.mb,
+            kill_every_s=options.kill_every_s,
+        )
     elif options.name == "fuzz":
         figures = fuzz.measure(options.messages)
     else:

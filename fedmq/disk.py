@@ -5,6 +5,7 @@ it was synced; a simulated disk may lose or tear everything else.
 """
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,9 @@ class Disk(Protocol):
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all files, sorted."""
+
+    def free_bytes(self) -> int:
+        """Return how much more this program may write."""
 
 
 class LocalDisk:
@@ -120,6 +124,10 @@ class LocalDisk:
     def names(self) -> tuple[str, ...]:
         """Return the names of all files, sorted."""
         return tuple(sorted(path.name for path in self._folder.iterdir() if path.is_file()))
+
+    def free_bytes(self) -> int:
+        """Return how much more this program may write."""
+        return _guarded(lambda: shutil.disk_usage(self._folder).free, self._folder.name)
 
 
 @dataclass(frozen=True, slots=True)

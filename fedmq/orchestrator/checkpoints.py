@@ -1,11 +1,12 @@
 """Checkpoints: what an experiment leaves in its folder, for people and other programs.
 
-<folder>/<experiment>/round-0003.safetensors   the model of each round, round 0 the initial one
+<folder>/<experiment>/round-0003.safetensors   the models of the last rounds; round 0 is the initial
 <folder>/<experiment>/late-0003.chu-lyon.safetensors   an update that came too late, if kept
 <folder>/<experiment>/rounds.jsonl             one record for each closed round
 <folder>/<experiment>/experiment.json          the experiment as it stands
 """
 
+import re
 from typing import Final
 
 from fedmq.disk import Disk
@@ -16,6 +17,7 @@ from fedmq.types import Digest, ExperimentId, NodeId
 FOLDER: Final = "experiments"
 _RECORDS: Final = "rounds.jsonl"
 _SUMMARY: Final = "experiment.json"
+_MODEL: Final = re.compile(r"round-(\d{4,})\.safetensors")
 
 
 class Checkpoints:
@@ -37,6 +39,13 @@ class Checkpoints:
     ) -> None:
         """Give an update that is in no model a name."""
         self._link(experiment, f"late-{number:04d}.{node}.safetensors", payload)
+
+    def drop_models(self, experiment: ExperimentId, newest: int) -> None:
+        """Remove the models of the rounds up to `newest`."""
+        disk = self._disk(experiment)
+        for name, number in models(disk):
+            if number <= newest:
+                disk.remove(name)
 
     def keep_report(self, report: ExperimentReport) -> None:
         """Write the experiment and all its records, each file whole or not at all."""
@@ -63,6 +72,12 @@ class Checkpoints:
 
     def _disk(self, experiment: ExperimentId) -> Disk:
         return self._home.disk(FOLDER, experiment)
+
+
+def models(disk: Disk) -> list[tuple[str, int]]:
+    """Return the file of each model in an experiment's folder, and its round, in order."""
+    found = [(name, _MODEL.fullmatch(name)) for name in disk.names()]
+    return sorted(((name, int(match[1])) for name, match in found if match), key=lambda one: one[1])
 
 
 def _line(record: RoundRecord) -> str:

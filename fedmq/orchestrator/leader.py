@@ -39,7 +39,9 @@ from fedmq.orchestrator.events import (
 from fedmq.orchestrator.experiment import advance, begin, undone
 from fedmq.orchestrator.leftovers import Leftovers
 from fedmq.orchestrator.presence import Presence
+from fedmq.orchestrator.queues import Queues
 from fedmq.orchestrator.replay import replay
+from fedmq.orchestrator.room import look_for_room
 from fedmq.orchestrator.running_time import RunningTime
 from fedmq.orchestrator.state import Experiment, Stage
 from fedmq.orchestrator.store import Kept, Store
@@ -48,16 +50,14 @@ from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
 from fedmq.transport.inbox import Inbox
 from fedmq.transport.journal import Journal
-from fedmq.transport.ports import Transport
+from fedmq.transport.retention import Retention
 from fedmq.transport.routes import to_node
 from fedmq.types import Digest, ExperimentId, NodeId
 
 PAYLOADS: Final = "payloads"
 """The folder of models and updates in an orchestrator's home."""
-REPLIES_PREFETCH: Final = 64
-PAYLOADS_PREFETCH: Final = 8
 LOOK_S: Final = 300.0
-"""So often the payloads' folder is looked through for leftovers."""
+"""So often it is looked for what nothing needs any more: payloads, ids of messages."""
 
 log = structlog.get_logger()
 
@@ -79,25 +79,27 @@ class Lead:
 class Leader:
     """The experiments, by name."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it stands between all of them
         self,
         *,
         courier: Courier,
-        transport: Transport,
+        queues: Queues,
         journal: Journal,
         presence: Presence,
         home: Home,
         clock: Clock,
+        retention: Retention,
     ) -> None:
+        self.queues = queues
         self._courier = courier
         self._spool = courier.spool
-        self._transport = transport
         self._store = Store(journal)
         self._inbox = Inbox(journal, clock)
         self._presence = presence
-        payloads = home.disk(PAYLOADS)
-        self._checkpoints = Checkpoints(home, payloads)
-        self._leftovers = Leftovers(payloads, courier.spool)
+        self._retention = retention
+        self._payloads = home.disk(PAYLOADS)
+        self._checkpoints = Checkpoints(home, self._payloads)
+        self._leftovers = Leftovers(self._payloads, courier.spool)
         self._clock = clock
         self.time = RunningTime(journal, clock)
         self._look_at = clock.steady()
@@ -123,7 +125,7 @@ class Leader:
         """Read the queues of every experiment that runs."""
         for experiment, lead in self._leads.items():
             if not lead.is_over:
-                self.open_queues(experiment)
+                self.queues.open(experiment)
 
     def close_over(self) -> None:
         """Delete the queues of every experiment that is over, now that there is a connection.
@@ -132,7 +134,7 @@ class Leader:
         """
         for experiment, lead in self._leads.items():
             if lead.is_over:
-                self.close_queues(experiment)
+                self.queues.close(experiment)
 
     def resume(self) -> None:
         """Do again what a crash may have cut off."""
@@ -146,7 +148,7 @@ class Leader:
         state, actions = begin(kept.spec, kept.initial, now=kept.began_at)
         lead = Lead(kept, state)
         self._leads[kept.experiment] = lead
-        self.afterwards(lambda: self.open_queues(kept.experiment))
+        self.afterwards(lambda: self.queues.open(kept.experiment))
         self._perform(lead, actions)
         self.afterwards(lambda: self._export(lead))
         for node in self._presence.nodes():
@@ -156,7 +158,14 @@ class Leader:
     def advance(self, experiment: ExperimentId, event: Event) -> None:
         """Log an event that changes something, and perform what follows."""
         lead = self._leads[experiment]
-        now = self.time.now()
+        room = look_for_room(lead.state, self._payloads)
+        if room is not None:
+            self._advance(lead, room)
+            log.info("room_looked_for", experiment=experiment, state=lead.state.shown)
+        self._advance(lead, event)
+
+    def _advance(self, lead: Lead, event: Event) -> None:
+        experiment, now = lead.kept.experiment, self.time.now()
         state, actions = advance(lead.state, event, now=now)
         if state == lead.state and not actions:
             return
@@ -179,9 +188,14 @@ class Leader:
                 self.advance(experiment, Ticked())
         if self._clock.steady() >= self._look_at:
             self._look_at = self._clock.steady() + LOOK_S
-            removed = self._leftovers.look(self._needed())
-            if removed:
-                log.info("leftovers_removed", files=removed)
+            self._look_for_disused()
+
+    def _look_for_disused(self) -> None:
+        if self._leftovers.look(self._needed()):
+            log.info("leftovers_removed")
+        over = {str(one.kept.experiment): str(one.kept.researcher) for one in self if one.is_over}
+        before = self._retention.before(self._clock.now())
+        self._inbox.received.forget(over, before=before)
 
     def afterwards(self, act: Callable[[], None]) -> None:
         """Do something once the transaction under way is written."""
@@ -208,21 +222,6 @@ class Leader:
 
     # Queues.
 
-    def open_queues(self, experiment: ExperimentId) -> None:
-        """Make and read an experiment's queues; those that are there stay."""
-        self._transport.declare(topology.experiment_queues(experiment))
-        self._transport.consume(topology.experiment_replies(experiment), prefetch=REPLIES_PREFETCH)
-        self._transport.consume(
-            topology.experiment_payloads(experiment), prefetch=PAYLOADS_PREFETCH
-        )
-
-    def close_queues(self, experiment: ExperimentId) -> None:
-        """Delete an experiment's queues with what is in them."""
-        names = [queue.name for queue in topology.experiment_queues(experiment)]
-        for name in names:
-            self._transport.stop_consuming(name)
-        self._transport.delete(names)
-
     def close_idle_queues(self, experiment: ExperimentId) -> None:
         """Delete the queues of an experiment that does not run, unless an upload goes through."""
         lead = self._leads.get(experiment)
@@ -230,13 +229,17 @@ class Leader:
         if is_idle and all(
             message.envelope.experiment != experiment for _, message in self._inbox.waiting()
         ):
-            self.close_queues(experiment)
+            self.queues.close(experiment)
 
     # Payloads.
 
     def await_no_more(self, envelope: Envelope) -> None:
         """Count a message as received without its payload; call it inside a transaction."""
         self._inbox.receive(envelope)
+
+    def remember_with(self, experiment: ExperimentId, envelope: Envelope) -> None:
+        """Know a message again for as long as it could change something in an experiment."""
+        self._inbox.received.assign(envelope, experiment)
 
     def release(self, digests: Iterable[Digest]) -> None:
         """Remove payloads that nothing needs; equal ones may serve several experiments."""
@@ -355,7 +358,7 @@ class Leader:
     def _announce(self, lead: Lead, nodes: tuple[NodeId, ...]) -> None:
         self._drop(lead, nodes)
         updates = [one.update.digest for one in lead.state.trained.values()]
-        self.afterwards(lambda: self.close_queues(lead.kept.experiment))
+        self.afterwards(lambda: self.queues.close(lead.kept.experiment))
         self.afterwards(lambda: self._export(lead))
         self.afterwards(lambda: self.release(updates))
         log.info("experiment_over", experiment=lead.kept.experiment, state=str(lead.state.stage))
@@ -383,6 +386,7 @@ class Leader:
             (records[-1].round, records[-1].model) if records else (0, kept.initial.digest)
         )
         self._checkpoints.keep_model(kept.experiment, number, digest)
+        self._checkpoints.drop_models(kept.experiment, number - self._retention.num_models)
         self._checkpoints.keep_report(self.report(lead))
 
     def _export_round(self, lead: Lead, record: RoundRecord) -> None:
@@ -390,3 +394,5 @@ class Leader:
         traffic = self._store.traffic(lead.kept.experiment)
         self._checkpoints.add_record(lead.kept.experiment, answers.add_traffic(record, traffic))
         self._checkpoints.keep_summary(self.summary(lead))
+        newest = record.round - self._retention.num_models
+        self._checkpoints.drop_models(lead.kept.experiment, newest)

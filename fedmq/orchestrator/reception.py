@@ -72,7 +72,7 @@ class Reception:
             # Its queues would take what nodes say outside any experiment.
             self._leader.afterwards(lambda: self._turn_away(message.envelope))
         else:
-            self._leader.open_queues(experiment)
+            self._leader.queues.open(experiment)
 
     def take_query(self, query: Query, envelope: Envelope) -> None:
         """Answer what a researcher asks of experiments of their own; stop one."""
@@ -89,6 +89,8 @@ class Reception:
             return
         wish = _WISHES.get(query.kind)
         if wish is not None:
+            # Made again, a pause of long ago would be a new one.
+            self._leader.remember_with(lead.kept.experiment, envelope)
             self._leader.advance(lead.kept.experiment, wish)
         self._answer(envelope, answers.shorten(self._leader.report(lead)))
 

@@ -27,6 +27,7 @@ from fedmq.messages.submissions import Query, Submission
 from fedmq.orchestrator import answers, running_time, store
 from fedmq.orchestrator.leader import PAYLOADS, Lead, Leader
 from fedmq.orchestrator.presence import Presence
+from fedmq.orchestrator.queues import Queues
 from fedmq.orchestrator.reception import Reception
 from fedmq.orchestrator.state import Experiment
 from fedmq.orchestrator.updates import find_fault
@@ -37,8 +38,10 @@ from fedmq.transport.home import Home
 from fedmq.transport.inbox import TurnedAway
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
+from fedmq.transport.retention import Retention
 from fedmq.transport.routes import to_node
 from fedmq.transport.spool import Spool
+from fedmq.transport.topology import Profile
 from fedmq.types import Digest, ExperimentId, NodeId
 
 OVERVIEW_S: Final = 5.0
@@ -53,7 +56,7 @@ log = structlog.get_logger()
 class OrchestratorService:
     """One orchestrator, driven by its loop; in tests by `handle` and `tick`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that the outside gives an orchestrator
         self,
         *,
         name: str,
@@ -61,6 +64,8 @@ class OrchestratorService:
         make_transport: Callable[[Sink], Transport],
         clock: Clock,
         version: str,
+        profile: Profile = Profile.SINGLE,
+        retention: Retention | None = None,
         chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self.loop: Loop[TransportEvent] = Loop()
@@ -78,11 +83,12 @@ class OrchestratorService:
         )
         self._leader = Leader(
             courier=self._courier,
-            transport=self._transport,
+            queues=Queues(self._transport, profile),
             journal=self._journal,
             presence=self._presence,
             home=home,
             clock=clock,
+            retention=retention or Retention(),
         )
         self._reception = Reception(self._courier, self._leader)
         self._told_at = clock.steady() - OVERVIEW_S

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Final
 
 from fedmq.disk import Disk
 from fedmq.errors import StorageError
@@ -17,6 +18,7 @@ from fedmq.transport.journal import Cell, Journal
 
 Step = Callable[[str], None]
 """Is called before each thing that is to outlive a crash, with a word for it; may raise."""
+_ROOM_BYTES: Final = 2**50
 
 
 @dataclass(slots=True, eq=False)
@@ -123,6 +125,10 @@ class SimulatedDisk:
     def names(self) -> tuple[str, ...]:
         """Return the names of all files, sorted."""
         return tuple(sorted(self._names))
+
+    def free_bytes(self) -> int:
+        """Return that there is room: a full disk is a step that fails."""
+        return _ROOM_BYTES
 
     def crash(self, random: Random) -> None:
         """Lose what was not synced, or some of it."""

@@ -6,15 +6,13 @@ from typing import Final
 from fedmq.clocks import Clock
 from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Envelope
+from fedmq.transport import received
 from fedmq.transport.journal import Journal
+from fedmq.transport.received import Received
 
-SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS received (
-    sender TEXT NOT NULL,
-    message_id TEXT NOT NULL,
-    experiment TEXT NOT NULL,
-    PRIMARY KEY (sender, message_id)
-) WITHOUT ROWID;
+SCHEMA: Final = (
+    received.SCHEMA
+    + """
 CREATE TABLE IF NOT EXISTS waiting (
     sender TEXT NOT NULL,
     message_id TEXT NOT NULL,
@@ -31,6 +29,7 @@ CREATE TABLE IF NOT EXISTS rejected (
     size_bytes INTEGER NOT NULL
 );
 """
+)
 MAX_REJECTED: Final = 10_000
 
 
@@ -53,23 +52,21 @@ class Inbox:
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal = journal
         self._clock = clock
+        self.received = Received(journal, clock)
         self.bytes_of: dict[tuple[str, str], int] = {}
         """By exchange and experiment: bytes of chunks that came in this life."""
 
     def is_received(self, envelope: Envelope) -> bool:
         """Return whether the message was received, with its payload."""
-        return self._is_in("received", envelope)
+        return self.received.has(envelope)
 
     def has(self, envelope: Envelope) -> bool:
         """Return whether the message was received, or is here and waits for its payload."""
-        return self._is_in("received", envelope) or self._is_in("waiting", envelope)
+        return self.received.has(envelope) or self._is_waiting(envelope)
 
     def receive(self, envelope: Envelope) -> None:
         """Note a message as received; it waits no more."""
-        self._journal.execute(
-            "INSERT OR IGNORE INTO received VALUES (?, ?, ?)",
-            (envelope.sender, envelope.message_id, envelope.experiment),
-        )
+        self.received.add(envelope)
         self._journal.execute(
             "DELETE FROM waiting WHERE sender = ? AND message_id = ?",
             (envelope.sender, envelope.message_id),
@@ -115,9 +112,9 @@ class Inbox:
         way = (exchange, experiment)
         self.bytes_of[way] = self.bytes_of.get(way, 0) + size_bytes
 
-    def _is_in(self, table: str, envelope: Envelope) -> bool:
+    def _is_waiting(self, envelope: Envelope) -> bool:
         found = self._journal.cell(
-            f"SELECT 1 FROM {table} WHERE sender = ? AND message_id = ?",  # noqa: S608 - own names
+            "SELECT 1 FROM waiting WHERE sender = ? AND message_id = ?",
             (envelope.sender, envelope.message_id),
         )
         return found is not None

@@ -80,6 +80,29 @@ class Journal:
             self._connection.rollback()
             raise
 
+    def add_column(self, table: str, column: str) -> None:
+        """A table of an earlier version of fedmq has a column (name and type) that came since.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        known = {row[1] for row in self.rows(f"PRAGMA table_info({table})")}
+        if column.partition(" ")[0] not in known:
+            self.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+
+    def unused_bytes(self) -> int:
+        """Return how much of the file holds nothing: what was deleted is used again, not given."""
+        pages = int(self.cell("PRAGMA freelist_count") or 0)
+        return pages * int(self.cell("PRAGMA page_size") or 0)
+
+    def shrink(self) -> None:
+        """Give back what holds nothing; nobody else may have the file open.
+
+        Raises:
+            StorageError: the disk refused, or somebody has it open.
+        """
+        self.execute("VACUUM")
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
