@@ -20,7 +20,7 @@ from fedmq.messages.replies import (
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.answers import Answers, reply_id
 from fedmq.node.jobs import make_job
-from fedmq.node.policy import judge_data
+from fedmq.node.policy import Decision, judge_data
 from fedmq.node.reception import Reception
 from fedmq.node.records import Records
 from fedmq.node.storage import Storage
@@ -105,7 +105,7 @@ class Work:
         task = self.current
         if task is None:
             return
-        if self._reception.judge(task.envelope, task.request) is RefusalCode.PLAN_REJECTED:
+        if self._records.plans.decision(task.request.plan.digest) is Decision.REJECTED:
             self._worker.cancel()
             self._refuse(task, RefusalCode.PLAN_REJECTED)
 

@@ -147,11 +147,10 @@ class SimulatedDisk:
 class SimulatedJournal(Journal):
     """Tables in memory: what was committed outlives a crash, as SQLite promises of a disk."""
 
-    def __init__(self, connection: sqlite3.Connection, step: Step, *schemas: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, step: Step) -> None:
         self._connection = connection
         self._step = step
-        for schema in schemas:
-            connection.executescript(schema)
+        self._known = {}
 
     def execute(self, sql: str, cells: Sequence[Cell] = ()) -> int:
         """Return how many rows a statement changed; one outside a transaction is one by itself."""
@@ -171,6 +170,7 @@ class SimulatedHome:
         self._step = step
         self._disks: dict[tuple[str, ...], SimulatedDisk] = {}
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
+        self._schemas: set[str] = set()
 
     def disk(self, *names: str) -> SimulatedDisk:
         """Return the folder that the names lead to."""
@@ -180,7 +180,11 @@ class SimulatedHome:
 
     def journal(self, *schemas: str) -> SimulatedJournal:
         """Return the journal, with these tables."""
-        return SimulatedJournal(self._connection, self._step, *schemas)
+        for schema in schemas:
+            if schema not in self._schemas:
+                self._connection.executescript(schema)
+                self._schemas.add(schema)
+        return SimulatedJournal(self._connection, self._step)
 
     def count(self, table: str) -> int:
         """Return how many rows a table has, none where there is no such table."""

@@ -9,7 +9,8 @@ from fedmq.errors import StorageError
 from fedmq.simulation.disk import SimulatedHome
 from fedmq.simulation.faults import Fault, Misfortune
 from fedmq.simulation.transport import FaultyBroker, FaultyTransport
-from fedmq.transport.ports import Sink, TransportEvent
+from fedmq.transport.ports import Delivered, Sink, TransportEvent
+from fedmq.transport.topology import ORCHESTRATOR_EVENTS
 
 _YEAR_S: Final = 365 * 86_400.0
 _ON_DISK: Final = frozenset({"write", "sync", "rename", "link", "commit"})
@@ -69,6 +70,8 @@ class Machine(ABC):
     def __init__(self, name: str, outside: Outside, *, began_at: float) -> None:
         self.name = name
         self.num_lives = 0
+        self.num_deliveries = 0
+        """How many messages it was handed that are no events."""
         self.program: Program | None = None
         self.home = SimulatedHome(name, self.step)
         self.clock = MachineClock(outside, began_at)
@@ -152,6 +155,8 @@ class Machine(ABC):
     def _take(self, transport: FaultyTransport, event: TransportEvent) -> None:
         program = self.program
         if transport is self._transport and program is not None:
+            if isinstance(event, Delivered) and event.delivery.queue != ORCHESTRATOR_EVENTS:
+                self.num_deliveries += 1
             self._attempt(lambda: program.handle(event))
 
     def _attempt(self, act: Callable[[], None]) -> None:

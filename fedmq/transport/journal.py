@@ -13,6 +13,7 @@ from typing import Final
 from fedmq.errors import StorageError
 
 Cell = str | int | float | bytes | None
+_Known = dict[tuple[str, tuple[Cell, ...]], list[tuple[Cell, ...]]]
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
@@ -26,7 +27,11 @@ _PRAGMAS: Final = (
 class Journal:
     """Tables on disk, for one process and thread at a time; other processes may read and write."""
 
+    _num_changes: int = -1
+    """Rows written so far, those that were rolled back too, when `_known` was asked for."""
+
     def __init__(self, path: Path, *schemas: str) -> None:
+        self._known: _Known = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, isolation_level=None)
@@ -59,6 +64,24 @@ class Journal:
             return self._connection.execute(sql, cells).fetchall()
         except sqlite3.Error as error:
             raise _refused(error) from error
+
+    def own_rows(self, sql: str, cells: Sequence[Cell] = ()) -> list[tuple[Cell, ...]]:
+        """Return all rows of a query on tables that no other process writes.
+
+        SQLite is asked again only once something was written here since: a service that looks at
+        each event and tick whether there is something to do mostly finds nothing new.
+        """
+        connection = self._connection
+        if connection.in_transaction:
+            return self.rows(sql, cells)
+        if connection.total_changes != self._num_changes:
+            self._num_changes = connection.total_changes
+            self._known.clear()
+        query = (sql, tuple(cells))
+        found = self._known.get(query)
+        if found is None:
+            found = self._known[query] = self.rows(sql, cells)
+        return found
 
     def cell(self, sql: str, cells: Sequence[Cell] = ()) -> Cell:
         """Return the first cell of a query's first row, None where there is no row."""
