@@ -98,6 +98,7 @@ class NodeService:
         self._clock = clock
         self._version = version
         self._records = open_records(home)
+        self._records.journal.settle()
         self._storage = Storage(home, chunk_bytes=chunk_bytes)
         self._transport = make_transport(self.loop.put)
         self._worker = make_worker(self.loop.put)

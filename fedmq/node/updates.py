@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from fedmq.errors import ParametersError, StorageError, TrainingError
+from fedmq.errors import DiskFull, ParametersError, StorageError, TrainingError
 from fedmq.messages.fields import Manifest
 from fedmq.messages.replies import FailureCode
 from fedmq.node.storage import Storage
@@ -48,6 +48,7 @@ def make_update(name: str, reference: Digest, storage: Storage) -> Manifest:
 
     Raises:
         JobError: the output does not fit, is not finite, or cannot be read or written.
+        DiskFull: there is no room for the update; it can be made when there is some.
     """
     target = f"{name}.update"
     if not storage.has_output(name):
@@ -62,8 +63,11 @@ def make_update(name: str, reference: Digest, storage: Storage) -> Manifest:
     except JobError:
         storage.discard(target)
         raise
+    except DiskFull:
+        storage.discard(target)
+        raise
     except StorageError as error:
-        raise JobError(FailureCode.DISK_FULL, str(error)) from error
+        raise JobError(FailureCode.INTERNAL, str(error)) from error
 
 
 def _write_update(trained: Readable, model: Readable, out: Writable) -> None:

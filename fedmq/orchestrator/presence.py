@@ -56,7 +56,10 @@ class Presence:
         return sign is not None and self._clock.steady() - sign.heard_at < LATELY_S
 
     def describe_absent(self, awaited: Iterable[NodeId]) -> str:
-        """Return when those of the awaited nodes were last heard that are not near; empty: none."""
+        """Return of the awaited nodes why they cannot answer: away since when, or no room.
+
+        Empty where all of them can.
+        """
         now = self._clock.steady()
         parts = []
         for node in awaited:
@@ -65,6 +68,8 @@ class Presence:
                 parts.append(f"{node} not heard of since the orchestrator started")
             elif not self.is_near(node):
                 parts.append(f"{node} last heard {_ago(now - sign.heard_at)}")
+            elif sign.activity is Activity.DISK_FULL:
+                parts.append(f"the disk of {node} is full")
         return ", ".join(parts)
 
     def overview(self) -> list[NodeOverview]:

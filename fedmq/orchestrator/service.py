@@ -67,6 +67,7 @@ class OrchestratorService:
         self._clock = clock
         self._version = version
         self._journal = home.journal(couriers.SCHEMA, store.SCHEMA, running_time.SCHEMA)
+        self._journal.settle()
         self._presence = Presence(clock)
         self._transport = make_transport(self.loop.put)
         self._courier = Courier(

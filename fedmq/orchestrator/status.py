@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fedmq.errors import StorageError
+from fedmq.messages.notices import ExperimentOverview, Overview
 from fedmq.orchestrator import store
 from fedmq.orchestrator.checkpoints import FOLDER
 from fedmq.orchestrator.replay import replay
+from fedmq.orchestrator.room import read_room
 from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport import courier as couriers
-from fedmq.transport.home import Home
+from fedmq.transport.home import Home, Room
 from fedmq.transport.inbox import count_rejected
 from fedmq.transport.journal import Journal
 
@@ -39,6 +42,8 @@ class OrchestratorStatus:
     payloads_awaited: int
     rejected: Mapping[str, int]
     """How many messages were turned away, by reason."""
+    room: Room
+    """On its disk, and what the rounds under way need."""
 
     @property
     def num_led(self) -> int:
@@ -65,6 +70,25 @@ def read_status(home: Home) -> OrchestratorStatus:
         journal.close()
 
 
+def read_signs(home: Home, version: str, room: Room) -> tuple[Overview, ...]:
+    """Return what an orchestrator tells of its experiments while it waits for room."""
+    try:
+        led = [one for one in read_status(home).experiments if not one.is_over]
+    except StorageError:
+        return ()  # silence says more than an overview without the experiments that there are
+    overviews = [
+        ExperimentOverview(
+            experiment=one.experiment,
+            state=one.state,
+            round=one.round,
+            num_rounds=one.num_rounds,
+            reason=f"the orchestrator's disk is full: {room}",
+        )
+        for one in led
+    ]
+    return (Overview(version=version, nodes=[], experiments=overviews),)
+
+
 def _read(journal: Journal, home: Home) -> OrchestratorStatus:
     known = Store(journal)
     return OrchestratorStatus(
@@ -72,6 +96,7 @@ def _read(journal: Journal, home: Home) -> OrchestratorStatus:
         unsent=_count(journal, "outbox"),
         payloads_awaited=_count(journal, "waiting"),
         rejected=count_rejected(journal),
+        room=read_room(home),
     )
 
 
