@@ -60,7 +60,7 @@ def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")]
     from fedmq.hub.credentials import Role, read_credentials
     from fedmq.logs import configure
     from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
-    from fedmq.node.room import read_room, read_signs
+    from fedmq.node.needs import read_room, read_signs
     from fedmq.node.service import NodeService
     from fedmq.node.worker import Worker
     from fedmq.transport.home import LocalHome
@@ -102,7 +102,7 @@ def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")]
 def status(*, as_json: Json = False) -> None:
     """Show what this node has waiting, keeps, and turned away."""
     from fedmq.errors import DiskFull
-    from fedmq.node.room import read_room
+    from fedmq.node.needs import read_room
     from fedmq.transport.home import LocalHome
     from fedmq.transport.inbox import count_rejected
 

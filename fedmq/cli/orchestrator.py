@@ -26,7 +26,7 @@ def start(
     from fedmq.clocks import SystemClock
     from fedmq.hub.credentials import Role, read_credentials
     from fedmq.logs import configure
-    from fedmq.orchestrator.room import read_room
+    from fedmq.orchestrator.needs import read_room
     from fedmq.orchestrator.service import OrchestratorService
     from fedmq.orchestrator.status import read_signs
     from fedmq.settings import read_settings
@@ -63,7 +63,7 @@ def start(
 def status(*, as_json: Json = False) -> None:
     """Show what this orchestrator leads, has waiting, keeps, and turned away."""
     from fedmq.errors import ConfigurationError, DiskFull
-    from fedmq.orchestrator.room import read_room
+    from fedmq.orchestrator.needs import read_room
     from fedmq.orchestrator.status import read_status
     from fedmq.settings import read_settings
     from fedmq.transport.home import JOURNAL_NAME, LocalHome

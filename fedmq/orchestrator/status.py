@@ -7,8 +7,8 @@ from fedmq.errors import StorageError
 from fedmq.messages.notices import ExperimentOverview, Overview
 from fedmq.orchestrator import store
 from fedmq.orchestrator.checkpoints import FOLDER
+from fedmq.orchestrator.needs import read_room
 from fedmq.orchestrator.replay import replay
-from fedmq.orchestrator.room import read_room
 from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport import courier as couriers
 from fedmq.transport.home import Home, Room

@@ -136,6 +136,8 @@ class Federation:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.programs: dict[str, Program] = {}
+        self.places: dict[str, Sequence[str]] = {}
+        """What the commands of a home begin with: whatever puts them in their place."""
         self._logs = folder / "logs"
         self.holds = folder / "holds"
         for place in (self._logs, self.holds, self.home(CENTRE), self.home(RESEARCHER)):
@@ -152,7 +154,7 @@ class Federation:
         place = self.home(home)
         place.mkdir(exist_ok=True)
         ended = subprocess.run(  # noqa: S603 - the product's own command line
-            _command(arguments),
+            [*self.places.get(home, ()), *_command(arguments)],
             cwd=place,
             env=environment(place),
             stdin=subprocess.DEVNULL,
@@ -172,7 +174,10 @@ class Federation:
     def start(self, name: str, home: str, *arguments: str) -> Program:
         """Return a program that runs `fedmq ARGUMENTS`; under its name it may be started again."""
         program = Program(
-            name, _command(arguments), self.home(home), self._logs / f"{name.replace(' ', '-')}.log"
+            name,
+            [*self.places.get(home, ()), *_command(arguments)],
+            self.home(home),
+            self._logs / f"{name.replace(' ', '-')}.log",
         )
         self.programs[name] = program
         return program
@@ -339,7 +344,13 @@ class Federation:
 @contextmanager
 def running_federation(folder: Path, broker: TestBroker | None) -> Iterator[Federation]:
     """Yield a federation of two nodes that run, on the run's broker or on a private hub's."""
-    federation = Federation(folder)
+    with members_at(Federation(folder), broker) as federation:
+        yield federation
+
+
+@contextmanager
+def members_at(federation: Federation, broker: TestBroker | None) -> Iterator[Federation]:
+    """Yield a federation once its members run."""
     try:
         if broker is None:
             federation.join_hub([LYON, PARIS])

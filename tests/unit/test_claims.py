@@ -77,10 +77,14 @@ def test_programs_that_are_started_meanwhile_do_not_keep_the_claim(tmp_path: Pat
     """A trainer may outlive a node that was killed, for a moment; the next node begins at once."""
     with claimed(tmp_path, "a node"):
         child = subprocess.Popen(
-            [sys.executable, "-c", "import sys; sys.stdin.read()"],
+            [sys.executable, "-c", "import sys; print('on', flush=True); sys.stdin.read()"],
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             close_fds=False,
         )
+        # The kernel lets the parent go on a moment before it closes what the child shall not have.
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"on\n"
     try:
         with claimed(tmp_path, "a node"):
             assert child.poll() is None

@@ -1,4 +1,4 @@
-"""Room: what a node's disk has to hold for what the node has before it."""
+"""Needs: what a node's disk has to hold for what the node has before it."""
 
 from fedmq.errors import StorageError
 from fedmq.messages.notices import Activity, Heartbeat

@@ -1,4 +1,4 @@
-"""Room: what an orchestrator's disk has to hold for the rounds under way."""
+"""Needs: what an orchestrator's disk has to hold for the rounds under way."""
 
 from collections import Counter
 

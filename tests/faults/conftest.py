@@ -1,0 +1,54 @@
+"""Federations of real processes on small disks; their logs stand beside a failure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.broker import TestBroker
+from tests.support.federation import CENTRE, LYON, PARIS, Federation, members_at
+from tests.support.small_disk import SmallDisk, small_disk
+
+SIZE = "size = 600_000"
+"""More than two megabytes: several chunks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Small:
+    """A federation whose orchestrator and first node have small disks of their own."""
+
+    federation: Federation
+    disks: dict[str, SmallDisk]
+    """By the program that is on it."""
+    undisturbed: list[str]
+    """The digest of each round's model where nothing happens."""
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory, broker: TestBroker) -> Iterator[Small]:
+    """Return a federation on small disks that tests share; each leaves it as it was."""
+    federation = Federation(tmp_path_factory.mktemp("faults") / "f")
+    with (
+        small_disk(federation.home(LYON) / "node", size_mb=64) as lyon,
+        small_disk(federation.home(CENTRE) / "orchestrator", size_mb=160) as centre,
+    ):
+        federation.places |= {LYON: lyon.command, CENTRE: centre.command}
+        with members_at(federation, broker):
+            identifier = federation.submit(federation.write_experiment(config=SIZE))
+            federation.approve(LYON, PARIS)
+            undisturbed = federation.digests(identifier)
+            assert len(set(undisturbed)) == 3
+            disks = {LYON: lyon, "orchestrator": centre}
+            yield Small(federation=federation, disks=disks, undisturbed=undisturbed)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show what the programs said where a test failed."""
+    report: pytest.TestReport = yield  # type: ignore[misc, assignment]
+    if report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            found = value.federation if isinstance(value, Small) else value
+            if isinstance(found, Federation):
+                report.sections.append(("what the programs said", found.logs()))
+    return report  # type: ignore[return-value, unused-ignore]
