@@ -48,7 +48,7 @@ def start(
     nature = Nature(
         make=make,
         read_room=lambda: read_room(home),
-        signs=lambda room: read_signs(home, __version__, room),
+        signs=lambda room: read_signs(home, __version__, room, now=clock.now()),
     )
     with claimed(settings.orchestrator, "an orchestrator"):
         lives = Lives(me=login.user, nature=nature, home=home, make_transport=connect, clock=clock)
@@ -62,6 +62,8 @@ def start(
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Show what this orchestrator leads, has waiting, keeps, and turned away."""
+    import time
+
     from fedmq.errors import ConfigurationError, DiskFull
     from fedmq.orchestrator.needs import read_room
     from fedmq.orchestrator.status import read_status
@@ -76,7 +78,7 @@ def status(*, as_json: Json = False) -> None:
             fix="fedmq orchestrator start, or ask where it runs: that is another FEDMQ_HOME",
         )
     try:
-        found = read_status(LocalHome(home))
+        found = read_status(LocalHome(home), now=time.time())
     except DiskFull:
         show_room(read_room(LocalHome(home)))
         raise

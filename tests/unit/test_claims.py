@@ -110,3 +110,10 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
         claimed(tmp_path / "file" / "node", "a node"),
     ):
         pass
+
+
+def test_a_claim_needs_no_room_on_the_disk(tmp_path: Path) -> None:
+    """A full disk keeps the name out, not the lock: /dev/full stands for it."""
+    (tmp_path / LOCK).symlink_to("/dev/full")
+    with claimed(tmp_path, "a node"), pytest.raises(ConfigurationError), claimed(tmp_path, "two"):
+        pass

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.errors import StorageError
+from fedmq.errors import DiskFull, StorageError
 from fedmq.transport.journal import Cell, Journal
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS t (x INTEGER);"
@@ -54,4 +54,36 @@ def test_an_error_inside_takes_everything_back(journal: FullJournal) -> None:
     with pytest.raises(KeyError):
         write()
     assert journal.rows("SELECT x FROM t") == []
+    journal.close()
+
+
+def test_a_journal_without_room_says_that_it_is_full(journal: FullJournal) -> None:
+    """SQLite finds no page for more; every other fault is of another kind."""
+    journal.execute("PRAGMA max_page_count = 4")
+    with pytest.raises(DiskFull, match="full"):
+        journal.execute(
+            "INSERT INTO t SELECT value FROM (WITH RECURSIVE n(value) AS"
+            " (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 100000) SELECT value FROM n)"
+        )
+    with pytest.raises(StorageError) as caught:
+        journal.execute("INSERT INTO nowhere VALUES (1)")
+    assert not isinstance(caught.value, DiskFull)
+    journal.close()
+
+
+def test_settling_writes_all_that_was_committed_into_the_file_itself(tmp_path: Path) -> None:
+    """The log is empty afterwards, and the file alone holds everything."""
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path, SCHEMA)
+    journal.execute("INSERT INTO t VALUES (7)")
+    log = path.with_name("journal.sqlite-wal")
+    assert log.stat().st_size > 0
+    journal.settle()
+    assert log.stat().st_size == 0
+    copy = tmp_path / "copy" / "journal.sqlite"
+    copy.parent.mkdir()
+    copy.write_bytes(path.read_bytes())
+    alone = Journal(copy, SCHEMA)
+    assert alone.rows("SELECT x FROM t") == [(7,)]
+    alone.close()
     journal.close()

@@ -20,6 +20,10 @@ MANIFEST = make_manifest(PARTS, chunk_bytes=SIZE)
 DIGEST = Digest(MANIFEST.digest)
 
 
+class Killed(BaseException):
+    """The process was killed here."""
+
+
 class ForgetfulDisk:
     """A disk that a crash robs of what was not synced: lost, kept or torn, as it is told."""
 
@@ -49,6 +53,8 @@ class ForgetfulDisk:
         """Keep the file as it is, under its name of now."""
         if self.fails_at == "sync":
             raise StorageError("the disk failed")
+        if self.fails_at == "kill":
+            raise Killed
         self.durable[name] = bytes(self.files[name])
 
     def rename(self, old: str, new: str) -> None:
@@ -184,8 +190,8 @@ def test_a_life_that_ended_before_the_payload_had_its_name_is_made_good() -> Non
     spool = Spool(disk)
     for index in range(len(PARTS) - 1):
         spool.add(a_chunk(index), PARTS[index])
-    disk.fails_at = "sync"
-    with pytest.raises(StorageError):
+    disk.fails_at = "kill"
+    with pytest.raises(Killed):
         spool.add(a_chunk(len(PARTS) - 1), PARTS[-1])
     disk.fails_at = ""
     again = Spool(disk)
@@ -193,6 +199,32 @@ def test_a_life_that_ended_before_the_payload_had_its_name_is_made_good() -> Non
     assert again.missing(MANIFEST) == ()
     assert again.has(DIGEST)
     assert disk.names() == (DIGEST,)
+
+
+def test_a_sync_that_failed_is_not_made_good_by_the_next_one() -> None:
+    """Linux forgets what it could not write, and says yes to the next sync: all comes again."""
+    disk = ForgetfulDisk()
+    spool = Spool(disk)
+    for index in range(len(PARTS) - 1):
+        spool.add(a_chunk(index), PARTS[index])
+    disk.fails_at = "sync"
+    with pytest.raises(StorageError):
+        spool.add(a_chunk(len(PARTS) - 1), PARTS[-1])
+    disk.fails_at = ""
+    again = Spool(disk)
+    assert disk.names() == ()
+    assert again.missing(MANIFEST) == tuple(range(len(PARTS)))
+
+
+def test_what_a_payload_lacks_is_known_from_its_notes() -> None:
+    """All of it at first, then less with every chunk; nothing once it is whole."""
+    disk = ForgetfulDisk()
+    spool = Spool(disk)
+    lacking = [spool.lacking_bytes(MANIFEST)]
+    for index in (3, 0, 4, 1, 2):
+        spool.add(a_chunk(index), PARTS[index])
+        lacking.append(Spool(disk).lacking_bytes(MANIFEST))
+    assert lacking == [75, 59, 43, 27, 11, 0]
 
 
 def test_on_a_real_folder_the_payload_is_the_file(tmp_path: Path) -> None:
