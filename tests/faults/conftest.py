@@ -1,12 +1,16 @@
 """Federations of real processes on small disks; their logs stand beside a failure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from fedmq.hub.credentials import read_credentials, write_credentials
 from tests.support.broker import TestBroker
-from tests.support.federation import CENTRE, LYON, PARIS, Federation, members_at
+from tests.support.federation import CENTRE, LYON, PARIS, Federation
+from tests.support.proxy import Proxy
 from tests.support.small_disk import SmallDisk, small_disk
 
 SIZE = "size = 600_000"
@@ -20,6 +24,8 @@ class Small:
     federation: Federation
     disks: dict[str, SmallDisk]
     """By the program that is on it."""
+    line: Proxy
+    """Between the second node and the broker."""
     undisturbed: list[str]
     """The digest of each round's model where nothing happens."""
 
@@ -33,13 +39,33 @@ def small(tmp_path_factory: pytest.TempPathFactory, broker: TestBroker) -> Itera
         small_disk(federation.home(CENTRE) / "orchestrator", size_mb=160) as centre,
     ):
         federation.places |= {LYON: lyon.command, CENTRE: centre.command}
-        with members_at(federation, broker):
+        federation.join_broker(broker, [LYON, PARIS])
+        line = _lay_line(federation.credentials(PARIS))
+        try:
+            federation.start_orchestrator()
+            for node in (LYON, PARIS):
+                federation.add_node(node)
+                federation.start_node(node)
             identifier = federation.submit(federation.write_experiment(config=SIZE))
             federation.approve(LYON, PARIS)
             undisturbed = federation.digests(identifier)
             assert len(set(undisturbed)) == 3
             disks = {LYON: lyon, "orchestrator": centre}
-            yield Small(federation=federation, disks=disks, undisturbed=undisturbed)
+            yield Small(federation=federation, disks=disks, line=line, undisturbed=undisturbed)
+        finally:
+            federation.close()
+            line.close()
+
+
+def _lay_line(credentials: Path) -> Proxy:
+    """Let the owner of these credentials reach the broker through a line that can be cut."""
+    login = read_credentials(credentials)
+    port = urlsplit(login.url).port
+    assert port is not None
+    line = Proxy(port)
+    url = login.url.replace(f":{port}/", f":{line.port}/")
+    write_credentials(credentials, replace(login, url=url))
+    return line
 
 
 @pytest.hookimpl(wrapper=True)

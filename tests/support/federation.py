@@ -344,13 +344,7 @@ class Federation:
 @contextmanager
 def running_federation(folder: Path, broker: TestBroker | None) -> Iterator[Federation]:
     """Yield a federation of two nodes that run, on the run's broker or on a private hub's."""
-    with members_at(Federation(folder), broker) as federation:
-        yield federation
-
-
-@contextmanager
-def members_at(federation: Federation, broker: TestBroker | None) -> Iterator[Federation]:
-    """Yield a federation once its members run."""
+    federation = Federation(folder)
     try:
         if broker is None:
             federation.join_hub([LYON, PARIS])

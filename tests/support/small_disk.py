@@ -27,6 +27,10 @@ class SmallDisk:
         found = os.statvfs(self._outside)
         return found.f_bavail * found.f_frsize
 
+    def has(self, path: Path) -> bool:
+        """Return whether a file is on the disk."""
+        return (self._outside / path).exists()
+
     def fill(self) -> None:
         """Take all the room there is."""
         with (self._outside / _FILLER).open("ab", buffering=0) as file:

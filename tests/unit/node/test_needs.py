@@ -39,7 +39,7 @@ def needed_bytes(world: World) -> int:
 
 
 def test_a_node_needs_the_model_that_comes_then_what_training_makes(world: World) -> None:
-    """The trained parameters and the update, each as large as the model; nothing once it is sent."""
+    """Trained parameters and an update, each as large as the model; nothing once it is sent."""
     size = world.model.size_bytes
     needs = [needed_bytes(world)]
     world.train(is_pushed=False, num_steps=4)
@@ -56,7 +56,7 @@ def test_a_node_needs_the_model_that_comes_then_what_training_makes(world: World
 def test_a_task_that_found_no_room_is_not_answered_and_done_again(
     world: World, code: FailureCode
 ) -> None:
-    """The life ends there; the next one begins the task anew, and the orchestrator hears of none."""
+    """The life ends there; the next one begins the task anew, and nobody hears of it."""
     world.train()
     num_answers = len(world.orchestrator.answers)
     world.service._storage._home = FullHome(world.home)

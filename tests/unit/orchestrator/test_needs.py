@@ -37,7 +37,8 @@ def test_an_orchestrator_needs_the_updates_that_miss_and_the_model_of_them(world
 def test_watchers_hear_of_every_experiment_that_it_waits(world: World) -> None:
     """With both numbers; of what is over they hear nothing."""
     home, room = LocalHome(world.home), Room(needed_bytes=30_000_000, free_bytes=2_000_000)
-    world.ada.submit(make_spec(), LUNG)
+    world.nodes[NODES[-1]].spoils[1] = "silent"
+    world.ada.submit(make_spec(quorum=2, deadline_s=100.0), LUNG)
     world.run(seconds=1)
     (overview,) = read_signs(home, "1", room, now=world.now)
     assert [(one.experiment, one.reason) for one in overview.experiments] == [
