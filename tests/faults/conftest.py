@@ -10,6 +10,7 @@ import pytest
 from fedmq.hub.credentials import read_credentials, write_credentials
 from tests.support.broker import TestBroker
 from tests.support.federation import CENTRE, LYON, PARIS, Federation
+from tests.support.odd_machine import OddMachine
 from tests.support.proxy import Proxy
 from tests.support.small_disk import SmallDisk, small_disk
 
@@ -24,6 +25,8 @@ class Small:
     federation: Federation
     disks: dict[str, SmallDisk]
     """By the program that is on it."""
+    machines: dict[str, OddMachine]
+    """Of the same two."""
     line: Proxy
     """Between the second node and the broker."""
     undisturbed: list[str]
@@ -38,7 +41,12 @@ def small(tmp_path_factory: pytest.TempPathFactory, broker: TestBroker) -> Itera
         small_disk(federation.home(LYON) / "node", size_mb=64) as lyon,
         small_disk(federation.home(CENTRE) / "orchestrator", size_mb=160) as centre,
     ):
-        federation.places |= {LYON: lyon.command, CENTRE: centre.command}
+        odd = OddMachine(federation.folder / "odd" / LYON)
+        odd_centre = OddMachine(federation.folder / "odd" / CENTRE)
+        federation.commands |= {
+            LYON: [*lyon.command, *odd.command],
+            CENTRE: [*centre.command, *odd_centre.command],
+        }
         federation.join_broker(broker, [LYON, PARIS])
         line = _lay_line(federation.credentials(PARIS))
         try:
@@ -51,7 +59,13 @@ def small(tmp_path_factory: pytest.TempPathFactory, broker: TestBroker) -> Itera
             undisturbed = federation.digests(identifier)
             assert len(set(undisturbed)) == 3
             disks = {LYON: lyon, "orchestrator": centre}
-            yield Small(federation=federation, disks=disks, line=line, undisturbed=undisturbed)
+            yield Small(
+                federation=federation,
+                disks=disks,
+                machines={LYON: odd, "orchestrator": odd_centre},
+                line=line,
+                undisturbed=undisturbed,
+            )
         finally:
             federation.close()
             line.close()
@@ -66,6 +80,16 @@ def _lay_line(credentials: Path) -> Proxy:
     url = login.url.replace(f":{port}/", f":{line.port}/")
     write_credentials(credentials, replace(login, url=url))
     return line
+
+
+def begin_held(small: Small, node: str) -> str:
+    """Return the same experiment again, held in round 2 of 3 at a node."""
+    federation = small.federation
+    federation.hold(node, 2)
+    config = f"{SIZE}\n{federation.hold_config}"
+    identifier = federation.submit(federation.write_experiment(config=config))
+    federation.reached(node, 2)
+    return identifier
 
 
 @pytest.hookimpl(wrapper=True)

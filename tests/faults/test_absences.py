@@ -1,8 +1,9 @@
 """Nodes that are slow, away or late: deadlines decide who is in a round, and nothing runs later."""
 
+import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,21 @@ def federation(small: Small) -> Iterator[Federation]:
     small.federation.release()
 
 
-def begin(federation: Federation, *, rounds: int, **settings: object) -> str:
+def begin(
+    federation: Federation,
+    *,
+    rounds: int,
+    spoils: Sequence[str] = (),
+    spoiled_site: str = "",
+    **settings: object,
+) -> str:
     """Return an experiment that one node may carry alone, each round within a few seconds."""
     usual = {"quorum": 1, "round_deadline_s": 4, "evaluate": False}
-    config = federation.hold_config
+    config = (
+        f"{federation.hold_config}\n"
+        f"spoils = {json.dumps(list(spoils))}\n"
+        f"spoiled_site = {json.dumps(spoiled_site)}"
+    )
     return federation.submit(
         federation.write_experiment(rounds=rounds, config=config, **(usual | settings))
     )
@@ -53,7 +65,8 @@ def require_models(federation: Federation, report: dict[str, Any]) -> list[tuple
         for record in report["records"]
     ]
     models = [record["model"] for record in report["records"]]
-    assert models == model_digests(federation, participants)
+    config = report["spec"]["config"]
+    assert models == model_digests(federation, participants, **(config | {"holds": ""}))
     return participants
 
 
@@ -95,13 +108,16 @@ def test_an_update_of_a_round_that_went_on_is_kept_for_the_record_and_in_no_mode
     """The line was cut while the node trained; mended, the update comes, and is late."""
     orchestrator = federation.programs["orchestrator"]
     federation.hold(PARIS, 1)
-    identifier = begin(federation, rounds=5, late_updates="keep")
+    identifier = begin(federation, rounds=4, late_updates="keep", round_deadline_s=8)
     federation.reached(PARIS, 1)
     small.line.cut()
     federation.release()
+    federation.hold(LYON, 3)
     until(lambda: federation.status(PARIS)["unsent"], "the update that cannot leave")
     until(lambda: closed(orchestrator, identifier), "the first round without Paris")
     small.line.mend()
+    until(lambda: federation.report(identifier)["late"], "the update, once it was asked for")
+    federation.release()
     report = ended(federation, identifier)
     assert [(one["node"], one["round"]) for one in report["late"]] == [(PARIS, 1)]
     folder = Path("experiments", identifier)
@@ -207,7 +223,7 @@ def test_a_node_that_agrees_late_takes_part_from_the_next_round_on(federation: F
 def test_a_node_that_is_away_is_named_with_the_time_since_it_was_heard(
     federation: Federation,
 ) -> None:
-    """For the researcher who looks or follows, for watchers, and for the orchestrator's operator."""
+    """For the researcher who looks or follows, for watchers, for the orchestrator's operator."""
     federation.hold(PARIS, 1)
     identifier = begin(federation, rounds=1, round_deadline_s=150)
     leave(federation, 1)

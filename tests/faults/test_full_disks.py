@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from tests.faults.conftest import SIZE, Small
+from tests.faults.conftest import Small, begin_held
 from tests.support.federation import CENTRE, LYON, PARIS, until
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(300)]
@@ -13,21 +13,11 @@ pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(300)]
 FULL: Final = r"(?m)^disk full         \d\d MB needed, [01] MB free$"
 
 
-def began(small: Small, held: str) -> str:
-    """Return the same experiment again, held in round 2 of 3 at a node."""
-    federation = small.federation
-    federation.hold(held, 2)
-    config = f"{SIZE}\n{federation.hold_config}"
-    identifier = federation.submit(federation.write_experiment(config=config))
-    federation.reached(held, 2)
-    return identifier
-
-
 @pytest.mark.parametrize("held", [LYON, PARIS])
 def test_a_node_waits_for_room_and_goes_on_by_itself(small: Small, held: str) -> None:
     """Full while it trains: the result has no room; or when the next model comes."""
     federation, node = small.federation, small.federation.programs[LYON]
-    identifier = began(small, held)
+    identifier = begin_held(small, held)
     if held == PARIS:
         until(lambda: federation.status(LYON)["unsent"] == 0, "the update of Lyon")
     small.disks[LYON].fill()
@@ -48,7 +38,7 @@ def test_a_node_waits_for_room_and_goes_on_by_itself(small: Small, held: str) ->
 def test_an_orchestrator_waits_for_room_and_goes_on_by_itself(small: Small) -> None:
     """The update of the second node has no room; that of the first is not asked for again."""
     federation, program = small.federation, small.federation.programs["orchestrator"]
-    identifier = began(small, LYON)
+    identifier = begin_held(small, LYON)
     until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
     small.disks["orchestrator"].fill()
     federation.release()

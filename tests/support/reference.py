@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,8 @@ from fedmq.learning.catalogue import load_source, plan_digest
 from fedmq.learning.configs import make_config
 from fedmq.learning.trainer_jobs import perform
 from fedmq.learning.trainer_protocol import Done, Job, JobKind
-from fedmq.parameters import Parameters, load_parameters, save_parameters
+from fedmq.messages.fields import ConfigValue
+from fedmq.parameters import Array, Parameters, load_parameters, save_parameters
 from fedmq.transport.spool import Spool
 from tests.support.federation import PLAN, PLAN_FILE, Federation
 
@@ -20,7 +20,7 @@ SEED = 5
 
 
 def model_digests(
-    federation: Federation, participants: Iterable[Sequence[str]], **config: Any
+    federation: Federation, participants: Iterable[Sequence[str]], **config: ConfigValue
 ) -> list[str]:
     """Return the digest of each round's model; `participants` are those of each round."""
     folder = federation.folder / "reference"
@@ -43,9 +43,7 @@ def model_digests(
     return digests
 
 
-def _average(
-    model: "np.typing.NDArray[Any]", locals_: list[tuple["np.typing.NDArray[Any]", int]], total: int
-) -> "np.typing.NDArray[Any]":
+def _average(model: Array, locals_: list[tuple[Array, int]], total: int) -> Array:
     """Return the model plus the mean of the updates, weighted by cases, in the order of names."""
     summed = np.zeros(model.shape, np.float64)
     for local, cases in locals_:
@@ -61,7 +59,7 @@ def _train(
     model: Parameters,
     node: str,
     number: int,
-    config: dict[str, Any],
+    config: dict[str, ConfigValue],
 ) -> tuple[Parameters, int]:
     save_parameters(model, folder / "before")
     job = Job(

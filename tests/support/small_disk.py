@@ -31,6 +31,13 @@ class SmallDisk:
         """Return whether a file is on the disk."""
         return (self._outside / path).exists()
 
+    def shorten(self, name: str, lost_bytes: int) -> None:
+        """Take the end of a file away."""
+        path = self._outside / name
+        size = path.stat().st_size
+        assert size > lost_bytes
+        os.truncate(path, size - lost_bytes)
+
     def fill(self) -> None:
         """Take all the room there is."""
         with (self._outside / _FILLER).open("ab", buffering=0) as file:

@@ -1,5 +1,6 @@
 """The journal: all of a transaction or nothing of it, also where the disk refuses the end of it."""
 
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,3 +88,39 @@ def test_settling_writes_all_that_was_committed_into_the_file_itself(tmp_path: P
     assert alone.rows("SELECT x FROM t") == [(7,)]
     alone.close()
     journal.close()
+
+
+def test_a_log_that_lost_its_end_holds_what_was_committed_before(tmp_path: Path) -> None:
+    """For every length of the last record, and many of those before: whole transactions, in order.
+
+    What is written next comes behind them.
+    """
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path, SCHEMA)
+    journal.settle()
+    log = path.with_name("journal.sqlite-wal")
+    sizes = [0]
+    for number in range(1, 4):
+        with journal.transaction():
+            journal.execute("INSERT INTO t VALUES (?)", (number,))
+            journal.execute("INSERT INTO t VALUES (?)", (-number,))
+        sizes.append(log.stat().st_size)
+    content, whole = path.read_bytes(), log.read_bytes()
+    journal.close()
+    copy = tmp_path / "copy.sqlite"
+    for length in [*range(0, sizes[2], 211), *range(sizes[2], sizes[3] + 1)]:
+        copy.write_bytes(content)
+        copy.with_name("copy.sqlite-wal").write_bytes(whole[:length])
+        copy.with_name("copy.sqlite-shm").unlink(missing_ok=True)
+        connection = sqlite3.connect(copy)
+        num_whole = sum(size <= length for size in sizes[1:])
+        rows = connection.execute("SELECT x FROM t ORDER BY rowid").fetchall()
+        connection.close()
+        assert rows == [(sign * n,) for n in range(1, num_whole + 1) for sign in (1, -1)], length
+    copy.write_bytes(content)
+    copy.with_name("copy.sqlite-wal").write_bytes(whole[:-1])
+    again = Journal(copy, SCHEMA)
+    again.settle()
+    again.execute("INSERT INTO t VALUES (9)")
+    assert again.rows("SELECT x FROM t ORDER BY rowid")[-2:] == [(-2,), (9,)]
+    again.close()

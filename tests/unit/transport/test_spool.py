@@ -1,5 +1,6 @@
 """The spool: chunks in any order, over any number of lives, and only whole payloads."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -262,3 +263,24 @@ def test_a_file_made_here_becomes_a_payload_with_the_digest_that_its_receiver_co
     assert receiver.add(chunk, data)
     assert receiver.path(manifest.digest).read_bytes() == PAYLOAD
     assert disk.size_bytes("made") is None
+
+
+@pytest.mark.parametrize("suffix", ["part", "have"])
+def test_files_that_lost_their_end_give_what_is_whole_and_the_rest_comes_again(
+    tmp_path: Path, suffix: str
+) -> None:
+    """For every length of the payload's file and of the notes beside it."""
+    disk = LocalDisk(tmp_path)
+    piece = SIZE if suffix == "part" else 32
+    for length in range(4 * piece + 1):
+        first = Spool(disk)
+        for index in (1, 0, 3, 2):
+            first.add(a_chunk(index), PARTS[index])
+        os.truncate(tmp_path / f"{DIGEST}.{suffix}", length)
+        spool = Spool(disk)
+        missing = spool.missing(MANIFEST)
+        assert missing == tuple(range(length // piece, len(PARTS)))
+        for index in missing:
+            spool.add(a_chunk(index), PARTS[index])
+        assert (tmp_path / DIGEST).read_bytes() == PAYLOAD
+        spool.remove(DIGEST)
