@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from fedmq.errors import DiskFull, ParametersError, StorageError, TrainingError
+from fedmq.errors import ParametersError, StorageError, TrainingError
 from fedmq.messages.fields import Manifest
 from fedmq.messages.replies import FailureCode
 from fedmq.node.storage import Storage
@@ -47,8 +47,8 @@ def make_update(name: str, reference: Digest, storage: Storage) -> Manifest:
     The trainer checked its own output; this checks it again, outside the plan's process.
 
     Raises:
-        JobError: the output does not fit, is not finite, or cannot be read or written.
-        DiskFull: there is no room for the update; it can be made when there is some.
+        JobError: the output is not there, does not fit, or is not finite.
+        StorageError: the disk refuses; the update can be made when it does not.
     """
     target = f"{name}.update"
     if not storage.has_output(name):
@@ -60,14 +60,9 @@ def make_update(name: str, reference: Digest, storage: Storage) -> Manifest:
     except ParametersError as error:
         storage.discard(target)
         raise JobError(FailureCode.UPDATE_MISSHAPEN, str(error)) from error
-    except JobError:
+    except (JobError, StorageError):
         storage.discard(target)
         raise
-    except DiskFull:
-        storage.discard(target)
-        raise
-    except StorageError as error:
-        raise JobError(FailureCode.INTERNAL, str(error)) from error
 
 
 def _write_update(trained: Readable, model: Readable, out: Writable) -> None:

@@ -6,7 +6,7 @@ from typing import Final, Protocol, assert_never
 import structlog
 
 from fedmq.clocks import Clock
-from fedmq.errors import DiskFull, StorageError, TrainingError
+from fedmq.errors import TrainingError
 from fedmq.learning.trainer_protocol import Broken, Done, Job, Progress
 from fedmq.messages.fields import Manifest, RatioField
 from fedmq.messages.registry import Body
@@ -196,13 +196,11 @@ class Work:
         if gain.num_cases == 0:
             self._fail(task, FailureCode.DATASET_ERROR, "no training case could be used")
             return
-        try:
-            self._storage.sync_output(task.name)
-        except DiskFull:
-            raise
-        except StorageError as error:
-            self._fail(task, FailureCode.INTERNAL, str(error))
+        if not self._storage.has_output(task.name):
+            self._fail(task, FailureCode.INTERNAL, "the trained parameters are not there")
             return
+        # A disk that fails here ends the node: it would fail for every other task too.
+        self._storage.sync_output(task.name)
         self._records.tasks.keep_gain(task.task_id, gain)
         try:
             self._answer_training(replace(task, state=State.DONE, gain=gain))

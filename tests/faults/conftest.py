@@ -82,6 +82,23 @@ def _lay_line(credentials: Path) -> Proxy:
     return line
 
 
+@pytest.fixture(autouse=True)
+def all_is_well(small: Small) -> Iterator[None]:
+    """Leave disks, clocks, lines and programs as every test finds them."""
+    yield
+    federation = small.federation
+    small.line.mend()
+    for name, machine in small.machines.items():
+        machine.make_sound()
+        small.disks[name].clear()
+    federation.release()
+    if not federation.programs["orchestrator"].is_running:
+        federation.start_orchestrator()
+    for node in (LYON, PARIS):
+        if not federation.programs[node].is_running:
+            federation.start_node(node)
+
+
 def begin_held(small: Small, node: str) -> str:
     """Return the same experiment again, held in round 2 of 3 at a node."""
     federation = small.federation

@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,9 @@ BOTH, ALONE = (LYON, PARIS), (LYON,)
 
 
 @pytest.fixture
-def federation(small: Small) -> Iterator[Federation]:
-    """Return the federation, its holds released afterwards."""
-    yield small.federation
-    small.line.mend()
-    small.federation.release()
+def federation(small: Small) -> Federation:
+    """Return the federation alone."""
+    return small.federation
 
 
 def begin(

@@ -13,12 +13,12 @@ def test_a_node_whose_sync_fails_stops_and_goes_on_from_its_disk(small: Small) -
     federation, machine = small.federation, small.machines[LYON]
     identifier = begin_held(small, LYON)
     node = federation.programs[LYON]
-    machine.let_syncs_fail(fail=True)
+    machine.let_syncs_fail()
     federation.release()
     assert node.wait() == 1
     assert "Input/output error" in node.log()
     assert "  fix: " in node.log()
-    machine.let_syncs_fail(fail=False)
+    machine.make_sound()
     federation.start_node(LYON)
     assert federation.digests(identifier) == small.undisturbed
 
@@ -29,11 +29,11 @@ def test_an_orchestrator_whose_sync_fails_stops_and_goes_on_from_its_disk(small:
     identifier = begin_held(small, LYON)
     until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
     orchestrator = federation.programs["orchestrator"]
-    machine.let_syncs_fail(fail=True)
+    machine.let_syncs_fail()
     federation.release()
     assert orchestrator.wait() == 1
     assert "Input/output error" in orchestrator.log()
-    machine.let_syncs_fail(fail=False)
+    machine.make_sound()
     federation.start_orchestrator()
     assert federation.digests(identifier) == small.undisturbed
 

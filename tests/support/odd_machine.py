@@ -38,10 +38,14 @@ class OddMachine:
         new.write_text(str(wrong_s))
         new.replace(self._folder / "clock")
 
-    def let_syncs_fail(self, *, fail: bool) -> None:
-        """Let every sync of a file fail, or none."""
-        mark = self._folder / "failing"
-        mark.touch() if fail else mark.unlink()
+    def let_syncs_fail(self) -> None:
+        """Let every sync of a file fail from here on."""
+        (self._folder / "failing").touch()
+
+    def make_sound(self) -> None:
+        """Let all be as it should."""
+        for name in ("failing", "clock"):
+            (self._folder / name).unlink(missing_ok=True)
 
 
 def make_odd(folder: Path) -> None:
