@@ -11,6 +11,7 @@ import structlog
 
 from fedmq.errors import HubError
 from tests.support import broker as support
+from tests.support import small_disk
 from tests.support.broker import Kind, TestBroker
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -77,6 +78,12 @@ def left_out(config: pytest.Config) -> Iterator[LeftOut]:
             what="tests that take minutes (long)",
             why="--all asks for them",
             has=lambda marks: "long" in marks,
+        )
+    if why := small_disk.why_not():
+        yield LeftOut(
+            what="faults of machines on small disks (small_disks)",
+            why=why,
+            has=lambda marks: "small_disks" in marks,
         )
     if kind is not Kind.INSTALLED:
         yield LeftOut(

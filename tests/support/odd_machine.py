@@ -6,6 +6,7 @@ FOLDER/clock holds by how many seconds the wall clock is wrong, at any moment: w
 bad time server does to it; the steady one goes on. While FOLDER/failing is there, every sync fails.
 """
 
+import datetime as dt
 import errno
 import os
 import sys
@@ -13,6 +14,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 _right_time = time.time
 _sound_sync = os.fsync
@@ -61,7 +63,15 @@ def make_odd(folder: Path) -> None:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         _sound_sync(descriptor)
 
+    class Datetime(dt.datetime):
+        """The same clock, as logs read it."""
+
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(now(), tz)
+
     time.time = now
+    dt.datetime = Datetime  # type: ignore[misc]
     os.fsync = sync
 
 

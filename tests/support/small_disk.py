@@ -12,6 +12,18 @@ _FILLER: Final = "somebody-elses-file"
 _BLOCK: Final = bytes(2**20)
 
 
+def why_not() -> str:
+    """Return why no small disk can be mounted on this machine, empty if one can."""
+    mount = ["mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    try:
+        tried = subprocess.run(  # noqa: S603 - the machine's own programs
+            [*_apart(), *mount], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return "unshare (of util-linux) is not installed"
+    return f"this user can mount none: {tried.stderr.strip()[:100]}" if tried.returncode else ""
+
+
 class SmallDisk:
     """A folder on a disk of its own, which whoever is put there sees, and nobody else."""
 
@@ -64,7 +76,7 @@ def small_disk(folder: Path, *, size_mb: int) -> Iterator[SmallDisk]:
     is_root = os.geteuid() == 0
     script = f'mount -t tmpfs -o size={size_mb}m tmpfs "$0" && echo {_READY} && exec cat'
     holder = subprocess.Popen(  # noqa: S603 - the machine's own unshare
-        ["unshare", "-m" if is_root else "-Urm", "sh", "-c", script, str(folder)],  # noqa: S607
+        [*_apart(), "sh", "-c", script, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -78,3 +90,8 @@ def small_disk(folder: Path, *, size_mb: int) -> Iterator[SmallDisk]:
         holder.stdin.close()
         holder.wait()
         holder.stdout.close()
+
+
+def _apart() -> tuple[str, ...]:
+    """Return what a command begins with that gets a mount namespace of its own."""
+    return ("unshare", "-m") if os.geteuid() == 0 else ("unshare", "-Urm")

@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.faults.conftest import Small
-from tests.faults.test_absences import begin, ended, require_models
+from tests.faults.machines.conftest import Small
+from tests.faults.machines.test_absences import begin, ended, require_models
 from tests.support.federation import LYON, PARIS
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.small_disks, pytest.mark.timeout(300)]
 
 CODES = {
     "nan": "update_not_finite",

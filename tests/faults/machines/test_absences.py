@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import Small
+from tests.faults.machines.conftest import Small
 from tests.support.federation import CENTRE, LYON, PARIS, RESEARCHER, Federation, Program, until
 from tests.support.reference import model_digests
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.small_disks, pytest.mark.timeout(300)]
 
 BOTH, ALONE = (LYON, PARIS), (LYON,)
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.faults.conftest import Small, begin_held
+from tests.faults.machines.conftest import Small, begin_held
 from tests.support.federation import CENTRE, LYON, PARIS, until
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.small_disks, pytest.mark.timeout(300)]
 
 
 def test_a_node_whose_sync_fails_stops_and_goes_on_from_its_disk(small: Small) -> None:
@@ -55,11 +55,11 @@ def test_a_disk_that_is_read_only_is_said_and_nothing_begins(small: Small) -> No
     assert federation.digests(identifier) == small.undisturbed
 
 
-@pytest.mark.parametrize(("member", "lost_bytes"), [(LYON, 1), (LYON, 5_000), ("orchestrator", 1)])
+@pytest.mark.parametrize(("member", "lost_bytes"), [(LYON, 1), (LYON, 4_000), ("orchestrator", 1)])
 def test_a_journal_without_its_end_goes_on_from_what_is_whole(
     small: Small, member: str, lost_bytes: int
 ) -> None:
-    """Killed, and the last record torn: as if it had not been written."""
+    """Killed, and the last record torn (a page of 4,096 bytes): as if it had not been written."""
     federation = small.federation
     identifier = begin_held(small, LYON)
     until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
