@@ -4,13 +4,17 @@ A file is named by a plain name within one folder. What was written is there aft
 it was synced; a simulated disk may lose or tear everything else.
 """
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
-from fedmq.errors import StorageError
+from fedmq.errors import DiskFull, StorageError
+
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system says where a disk is full, or a user's share of it."""
 
 T = TypeVar("T")
 
@@ -49,7 +53,7 @@ class Disk(Protocol):
 class LocalDisk:
     """A folder of the machine.
 
-    Every fault of the system below is a StorageError: a full disk, a missing right.
+    Every fault of the system below is a StorageError; it is DiskFull where there is no room.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -166,8 +170,12 @@ def _guarded(act: Callable[[], T], name: str) -> T:
     try:
         return act()
     except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        what = f"{name} could not be read or written"
+        if error.errno in NO_ROOM:
+            raise DiskFull(what, why=why, fix="free space on the disk") from error
         raise StorageError(
-            f"{name} could not be read or written",
-            why=os.strerror(error.errno) if error.errno else str(error),
-            fix="free space on the disk, or give the program the right to its folder",
+            what,
+            why=why,
+            fix="give the program the right to its folder, or look after the disk",
         ) from error

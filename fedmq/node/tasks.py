@@ -112,6 +112,10 @@ class Tasks:
         )
         return tasks[0] if tasks else None
 
+    def all(self) -> tuple[Task, ...]:
+        """Return all tasks that are not answered, the oldest first."""
+        return self._tasks("ORDER BY rowid", ())
+
     def done(self) -> tuple[Task, ...]:
         """Return the tasks that are trained and not answered."""
         return self._tasks("WHERE state = ? ORDER BY rowid", (State.DONE,))
@@ -224,6 +228,11 @@ class Tasks:
             cells,
         )
         return tuple(_task(row) for row in rows)
+
+
+def product_bytes(request: Request) -> int:
+    """Return how much room work takes: trained parameters, and the update made of them."""
+    return 2 * request.parameters.size_bytes if isinstance(request, TrainRequest) else 0
 
 
 def request_of(message: Message) -> Request | None:

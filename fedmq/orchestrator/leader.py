@@ -13,7 +13,7 @@ from typing import Final, assert_never
 import structlog
 
 from fedmq.clocks import Clock
-from fedmq.errors import ParametersError
+from fedmq.errors import DiskFull, ParametersError
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.notices import ExperimentOver
 from fedmq.messages.registry import payload_of
@@ -318,6 +318,9 @@ class Leader:
         except ParametersError as error:
             self.advance(experiment, FoldFailed(why=str(error)))
             return
+        except DiskFull:
+            self._spool.discard(name)
+            raise
         model = self._spool.adopt(name)
         self._checkpoints.keep_model(experiment, fold.round, model.digest)
         self.advance(experiment, Folded(model=model))

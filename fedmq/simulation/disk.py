@@ -2,7 +2,8 @@
 
 What a crash may do to a file is what a journalling file system may: data that was written and not
 synced is there, not there, or there in part, each write by itself; changes of names since the last
-sync of their folder happened up to some moment, in their order.
+sync of their folder happened up to some moment, in their order. A sync that failed loses for good
+what it was to write, though until the crash it is still read.
 """
 
 import sqlite3
@@ -10,10 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Final
 
 from fedmq.disk import Disk
 from fedmq.errors import StorageError
 from fedmq.transport.journal import Cell, Journal
+
+_ROOM_BYTES: Final = 2**40
 
 Step = Callable[[str], None]
 """Is called before each thing that is to outlive a crash, with a word for it; may raise."""
@@ -30,7 +34,14 @@ class _File:
         _put(self.content, offset, data)
 
     def sync(self) -> None:
-        self.durable = bytes(self.content)
+        durable = bytearray(self.durable)
+        for offset, data in self.unsynced:
+            _put(durable, offset, data)
+        self.durable = bytes(durable)
+        self.unsynced.clear()
+
+    def fail_to_sync(self) -> None:
+        # As on Linux: what could not be written is still read, and no later sync writes it.
         self.unsynced.clear()
 
     def crash(self, random: Random) -> None:
@@ -40,7 +51,8 @@ class _File:
             if kept:
                 _put(content, offset, data[:kept])
         self.content = content
-        self.sync()
+        self.durable = bytes(content)
+        self.unsynced.clear()
 
 
 def _put(content: bytearray, offset: int, data: bytes) -> None:
@@ -81,8 +93,13 @@ class SimulatedDisk:
 
     def sync(self, name: str) -> None:
         """Make a file and all names of the folder outlive a crash."""
-        self._step("sync")
-        self._file(name).sync()
+        file = self._file(name)
+        try:
+            self._step("sync")
+        except StorageError:
+            file.fail_to_sync()
+            raise
+        file.sync()
         self._durable = dict(self._names)
         self._changes.clear()
 
@@ -166,6 +183,7 @@ class SimulatedHome:
     """What one machine keeps."""
 
     def __init__(self, name: str, step: Step) -> None:
+        self.is_full = False
         self._place = Path("/") / name
         self._step = step
         self._disks: dict[tuple[str, ...], SimulatedDisk] = {}
@@ -185,6 +203,14 @@ class SimulatedHome:
                 self._connection.executescript(schema)
                 self._schemas.add(schema)
         return SimulatedJournal(self._connection, self._step)
+
+    def free_bytes(self) -> int:
+        """Return how much room there is: a lot, or none."""
+        return 0 if self.is_full else _ROOM_BYTES
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Return whether so much can be written now."""
+        return size_bytes <= self.free_bytes()
 
     def count(self, table: str) -> int:
         """Return how many rows a table has, none where there is no such table."""

@@ -28,6 +28,7 @@ PARIS: Final = "ghu-paris"
 CASES: Final[Mapping[str, int]] = {LYON: 7, PARIS: 4}
 DATASET: Final = "tables"
 PLAN: Final = "held-numpy"
+FEDMQ: Final = (sys.executable, "-m", "fedmq")
 PLAN_FILE: Final = Path(held_plan.__file__)
 
 T = TypeVar("T")
@@ -136,6 +137,8 @@ class Federation:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.programs: dict[str, Program] = {}
+        self.commands: dict[str, Sequence[str]] = {}
+        """What stands for `fedmq` in a home, where that is something else."""
         self._logs = folder / "logs"
         self.holds = folder / "holds"
         for place in (self._logs, self.holds, self.home(CENTRE), self.home(RESEARCHER)):
@@ -152,7 +155,7 @@ class Federation:
         place = self.home(home)
         place.mkdir(exist_ok=True)
         ended = subprocess.run(  # noqa: S603 - the product's own command line
-            _command(arguments),
+            [*self.commands.get(home, FEDMQ), *arguments],
             cwd=place,
             env=environment(place),
             stdin=subprocess.DEVNULL,
@@ -172,7 +175,10 @@ class Federation:
     def start(self, name: str, home: str, *arguments: str) -> Program:
         """Return a program that runs `fedmq ARGUMENTS`; under its name it may be started again."""
         program = Program(
-            name, _command(arguments), self.home(home), self._logs / f"{name.replace(' ', '-')}.log"
+            name,
+            [*self.commands.get(home, FEDMQ), *arguments],
+            self.home(home),
+            self._logs / f"{name.replace(' ', '-')}.log",
         )
         self.programs[name] = program
         return program
@@ -354,7 +360,3 @@ def running_federation(folder: Path, broker: TestBroker | None) -> Iterator[Fede
         federation.close()
         if broker is None:
             federation.fedmq(CENTRE, "hub", "down")
-
-
-def _command(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "fedmq", *arguments]
