@@ -51,7 +51,11 @@ def init(
 
 
 @app.command()
-def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")] = False) -> None:
+def start(
+    context: typer.Context,
+    *,
+    json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")] = False,
+) -> None:
     """Take part in experiments until stopped; started again, go on where it was."""
     from fedmq import __version__
     from fedmq.claims import claimed
@@ -62,17 +66,18 @@ def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")]
     from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
     from fedmq.node.service import NodeService
     from fedmq.node.worker import Worker
-    from fedmq.transport.home import LocalHome
+    from fedmq.transport.machine import Machine
     from fedmq.types import NodeId
 
+    machine: Machine = context.obj
     home = require_node()
     login = read_credentials(home / "credentials.toml", Role.NODE)
     configure(as_json=json_logs)
     with claimed(home, "a node"):
         service = NodeService(
             node=NodeId(login.user),
-            home=LocalHome(home),
-            make_transport=make_transport(login, f"fedmq {__version__}"),
+            home=machine.home(home),
+            make_transport=make_transport(machine, login, f"fedmq {__version__}"),
             make_worker=lambda sink: Worker(home / "scratch", sink),
             clock=SystemClock(),
             version=__version__,

@@ -13,6 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="The program that leads experiments
 
 @app.command()
 def start(
+    context: typer.Context,
     *,
     credentials: Annotated[
         Path | None, typer.Option(help="The file that the hub wrote for the orchestrator.")
@@ -28,8 +29,9 @@ def start(
     from fedmq.logs import configure
     from fedmq.orchestrator.service import OrchestratorService
     from fedmq.settings import read_settings
-    from fedmq.transport.home import LocalHome
+    from fedmq.transport.machine import Machine
 
+    machine: Machine = context.obj
     settings = read_settings()
     path = credentials or settings.hub / "credentials" / "orchestrator.toml"
     login = read_credentials(path, Role.ORCHESTRATOR)
@@ -37,8 +39,8 @@ def start(
     with claimed(settings.orchestrator, "an orchestrator"):
         service = OrchestratorService(
             name=login.user,
-            home=LocalHome(settings.orchestrator),
-            make_transport=make_transport(login, f"fedmq {__version__}"),
+            home=machine.home(settings.orchestrator),
+            make_transport=make_transport(machine, login, f"fedmq {__version__}"),
             clock=SystemClock(),
             version=__version__,
         )
