@@ -28,9 +28,13 @@ PARIS: Final = "ghu-paris"
 CASES: Final[Mapping[str, int]] = {LYON: 7, PARIS: 4}
 DATASET: Final = "tables"
 PLAN: Final = "held-numpy"
+FEDMQ: Final = (sys.executable, "-m", "fedmq")
 PLAN_FILE: Final = Path(held_plan.__file__)
 
 T = TypeVar("T")
+
+Command = Callable[[str], Sequence[str]]
+"""What `fedmq` is for a program of this name: the beginning of its command line."""
 
 
 def until(claim: Callable[[], T], what: str = "it") -> T:
@@ -112,9 +116,13 @@ class Program:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Return the exit code after a signal."""
+        self.send(number)
+        return self.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if it runs."""
         if self.is_running:
             self._process.send_signal(number)
-        return self.wait()
 
     def kill(self) -> None:
         """End it without a word (-9)."""
@@ -133,8 +141,9 @@ class Program:
 class Federation:
     """Homes of a hub, nodes and a researcher in one folder, and the programs that run in them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: Command | None = None) -> None:
         self.folder = folder
+        self._command = command or (lambda _name: FEDMQ)
         self.programs: dict[str, Program] = {}
         self._logs = folder / "logs"
         self.holds = folder / "holds"
@@ -152,7 +161,7 @@ class Federation:
         place = self.home(home)
         place.mkdir(exist_ok=True)
         ended = subprocess.run(  # noqa: S603 - the product's own command line
-            _command(arguments),
+            [*FEDMQ, *arguments],
             cwd=place,
             env=environment(place),
             stdin=subprocess.DEVNULL,
@@ -172,7 +181,10 @@ class Federation:
     def start(self, name: str, home: str, *arguments: str) -> Program:
         """Return a program that runs `fedmq ARGUMENTS`; under its name it may be started again."""
         program = Program(
-            name, _command(arguments), self.home(home), self._logs / f"{name.replace(' ', '-')}.log"
+            name,
+            [*self._command(name), *arguments],
+            self.home(home),
+            self._logs / f"{name.replace(' ', '-')}.log",
         )
         self.programs[name] = program
         return program
@@ -337,9 +349,11 @@ class Federation:
 
 
 @contextmanager
-def running_federation(folder: Path, broker: TestBroker | None) -> Iterator[Federation]:
+def running_federation(
+    folder: Path, broker: TestBroker | None, command: Command | None = None
+) -> Iterator[Federation]:
     """Yield a federation of two nodes that run, on the run's broker or on a private hub's."""
-    federation = Federation(folder)
+    federation = Federation(folder, command)
     try:
         if broker is None:
             federation.join_hub([LYON, PARIS])
@@ -354,7 +368,3 @@ def running_federation(folder: Path, broker: TestBroker | None) -> Iterator[Fede
         federation.close()
         if broker is None:
             federation.fedmq(CENTRE, "hub", "down")
-
-
-def _command(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "fedmq", *arguments]
