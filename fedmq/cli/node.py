@@ -51,7 +51,11 @@ def init(
 
 
 @app.command()
-def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")] = False) -> None:
+def start(
+    context: typer.Context,
+    *,
+    json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")] = False,
+) -> None:
     """Take part in experiments until stopped; started again, go on where it was."""
     from fedmq import __version__
     from fedmq.claims import claimed
@@ -63,15 +67,16 @@ def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")]
     from fedmq.node.needs import read_room, read_signs
     from fedmq.node.service import NodeService
     from fedmq.node.worker import Worker
-    from fedmq.transport.home import LocalHome
     from fedmq.transport.lives import Lives, Nature
+    from fedmq.transport.machine import Machine
     from fedmq.types import NodeId
 
+    machine: Machine = context.obj
     folder = require_node()
     login = read_credentials(folder / "credentials.toml", Role.NODE)
     configure(as_json=json_logs)
-    home, clock = LocalHome(folder), SystemClock()
-    connect = make_transport(login, f"fedmq {__version__}")
+    home, clock = machine.home(folder), SystemClock()
+    connect = make_transport(machine, login, f"fedmq {__version__}")
 
     def make() -> NodeService:
         return NodeService(

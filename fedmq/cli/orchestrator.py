@@ -13,6 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="The program that leads experiments
 
 @app.command()
 def start(
+    context: typer.Context,
     *,
     credentials: Annotated[
         Path | None, typer.Option(help="The file that the hub wrote for the orchestrator.")
@@ -30,15 +31,16 @@ def start(
     from fedmq.orchestrator.service import OrchestratorService
     from fedmq.orchestrator.status import read_signs
     from fedmq.settings import read_settings
-    from fedmq.transport.home import LocalHome
     from fedmq.transport.lives import Lives, Nature
+    from fedmq.transport.machine import Machine
 
+    machine: Machine = context.obj
     settings = read_settings()
     path = credentials or settings.hub / "credentials" / "orchestrator.toml"
     login = read_credentials(path, Role.ORCHESTRATOR)
     configure(as_json=json_logs)
-    home, clock = LocalHome(settings.orchestrator), SystemClock()
-    connect = make_transport(login, f"fedmq {__version__}")
+    home, clock = machine.home(settings.orchestrator), SystemClock()
+    connect = make_transport(machine, login, f"fedmq {__version__}")
 
     def make() -> OrchestratorService:
         return OrchestratorService(

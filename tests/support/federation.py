@@ -33,6 +33,9 @@ PLAN_FILE: Final = Path(held_plan.__file__)
 
 T = TypeVar("T")
 
+Command = Callable[[str], Sequence[str]]
+"""How the command line of a program of this name begins; empty: as in its home."""
+
 
 def until(claim: Callable[[], T], what: str = "it") -> T:
     """Return what `claim` gives once that is true."""
@@ -113,9 +116,13 @@ class Program:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Return the exit code after a signal."""
+        self.send(number)
+        return self.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if it runs."""
         if self.is_running:
             self._process.send_signal(number)
-        return self.wait()
 
     def kill(self) -> None:
         """End it without a word (-9)."""
@@ -134,8 +141,9 @@ class Program:
 class Federation:
     """Homes of a hub, nodes and a researcher in one folder, and the programs that run in them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: Command | None = None) -> None:
         self.folder = folder
+        self._command = command or (lambda _name: ())
         self.programs: dict[str, Program] = {}
         self.commands: dict[str, Sequence[str]] = {}
         """What stands for `fedmq` in a home, where that is something else."""
@@ -176,7 +184,7 @@ class Federation:
         """Return a program that runs `fedmq ARGUMENTS`; under its name it may be started again."""
         program = Program(
             name,
-            [*self.commands.get(home, FEDMQ), *arguments],
+            [*(self._command(name) or self.commands.get(home, FEDMQ)), *arguments],
             self.home(home),
             self._logs / f"{name.replace(' ', '-')}.log",
         )
@@ -343,9 +351,11 @@ class Federation:
 
 
 @contextmanager
-def running_federation(folder: Path, broker: TestBroker | None) -> Iterator[Federation]:
+def running_federation(
+    folder: Path, broker: TestBroker | None, command: Command | None = None
+) -> Iterator[Federation]:
     """Yield a federation of two nodes that run, on the run's broker or on a private hub's."""
-    federation = Federation(folder)
+    federation = Federation(folder, command)
     try:
         if broker is None:
             federation.join_hub([LYON, PARIS])

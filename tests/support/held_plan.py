@@ -24,6 +24,8 @@ class HeldConfig(PlanConfig):
     holds: str = ""
     """A folder: while it has the file hold.SITE.ROUND, that training waits; reached.SITE.ROUND
     says that it has begun."""
+    train_s: float = 0.0
+    """So long each training takes at least."""
     nan_round: int = 0
     """The round whose training gives NaN."""
     spoils: tuple[str, ...] = ()
@@ -50,6 +52,7 @@ class HeldPlan(TrainingPlan):
     def train(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Fit:
         """Return the parameters after one step for each case."""
         self._wait(cases, task)
+        time.sleep(self.config.train_s)
         rng = np.random.default_rng([task.seed, task.round])
         weight = parameters["weight"].astype(np.float64)
         bias = parameters["bias"].astype(np.float64)
