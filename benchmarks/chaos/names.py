@@ -60,6 +60,7 @@ def _kind(cell: Cell) -> str:
             return ""
     if isinstance(cell, StrEnum):
         return str(cell)
-    if isinstance(cell, str) and '"kind":' in cell:
+    # A plan's source is text with any words in it.
+    if isinstance(cell, str) and cell.startswith("{") and '"kind":' in cell:
         return str(json.loads(cell).get("kind", ""))
     return ""

@@ -32,6 +32,7 @@ A = 64 * "a"
             "+events(agreed)",
         ),
         ("INSERT INTO plans VALUES (?)", (b"no message",), "+plans"),
+        ("INSERT INTO plans VALUES (?)", ('""" A plan. """\n{"kind": "f8"}\n',), "+plans"),
         ("SELECT 1 FROM tasks", (), ""),
     ],
 )
