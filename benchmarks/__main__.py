@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import fuzz, rounds, simulation
+from benchmarks import fuzz, rounds, simulation, soak
 from benchmarks.chaos import measuring as chaos
 
 RESULTS = Path(__file__).parent / "results"
@@ -35,6 +35,14 @@ def main() -> None:
     what.add_argument("--kills", type=int, help="so many at random, while they work")
     what.add_argument("--cells", action="store_true", help="before and after every durable step")
     fourth.add_argument("--seed", type=int, default=1, help="decides who is killed, and when")
+    fifth = names.add_parser("soak", help="many rounds: does memory, disk or a queue grow?")
+    fifth.add_argument("--minutes", type=float, default=0.0, help="0: one experiment")
+    fifth.add_argument("--rounds", type=int, default=200, help="of each experiment")
+    fifth.add_argument("--nodes", type=int, default=2)
+    fifth.add_argument("--mb", type=int, default=4, help="size of the model in megabytes")
+    fifth.add_argument(
+        "--kill-every-s", type=float, default=0.0, help="a random program is killed so often"
+    )
     options = parser.parse_args()
     figures: dict[str, object]
     if options.name == "chaos":
@@ -45,6 +53,14 @@ def main() -> None:
         )
     elif options.name == "simulation":
         figures = simulation.measure(options.seeds, options.first)
+    elif options.name == "soak":
+        figures = soak.measure(
+            minutes=options.minutes,
+            num_rounds=options.rounds,
+            num_nodes=options.nodes,
+            mb=options.mb,
+            kill_every_s=options.kill_every_s,
+        )
     elif options.name == "fuzz":
         figures = fuzz.measure(options.messages)
     else:
