@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import fuzz, rounds, simulation, soak
+from benchmarks.chaos import measuring as chaos
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -29,17 +30,29 @@ def main() -> None:
     third = names.add_parser("simulation", help="federations with faults, one for each seed")
     third.add_argument("--seeds", type=int, default=20_000)
     third.add_argument("--first", type=int, default=0, help="the first seed")
-    fourth = names.add_parser("soak", help="many rounds: does memory, disk or a queue grow?")
-    fourth.add_argument("--minutes", type=float, default=0.0, help="0: one experiment")
-    fourth.add_argument("--rounds", type=int, default=200, help="of each experiment")
-    fourth.add_argument("--nodes", type=int, default=2)
-    fourth.add_argument("--mb", type=int, default=4, help="size of the model in megabytes")
-    fourth.add_argument(
+    fourth = names.add_parser("chaos", help="real programs and a real broker, killed (-9)")
+    what = fourth.add_mutually_exclusive_group(required=True)
+    what.add_argument("--kills", type=int, help="so many at random, while they work")
+    what.add_argument("--cells", action="store_true", help="before and after every durable step")
+    fourth.add_argument("--seed", type=int, default=1, help="decides who is killed, and when")
+    fifth = names.add_parser("soak", help="many rounds: does memory, disk or a queue grow?")
+    fifth.add_argument("--minutes", type=float, default=0.0, help="0: one experiment")
+    fifth.add_argument("--rounds", type=int, default=200, help="of each experiment")
+    fifth.add_argument("--nodes", type=int, default=2)
+    fifth.add_argument("--mb", type=int, default=4, help="size of the model in megabytes")
+    fifth.add_argument(
         "--kill-every-s", type=float, default=0.0, help="a random program is killed so often"
     )
     options = parser.parse_args()
-    if options.name == "simulation":
-        figures: dict[str, object] = simulation.measure(options.seeds, options.first)
+    figures: dict[str, object]
+    if options.name == "chaos":
+        figures = (
+            chaos.measure_cells()
+            if options.cells
+            else chaos.measure_kills(options.kills, options.seed)
+        )
+    elif options.name == "simulation":
+        figures = simulation.measure(options.seeds, options.first)
     elif options.name == "soak":
         figures = soak.measure(
             minutes=options.minutes,
@@ -61,6 +74,8 @@ def main() -> None:
         file.write(line + "\n")
     sys.stderr.flush()
     print(line)
+    if figures.get("why"):
+        sys.exit(1)
 
 
 main()

@@ -179,7 +179,7 @@ class Killer:
         self.kills = 0
         self._watch = watch
         self._every_s = every_s
-        self._random = random.Random(SEED)  # noqa: S311 - chance that is reproducible
+        self._random = random.Random(SEED)
 
     def run(self, ended: threading.Event) -> None:
         """Kill one program after another until told."""

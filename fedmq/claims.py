@@ -8,7 +8,7 @@ it. Who asks meanwhile is told whose it is.
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +42,10 @@ def claimed(folder: Path, program: str) -> Iterator[None]:
 def _take(lock: int, folder: Path, program: str) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        # On a full disk the name may find no room; the lock holds without it.
+        with suppress(OSError):
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
     except BlockingIOError as error:
         # It may be empty for the moment between lock and name.
         pid = os.pread(lock, _MAX_DIGITS, 0).decode(errors="replace")

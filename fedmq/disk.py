@@ -4,14 +4,17 @@ A file is named by a plain name within one folder. What was written is there aft
 it was synced; a simulated disk may lose or tear everything else.
 """
 
+import errno
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
-from fedmq.errors import StorageError
+from fedmq.errors import DiskFull, StorageError
+
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system says where a disk is full, or a user's share of it."""
 
 T = TypeVar("T")
 
@@ -46,14 +49,11 @@ class Disk(Protocol):
     def names(self) -> tuple[str, ...]:
         """Return the names of all files, sorted."""
 
-    def free_bytes(self) -> int:
-        """Return how much more this program may write."""
-
 
 class LocalDisk:
     """A folder of the machine.
 
-    Every fault of the system below is a StorageError: a full disk, a missing right.
+    Every fault of the system below is a StorageError; it is DiskFull where there is no room.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -125,10 +125,6 @@ class LocalDisk:
         """Return the names of all files, sorted."""
         return tuple(sorted(path.name for path in self._folder.iterdir() if path.is_file()))
 
-    def free_bytes(self) -> int:
-        """Return how much more this program may write."""
-        return _guarded(lambda: shutil.disk_usage(self._folder).free, self._folder.name)
-
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
@@ -174,8 +170,12 @@ def _guarded(act: Callable[[], T], name: str) -> T:
     try:
         return act()
     except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        what = f"{name} could not be read or written"
+        if error.errno in NO_ROOM:
+            raise DiskFull(what, why=why, fix="free space on the disk") from error
         raise StorageError(
-            f"{name} could not be read or written",
-            why=os.strerror(error.errno) if error.errno else str(error),
-            fix="free space on the disk, or give the program the right to its folder",
+            what,
+            why=why,
+            fix="give the program the right to its folder, or look after the disk",
         ) from error

@@ -4,7 +4,8 @@ FedmqError
 ├── ConfigurationError    a person's input: settings, files, names, experiment.toml
 ├── ProtocolError         a message that breaks the protocol, with a reason code
 ├── ParametersError       named arrays that do not fit: name, shape, dtype, not finite
-├── StorageError          the disk: full, read-only, a damaged journal
+├── StorageError          the disk: read-only, failing, a damaged journal
+│   └── DiskFull              no room on it: services wait for some and go on
 ├── TransportError        the way to the broker
 │   ├── BrokerUnavailable     nobody answers
 │   └── BrokerRefused         it answers, and says no: password, rights, missing queue
@@ -57,7 +58,11 @@ class ParametersError(FedmqError):
 
 
 class StorageError(FedmqError):
-    """The disk refused: full, read-only, or a file on it is damaged."""
+    """The disk refused: full, read-only, failing, or a file on it is damaged."""
+
+
+class DiskFull(StorageError):  # noqa: N818 - a state of the disk, said as one
+    """There is no room on the disk, or none is left to this user."""
 
 
 class TransportError(FedmqError):

@@ -1,9 +1,11 @@
 """Logs: one line for each thing that happened, on stderr; readable, or JSON for machines."""
 
+import io
 import logging
 import re
 import sys
-from typing import Final
+from contextlib import suppress
+from typing import Final, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
@@ -41,6 +43,20 @@ ALLOWED: Final = frozenset(
 
 _PLAIN: Final = re.compile(r"[a-z0-9._-]{1,80}")
 _OTHER_LOGIN: Final = "put the credentials that the hub wrote last in place, and start again"
+
+
+class _Unfailing(io.TextIOBase):
+    """A stream for logs: what cannot be written is lost, and nobody is stopped by that."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        with suppress(OSError):
+            self._stream.write(text)
+            self._stream.flush()
+        return len(text)
 
 
 def drop_unknown_keys(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
@@ -84,5 +100,5 @@ def configure(*, as_json: bool = False) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _Unfailing(sys.stderr))),
     )

@@ -8,12 +8,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, TextIO
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 import typer
 
 from fedmq.cli import tables, words
 from fedmq.errors import BrokerRefused, FedmqError
+
+if TYPE_CHECKING:
+    from fedmq.transport.home import Room
 
 FAILED: Final = 1
 SHORT: Final = 3
@@ -66,6 +69,14 @@ def show_table(
         show(line)
         for more in tables.below(notes[number] if notes else "", width=width):
             show(more)
+
+
+def show_room(room: "Room") -> None:
+    """Print how much room a program's disk has, or how much it lacks to go on."""
+    if room.is_enough:
+        show(f"disk free         {words.size(room.free_bytes)}")
+    else:
+        show(f"disk full         {room}")
 
 
 def screen_width() -> int | None:

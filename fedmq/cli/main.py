@@ -4,13 +4,16 @@ Nothing heavy is imported here, so that help comes at once.
 """
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedmq.cli import demo, hub, node, orchestrator, researcher, watch
 from fedmq.cli.console import INTERRUPTED, say, tell_error
 from fedmq.errors import FedmqError
+
+if TYPE_CHECKING:
+    from fedmq.transport.machine import Machine
 
 app = typer.Typer(
     name="fedmq",
@@ -52,10 +55,12 @@ def root(
     """Federated learning for hospitals over a message queue."""
 
 
-def main() -> None:
-    """Run the command line; end with its exit code."""
+def main(machine: "Machine | None" = None) -> None:
+    """Run the command line, on the machine as it is unless told; end with its exit code."""
+    from fedmq.transport.machine import LocalMachine
+
     try:
-        app()
+        app(obj=machine or LocalMachine())
     except FedmqError as error:
         sys.exit(tell_error(error))
     except KeyboardInterrupt:

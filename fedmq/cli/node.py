@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from fedmq.cli import node_data, node_plans
-from fedmq.cli.console import Json, next_command, say, show, show_json, typed
+from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, typed
 from fedmq.cli.node_home import open_own_records, require_node
 
 app = typer.Typer(no_args_is_help=True, help="The program of one hospital.")
@@ -51,7 +51,11 @@ def init(
 
 
 @app.command()
-def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")] = False) -> None:
+def start(
+    context: typer.Context,
+    *,
+    json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")] = False,
+) -> None:
     """Take part in experiments until stopped; started again, go on where it was."""
     from fedmq import __version__
     from fedmq.claims import claimed
@@ -60,27 +64,41 @@ def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")]
     from fedmq.hub.credentials import Role, read_credentials
     from fedmq.logs import configure
     from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
+    from fedmq.node.needs import read_room, read_signs
     from fedmq.node.service import NodeService
     from fedmq.node.worker import Worker
-    from fedmq.transport.home import LocalHome
+    from fedmq.transport.lives import Lives, Nature
+    from fedmq.transport.machine import Machine
     from fedmq.types import NodeId
 
-    home = require_node()
-    login = read_credentials(home / "credentials.toml", Role.NODE)
+    machine: Machine = context.obj
+    folder = require_node()
+    login = read_credentials(folder / "credentials.toml", Role.NODE)
     configure(as_json=json_logs)
-    with claimed(home, "a node"):
-        service = NodeService(
+    home, clock = machine.home(folder), SystemClock()
+    connect = make_transport(machine, login, f"fedmq {__version__}")
+
+    def make() -> NodeService:
+        return NodeService(
             node=NodeId(login.user),
-            home=LocalHome(home),
-            make_transport=make_transport(login, f"fedmq {__version__}"),
-            make_worker=lambda sink: Worker(home / "scratch", sink),
-            clock=SystemClock(),
+            home=home,
+            make_transport=connect,
+            make_worker=lambda sink: Worker(folder / "scratch", sink),
+            clock=clock,
             version=__version__,
-            keep_incident=CappedLog(home / INCIDENTS_NAME).write,
+            keep_incident=CappedLog(folder / INCIDENTS_NAME).write,
         )
-        stop_on_signals(service.loop.stop)
+
+    nature = Nature(
+        make=make,
+        read_room=lambda: read_room(home),
+        signs=lambda _room: read_signs(home, __version__),
+    )
+    with claimed(folder, "a node"):
+        lives = Lives(me=login.user, nature=nature, home=home, make_transport=connect, clock=clock)
+        stop_on_signals(lives.stop)
         say(f"node {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")
-        service.run()
+        lives.run()
     say(f"node {login.user} has ended; its tasks wait")
     next_command("fedmq node start", "fedmq node status")
 
@@ -88,9 +106,17 @@ def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")]
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Show what this node has waiting, keeps, and turned away."""
+    from fedmq.errors import DiskFull
+    from fedmq.node.needs import read_room
+    from fedmq.transport.home import LocalHome
     from fedmq.transport.inbox import count_rejected
 
-    journal = open_own_records().journal
+    room = read_room(LocalHome(require_node()))
+    try:
+        journal = open_own_records().journal
+    except DiskFull:
+        show_room(room)
+        raise
     counts = {
         name: int(journal.cell(f"SELECT count(*) FROM {table}") or 0)  # noqa: S608 - own names
         for name, table in (
@@ -103,10 +129,11 @@ def status(*, as_json: Json = False) -> None:
     }
     reasons = count_rejected(journal)
     if as_json:
-        show_json({**counts, "rejected": reasons})
+        show_json({**counts, "rejected": reasons, "room": room})
         return
     for name, count in counts.items():
         show(f"{name.replace('_', ' '):<18}{count}")
+    show_room(room)
     for reason, count in reasons.items():
         show(f"turned away       {count} x {reason}")
     if counts["plans_awaiting"]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fedmq.cli.console import Json, next_command, say, show, show_json, show_table
+from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, show_table
 from fedmq.cli.words import size
 
 app = typer.Typer(no_args_is_help=True, help="The program that leads experiments.")
@@ -13,6 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="The program that leads experiments
 
 @app.command()
 def start(
+    context: typer.Context,
     *,
     credentials: Annotated[
         Path | None, typer.Option(help="The file that the hub wrote for the orchestrator.")
@@ -26,25 +27,36 @@ def start(
     from fedmq.clocks import SystemClock
     from fedmq.hub.credentials import Role, read_credentials
     from fedmq.logs import configure
+    from fedmq.orchestrator.needs import read_room
     from fedmq.orchestrator.service import OrchestratorService
+    from fedmq.orchestrator.status import read_signs
     from fedmq.settings import read_settings
-    from fedmq.transport.home import LocalHome
+    from fedmq.transport.lives import Lives, Nature
+    from fedmq.transport.machine import Machine
 
+    machine: Machine = context.obj
     settings = read_settings()
     path = credentials or settings.hub / "credentials" / "orchestrator.toml"
     login = read_credentials(path, Role.ORCHESTRATOR)
     configure(as_json=json_logs)
-    with claimed(settings.orchestrator, "an orchestrator"):
-        service = OrchestratorService(
-            name=login.user,
-            home=LocalHome(settings.orchestrator),
-            make_transport=make_transport(login, f"fedmq {__version__}"),
-            clock=SystemClock(),
-            version=__version__,
+    home, clock = machine.home(settings.orchestrator), SystemClock()
+    connect = make_transport(machine, login, f"fedmq {__version__}")
+
+    def make() -> OrchestratorService:
+        return OrchestratorService(
+            name=login.user, home=home, make_transport=connect, clock=clock, version=__version__
         )
-        stop_on_signals(service.loop.stop)
+
+    nature = Nature(
+        make=make,
+        read_room=lambda: read_room(home),
+        signs=lambda room: read_signs(home, __version__, room, now=clock.now()),
+    )
+    with claimed(settings.orchestrator, "an orchestrator"):
+        lives = Lives(me=login.user, nature=nature, home=home, make_transport=connect, clock=clock)
+        stop_on_signals(lives.stop)
         say(f"orchestrator {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")
-        service.run()
+        lives.run()
     say(f"orchestrator {login.user} has ended; its experiments wait")
     next_command("fedmq orchestrator start", "fedmq orchestrator status")
 
@@ -52,7 +64,10 @@ def start(
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Show what this orchestrator leads, has waiting, keeps, and turned away."""
-    from fedmq.errors import ConfigurationError
+    import time
+
+    from fedmq.errors import ConfigurationError, DiskFull
+    from fedmq.orchestrator.needs import read_room
     from fedmq.orchestrator.status import read_status
     from fedmq.settings import read_settings
     from fedmq.transport.home import JOURNAL_NAME, LocalHome
@@ -64,7 +79,11 @@ def status(*, as_json: Json = False) -> None:
             why=f"{home} holds no journal",
             fix="fedmq orchestrator start, or ask where it runs: that is another FEDMQ_HOME",
         )
-    found = read_status(LocalHome(home))
+    try:
+        found = read_status(LocalHome(home), now=time.time())
+    except DiskFull:
+        show_room(read_room(LocalHome(home)))
+        raise
     if as_json:
         show_json(found)
         return
@@ -72,6 +91,7 @@ def status(*, as_json: Json = False) -> None:
     show(f"unsent            {found.unsent}")
     show(f"payloads awaited  {found.payloads_awaited}")
     show(f"disk used         {size(found.size_bytes)}")
+    show_room(found.room)
     for reason, count in found.rejected.items():
         show(f"turned away       {count} x {reason}")
     if found.experiments:

@@ -35,6 +35,7 @@ Identifier = Annotated[str, typer.Argument(help="As `fedmq experiments list` sho
 
 
 def run(
+    context: typer.Context,
     experiment: Annotated[Path, typer.Argument(help="An experiment.toml")],
     *,
     credentials: Credentials = None,
@@ -49,7 +50,7 @@ def run(
 
     wanted = Experiment.from_toml(experiment)
     wanted.to_spec()  # says what is wrong before anything is sent
-    with _client(credentials) as client:
+    with _client(context, credentials) as client:
         taken = client.submit(wanted)
         say(f"the orchestrator leads {taken.id}; you may leave, it goes on")
         if detach:
@@ -78,9 +79,11 @@ def plans(*, as_json: Json = False) -> None:
 
 
 @app.command("list")
-def list_experiments(*, credentials: Credentials = None, as_json: Json = False) -> None:
+def list_experiments(
+    context: typer.Context, *, credentials: Credentials = None, as_json: Json = False
+) -> None:
     """List your experiments."""
-    with _client(credentials) as client:
+    with _client(context, credentials) as client:
         reports = client.experiments()
     if as_json:
         show_json({"experiments": reports})
@@ -102,13 +105,17 @@ def list_experiments(*, credentials: Credentials = None, as_json: Json = False) 
 
 @app.command("show")
 def show_experiment(
-    identifier: Identifier, *, credentials: Credentials = None, as_json: Json = False
+    context: typer.Context,
+    identifier: Identifier,
+    *,
+    credentials: Credentials = None,
+    as_json: Json = False,
 ) -> None:
     """Show an experiment with its closed rounds."""
     from fedmq.cli.rounds import print_report
     from fedmq.researcher.run import OVER
 
-    with _client(credentials) as client:
+    with _client(context, credentials) as client:
         report = client.experiment(identifier).report()
     if as_json:
         show_json(report)
@@ -122,12 +129,16 @@ def show_experiment(
 
 @app.command("follow")
 def follow_experiment(
-    identifier: Identifier, *, credentials: Credentials = None, as_json: Json = False
+    context: typer.Context,
+    identifier: Identifier,
+    *,
+    credentials: Credentials = None,
+    as_json: Json = False,
 ) -> None:
     """Show the rounds so far, then each round as it closes; as JSON, a document on each line."""
     from fedmq.cli.rounds import exit_code
 
-    with _client(credentials) as client:
+    with _client(context, credentials) as client:
         report = _follow(client.experiment(identifier), as_json=as_json)
     _say_end(report)
     next_command(f"fedmq experiments show {identifier}")
@@ -135,27 +146,33 @@ def follow_experiment(
 
 
 @app.command("stop")
-def stop_experiment(identifier: Identifier, *, credentials: Credentials = None) -> None:
+def stop_experiment(
+    context: typer.Context, identifier: Identifier, *, credentials: Credentials = None
+) -> None:
     """Stop an experiment; its closed rounds stay."""
-    with _client(credentials) as client:
+    with _client(context, credentials) as client:
         report = client.experiment(identifier).stop()
     _say_end(report)
     next_command(f"fedmq experiments show {identifier}")
 
 
 @app.command("pause")
-def pause_experiment(identifier: Identifier, *, credentials: Credentials = None) -> None:
+def pause_experiment(
+    context: typer.Context, identifier: Identifier, *, credentials: Credentials = None
+) -> None:
     """Let nothing new begin; what nodes are doing is finished and kept."""
-    with _client(credentials) as client:
+    with _client(context, credentials) as client:
         report = client.experiment(identifier).pause()
     say(f"{identifier} {report.state}: {report.reason}")
     next_command(f"fedmq experiments resume {identifier}")
 
 
 @app.command("resume")
-def resume_experiment(identifier: Identifier, *, credentials: Credentials = None) -> None:
+def resume_experiment(
+    context: typer.Context, identifier: Identifier, *, credentials: Credentials = None
+) -> None:
     """Let a paused experiment go on where it was."""
-    with _client(credentials) as client:
+    with _client(context, credentials) as client:
         report = client.experiment(identifier).resume()
     say(f"{identifier} {report.state}: {report.reason}")
     next_command(f"fedmq experiments follow {identifier}")
@@ -163,13 +180,14 @@ def resume_experiment(identifier: Identifier, *, credentials: Credentials = None
 
 @app.command("fetch")
 def fetch_model(
+    context: typer.Context,
     identifier: Identifier,
     path: Annotated[Path, typer.Argument(help="Where the model goes, as .safetensors")],
     *,
     credentials: Credentials = None,
 ) -> None:
     """Fetch the newest model of an experiment."""
-    with _client(credentials) as client:
+    with _client(context, credentials) as client:
         show(typed(client.experiment(identifier).download(path)))
     next_command(f"fedmq experiments show {identifier}")
 
@@ -191,8 +209,9 @@ def _say_end(report: "ExperimentReport") -> None:
     say_long(f"{report.experiment} {report.state}{reason}")
 
 
-def _client(credentials: Path | None) -> "Client":
+def _client(context: typer.Context, credentials: Path | None) -> "Client":
     from fedmq.researcher.client import Client
     from fedmq.settings import read_settings
 
-    return Client.from_credentials(credentials or read_settings().home / "credentials.toml")
+    path = credentials or read_settings().home / "credentials.toml"
+    return Client.from_credentials(path, machine=context.obj)

@@ -1,5 +1,6 @@
 """Rounds as people and programs read them: one row or one line each, as they close."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -7,9 +8,12 @@ from fedmq.cli.console import FAILED, SHORT, say_long, screen_width, show, show_
 from fedmq.cli.tables import below
 from fedmq.cli.words import size
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
-from fedmq.researcher.run import Run, num_updated, ratio
+from fedmq.researcher.run import OVER, Run, num_updated, ratio
 
 _SHORT_NAMES: Final = {"c_index": "C-index"}
+_USUAL: Final = re.compile(r"\d+ of \d+(; waiting for [a-z0-9, -]+)?")
+"""What an experiment says of itself in the middle of any round."""
+_AGE: Final = re.compile(r"\d+ (s|min|h|d) ago")
 _COLUMN: Final = 10
 _FIXED: Final = 57
 """Characters of a row without its metrics."""
@@ -62,9 +66,10 @@ def follow(run: Run) -> ExperimentReport:
 
     def tell_wait(report: ExperimentReport) -> None:
         nonlocal told
-        if report.reason != told:
+        words = _AGE.sub("", report.reason)
+        if words != told:
             say_long(f"waiting: {report.reason}")
-            told = report.reason
+            told = words
 
     return _follow(run, tell_round, tell_wait)
 
@@ -128,7 +133,7 @@ def _follow(
         for record in report.records[num_told:]:
             tell_round(report, record)
         num_told = len(report.records)
-        if report.state == "preparing" and report.reason:
+        if report.state not in OVER and report.reason and not _USUAL.fullmatch(report.reason):
             tell_wait(report)
     return report if report is not None else run.report()
 

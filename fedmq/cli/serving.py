@@ -2,19 +2,23 @@
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 from fedmq.hub.credentials import Credentials
+from fedmq.transport.machine import Machine
 from fedmq.transport.ports import Sink, Transport
-from fedmq.transport.rabbitmq import RabbitTransport, make_login
+from fedmq.transport.rabbitmq import make_login
 
 
-def make_transport(credentials: Credentials, program: str) -> Callable[[Sink], Transport]:
+def make_transport(
+    machine: Machine, credentials: Credentials, program: str
+) -> Callable[[Sink], Transport]:
     """Return what opens the way to the broker for a sink."""
     login = make_login(
         credentials.url, user=credentials.user, password=credentials.password, program=program
     )
-    return lambda sink: RabbitTransport(login, sink)
+    return partial(machine.transport, login)
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:

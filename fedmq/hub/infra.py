@@ -3,6 +3,7 @@
 python -m fedmq.hub.infra [FOLDER] writes them anew; a test compares them with what is committed.
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -32,7 +33,12 @@ def infra_files() -> dict[str, str]:
 
 def main(arguments: list[str]) -> None:
     """Write the files into the folder that is named, or into that of this repository."""
-    folder = Path(arguments[0]) if arguments else FOLDER
+    parser = argparse.ArgumentParser(
+        prog="python -m fedmq.hub.infra",
+        description="Writes the configuration and definitions of a hub's broker anew.",
+    )
+    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER, help="default: %(default)s")
+    folder = parser.parse_args(arguments).folder
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in infra_files().items():
         (folder / name).write_text(text)

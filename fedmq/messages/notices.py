@@ -60,6 +60,8 @@ class Activity(StrEnum):
     EVALUATING = "evaluating"
     SENDING = "sending"
     DRAINING = "draining"
+    DISK_FULL = "disk_full"
+    """It waits for room."""
 
 
 class Heartbeat(Value):

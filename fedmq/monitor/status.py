@@ -117,6 +117,8 @@ def _node_status(
 def _doing(heard: NodeOverview | None) -> str:
     if heard is None:
         return "not heard of"
+    if heard.activity is Activity.DISK_FULL:
+        return "waits: its disk is full"
     if heard.experiment == NOWHERE:
         return heard.activity
     if heard.activity is Activity.PREPARING:  # before all rounds, and done in one go

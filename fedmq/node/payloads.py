@@ -75,7 +75,7 @@ class Payloads:
         )
 
     def _forget(self, which: str, cells: tuple[Cell, ...]) -> tuple[Digest, ...]:
-        rows = self._journal.rows(
+        rows = self._journal.own_rows(
             f"SELECT DISTINCT digest FROM payloads WHERE {which}",  # noqa: S608 - own words
             cells,
         )

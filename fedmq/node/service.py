@@ -46,7 +46,14 @@ from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
 from fedmq.transport.inbox import TurnedAway
 from fedmq.transport.loop import Loop
-from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
+from fedmq.transport.ports import (
+    Connected,
+    Delivered,
+    Disconnected,
+    Sink,
+    Transport,
+    TransportEvent,
+)
 from fedmq.transport.routes import from_node
 from fedmq.types import NOWHERE, Digest, ExperimentId, NodeId
 
@@ -98,6 +105,7 @@ class NodeService:
         self._clock = clock
         self._version = version
         self._records = open_records(home)
+        self._records.journal.settle()
         self._storage = Storage(home, chunk_bytes=chunk_bytes)
         self._transport = make_transport(self.loop.put)
         self._worker = make_worker(self.loop.put)
@@ -248,6 +256,10 @@ class NodeService:
         )
 
     def _take_transport(self, event: TransportEvent) -> None:
+        if isinstance(event, Delivered) and self._is_settled and not self._is_welcome:
+            # The greeting or its answer was lost, and here somebody is: else orders would expire
+            # by this machine's own clock for as long as the connection holds.
+            self._greet()
         before = self._courier.trouble
         self._courier.handle(event)
         if self._courier.trouble != before:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from fedmq.disk import StoredFile
+from fedmq.errors import DiskFull
 from fedmq.messages.payloads import CHUNK_BYTES
-from fedmq.transport.home import Home
+from fedmq.transport.home import RESERVE_BYTES, Home
 from fedmq.transport.spool import Spool
 from fedmq.types import DIGEST_PATTERN, Digest
 
@@ -18,6 +19,7 @@ class Storage:
     """The spool of a node and its scratch folder; what nobody needs goes from both."""
 
     def __init__(self, home: Home, *, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self._home = home
         self._payloads = home.disk("payloads")
         self._scratch = home.disk("scratch")
         self._released: list[Digest] = []
@@ -57,7 +59,16 @@ class Storage:
 
     def discard(self, name: str) -> None:
         """Remove a file that was to become a payload."""
-        self._payloads.remove(name)
+        self.spool.discard(name)
+
+    def require_room(self, size_bytes: int) -> None:
+        """Return if so much can be written, and the reserve beside it.
+
+        Raises:
+            DiskFull: it cannot.
+        """
+        if not self._home.has_room(RESERVE_BYTES + size_bytes):
+            raise DiskFull("a task cannot be done", why="it needs more room", fix="free space")
 
     def sync_output(self, name: str) -> None:
         """Return once the parameters of a task outlive a crash.

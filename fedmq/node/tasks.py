@@ -85,7 +85,7 @@ class Tasks:
         self._journal = journal
 
     def __len__(self) -> int:
-        return int(self._journal.cell("SELECT count(*) FROM tasks") or 0)
+        return int(self._journal.own_rows("SELECT count(*) FROM tasks")[0][0] or 0)
 
     def add(self, message: Message, request: Request, *, is_again: bool = False) -> None:
         """Accept work; a second request for the same leg changes nothing."""
@@ -112,14 +112,17 @@ class Tasks:
         )
         return tasks[0] if tasks else None
 
+    def all(self) -> tuple[Task, ...]:
+        """Return all tasks that are not answered, the oldest first."""
+        return self._tasks("ORDER BY rowid", ())
+
     def done(self) -> tuple[Task, ...]:
         """Return the tasks that are trained and not answered."""
         return self._tasks("WHERE state = ? ORDER BY rowid", (State.DONE,))
 
     def has(self, task_id: str) -> bool:
         """Return whether a task is neither answered nor dropped."""
-        found = self._journal.cell("SELECT 1 FROM tasks WHERE message_id = ?", (task_id,))
-        return found is not None
+        return bool(self._journal.own_rows("SELECT 1 FROM tasks WHERE message_id = ?", (task_id,)))
 
     def start(self, task_id: str) -> None:
         """Note that a task is in hand."""
@@ -148,7 +151,7 @@ class Tasks:
 
     def undecided(self) -> list[tuple[Message, PrepareRequest]]:
         """Return the requests that wait for the operator."""
-        rows = self._journal.rows("SELECT encoded FROM undecided ORDER BY rowid")
+        rows = self._journal.own_rows("SELECT encoded FROM undecided ORDER BY rowid")
         messages = [_message(row[0]) for row in rows]
         return [(one, one.body) for one in messages if isinstance(one.body, PrepareRequest)]
 
@@ -160,7 +163,7 @@ class Tasks:
 
     def course(self, experiment: str) -> Course:
         """Return what is known of the course of an experiment."""
-        rows = self._journal.rows(
+        rows = self._journal.own_rows(
             "SELECT round, attempt, leg, least_attempt, is_over FROM courses WHERE experiment = ?",
             (experiment,),
         )
@@ -220,11 +223,16 @@ class Tasks:
         )
 
     def _tasks(self, rest: str, cells: tuple[Cell, ...]) -> tuple[Task, ...]:
-        rows = self._journal.rows(
+        rows = self._journal.own_rows(
             f"SELECT {_COLUMNS} FROM tasks {rest}",  # noqa: S608 - own names
             cells,
         )
         return tuple(_task(row) for row in rows)
+
+
+def product_bytes(request: Request) -> int:
+    """Return how much room work takes: trained parameters, and the update made of them."""
+    return 2 * request.parameters.size_bytes if isinstance(request, TrainRequest) else 0
 
 
 def request_of(message: Message) -> Request | None:

@@ -47,7 +47,8 @@ def make_update(name: str, reference: Digest, storage: Storage) -> Manifest:
     The trainer checked its own output; this checks it again, outside the plan's process.
 
     Raises:
-        JobError: the output does not fit, is not finite, or cannot be read or written.
+        JobError: the output is not there, does not fit, or is not finite.
+        StorageError: the disk refuses; the update can be made when it does not.
     """
     target = f"{name}.update"
     if not storage.has_output(name):
@@ -59,11 +60,9 @@ def make_update(name: str, reference: Digest, storage: Storage) -> Manifest:
     except ParametersError as error:
         storage.discard(target)
         raise JobError(FailureCode.UPDATE_MISSHAPEN, str(error)) from error
-    except JobError:
+    except (JobError, StorageError):
         storage.discard(target)
         raise
-    except StorageError as error:
-        raise JobError(FailureCode.DISK_FULL, str(error)) from error
 
 
 def _write_update(trained: Readable, model: Readable, out: Writable) -> None:

@@ -1,12 +1,12 @@
 """Work: the one task that a node has in hand, from its beginning to its answer."""
 
 from dataclasses import replace
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 import structlog
 
 from fedmq.clocks import Clock
-from fedmq.errors import StorageError, TrainingError
+from fedmq.errors import TrainingError
 from fedmq.learning.trainer_protocol import Broken, Done, Job, Progress
 from fedmq.messages.fields import Manifest, RatioField
 from fedmq.messages.registry import Body
@@ -20,17 +20,20 @@ from fedmq.messages.replies import (
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.answers import Answers, reply_id
 from fedmq.node.jobs import make_job
-from fedmq.node.policy import judge_data
+from fedmq.node.policy import Decision, judge_data
 from fedmq.node.reception import Reception
 from fedmq.node.records import Records
 from fedmq.node.storage import Storage
-from fedmq.node.tasks import State, Task
+from fedmq.node.tasks import State, Task, product_bytes
 from fedmq.node.updates import JobError, make_update
 from fedmq.node.warm_trainers import TrainerKey
 from fedmq.node.worker import WorkerEvent
 from fedmq.transport.courier import Courier
 from fedmq.transport.routes import from_node
 from fedmq.types import ExperimentId, NodeId
+
+_OF_ROOM: Final = frozenset({FailureCode.DISK_FULL, FailureCode.WORKER_DIED})
+"""How a trainer ends where its disk is full."""
 
 log = structlog.get_logger()
 
@@ -105,7 +108,7 @@ class Work:
         task = self.current
         if task is None:
             return
-        if self._reception.judge(task.envelope, task.request) is RefusalCode.PLAN_REJECTED:
+        if self._records.plans.decision(task.request.plan.digest) is Decision.REJECTED:
             self._worker.cancel()
             self._refuse(task, RefusalCode.PLAN_REJECTED)
 
@@ -122,6 +125,8 @@ class Work:
             case Progress(share=share):
                 self.progress = share
             case Broken(code=code, what=what):
+                if code in _OF_ROOM:
+                    self._require_room(task)
                 self._fail(task, code, what)
             case Done():
                 self._take_result(task, event)
@@ -191,11 +196,11 @@ class Work:
         if gain.num_cases == 0:
             self._fail(task, FailureCode.DATASET_ERROR, "no training case could be used")
             return
-        try:
-            self._storage.sync_output(task.name)
-        except StorageError as error:
-            self._fail(task, FailureCode.INTERNAL, str(error))
+        if not self._storage.has_output(task.name):
+            self._fail(task, FailureCode.INTERNAL, "the trained parameters are not there")
             return
+        # A disk that fails here ends the node: it would fail for every other task too.
+        self._storage.sync_output(task.name)
         self._records.tasks.keep_gain(task.task_id, gain)
         try:
             self._answer_training(replace(task, state=State.DONE, gain=gain))
@@ -246,6 +251,15 @@ class Work:
             self._records.tasks.remove(task.task_id)
             self._answers.fail(task.envelope, code, what, again=task.is_again)
         self._let_go(task)
+
+    def _require_room(self, task: Task) -> None:
+        """Return if there is room for what the task makes: then something else broke it.
+
+        Raises:
+            DiskFull: there is none; the task is done again when there is some.
+        """
+        self._storage.remove_output(task.name)
+        self._storage.require_room(product_bytes(task.request))
 
     def _let_go(self, task: Task) -> None:
         self._storage.remove_output(task.name)

@@ -65,10 +65,12 @@ class Checkpoints:
 
     def _link(self, experiment: ExperimentId, name: str, payload: Digest) -> None:
         disk = self._disk(experiment)
-        if disk.size_bytes(name) is None and self._payloads.size_bytes(payload) is not None:
+        if disk.size_bytes(name) is None:
+            if self._payloads.size_bytes(payload) is None:
+                return
             self._payloads.link(payload, disk, name)
-            # The payload may go as soon as this returns.
-            disk.sync(name)
+        # The payload may go as soon as this returns; a name may be of a life that did not sync it.
+        disk.sync(name)
 
     def _disk(self, experiment: ExperimentId) -> Disk:
         return self._home.disk(FOLDER, experiment)

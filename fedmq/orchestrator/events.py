@@ -100,19 +100,6 @@ class ResumeAsked(Value):
     kind: Literal["resume_asked"] = "resume_asked"
 
 
-class RoomSeen(Value):
-    """The orchestrator's disk has no room for a round, or has it again."""
-
-    kind: Literal["room_seen"] = "room_seen"
-    free_bytes: int
-    needed_bytes: int
-
-    @property
-    def is_enough(self) -> bool:
-        """Whether a round may begin."""
-        return self.free_bytes >= self.needed_bytes
-
-
 class Ticked(Value):
     """Time went on, and that changed something."""
 
@@ -131,7 +118,6 @@ Event = (
     | StopAsked
     | PauseAsked
     | ResumeAsked
-    | RoomSeen
     | Ticked
 )
 

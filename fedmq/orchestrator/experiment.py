@@ -2,7 +2,6 @@
 
     preparing --quorum of nodes agreed--> rounds, one after the other --> finished
     paused: what is under way is taken, nothing new begins
-    no room on the disk: no round begins
 
 Rules. Who answers late, twice, or for an older round or attempt makes no model. A leg that cannot
 reach the quorum is tried again, then fails the experiment, with the reason. A node that agrees
@@ -30,7 +29,6 @@ from fedmq.orchestrator.events import (
     Heard,
     PauseAsked,
     ResumeAsked,
-    RoomSeen,
     StopAsked,
     Ticked,
     Trained,
@@ -51,7 +49,7 @@ def begin(spec: ExperimentSpec, initial: Manifest, *, now: float) -> Step:
     return asked, tuple(AskPrepare(node=node) for node in nodes)
 
 
-def advance(  # noqa: C901, PLR0911, PLR0912 - one return for each kind of event
+def advance(  # noqa: C901, PLR0911 - one return for each kind of event
     state: Experiment, event: Event, *, now: float
 ) -> Step:
     """Return the state after `event`, and what is to be done."""
@@ -77,8 +75,6 @@ def advance(  # noqa: C901, PLR0911, PLR0912 - one return for each kind of event
             return (state if state.paused_at is not None else replace(state, paused_at=now)), ()
         case ResumeAsked():
             return _resume(state, now)
-        case RoomSeen():
-            return _see_room(state, event, now)
         case Ticked():
             return _tick(state, now)
         case _:
@@ -139,26 +135,17 @@ def _resume(state: Experiment, now: float) -> Step:
     if state.paused_at is None:
         return state, ()
     state = replace(state, paused_at=None)
-    if state.stage is Stage.PREPARING:
-        return _begin_if_ready(state, now)
     if state.held == "round":
         return rounds.begin_round(state, now)
     if state.held == "evaluation":
         return rounds.begin_evaluation(state, now)
+    if state.stage is Stage.PREPARING:
+        return _begin_if_ready(state, now)
     leg = state.leg
     if leg is not None and leg.phase is Phase.COLLECTING and now >= leg.deadline:
         # The deadline passed during the pause, at the nodes too.
         return rounds.try_again(state, now)
     return state, ()
-
-
-def _see_room(state: Experiment, event: RoomSeen, now: float) -> Step:
-    if not event.is_enough:
-        return replace(state, no_room=event), ()
-    state = replace(state, no_room=None)
-    if state.stage is Stage.PREPARING:
-        return _begin_if_ready(state, now)
-    return rounds.begin_round(state, now) if state.held == "round" else (state, ())
 
 
 def _tick(state: Experiment, now: float) -> Step:

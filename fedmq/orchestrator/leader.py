@@ -13,7 +13,7 @@ from typing import Final, assert_never
 import structlog
 
 from fedmq.clocks import Clock
-from fedmq.errors import ParametersError
+from fedmq.errors import DiskFull, ParametersError
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.notices import ExperimentOver
 from fedmq.messages.registry import payload_of
@@ -41,7 +41,6 @@ from fedmq.orchestrator.leftovers import Leftovers
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.queues import Queues
 from fedmq.orchestrator.replay import replay
-from fedmq.orchestrator.room import look_for_room
 from fedmq.orchestrator.running_time import RunningTime
 from fedmq.orchestrator.state import Experiment, Stage
 from fedmq.orchestrator.store import Kept, Store
@@ -97,9 +96,9 @@ class Leader:
         self._inbox = Inbox(journal, clock)
         self._presence = presence
         self._retention = retention
-        self._payloads = home.disk(PAYLOADS)
-        self._checkpoints = Checkpoints(home, self._payloads)
-        self._leftovers = Leftovers(self._payloads, courier.spool)
+        payloads = home.disk(PAYLOADS)
+        self._checkpoints = Checkpoints(home, payloads)
+        self._leftovers = Leftovers(payloads, courier.spool)
         self._clock = clock
         self.time = RunningTime(journal, clock)
         self._look_at = clock.steady()
@@ -158,14 +157,7 @@ class Leader:
     def advance(self, experiment: ExperimentId, event: Event) -> None:
         """Log an event that changes something, and perform what follows."""
         lead = self._leads[experiment]
-        room = look_for_room(lead.state, self._payloads)
-        if room is not None:
-            self._advance(lead, room)
-            log.info("room_looked_for", experiment=experiment, state=lead.state.shown)
-        self._advance(lead, event)
-
-    def _advance(self, lead: Lead, event: Event) -> None:
-        experiment, now = lead.kept.experiment, self.time.now()
+        now = self.time.now()
         state, actions = advance(lead.state, event, now=now)
         if state == lead.state and not actions:
             return
@@ -191,8 +183,8 @@ class Leader:
             self._look_for_disused()
 
     def _look_for_disused(self) -> None:
-        if self._leftovers.look(self._needed()):
-            log.info("leftovers_removed")
+        if removed := self._leftovers.look(self._needed()):
+            log.info("leftovers_removed", files=removed)
         over = {str(one.kept.experiment): str(one.kept.researcher) for one in self if one.is_over}
         before = self._retention.before(self._clock.now())
         self._inbox.received.forget(over, before=before)
@@ -321,6 +313,9 @@ class Leader:
         except ParametersError as error:
             self.advance(experiment, FoldFailed(why=str(error)))
             return
+        except DiskFull:
+            self._spool.discard(name)
+            raise
         model = self._spool.adopt(name)
         self._checkpoints.keep_model(experiment, fold.round, model.digest)
         self.advance(experiment, Folded(model=model))

@@ -1,16 +1,21 @@
-"""Presence: which nodes were heard of, when, and doing what; gone with the process."""
+"""Presence: which nodes were heard of, when, and doing what; of that, when outlives the process."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from fedmq.clocks import Clock
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Place
 from fedmq.messages.notices import Activity, Heartbeat, NodeOverview
+from fedmq.orchestrator.heard import (
+    KEEP_S,
+    LATELY_S,
+    describe_absent,
+    read_heard,
+    write_heard,
+)
+from fedmq.transport.journal import Journal
 from fedmq.types import NodeId
-
-LATELY_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +32,12 @@ class _Sign:
 class Presence:
     """The last sign of life of each node."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, journal: Journal) -> None:
         self._clock = clock
-        self._signs: dict[NodeId, _Sign] = {}
+        self._journal = journal
+        self._kept = read_heard(journal)
+        self._keep_at = clock.steady() + KEEP_S
+        self._signs = {node: self._remembered(at) for node, at in self._kept.items()}
 
     def note(self, message: Message) -> NodeId:
         """Note a message of a node as its sign of life; return the node."""
@@ -46,6 +54,17 @@ class Presence:
         self._signs[node] = sign
         return node
 
+    def keep(self) -> None:
+        """Write down now and then when nodes were heard of."""
+        if self._clock.steady() < self._keep_at:
+            return
+        self._keep_at = self._clock.steady() + KEEP_S
+        times = {node: sign.at for node, sign in self._signs.items()}
+        news = {node: at for node, at in times.items() if self._kept.get(node) != at}
+        if news:
+            write_heard(self._journal, news)
+            self._kept |= news
+
     def nodes(self) -> tuple[NodeId, ...]:
         """Return all nodes that were heard of, by name."""
         return tuple(sorted(self._signs))
@@ -56,16 +75,18 @@ class Presence:
         return sign is not None and self._clock.steady() - sign.heard_at < LATELY_S
 
     def describe_absent(self, awaited: Iterable[NodeId]) -> str:
-        """Return when those of the awaited nodes were last heard that are not near; empty: none."""
-        now = self._clock.steady()
-        parts = []
-        for node in awaited:
-            sign = self._signs.get(node)
-            if sign is None:
-                parts.append(f"{node} not heard of since the orchestrator started")
-            elif not self.is_near(node):
-                parts.append(f"{node} last heard {_ago(now - sign.heard_at)}")
-        return ", ".join(parts)
+        """Return of the awaited nodes why they cannot answer: away since when, or no room.
+
+        Empty where all of them can.
+        """
+        nodes, now = tuple(awaited), self._clock.steady()
+        ages = {node: now - sign.heard_at for node, sign in self._signs.items()}
+        full = [
+            f"the disk of {node} is full"
+            for node in nodes
+            if self.is_near(node) and self._signs[node].activity is Activity.DISK_FULL
+        ]
+        return ", ".join([*describe_absent(nodes, ages), *full])
 
     def overview(self) -> list[NodeOverview]:
         """Return what is known of every node."""
@@ -81,9 +102,7 @@ class Presence:
             for node, sign in sorted(self._signs.items())
         ]
 
-
-def _ago(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
+    def _remembered(self, at: float) -> _Sign:
+        """Return the sign that an earlier life kept; a clock that was set makes it no younger."""
+        age_s = max(0.0, self._clock.now() - at)
+        return _Sign(at, self._clock.steady() - age_s, Activity.IDLE, 0.0, Place())

@@ -39,8 +39,8 @@ Step = tuple[Experiment, tuple[Action, ...]]
 
 
 def begin_round(state: Experiment, now: float) -> Step:
-    """Return the next round, its members asked to train; held while paused or without room."""
-    if state.paused_at is not None or state.no_room is not None:
+    """Return the next round, its members asked to train; held where the experiment is paused."""
+    if state.paused_at is not None:
         return replace(state, held="round"), ()
     number = state.round + 1
     begun = replace(

@@ -24,7 +24,7 @@ from fedmq.messages.replies import (
     TrainReply,
 )
 from fedmq.messages.submissions import Query, Submission
-from fedmq.orchestrator import answers, running_time, store
+from fedmq.orchestrator import answers, heard, running_time, store
 from fedmq.orchestrator.leader import PAYLOADS, Lead, Leader
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.queues import Queues
@@ -71,8 +71,11 @@ class OrchestratorService:
         self.loop: Loop[TransportEvent] = Loop()
         self._clock = clock
         self._version = version
-        self._journal = home.journal(couriers.SCHEMA, store.SCHEMA, running_time.SCHEMA)
-        self._presence = Presence(clock)
+        self._journal = home.journal(
+            couriers.SCHEMA, store.SCHEMA, running_time.SCHEMA, heard.SCHEMA
+        )
+        self._journal.settle()
+        self._presence = Presence(clock, self._journal)
         self._transport = make_transport(self.loop.put)
         self._courier = Courier(
             me=name,
@@ -136,6 +139,7 @@ class OrchestratorService:
     def tick(self) -> None:
         """Let time pass: deadlines, repeats, the overview."""
         self._leader.tick()
+        self._presence.keep()
         self._courier.tick()
         self._leader.run_after()
         self._tell_when_due()

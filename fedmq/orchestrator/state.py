@@ -9,7 +9,7 @@ from fedmq.messages.fields import Manifest
 from fedmq.messages.replies import FailureCode, RefusalCode
 from fedmq.messages.submissions import ExperimentSpec, LateUpdate, RoundRecord
 from fedmq.orchestrator.collection import Answered, Collection, Phase, Verdict
-from fedmq.orchestrator.events import Declined, Evaluated, RoomSeen, Trained
+from fedmq.orchestrator.events import Declined, Evaluated, Trained
 from fedmq.types import NodeId
 
 PAUSED: Final = "paused"
@@ -47,7 +47,7 @@ class Stage(StrEnum):
 _OVER: Final = frozenset({Stage.FINISHED, Stage.FINISHED_SHORT, Stage.FAILED, Stage.STOPPED})
 
 Held = Literal["", "round", "evaluation"]
-"""What would have begun, were the experiment not paused, or the disk not full."""
+"""What would have begun, were the experiment not paused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +68,6 @@ class Experiment:
     """When enough nodes had agreed for the first round."""
     paused_at: float | None = None
     held: Held = ""
-    no_room: RoomSeen | None = None
-    """What the disk said when it had no room for another round; None while it has."""
     round: int = 0
     round_began_at: float = 0.0
     attempt: int = 0
@@ -109,8 +107,6 @@ class Experiment:
         if self.why:
             return self.why
         words = "paused by the researcher; " if self.paused_at is not None else ""
-        if self.no_room is not None and self.held == "round":
-            words += room_reason(self.no_room) + "; "
         if self.stage is Stage.PREPARING:
             return words + waiting_reason(self)
         if self.leg is None or self.stage not in {Stage.TRAINING, Stage.EVALUATING}:
@@ -121,12 +117,6 @@ class Experiment:
         elif self.attempt:
             words += f"; attempt {self.attempt + 1} of {self.spec.max_attempts}"
         return words
-
-
-def room_reason(seen: RoomSeen) -> str:
-    """Return in plain words what a round lacks on the disk."""
-    free, needed = (f"{size / 1e9:.2f} GB" for size in (seen.free_bytes, seen.needed_bytes))
-    return f"no room on the orchestrator's disk: {free} free, a round needs {needed}"
 
 
 def waiting_reason(state: Experiment) -> str:

@@ -3,14 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fedmq.orchestrator import store
+from fedmq.errors import StorageError
+from fedmq.messages.notices import ExperimentOverview, Overview
+from fedmq.orchestrator import heard, store
 from fedmq.orchestrator.checkpoints import FOLDER
+from fedmq.orchestrator.heard import KEEP_S, LATELY_S, describe_absent, read_heard
+from fedmq.orchestrator.needs import read_room
 from fedmq.orchestrator.replay import replay
 from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport import courier as couriers
-from fedmq.transport.home import Home
+from fedmq.transport.home import Home, Room
 from fedmq.transport.inbox import count_rejected
 from fedmq.transport.journal import Journal
+from fedmq.types import NodeId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,8 @@ class OrchestratorStatus:
     payloads_awaited: int
     rejected: Mapping[str, int]
     """How many messages were turned away, by reason."""
+    room: Room
+    """On its disk, and what the rounds under way need."""
 
     @property
     def num_led(self) -> int:
@@ -51,32 +58,55 @@ class OrchestratorStatus:
         return sum(one.size_bytes for one in self.experiments)
 
 
-def read_status(home: Home) -> OrchestratorStatus:
+def read_status(home: Home, *, now: float) -> OrchestratorStatus:
     """Return how an orchestrator is; its service may have the same home open.
 
     Raises:
         StorageError: the folder or the journal cannot be read.
     """
-    journal = home.journal(couriers.SCHEMA, store.SCHEMA)
+    journal = home.journal(couriers.SCHEMA, store.SCHEMA, heard.SCHEMA)
     try:
         # Without a transaction, which would hold up the service while a long log is read.
-        return _read(journal, home)
+        return _read(journal, home, now)
     finally:
         journal.close()
 
 
-def _read(journal: Journal, home: Home) -> OrchestratorStatus:
+def read_signs(home: Home, version: str, room: Room, *, now: float) -> tuple[Overview, ...]:
+    """Return what an orchestrator tells of its experiments while it waits for room."""
+    try:
+        led = [one for one in read_status(home, now=now).experiments if not one.is_over]
+    except StorageError:
+        return ()  # silence says more than an overview without the experiments that there are
+    overviews = [
+        ExperimentOverview(
+            experiment=one.experiment,
+            state=one.state,
+            round=one.round,
+            num_rounds=one.num_rounds,
+            reason=f"the orchestrator's disk is full: {room}",
+        )
+        for one in led
+    ]
+    return (Overview(version=version, nodes=[], experiments=overviews),)
+
+
+def _read(journal: Journal, home: Home, now: float) -> OrchestratorStatus:
     known = Store(journal)
+    ages = {node: now - at for node, at in read_heard(journal).items()}
     return OrchestratorStatus(
-        experiments=tuple(_led(kept, known, home) for kept in known.experiments()),
+        experiments=tuple(_led(kept, known, home, ages) for kept in known.experiments()),
         unsent=_count(journal, "outbox"),
         payloads_awaited=_count(journal, "waiting"),
         rejected=count_rejected(journal),
+        room=read_room(home),
     )
 
 
-def _led(kept: Kept, known: Store, home: Home) -> LedExperiment:
+def _led(kept: Kept, known: Store, home: Home, ages: Mapping[NodeId, float]) -> LedExperiment:
     state = replay(kept, known.events(kept.experiment))
+    # What is written down may be so much older than what the service knows.
+    absent = ", ".join(describe_absent(state.awaited, ages, lately_s=LATELY_S + KEEP_S))
     disk = home.disk(FOLDER, kept.experiment)
     return LedExperiment(
         experiment=kept.experiment,
@@ -84,7 +114,7 @@ def _led(kept: Kept, known: Store, home: Home) -> LedExperiment:
         state=state.shown,
         round=state.round,
         num_rounds=state.spec.num_rounds,
-        reason=state.reason(),
+        reason="; ".join(part for part in (state.reason(), absent) if part),
         is_over=state.is_over,
         size_bytes=sum(disk.size_bytes(name) or 0 for name in disk.names()),
     )

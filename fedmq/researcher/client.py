@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -23,6 +24,8 @@ from fedmq.researcher.experiment import Experiment
 from fedmq.researcher.reports import ExperimentReports
 from fedmq.researcher.run import Run
 from fedmq.researcher.session import Session
+from fedmq.transport.home import Home
+from fedmq.transport.machine import LocalMachine, Machine
 from fedmq.transport.ports import Sink, Transport
 from fedmq.types import NOWHERE, ExperimentId, ResearcherId, parse_id
 
@@ -48,14 +51,14 @@ class Client:
         self,
         *,
         researcher: str,
-        home: Path | str,
+        home: Home,
         make_transport: Callable[[Sink], Transport],
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._timeout_s = timeout_s
         self._session = Session(
             researcher=ResearcherId(parse_id(researcher, kind="researcher")),
-            home=Path(home),
+            home=home,
             make_transport=make_transport,
         )
 
@@ -68,23 +71,26 @@ class Client:
         password: str,
         home: Path | str,
         timeout_s: float = TIMEOUT_S,
+        machine: Machine | None = None,
     ) -> "Client":
         """Return the client of `user` at a broker's address, amqp://HOST:PORT/VHOST.
 
-        `home` keeps what is not yet sent and the models that were fetched.
+        `home` keeps what is not yet sent and the models that were fetched; `machine` is this one
+        unless told.
 
         Raises:
             ConfigurationError: the address or the name cannot be used.
         """
         # The broker's library is needed by those who connect, not by those who import fedmq.
         from fedmq import __version__
-        from fedmq.transport.rabbitmq import RabbitTransport, make_login
+        from fedmq.transport.rabbitmq import make_login
 
         login = make_login(url, user=user, password=password, program=f"fedmq {__version__}")
+        machine = machine or LocalMachine()
         return cls(
             researcher=user,
-            home=home,
-            make_transport=lambda sink: RabbitTransport(login, sink),
+            home=machine.home(Path(home)),
+            make_transport=partial(machine.transport, login),
             timeout_s=timeout_s,
         )
 
@@ -94,6 +100,7 @@ class Client:
         credentials: "Credentials | Path | str",
         home: Path | str | None = None,
         timeout_s: float = TIMEOUT_S,
+        machine: Machine | None = None,
     ) -> "Client":
         """Return the client of whom the hub wrote these credentials for, or the file with them.
 
@@ -115,6 +122,7 @@ class Client:
             password=known.password,
             home=folder / f"{known.user}-files" if home is None else home,
             timeout_s=timeout_s,
+            machine=machine,
         )
 
     def __enter__(self) -> Self:

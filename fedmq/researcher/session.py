@@ -17,7 +17,7 @@ from fedmq.messages.submissions import Submission
 from fedmq.parameters import Parameters
 from fedmq.researcher.mailbox import Mailbox
 from fedmq.researcher.silence import explain_silence
-from fedmq.transport.home import LocalHome
+from fedmq.transport.home import Home
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Sink, Transport, TransportEvent
 from fedmq.types import ExperimentId, ResearcherId
@@ -39,7 +39,7 @@ class Session:
         self,
         *,
         researcher: ResearcherId,
-        home: Path,
+        home: Home,
         make_transport: Callable[[Sink], Transport],
         clock: Clock | None = None,
         orchestrator: str = ORCHESTRATOR,
@@ -202,7 +202,7 @@ class Session:
         try:
             mailbox = Mailbox(
                 researcher=self.researcher,
-                home=LocalHome(self._home),
+                home=self._home,
                 transport=self._make_transport(self._loop.put),
                 clock=self._clock,
                 orchestrator=self._orchestrator,

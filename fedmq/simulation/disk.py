@@ -2,7 +2,8 @@
 
 What a crash may do to a file is what a journalling file system may: data that was written and not
 synced is there, not there, or there in part, each write by itself; changes of names since the last
-sync of their folder happened up to some moment, in their order.
+sync of their folder happened up to some moment, in their order. A sync that failed loses for good
+what it was to write, though until the crash it is still read.
 """
 
 import sqlite3
@@ -16,9 +17,10 @@ from fedmq.disk import Disk
 from fedmq.errors import StorageError
 from fedmq.transport.journal import Cell, Journal
 
+_ROOM_BYTES: Final = 2**40
+
 Step = Callable[[str], None]
 """Is called before each thing that is to outlive a crash, with a word for it; may raise."""
-_ROOM_BYTES: Final = 2**50
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +34,14 @@ class _File:
         _put(self.content, offset, data)
 
     def sync(self) -> None:
-        self.durable = bytes(self.content)
+        durable = bytearray(self.durable)
+        for offset, data in self.unsynced:
+            _put(durable, offset, data)
+        self.durable = bytes(durable)
+        self.unsynced.clear()
+
+    def fail_to_sync(self) -> None:
+        # As on Linux: what could not be written is still read, and no later sync writes it.
         self.unsynced.clear()
 
     def crash(self, random: Random) -> None:
@@ -42,7 +51,8 @@ class _File:
             if kept:
                 _put(content, offset, data[:kept])
         self.content = content
-        self.sync()
+        self.durable = bytes(content)
+        self.unsynced.clear()
 
 
 def _put(content: bytearray, offset: int, data: bytes) -> None:
@@ -83,8 +93,13 @@ class SimulatedDisk:
 
     def sync(self, name: str) -> None:
         """Make a file and all names of the folder outlive a crash."""
-        self._step("sync")
-        self._file(name).sync()
+        file = self._file(name)
+        try:
+            self._step("sync")
+        except StorageError:
+            file.fail_to_sync()
+            raise
+        file.sync()
         self._durable = dict(self._names)
         self._changes.clear()
 
@@ -126,10 +141,6 @@ class SimulatedDisk:
         """Return the names of all files, sorted."""
         return tuple(sorted(self._names))
 
-    def free_bytes(self) -> int:
-        """Return that there is room: a full disk is a step that fails."""
-        return _ROOM_BYTES
-
     def crash(self, random: Random) -> None:
         """Lose what was not synced, or some of it."""
         for change in self._changes[: random.randint(0, len(self._changes))]:
@@ -153,11 +164,10 @@ class SimulatedDisk:
 class SimulatedJournal(Journal):
     """Tables in memory: what was committed outlives a crash, as SQLite promises of a disk."""
 
-    def __init__(self, connection: sqlite3.Connection, step: Step, *schemas: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, step: Step) -> None:
         self._connection = connection
         self._step = step
-        for schema in schemas:
-            connection.executescript(schema)
+        self._known = {}
 
     def execute(self, sql: str, cells: Sequence[Cell] = ()) -> int:
         """Return how many rows a statement changed; one outside a transaction is one by itself."""
@@ -173,10 +183,12 @@ class SimulatedHome:
     """What one machine keeps."""
 
     def __init__(self, name: str, step: Step) -> None:
+        self.is_full = False
         self._place = Path("/") / name
         self._step = step
         self._disks: dict[tuple[str, ...], SimulatedDisk] = {}
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
+        self._schemas: set[str] = set()
 
     def disk(self, *names: str) -> SimulatedDisk:
         """Return the folder that the names lead to."""
@@ -186,7 +198,19 @@ class SimulatedHome:
 
     def journal(self, *schemas: str) -> SimulatedJournal:
         """Return the journal, with these tables."""
-        return SimulatedJournal(self._connection, self._step, *schemas)
+        for schema in schemas:
+            if schema not in self._schemas:
+                self._connection.executescript(schema)
+                self._schemas.add(schema)
+        return SimulatedJournal(self._connection, self._step)
+
+    def free_bytes(self) -> int:
+        """Return how much room there is: a lot, or none."""
+        return 0 if self.is_full else _ROOM_BYTES
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Return whether so much can be written now."""
+        return size_bytes <= self.free_bytes()
 
     def count(self, table: str) -> int:
         """Return how many rows a table has, none where there is no such table."""

@@ -75,12 +75,13 @@ class Misfortune:
         """How often each kind has happened."""
         self.random = random
         self._faults = faults
-        self._limit = limit
+        self._num_left = limit
 
     def happens(self, kind: Fault) -> bool:
         """Return whether it happens now."""
         rate = self._faults.get(kind, 0.0)
-        if not rate or self.counts.total() >= self._limit or self.random.random() >= rate:
+        if not rate or not self._num_left or self.random.random() >= rate:
             return False
+        self._num_left -= 1
         self.counts[kind] += 1
         return True

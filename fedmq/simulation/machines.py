@@ -5,13 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from fedmq.errors import StorageError
+from fedmq.errors import DiskFull
 from fedmq.simulation.disk import SimulatedHome
 from fedmq.simulation.faults import Fault, Misfortune
 from fedmq.simulation.transport import FaultyBroker, FaultyTransport
-from fedmq.transport.ports import Sink, TransportEvent
+from fedmq.transport.ports import Delivered, Sink, TransportEvent
+from fedmq.transport.topology import ORCHESTRATOR_EVENTS
 
 _YEAR_S: Final = 365 * 86_400.0
+_LOOK_S: Final = 1.0
+"""So often it is looked whether there is room on a full disk."""
 _ON_DISK: Final = frozenset({"write", "sync", "rename", "link", "commit"})
 
 
@@ -69,6 +72,8 @@ class Machine(ABC):
     def __init__(self, name: str, outside: Outside, *, began_at: float) -> None:
         self.name = name
         self.num_lives = 0
+        self.num_deliveries = 0
+        """How many messages it was handed that are no events."""
         self.program: Program | None = None
         self.home = SimulatedHome(name, self.step)
         self.clock = MachineClock(outside, began_at)
@@ -76,7 +81,6 @@ class Machine(ABC):
         self._transport: FaultyTransport | None = None
         self._is_exposed = False
         """Whether something may happen to it: not while its disk is prepared."""
-        self._is_full = False
 
     @abstractmethod
     def make(self, make_transport: Callable[[Sink], FaultyTransport]) -> Program:
@@ -123,12 +127,11 @@ class Machine(ABC):
         if not self._is_exposed:
             return
         misfortune = self.outside.misfortune
-        if self._is_full and word in _ON_DISK:
-            raise StorageError("the disk is full", fix="free space")
-        if word in _ON_DISK and misfortune.happens(Fault.FULL_DISK):
-            self._is_full = True
-            self.outside.after(misfortune.random.uniform(1, 600), self._make_room)
-            raise StorageError("the disk is full", fix="free space")
+        if word in _ON_DISK and (self.home.is_full or misfortune.happens(Fault.FULL_DISK)):
+            if not self.home.is_full:
+                self.home.is_full = True
+                self.outside.after(misfortune.random.uniform(1, 600), self._make_room)
+            raise DiskFull("the disk is full", fix="free space")
         if misfortune.happens(Fault.CRASH):
             raise Killed
 
@@ -152,19 +155,37 @@ class Machine(ABC):
     def _take(self, transport: FaultyTransport, event: TransportEvent) -> None:
         program = self.program
         if transport is self._transport and program is not None:
+            if isinstance(event, Delivered) and event.delivery.queue != ORCHESTRATOR_EVENTS:
+                self.num_deliveries += 1
             self._attempt(lambda: program.handle(event))
 
     def _attempt(self, act: Callable[[], None]) -> None:
-        """Do something, or be killed in the middle of it; a program also ends on a full disk."""
+        """Do something, be killed in the middle of it, or let go of everything on a full disk."""
         try:
             act()
-        except (Killed, StorageError):
+        except Killed:
             self._die()
+        except DiskFull:
+            self._wait_for_room()
 
-    def _die(self) -> None:
+    def _wait_for_room(self) -> None:
+        """As `fedmq.transport.lives`: the next life begins on the disk as it is."""
+        self._let_go()
+        self._look_for_room()
+
+    def _look_for_room(self) -> None:
+        if self.home.is_full:
+            self.outside.after(_LOOK_S, self._look_for_room)
+        else:
+            self.outside.after(0.0, self.live)
+
+    def _let_go(self) -> None:
         transport, self._transport, self.program = self._transport, None, None
         if transport is not None:
             transport.close()
+
+    def _die(self) -> None:
+        self._let_go()
         misfortune = self.outside.misfortune
         self.home.crash(misfortune.random)
         absence_s = misfortune.random.choice((0.0, 1.0, 30.0))
@@ -185,4 +206,4 @@ class Machine(ABC):
         self.clock.error_s = 0.0
 
     def _make_room(self) -> None:
-        self._is_full = False
+        self.home.is_full = False

@@ -41,8 +41,8 @@ PLAN: Final = PlanReference(name="simulated", digest=plan_digest(SOURCE.encode()
 CHUNK_BYTES: Final = 128
 """So small that a model of a few numbers travels in several chunks."""
 LOOK_S: Final = 20.0
-"""So long after an answer the researcher asks again how the experiment stands."""
-PATIENCE_S: Final = 600.0
+"""So long after the first answer the researcher asks again; each time it takes twice as long."""
+PATIENCE_S: Final = 3600.0
 """So long the researcher waits for an answer before asking once more."""
 
 MakeTransport = Callable[[Sink], FaultyTransport]
@@ -127,6 +127,7 @@ class Person:
         self._mailbox = mailbox
         self._question = ""
         self._look_at = 0.0
+        self._look_s = LOOK_S
 
     def start(self) -> None:
         """Log in; submit what was not submitted before."""
@@ -159,7 +160,8 @@ class Person:
         answer = self._mailbox.take_answer(self._question)
         if answer is not None and isinstance(answer.body, ExperimentReport):
             machine.report = answer.body
-            self._look_at = min(self._look_at, machine.clock.steady() + LOOK_S)
+            self._look_at = min(self._look_at, machine.clock.steady() + self._look_s)
+            self._look_s = min(2 * self._look_s, PATIENCE_S / 4)
         now = machine.clock.steady()
         if now >= self._look_at and not machine.is_over:
             self._look_at = now + PATIENCE_S

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Final
 
 from fedmq.simulation.faults import Fault, Misfortune
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
@@ -10,20 +11,16 @@ from fedmq.transport.memory_queue import MemoryQueue
 from fedmq.transport.ports import Confirmed, Delivery, Publication
 from fedmq.transport.topology import EVENTS, Lane, Queue, Topology
 
+LOST_EVENTS: Final = 0.75
+"""Of the events, which may be lost: so they are, and cost less."""
+
 
 class FaultyBroker(MemoryBroker):
     """Takes what waits in any order that RabbitMQ may take, and lets messages overtake others."""
 
     def __init__(self, topology: Topology, misfortune: Misfortune, random: Random) -> None:
-        self.num_messages = 0
-        """How many were taken that are no events."""
         self._misfortune = misfortune
         super().__init__(topology, choose=random.randrange)
-
-    def accept(self, publication: Publication) -> str:
-        """Store `publication`; return `confirmed`, `nacked` or `returned`."""
-        self.num_messages += publication.exchange != EVENTS
-        return super().accept(publication)
 
     def hand_over(self, queue: MemoryQueue) -> None:
         """Give waiting messages to consumers, now and then one from the middle first."""
@@ -79,6 +76,9 @@ class FaultyTransport(MemoryTransport):
                 self.broker.accept(signed)  # its confirm is lost
             self.disconnect()
             self.broke(self)
+            return
+        if signed.exchange == EVENTS and self.misfortune.random.random() < LOST_EVENTS:
+            self.sink(Confirmed(ticket=ticket))
             return
         # A control message that is altered and still a message would be believed: chunks are
         # hashed, control messages are not signed yet.

@@ -30,8 +30,10 @@ BEGAN_AT: Final = 1_800_000_000.0
 MISHAPS: Final = 60
 """After so many nothing goes wrong any more, so that every run comes to an end."""
 _WAITING_S: Final = 30 * 86_400.0
-_SHORTEST_S: Final = 1.0
-_LONGEST_S: Final = 120.0
+_SHORTEST_S: Final = 2.5
+_TICK_S: Final = 0.5
+"""Between two ticks of a program, at least."""
+_LONGEST_S: Final = 1_800.0
 _LIMIT_S: Final = 60 * 86_400.0
 _LIMIT_STEPS: Final = 200_000
 
@@ -76,6 +78,7 @@ class World:
         self.num_stale = 0
         """How often a node began what it had answered, or what its round had gone on without."""
         self._time = 0.0
+        self._ticked_at = 0.0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self.orchestrator = OrchestratorMachine("orchestrator", self, began_at=BEGAN_AT)
@@ -110,13 +113,13 @@ class World:
             machine.live()
         pause_s, num_steps = _SHORTEST_S, 0
         while self._time < _LIMIT_S and num_steps < _LIMIT_STEPS:
-            before = self.broker.num_messages
+            before = self._num_deliveries()
             while self.broker.step() and num_steps < _LIMIT_STEPS:
                 num_steps += 1
             if self.is_at_rest():
                 return True
-            is_busy = self.broker.num_messages > before
-            pause_s = _SHORTEST_S if is_busy else min(_LONGEST_S, 3 * pause_s)
+            is_busy = self._num_deliveries() > before
+            pause_s = _SHORTEST_S if is_busy else min(_LONGEST_S, 5 * pause_s)
             self._pass_time(pause_s)
         return False
 
@@ -134,6 +137,9 @@ class World:
         for machine in self.machines:
             machine.home.close()
 
+    def _num_deliveries(self) -> int:
+        return sum(machine.num_deliveries for machine in self.machines)
+
     def _pass_time(self, seconds: float) -> None:
         until = self._time + seconds
         if self._agenda and self._agenda[0][0] <= until:
@@ -141,6 +147,9 @@ class World:
             act()
         else:
             self._time = until
+        if self._time < self._ticked_at + _TICK_S:
+            return
+        self._ticked_at = self._time
         if self.misfortune.happens(Fault.RESTART_BROKER):
             for machine in self.machines:
                 machine.lose_connection()

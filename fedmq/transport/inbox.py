@@ -6,9 +6,12 @@ from typing import Final
 from fedmq.clocks import Clock
 from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Envelope
+from fedmq.messages.fields import Manifest
+from fedmq.messages.registry import payload_of
 from fedmq.transport import received
 from fedmq.transport.journal import Journal
 from fedmq.transport.received import Received
+from fedmq.types import Digest
 
 SCHEMA: Final = (
     received.SCHEMA
@@ -88,8 +91,7 @@ class Inbox:
 
     def waiting(self) -> list[tuple[str, Message]]:
         """Return the messages that wait, each with the exchange it came through."""
-        rows = self._journal.rows("SELECT exchange, encoded FROM waiting ORDER BY rowid")
-        return [(str(row[0]), decode(row[1])) for row in rows if isinstance(row[1], bytes)]
+        return waiting_messages(self._journal)
 
     def drop(self, experiment: str) -> None:
         """Await nothing more for an experiment."""
@@ -118,6 +120,18 @@ class Inbox:
             (envelope.sender, envelope.message_id),
         )
         return found is not None
+
+
+def waiting_messages(journal: Journal) -> list[tuple[str, Message]]:
+    """Return the messages that wait for their payloads, each with the exchange it came through."""
+    rows = journal.rows("SELECT exchange, encoded FROM waiting ORDER BY rowid")
+    return [(str(row[0]), decode(row[1])) for row in rows if isinstance(row[1], bytes)]
+
+
+def awaited_payloads(journal: Journal) -> dict[Digest, Manifest]:
+    """Return the payloads that messages wait for."""
+    manifests = [payload_of(message.body) for _, message in waiting_messages(journal)]
+    return {one.digest: one for one in manifests if one is not None}
 
 
 def count_rejected(journal: Journal) -> dict[str, int]:

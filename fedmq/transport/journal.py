@@ -4,15 +4,18 @@ Everything that belongs together (a message, what it changed, the messages it le
 one transaction and is on the disk when the transaction returns.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from fedmq.errors import StorageError
+from fedmq.disk import NO_ROOM
+from fedmq.errors import DiskFull, StorageError
 
 Cell = str | int | float | bytes | None
+_Known = dict[tuple[str, tuple[Cell, ...]], list[tuple[Cell, ...]]]
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
@@ -23,10 +26,23 @@ _PRAGMAS: Final = (
 )
 
 
+_FULL_BYTES: Final = 2**20
+"""With less room than this, a fault that has no name is one of room."""
+_UNNAMED: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+"""What SQLite also says where it finds no room: for its index, which is a file too."""
+
+
 class Journal:
     """Tables on disk, for one process and thread at a time; other processes may read and write."""
 
+    _folder: Path | None = None
+    """None where the tables are on no disk."""
+    _num_changes: int = -1
+    """Rows written so far, those that were rolled back too, when `_known` was asked for."""
+
     def __init__(self, path: Path, *schemas: str) -> None:
+        self._folder = path.parent
+        self._known: _Known = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, isolation_level=None)
@@ -36,7 +52,8 @@ class Journal:
             for schema in schemas:
                 self._connection.executescript(schema)
         except (OSError, sqlite3.Error) as error:
-            raise StorageError(
+            kind = DiskFull if _is_of_room(error, path.parent) else StorageError
+            raise kind(
                 f"the journal {path.name} cannot be opened",
                 why=str(error),
                 fix="check the folder's rights and the free space, or restore the file",
@@ -51,14 +68,32 @@ class Journal:
         try:
             return self._connection.execute(sql, cells).rowcount
         except sqlite3.Error as error:
-            raise _refused(error) from error
+            raise self._refused(error) from error
 
     def rows(self, sql: str, cells: Sequence[Cell] = ()) -> list[tuple[Cell, ...]]:
         """Return all rows of a query."""
         try:
             return self._connection.execute(sql, cells).fetchall()
         except sqlite3.Error as error:
-            raise _refused(error) from error
+            raise self._refused(error) from error
+
+    def own_rows(self, sql: str, cells: Sequence[Cell] = ()) -> list[tuple[Cell, ...]]:
+        """Return all rows of a query on tables that no other process writes.
+
+        SQLite is asked again only once something was written here since: a service that looks at
+        each event and tick whether there is something to do mostly finds nothing new.
+        """
+        connection = self._connection
+        if connection.in_transaction:
+            return self.rows(sql, cells)
+        if connection.total_changes != self._num_changes:
+            self._num_changes = connection.total_changes
+            self._known.clear()
+        query = (sql, tuple(cells))
+        found = self._known.get(query)
+        if found is None:
+            found = self._known[query] = self.rows(sql, cells)
+        return found
 
     def cell(self, sql: str, cells: Sequence[Cell] = ()) -> Cell:
         """Return the first cell of a query's first row, None where there is no row."""
@@ -80,37 +115,40 @@ class Journal:
             self._connection.rollback()
             raise
 
-    def add_column(self, table: str, column: str) -> None:
-        """A table of an earlier version of fedmq has a column (name and type) that came since.
+    def settle(self) -> None:
+        """Write what earlier lives committed from the log into the file itself, and sync that.
+
+        A sync that failed is not made good by one that goes well: Linux calls those pages clean.
+        They are still read, so what they hold is written once more.
 
         Raises:
             StorageError: the disk refused.
         """
-        known = {row[1] for row in self.rows(f"PRAGMA table_info({table})")}
-        if column.partition(" ")[0] not in known:
-            self.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
-
-    def unused_bytes(self) -> int:
-        """Return how much of the file holds nothing: what was deleted is used again, not given."""
-        pages = int(self.cell("PRAGMA freelist_count") or 0)
-        return pages * int(self.cell("PRAGMA page_size") or 0)
-
-    def shrink(self) -> None:
-        """Give back what holds nothing; nobody else may have the file open.
-
-        Raises:
-            StorageError: the disk refused, or somebody has it open.
-        """
-        self.execute("VACUUM")
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
+    def _refused(self, error: sqlite3.Error) -> StorageError:
+        kind = DiskFull if _is_of_room(error, self._folder) else StorageError
+        return kind(
+            "the journal could not be read or written",
+            why=str(error),
+            fix="free space on the disk, or look after it",
+        )
 
-def _refused(error: sqlite3.Error) -> StorageError:
-    return StorageError(
-        "the journal could not be read or written",
-        why=str(error),
-        fix="free space on the disk, then start the program again",
-    )
+
+def _is_of_room(error: OSError | sqlite3.Error, folder: Path | None) -> bool:
+    """Return whether an error says that the disk is full, in whatever words."""
+    if isinstance(error, OSError):
+        return error.errno in NO_ROOM
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None or folder is None:
+        return False
+    kind = code & 0xFF
+    if kind in _UNNAMED:
+        with suppress(OSError):
+            found = os.statvfs(folder)
+            return found.f_bavail * found.f_frsize < _FULL_BYTES
+    return bool(kind == sqlite3.SQLITE_FULL)

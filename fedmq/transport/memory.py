@@ -53,6 +53,8 @@ class MemoryBroker:
         self._choose = choose
         self._steps: dict[Hashable, deque[Callable[[], None]]] = {}
         """By lane. Without a chooser there is one lane: all in the order in which it came."""
+        self._routes: dict[tuple[str, str, tuple[str, ...]], list[MemoryQueue]] = {}
+        """Where publications of an exchange with these keys go, as long as the queues are these."""
         self.wipe()
 
     def wipe(self) -> None:
@@ -98,23 +100,34 @@ class MemoryBroker:
         """Make `queue` unless it is there, or is a stream."""
         if queue.name not in self._queues and not queue.is_stream:
             self._queues[queue.name] = MemoryQueue(queue, self._policies)
+            self._routes.clear()
 
     def delete(self, name: str) -> None:
         """Delete a queue with what is in it; its consumers are told."""
         queue = self._queues.pop(name, None)
         if queue is not None:
+            self._routes.clear()
             for consumer in queue.consumers:
                 consumer.lost("the queue was deleted")
 
     def route(self, publication: Publication) -> list[MemoryQueue]:
         """Return the queues that `publication` goes to, each once, in the order of their names."""
-        is_topic = self._kinds.get(publication.exchange) == _TOPIC
-        keys = (publication.routing_key, *publication.also_to)
+        way = (publication.exchange, publication.routing_key, publication.also_to)
+        queues = self._routes.get(way)
+        if queues is None:
+            queues = self._routes[way] = self._find_queues(*way)
+        return queues
+
+    def _find_queues(
+        self, exchange: str, routing_key: str, also_to: tuple[str, ...]
+    ) -> list[MemoryQueue]:
+        is_topic = self._kinds.get(exchange) == _TOPIC
+        keys = (routing_key, *also_to)
         return [
             queue
             for _, queue in sorted(self._queues.items())
             if any(
-                binding.exchange == publication.exchange
+                binding.exchange == exchange
                 and any(
                     key_matches(binding.key, key) if is_topic else binding.key == key
                     for key in keys
@@ -202,7 +215,10 @@ class MemoryTransport:
 
     def publish(self, publication: Publication, ticket: int) -> None:
         """Hand over one publication, under the login of this connection."""
-        signed = replace(publication, properties=replace(publication.properties, user_id=self.user))
+        signed = publication
+        if publication.properties.user_id != self.user:
+            properties = replace(publication.properties, user_id=self.user)
+            signed = replace(publication, properties=properties)
         act = partial(self.publish_now, signed, ticket, self._connection)
         self.broker.later(act, (self, "out"))
 

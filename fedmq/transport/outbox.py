@@ -34,9 +34,11 @@ LAST_RETRY_S: Final = 60.0
 
 
 @dataclass(slots=True)
-class _Schedule:
-    """When a message is published next, and how long it waits after that."""
+class _Letter:
+    """A message: to whom, and when it is published next, how long it waits after that."""
 
+    recipient: str
+    properties: Properties
     due: float
     retry_s: float = FIRST_RETRY_S
     repeat_s: float = FIRST_REPEAT_S
@@ -59,13 +61,16 @@ class Outbox:
         self._open: dict[int, str] = {}
         self._is_connected = False
         now = clock.steady()
-        self._schedules = {
-            str(row[0]): _Schedule(due=now)
-            for row in journal.rows("SELECT message_id FROM outbox ORDER BY rowid")
+        self._letters = {
+            str(message_id): _letter(decode(encoded), due=now)
+            for message_id, encoded in journal.rows(
+                "SELECT message_id, encoded FROM outbox ORDER BY rowid"
+            )
+            if isinstance(encoded, bytes)
         }
 
     def __len__(self) -> int:
-        return len(self._schedules)
+        return len(self._letters)
 
     def add(self, message: Message, route: Route) -> None:
         """Keep `message` until its receipt; one that is there already is not sent twice."""
@@ -81,7 +86,7 @@ class Outbox:
             ),
         )
         if changed:
-            self._schedules[envelope.message_id] = _Schedule(due=self._clock.steady())
+            self._letters[envelope.message_id] = _letter(message, due=self._clock.steady())
 
     def received(self, message_id: str, *, by: str) -> None:
         """Forget a message whose receipt came.
@@ -89,18 +94,26 @@ class Outbox:
         Raises:
             ProtocolError: it was not sent to `by`; it stays.
         """
-        encoded = self._journal.cell(
-            "SELECT encoded FROM outbox WHERE message_id = ?", (message_id,)
-        )
-        if not isinstance(encoded, bytes):
+        recipient = self._recipient(message_id)
+        if recipient is None:
             return
-        if decode(encoded).envelope.recipient not in {by, NOWHERE}:
+        if recipient not in {by, NOWHERE}:
             raise ProtocolError("not_the_recipient", "the receipt of a message to somebody else")
         self._forget(message_id)
 
+    def _recipient(self, message_id: str) -> str | None:
+        letter = self._letters.get(message_id)
+        if letter is not None:
+            return letter.recipient
+        # Another program of this home may have sent it.
+        encoded = self._journal.cell(
+            "SELECT encoded FROM outbox WHERE message_id = ?", (message_id,)
+        )
+        return decode(encoded).envelope.recipient if isinstance(encoded, bytes) else None
+
     def _forget(self, message_id: str) -> None:
         self._journal.execute("DELETE FROM outbox WHERE message_id = ?", (message_id,))
-        self._schedules.pop(message_id, None)
+        self._letters.pop(message_id, None)
 
     def drop(self, experiment: str, *, keep: str = "") -> None:
         """Forget what was to be sent for an experiment, but not the message `keep`."""
@@ -115,8 +128,8 @@ class Outbox:
         """Publish everything again."""
         self._is_connected = True
         now = self._clock.steady()
-        for schedule in self._schedules.values():
-            schedule.due = now
+        for letter in self._letters.values():
+            letter.due = now
         self.flush()
 
     def disconnected(self) -> None:
@@ -126,55 +139,58 @@ class Outbox:
 
     def confirmed(self, ticket: int) -> None:
         """The broker has it; the receiver may take long, and is asked again in a while."""
-        schedule = self._closed(ticket)
-        if schedule is not None:
-            schedule.due = self._clock.steady() + schedule.repeat_s
-            schedule.repeat_s = min(LAST_REPEAT_S, 2 * schedule.repeat_s)
-            schedule.retry_s = FIRST_RETRY_S
+        letter = self._closed(ticket)
+        if letter is not None:
+            letter.due = self._clock.steady() + letter.repeat_s
+            letter.repeat_s = min(LAST_REPEAT_S, 2 * letter.repeat_s)
+            letter.retry_s = FIRST_RETRY_S
 
     def refused(self, ticket: int) -> None:
         """The broker would not take it, or has no queue for it (yet)."""
-        schedule = self._closed(ticket)
-        if schedule is not None:
-            schedule.due = self._clock.steady() + schedule.retry_s
-            schedule.retry_s = min(LAST_RETRY_S, 2 * schedule.retry_s)
+        letter = self._closed(ticket)
+        if letter is not None:
+            letter.due = self._clock.steady() + letter.retry_s
+            letter.retry_s = min(LAST_RETRY_S, 2 * letter.retry_s)
 
     def flush(self) -> None:
         """Publish what is due."""
         if not self._is_connected:
             return
         now = self._clock.steady()
-        for message_id, schedule in list(self._schedules.items()):
-            if schedule.due <= now:
-                self._publish(message_id)
+        for message_id, letter in list(self._letters.items()):
+            if letter.due <= now:
+                self._publish(message_id, letter)
                 # Until the broker's word; a word that never comes is a broken connection.
-                schedule.due = now + LAST_REPEAT_S
+                letter.due = now + LAST_REPEAT_S
 
-    def _publish(self, message_id: str) -> None:
+    def _publish(self, message_id: str, letter: _Letter) -> None:
         rows = self._journal.rows(
             "SELECT exchange, routing_key, encoded FROM outbox WHERE message_id = ?", (message_id,)
         )
         if not rows:
             # Its transaction was rolled back.
-            del self._schedules[message_id]
+            del self._letters[message_id]
             return
         exchange, routing_key, encoded = rows[0]
-        body = bytes(encoded) if isinstance(encoded, bytes) else b""
         ticket = next(self._tickets)
         self._open[ticket] = message_id
         self._transport.publish(
             Publication(
                 exchange=str(exchange),
                 routing_key=str(routing_key),
-                body=body,
-                properties=properties_of(decode(body)),
+                body=bytes(encoded) if isinstance(encoded, bytes) else b"",
+                properties=letter.properties,
             ),
             ticket,
         )
 
-    def _closed(self, ticket: int) -> _Schedule | None:
+    def _closed(self, ticket: int) -> _Letter | None:
         message_id = self._open.pop(ticket, None)
-        return None if message_id is None else self._schedules.get(message_id)
+        return None if message_id is None else self._letters.get(message_id)
+
+
+def _letter(message: Message, *, due: float) -> _Letter:
+    return _Letter(recipient=message.envelope.recipient, properties=properties_of(message), due=due)
 
 
 def properties_of(message: Message) -> Properties:
@@ -184,6 +200,7 @@ def properties_of(message: Message) -> Properties:
         type=envelope.type,
         message_id=envelope.message_id,
         correlation_id=envelope.correlation_id or "",
+        user_id=envelope.sender,
         app_id="fedmq",
         timestamp=int(envelope.sent_at),
     )

@@ -11,7 +11,6 @@ from typing import Final
 from fedmq.clocks import Clock
 from fedmq.messages.envelope import Envelope
 from fedmq.transport.journal import Cell, Journal
-from fedmq.transport.retention import Disused
 from fedmq.types import NOWHERE
 
 SCHEMA: Final = """
@@ -23,7 +22,6 @@ CREATE TABLE IF NOT EXISTS received (
     PRIMARY KEY (sender, message_id)
 ) WITHOUT ROWID;
 """
-_BYTES: Final = "length(sender) + length(message_id) + length(experiment)"
 NOBODY: Final = ""
 """No sender has this name."""
 
@@ -34,8 +32,6 @@ class Received:
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal = journal
         self._clock = clock
-        # Homes of before have no time beside their ids.
-        journal.add_column("received", "at REAL NOT NULL DEFAULT 0")
 
     def has(self, envelope: Envelope) -> bool:
         """Return whether the message was received, with its payload."""
@@ -67,20 +63,6 @@ class Received:
         """
         for which, cells in self._disused(over, before):
             self._journal.execute(f"DELETE FROM received WHERE {which}", cells)  # noqa: S608 - own
-
-    def find_disused(self, over: Mapping[str, str], *, before: float) -> Iterator[Disused]:
-        """Yield what `forget` would forget, as one thing where there is something."""
-        num_ids = size_bytes = 0
-        for which, cells in self._disused(over, before):
-            ((count, size),) = self._journal.rows(
-                f"SELECT count(*), sum({_BYTES}) FROM received WHERE {which}",  # noqa: S608 - own
-                cells,
-            )
-            num_ids += int(count or 0)
-            size_bytes += int(size or 0)
-        if num_ids:
-            what = f"ids of {num_ids} messages that came"
-            yield Disused(what=what, name="journal.sqlite", size_bytes=size_bytes)
 
     def _disused(
         self, over: Mapping[str, str], before: float

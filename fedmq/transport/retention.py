@@ -18,14 +18,3 @@ class Retention:
     def before(self, now: float) -> float:
         """Return the moment before which such an id came that may go."""
         return now - self.days * DAY_S
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disused:
-    """Something that is kept and that nothing needs any more."""
-
-    what: str
-    """In a few words, for people."""
-    name: str
-    """Its path in the home."""
-    size_bytes: int

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from fedmq.disk import Disk, NewFile, StoredFile
-from fedmq.errors import ProtocolError
+from fedmq.errors import ProtocolError, StorageError
 from fedmq.messages.fields import Manifest
 from fedmq.messages.payloads import (
     CHUNK_BYTES,
@@ -60,13 +60,24 @@ class Spool:
                 return ()
         return tuple(index for index, value in enumerate(known) if value == _MISSING)
 
+    def lacking_bytes(self, manifest: Manifest) -> int:
+        """Return how much room the rest of a payload takes, by the notes of what has come."""
+        if self.has(manifest.digest):
+            return 0
+        size = self._disk.size_bytes(_have(manifest)) or 0
+        table = self._disk.read(_have(manifest), 0, size) if size else b""
+        notes = (table[at : at + _HASH_BYTES] for at in range(0, len(table), _HASH_BYTES))
+        num_here = sum(note != _MISSING for note in notes)
+        return max(0, manifest.size_bytes - num_here * manifest.chunk_bytes)
+
     def add(self, chunk: Chunk, data: bytes | memoryview) -> bool:
         """Return whether the payload of `chunk` is whole now; a repeated chunk changes nothing.
 
         Raises:
             ProtocolError: the chunk is not what it says (nothing was written), or all chunks are
                 there and do not make the digest (all of them were thrown away).
-            StorageError: the disk took it not; the chunk counts as not come.
+            StorageError: the disk took it not; the chunk counts as not come, and where it was the
+                last one, none of them.
         """
         check_chunk(chunk, data)
         manifest = chunk.manifest
@@ -111,6 +122,10 @@ class Spool:
         """Return a file to write a payload to, which is then adopted by its name."""
         return NewFile(self._disk, name)
 
+    def discard(self, name: str) -> None:
+        """Remove a file that was to become a payload."""
+        self._disk.remove(name)
+
     def file(self, digest: Digest) -> StoredFile:
         """Return a whole payload, to be read piece by piece."""
         return StoredFile(self._disk, digest)
@@ -130,9 +145,14 @@ class Spool:
         if combine([value.hex() for value in known]) != manifest.digest:
             self.remove(manifest.digest)
             raise ProtocolError("payload_digest", "the chunks do not make the payload's digest")
-        self._disk.sync(_part(manifest))
-        self._disk.rename(_part(manifest), manifest.digest)
-        self._disk.sync(manifest.digest)
+        try:
+            self._disk.sync(_part(manifest))
+            self._disk.rename(_part(manifest), manifest.digest)
+            self._disk.sync(manifest.digest)
+        except StorageError:
+            # A second sync that goes well would say nothing of what the first one lost.
+            self.remove(manifest.digest)
+            raise
         self._disk.remove(_have(manifest))
         self._whole[manifest.digest] = self._hashes.pop(manifest.digest)
 

@@ -28,9 +28,13 @@ PARIS: Final = "ghu-paris"
 CASES: Final[Mapping[str, int]] = {LYON: 7, PARIS: 4}
 DATASET: Final = "tables"
 PLAN: Final = "held-numpy"
+FEDMQ: Final = (sys.executable, "-m", "fedmq")
 PLAN_FILE: Final = Path(held_plan.__file__)
 
 T = TypeVar("T")
+
+Command = Callable[[str], Sequence[str]]
+"""How the command line of a program of this name begins; empty: as in its home."""
 
 
 def until(claim: Callable[[], T], what: str = "it") -> T:
@@ -112,9 +116,13 @@ class Program:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Return the exit code after a signal."""
+        self.send(number)
+        return self.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if it runs."""
         if self.is_running:
             self._process.send_signal(number)
-        return self.wait()
 
     def kill(self) -> None:
         """End it without a word (-9)."""
@@ -133,9 +141,12 @@ class Program:
 class Federation:
     """Homes of a hub, nodes and a researcher in one folder, and the programs that run in them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: Command | None = None) -> None:
         self.folder = folder
+        self._command = command or (lambda _name: ())
         self.programs: dict[str, Program] = {}
+        self.commands: dict[str, Sequence[str]] = {}
+        """What stands for `fedmq` in a home, where that is something else."""
         self._logs = folder / "logs"
         self.holds = folder / "holds"
         for place in (self._logs, self.holds, self.home(CENTRE), self.home(RESEARCHER)):
@@ -152,7 +163,7 @@ class Federation:
         place = self.home(home)
         place.mkdir(exist_ok=True)
         ended = subprocess.run(  # noqa: S603 - the product's own command line
-            _command(arguments),
+            [*self.commands.get(home, FEDMQ), *arguments],
             cwd=place,
             env=environment(place),
             stdin=subprocess.DEVNULL,
@@ -172,7 +183,10 @@ class Federation:
     def start(self, name: str, home: str, *arguments: str) -> Program:
         """Return a program that runs `fedmq ARGUMENTS`; under its name it may be started again."""
         program = Program(
-            name, _command(arguments), self.home(home), self._logs / f"{name.replace(' ', '-')}.log"
+            name,
+            [*(self._command(name) or self.commands.get(home, FEDMQ)), *arguments],
+            self.home(home),
+            self._logs / f"{name.replace(' ', '-')}.log",
         )
         self.programs[name] = program
         return program
@@ -337,9 +351,11 @@ class Federation:
 
 
 @contextmanager
-def running_federation(folder: Path, broker: TestBroker | None) -> Iterator[Federation]:
+def running_federation(
+    folder: Path, broker: TestBroker | None, command: Command | None = None
+) -> Iterator[Federation]:
     """Yield a federation of two nodes that run, on the run's broker or on a private hub's."""
-    federation = Federation(folder)
+    federation = Federation(folder, command)
     try:
         if broker is None:
             federation.join_hub([LYON, PARIS])
@@ -354,7 +370,3 @@ def running_federation(folder: Path, broker: TestBroker | None) -> Iterator[Fede
         federation.close()
         if broker is None:
             federation.fedmq(CENTRE, "hub", "down")
-
-
-def _command(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "fedmq", *arguments]

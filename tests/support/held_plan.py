@@ -4,7 +4,7 @@ Additions and products only: the same bits wherever and however often it runs.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -24,8 +24,13 @@ class HeldConfig(PlanConfig):
     holds: str = ""
     """A folder: while it has the file hold.SITE.ROUND, that training waits; reached.SITE.ROUND
     says that it has begun."""
+    train_s: float = 0.0
+    """So long each training takes at least."""
     nan_round: int = 0
     """The round whose training gives NaN."""
+    spoils: tuple[str, ...] = ()
+    """What the training of each round gives at `spoiled_site`; see `_spoil`."""
+    spoiled_site: str = ""
 
 
 class HeldPlan(TrainingPlan):
@@ -47,6 +52,7 @@ class HeldPlan(TrainingPlan):
     def train(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Fit:
         """Return the parameters after one step for each case."""
         self._wait(cases, task)
+        time.sleep(self.config.train_s)
         rng = np.random.default_rng([task.seed, task.round])
         weight = parameters["weight"].astype(np.float64)
         bias = parameters["bias"].astype(np.float64)
@@ -56,12 +62,13 @@ class HeldPlan(TrainingPlan):
             bias += 0.01 * x * (rng.standard_normal(bias.size) - bias)
         if task.round == self.config.nan_round:
             weight[0] = np.nan
+        trained: Parameters = {
+            "weight": weight.astype(np.float32),
+            "bias": bias,
+            "steps": parameters["steps"] + len(cases),
+        }
         return Fit(
-            parameters={
-                "weight": weight.astype(np.float32),
-                "bias": bias,
-                "steps": parameters["steps"] + len(cases),
-            },
+            parameters=self._spoil(trained, cases, task),
             num_cases=len(cases),
             metrics={"loss": Ratio(numerator=float(len(cases)), denominator=float(len(cases)))},
         )
@@ -73,6 +80,25 @@ class HeldPlan(TrainingPlan):
             num_cases=len(cases),
             metrics={"mean": Ratio(numerator=mean * len(cases), denominator=float(len(cases)))},
         )
+
+    def _spoil(self, trained: Parameters, cases: Sequence[Case], task: Task) -> Parameters:
+        """Return what was trained, or what nobody should send."""
+        if cases[0].clinical["site"] != self.config.spoiled_site:
+            return trained
+        weight = trained["weight"]
+        spoilt: dict[str, Callable[[], Parameters]] = {
+            "nan": lambda: {"weight": np.append(weight[1:], np.float32("nan"))},
+            "inf": lambda: {"weight": np.append(weight[1:], np.float32("inf"))},
+            "shape": lambda: {"weight": weight[1:]},
+            "kind": lambda: {"weight": weight.astype(np.complex64)},
+            "name": lambda: {"other": weight},
+            "zero": lambda: {name: np.zeros_like(array) for name, array in trained.items()},
+            "huge": lambda: {"weight": np.full_like(weight, 1e30)},
+            "memory": lambda: {"weight": np.zeros(2**40, np.float32)},
+            "sound": dict,
+        }
+        how = [*self.config.spoils[task.round - 1 :], "sound"][0]
+        return {**trained, **spoilt[how]()}
 
     def _wait(self, cases: Sequence[Case], task: Task) -> None:
         if not self.config.holds:

@@ -77,10 +77,14 @@ def test_programs_that_are_started_meanwhile_do_not_keep_the_claim(tmp_path: Pat
     """A trainer may outlive a node that was killed, for a moment; the next node begins at once."""
     with claimed(tmp_path, "a node"):
         child = subprocess.Popen(
-            [sys.executable, "-c", "import sys; sys.stdin.read()"],
+            [sys.executable, "-c", "import sys; print('on', flush=True); sys.stdin.read()"],
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             close_fds=False,
         )
+        # The kernel lets the parent go on a moment before it closes what the child shall not have.
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"on\n"
     try:
         with claimed(tmp_path, "a node"):
             assert child.poll() is None
@@ -105,4 +109,11 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
         pytest.raises(StorageError, match=r"file/node cannot be locked.*FEDMQ_HOME"),
         claimed(tmp_path / "file" / "node", "a node"),
     ):
+        pass
+
+
+def test_a_claim_needs_no_room_on_the_disk(tmp_path: Path) -> None:
+    """A full disk keeps the name out, not the lock: /dev/full stands for it."""
+    (tmp_path / LOCK).symlink_to("/dev/full")
+    with claimed(tmp_path, "a node"), pytest.raises(ConfigurationError), claimed(tmp_path, "two"):
         pass

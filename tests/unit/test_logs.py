@@ -3,7 +3,9 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from io import StringIO
+from pathlib import Path
 
 import pytest
 import structlog
@@ -53,3 +55,14 @@ def test_what_is_no_plain_word_is_left_out(logged: StringIO, word: str) -> None:
 def test_a_key_that_is_not_allowed_is_dropped() -> None:
     """Nothing about a patient has a name here."""
     assert drop_unknown_keys(None, "", {"event": "x", "patient": "Doe"}) == {"event": "x"}
+
+
+def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it goes to the disk that is full, its lines are lost and the service lives."""
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        configure()
+        structlog.get_logger().warning("disk_full")
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()

@@ -8,7 +8,7 @@ import pytest
 from fedmq.claims import claimed
 from fedmq.hub.credentials import Role, read_credentials
 from fedmq.node.records import open_records
-from fedmq.transport.home import LocalHome
+from fedmq.transport.home import RESERVE_BYTES, LocalHome
 from fedmq.transport.inbox import Inbox, TurnedAway
 from tests.support.clock import FakeClock
 from tests.unit.cli.line import CommandLine
@@ -85,7 +85,9 @@ def test_status_says_what_waits_and_what_was_turned_away(node: CommandLine, home
         )
     records.close()
     shown = node("node", "status")
-    assert shown.data.splitlines() == [
+    lines = shown.data.splitlines()
+    assert lines.pop(5).startswith("disk free         ")
+    assert lines == [
         "datasets          0",
         "plans awaiting    0",
         "tasks waiting     0",
@@ -95,7 +97,9 @@ def test_status_says_what_waits_and_what_was_turned_away(node: CommandLine, home
         "turned away       2 x too_large",
     ]
     assert shown.ends_with_next
-    assert node("node", "status", "--json").json == {
+    document = node("node", "status", "--json").json
+    assert document.pop("room")["needed_bytes"] == RESERVE_BYTES
+    assert document == {
         "schema_version": 1,
         "datasets": 0,
         "plans_awaiting": 0,

@@ -9,7 +9,7 @@ from fedmq.messages.fields import Manifest
 from fedmq.orchestrator import store
 from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport import courier as couriers
-from fedmq.transport.home import LocalHome
+from fedmq.transport.home import RESERVE_BYTES, LocalHome
 from fedmq.transport.inbox import Inbox, TurnedAway
 from fedmq.types import Digest, ExperimentId, ResearcherId
 from tests.support.clock import FakeClock
@@ -65,7 +65,9 @@ def test_status_says_what_it_leads_keeps_and_turned_away(fedmq: CommandLine, hom
     with claimed(folder, "an orchestrator"):
         shown = fedmq("orchestrator", "status")
     assert shown.code == 0
-    assert shown.data.splitlines() == [
+    lines = shown.data.splitlines()
+    assert lines.pop(4).startswith("disk free         ")
+    assert lines == [
         "leads             1",
         "unsent            0",
         "payloads awaited  0",
@@ -78,7 +80,9 @@ def test_status_says_what_it_leads_keeps_and_turned_away(fedmq: CommandLine, hom
         "    0 of at least 3 nodes take part",
     ]
     assert shown.ends_with_next
-    assert fedmq("orchestrator", "status", "--json").json == {
+    document = fedmq("orchestrator", "status", "--json").json
+    assert document.pop("room")["needed_bytes"] == RESERVE_BYTES
+    assert document == {
         "schema_version": 1,
         "experiments": [
             {

@@ -29,7 +29,7 @@ def tell(monkeypatch: pytest.MonkeyPatch, home: Path) -> Callable[..., Told]:
 
     def prepare(*reports: object) -> Told:
         told = Told(home, reports)  # type: ignore[arg-type]
-        monkeypatch.setattr(package.Client, "from_credentials", lambda _path: told)
+        monkeypatch.setattr(package.Client, "from_credentials", lambda _path, **_ports: told)
         return told
 
     return prepare

@@ -64,6 +64,25 @@ def test_each_round_is_told_once_and_each_wait_once(
     ]
 
 
+def test_what_holds_a_round_up_is_told_once_however_old_it_gets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who is away, what follows a failed attempt, a pause; a round that goes on is no news."""
+    reasons = [
+        "3 of 4; waiting for chu-lyon",
+        "3 of 4; waiting for chu-lyon; chu-lyon last heard 1 min ago",
+        "3 of 4; waiting for chu-lyon; chu-lyon last heard 59 min ago",
+        "3 of 4; waiting for chu-lyon; chu-lyon last heard 3 h ago",
+        "paused by the researcher",
+    ]
+    course = [make_report("training", reason=reason) for reason in reasons]
+    follow(Told(tmp_path, [*course, make_report("stopped", reason="stopped")]).experiment(LUNG))
+    assert capsys.readouterr().err.splitlines() == [
+        f"waiting: {reasons[1]}",
+        f"waiting: {reasons[4]}",
+    ]
+
+
 def test_programs_get_a_line_for_each_thing_that_happens(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

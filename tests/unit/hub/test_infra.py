@@ -24,6 +24,17 @@ def test_the_files_are_written_into_the_folder_that_is_named(tmp_path: Path) -> 
     assert written == infra_files()
 
 
+def test_asking_for_help_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An option is no folder."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "folder" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
 def test_nobody_can_log_in_by_what_is_committed() -> None:
     """No user, no password, no hash; the compose file asks for both and has no default."""
     definitions = json.loads((COMMITTED / "definitions.json").read_text())

@@ -31,6 +31,7 @@ from fedmq.transport import topology
 from fedmq.transport.routes import to_node
 from fedmq.types import Digest
 from tests.support.bfloat16 import of_bits
+from tests.support.clock import FakeClock
 from tests.unit.node.world import LIVER, LUNG, LYON, TINY, Killed, World
 
 
@@ -262,6 +263,28 @@ def test_expired_work_is_not_run(world: World) -> None:
     world.done()
     assert world.orchestrator.answers[-1] == refusal(RefusalCode.EXPIRED, "train.request")
     assert world.num_trained == 1
+
+
+def test_an_order_does_not_expire_by_the_nodes_own_clock_though_its_greeting_was_lost(
+    world: World,
+) -> None:
+    """It asks again when the orchestrator is heard: then orders expire by that one's time."""
+    world.agree()
+    world.die()
+    world.orchestrator.is_mute = True
+    world.live()
+    world.run(seconds=10)
+    world.orchestrator.is_mute = False
+    behind_s = 500.0
+    world.orchestrator.courier._clock = FakeClock(lambda: world.now - behind_s)
+    num_answers = len(world.orchestrator.answers)
+    world.train(expires_at=world.now - behind_s + 100)
+    world.run(seconds=1)
+    assert world.orchestrator.answers[num_answers:] == []
+    assert world.job.kind is JobKind.TRAIN
+    world.train(2, expires_at=world.now - behind_s - 1)
+    world.run(seconds=1)
+    assert world.orchestrator.answers[-1] == refusal(RefusalCode.EXPIRED, "train.request")
 
 
 def test_work_of_an_older_round_or_attempt_is_stale(world: World) -> None:

@@ -97,6 +97,8 @@ class Orchestrator:
     def __init__(self, world: "World") -> None:
         self.accepted: list[Message] = []
         self.heard: list[Message] = []
+        self.is_mute = False
+        """Whether greetings are lost."""
         self.folder = world.folder / "orchestrator"
         self.transport = MemoryTransport(world.broker, "orchestrator", self._take)
         self.journal = Journal(self.folder / "journal.sqlite", couriers.SCHEMA)
@@ -131,6 +133,8 @@ class Orchestrator:
     def hear(self, message: Message) -> None:
         """Answer a greeting; keep everything else, apart."""
         match message.body:
+            case Hello() if self.is_mute:
+                pass
             case Hello(nonce=nonce):
                 welcome = self.courier.write(Welcome(nonce=nonce), "welcome", LYON, Place())
                 self.courier.say(welcome, to_node(LYON))

@@ -140,7 +140,7 @@ def test_a_folder_that_cannot_be_written_says_what_to_do(
     folder.parent.mkdir()
     folder.write_text("in the way")
     payloads.write(MODEL, 0, b"model")
-    with pytest.raises(StorageError, match=r"lung could not be .*fix: free space"):
+    with pytest.raises(StorageError, match=r"lung could not be .*fix: give the program the right"):
         checkpoints.keep_report(a_report(1))
     with pytest.raises(StorageError, match="lung could not be"):
         checkpoints.keep_model(LUNG, 1, MODEL)

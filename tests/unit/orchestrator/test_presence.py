@@ -4,7 +4,9 @@ from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.notices import Activity, Heartbeat, NodeOnline
 from fedmq.messages.registry import Body
-from fedmq.orchestrator.presence import LATELY_S, Presence
+from fedmq.orchestrator.heard import KEEP_S, LATELY_S, SCHEMA
+from fedmq.orchestrator.presence import Presence
+from fedmq.simulation.disk import SimulatedHome
 from fedmq.types import NodeId
 from tests.support.clock import FakeClock
 
@@ -17,7 +19,13 @@ class World:
 
     def __init__(self) -> None:
         self.now = 1_000.0
-        self.presence = Presence(FakeClock(lambda: self.now))
+        self.home = SimulatedHome("orchestrator", lambda _word: None)
+        self.live()
+
+    def live(self) -> None:
+        """Begin a life of the orchestrator."""
+        self.journal = self.home.journal(SCHEMA)
+        self.presence = Presence(FakeClock(lambda: self.now), self.journal)
 
     def says(self, node: NodeId, body: Body, experiment: str = "-", number: int = 0) -> None:
         """Let a node say something."""
@@ -72,3 +80,34 @@ def test_other_messages_are_signs_of_life_that_change_nothing_else() -> None:
     (lyon,) = world.presence.overview()
     assert (lyon.heard_at, lyon.activity) == (1_010.0, Activity.TRAINING)
     assert (lyon.experiment, lyon.round) == ("lung", 3)
+
+
+def test_those_who_cannot_answer_are_named_with_the_reason() -> None:
+    """Away since when, or without room; nothing is said of those who can."""
+    world = World()
+    world.says(LYON, TRAINING)
+    assert world.presence.describe_absent([BASEL, LYON]) == "umc-basel never heard of"
+    world.now += 3 * 3_600
+    full = Heartbeat(version="1", activity=Activity.DISK_FULL, progress=0.0, num_waiting=1)
+    world.says(BASEL, full)
+    assert world.presence.describe_absent([BASEL, LYON]) == (
+        "chu-lyon last heard 3 h ago, the disk of umc-basel is full"
+    )
+
+
+def test_when_a_node_was_heard_outlives_the_orchestrator() -> None:
+    """Written down once in a while, by the wall's clock; a clock that was set back adds nothing."""
+    world = World()
+    world.says(LYON, TRAINING)
+    world.presence.keep()
+    world.live()
+    assert world.presence.nodes() == ()
+    world.says(LYON, TRAINING)
+    world.now += KEEP_S
+    world.presence.keep()
+    world.now += 7_200
+    world.live()
+    assert world.presence.describe_absent([LYON]) == "chu-lyon last heard 2 h ago"
+    world.now = 5.0
+    world.live()
+    assert world.presence.describe_absent([LYON]) == ""

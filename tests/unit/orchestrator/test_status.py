@@ -7,7 +7,7 @@ import pytest
 
 from fedmq.orchestrator.status import OrchestratorStatus, read_status
 from fedmq.transport import topology
-from fedmq.transport.home import LocalHome
+from fedmq.transport.home import RESERVE_BYTES, LocalHome
 from fedmq.transport.ports import Properties, Publication
 from fedmq.types import ExperimentId
 from tests.unit.orchestrator.arithmetic import ADA, LUNG, NODES, make_spec
@@ -26,14 +26,16 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def status(world: World) -> OrchestratorStatus:
     """Return what another program reads in the orchestrator's home."""
-    return read_status(LocalHome(world.home))
+    return read_status(LocalHome(world.home), now=world.now)
 
 
 def test_an_orchestrator_that_has_nothing_says_so(world: World) -> None:
     """No experiment, nothing that waits, nothing turned away."""
-    assert status(world) == OrchestratorStatus(
-        experiments=(), unsent=0, payloads_awaited=0, rejected={}
+    found = status(world)
+    assert found == OrchestratorStatus(
+        experiments=(), unsent=0, payloads_awaited=0, rejected={}, room=found.room
     )
+    assert found.room.needed_bytes == RESERVE_BYTES
 
 
 def test_the_status_is_that_of_the_service_that_runs(world: World) -> None:

@@ -134,7 +134,7 @@ class Federation:
         """Return a client of anna's."""
         made = Client(
             researcher=ANNA,
-            home=self.folder / home,
+            home=LocalHome(self.folder / home),
             make_transport=self.transport(ANNA),
             timeout_s=timeout_s,
         )

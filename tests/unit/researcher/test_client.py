@@ -20,6 +20,8 @@ from fedmq.parameters import load_parameters, parameters_bytes
 from fedmq.researcher.client import Client
 from fedmq.researcher.mailbox import Mailbox
 from fedmq.transport import topology
+from fedmq.transport.home import Home, LocalHome
+from fedmq.transport.machine import LocalMachine
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import Disconnected, Sink
 from fedmq.types import ResearcherId
@@ -107,7 +109,10 @@ def test_what_a_client_could_not_send_the_next_one_sends(
     )
     with (
         Client(
-            researcher=ANNA, home=tmp_path / "home", make_transport=lambda _: nowhere, timeout_s=0.2
+            researcher=ANNA,
+            home=LocalHome(tmp_path / "home"),
+            make_transport=lambda _: nowhere,
+            timeout_s=0.2,
         ) as client,
         pytest.raises(BrokerUnavailable, match="waits as lung-") as caught,
     ):
@@ -130,7 +135,10 @@ def test_a_broker_that_refuses_is_told_at_once(tmp_path: Path) -> None:
 
     with (
         Client(
-            researcher=ANNA, home=tmp_path / "home", make_transport=refusing, timeout_s=3600.0
+            researcher=ANNA,
+            home=LocalHome(tmp_path / "home"),
+            make_transport=refusing,
+            timeout_s=3600.0,
         ) as client,
         pytest.raises(BrokerRefused, match="wrong password"),
     ):
@@ -196,9 +204,16 @@ def test_credentials_of_a_researcher_make_a_client_with_a_home_beside_them(tmp_p
     """Nothing connects yet."""
     path = tmp_path / "credentials.toml"
     write_credentials(path, _login(ANNA, Role.RESEARCHER))
-    with Client.from_credentials(path) as client:
+    asked: list[Path] = []
+
+    class Noted(LocalMachine):
+        def home(self, folder: Path) -> Home:
+            asked.append(folder)
+            return super().home(folder)
+
+    with Client.from_credentials(path, machine=Noted()) as client:
         assert client._session.researcher == ResearcherId(ANNA)
-        assert client._session._home == tmp_path / "anna-files"
+    assert asked == [tmp_path / "anna-files"]
 
 
 def _login(user: str, role: Role) -> Credentials:

@@ -97,3 +97,27 @@ def test_a_journal_keeps_what_was_committed_and_nothing_else() -> None:
     assert home.count("t") == 1
     assert home.count("no_such_table") == 0
     home.close()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_sync_that_failed_loses_for_good_what_it_was_to_write(seed: int) -> None:
+    """It is still read, and later syncs say yes; after a crash it is gone, as on Linux."""
+    fails = [False]
+
+    def step(word: str) -> None:
+        if word == "sync" and fails[0]:
+            raise StorageError("the disk failed")
+
+    disk = SimulatedDisk(Path("/machine"), step)
+    disk.write("model", 0, b"old!")
+    disk.sync("model")
+    disk.write("model", 0, b"lost")
+    fails[0] = True
+    with pytest.raises(StorageError):
+        disk.sync("model")
+    fails[0] = False
+    disk.write("model", 4, b"new")
+    disk.sync("model")
+    assert disk.read("model", 0, 9) == b"lostnew"
+    disk.crash(Random(seed))
+    assert disk.read("model", 0, 9) == b"old!new"

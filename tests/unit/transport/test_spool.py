@@ -1,5 +1,6 @@
 """The spool: chunks in any order, over any number of lives, and only whole payloads."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,10 @@ PAYLOAD = bytes(range(75))
 PARTS = [PAYLOAD[start : start + SIZE] for start in range(0, len(PAYLOAD), SIZE)]
 MANIFEST = make_manifest(PARTS, chunk_bytes=SIZE)
 DIGEST = Digest(MANIFEST.digest)
+
+
+class Killed(BaseException):
+    """The process was killed here."""
 
 
 class ForgetfulDisk:
@@ -49,6 +54,8 @@ class ForgetfulDisk:
         """Keep the file as it is, under its name of now."""
         if self.fails_at == "sync":
             raise StorageError("the disk failed")
+        if self.fails_at == "kill":
+            raise Killed
         self.durable[name] = bytes(self.files[name])
 
     def rename(self, old: str, new: str) -> None:
@@ -184,8 +191,8 @@ def test_a_life_that_ended_before_the_payload_had_its_name_is_made_good() -> Non
     spool = Spool(disk)
     for index in range(len(PARTS) - 1):
         spool.add(a_chunk(index), PARTS[index])
-    disk.fails_at = "sync"
-    with pytest.raises(StorageError):
+    disk.fails_at = "kill"
+    with pytest.raises(Killed):
         spool.add(a_chunk(len(PARTS) - 1), PARTS[-1])
     disk.fails_at = ""
     again = Spool(disk)
@@ -193,6 +200,32 @@ def test_a_life_that_ended_before_the_payload_had_its_name_is_made_good() -> Non
     assert again.missing(MANIFEST) == ()
     assert again.has(DIGEST)
     assert disk.names() == (DIGEST,)
+
+
+def test_a_sync_that_failed_is_not_made_good_by_the_next_one() -> None:
+    """Linux forgets what it could not write, and says yes to the next sync: all comes again."""
+    disk = ForgetfulDisk()
+    spool = Spool(disk)
+    for index in range(len(PARTS) - 1):
+        spool.add(a_chunk(index), PARTS[index])
+    disk.fails_at = "sync"
+    with pytest.raises(StorageError):
+        spool.add(a_chunk(len(PARTS) - 1), PARTS[-1])
+    disk.fails_at = ""
+    again = Spool(disk)
+    assert disk.names() == ()
+    assert again.missing(MANIFEST) == tuple(range(len(PARTS)))
+
+
+def test_what_a_payload_lacks_is_known_from_its_notes() -> None:
+    """All of it at first, then less with every chunk; nothing once it is whole."""
+    disk = ForgetfulDisk()
+    spool = Spool(disk)
+    lacking = [spool.lacking_bytes(MANIFEST)]
+    for index in (3, 0, 4, 1, 2):
+        spool.add(a_chunk(index), PARTS[index])
+        lacking.append(Spool(disk).lacking_bytes(MANIFEST))
+    assert lacking == [75, 59, 43, 27, 11, 0]
 
 
 def test_on_a_real_folder_the_payload_is_the_file(tmp_path: Path) -> None:
@@ -230,3 +263,24 @@ def test_a_file_made_here_becomes_a_payload_with_the_digest_that_its_receiver_co
     assert receiver.add(chunk, data)
     assert receiver.path(manifest.digest).read_bytes() == PAYLOAD
     assert disk.size_bytes("made") is None
+
+
+@pytest.mark.parametrize("suffix", ["part", "have"])
+def test_files_that_lost_their_end_give_what_is_whole_and_the_rest_comes_again(
+    tmp_path: Path, suffix: str
+) -> None:
+    """For every length of the payload's file and of the notes beside it."""
+    disk = LocalDisk(tmp_path)
+    piece = SIZE if suffix == "part" else 32
+    for length in range(4 * piece + 1):
+        first = Spool(disk)
+        for index in (1, 0, 3, 2):
+            first.add(a_chunk(index), PARTS[index])
+        os.truncate(tmp_path / f"{DIGEST}.{suffix}", length)
+        spool = Spool(disk)
+        missing = spool.missing(MANIFEST)
+        assert missing == tuple(range(length // piece, len(PARTS)))
+        for index in missing:
+            spool.add(a_chunk(index), PARTS[index])
+        assert (tmp_path / DIGEST).read_bytes() == PAYLOAD
+        spool.remove(DIGEST)

@@ -1,0 +1,1 @@
+"""Chaos: programs of a federation, killed at named steps and at random times."""

@@ -1,0 +1,155 @@
+"""Cells: every durable step of every program, killed before and after it.
+
+Which steps there are, an undisturbed run says. A program is ordered to die at the first that it
+comes to of those that are left; it is started again at once, and when it is back another one has
+its turn. Steps that only a program comes to that was killed are added when they are seen.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from benchmarks.chaos.members import Member
+from benchmarks.chaos.phases import kind_of
+from benchmarks.chaos.recovery import Fall, Falls, Lost
+from benchmarks.chaos.stage import PATIENCE_S, Stage
+from benchmarks.chaos.steps import Order, Side
+
+_LOOK_S: Final = 0.02
+_TURN_S: Final = 15.0
+"""A program that comes to none of its cells for so long lets another one have its turn."""
+_LIVES: Final = 4
+"""So many experiments in a row without a kill show that what is left is not come to."""
+
+
+def cells_of(steps: Mapping[str, int]) -> Iterator[Order]:
+    """Yield both sides of the first of each step, and of one in the middle where it is repeated."""
+    for step, count in steps.items():
+        for number in sorted({1, count // 2 + 1}):
+            for side in Side:
+                yield Order(step=step, number=number, side=side)
+
+
+class Victim:
+    """One program and its cells."""
+
+    def __init__(self, member: Member, steps: Mapping[str, int]) -> None:
+        self.member = member
+        self.left = set(cells_of(steps))
+        """Of steps that every run comes to."""
+        self.done: list[Order] = []
+        self.added: set[Order] = set()
+        """Of steps that were seen since, and are not done."""
+        self._known = set(steps)
+
+    @property
+    def num_steps(self) -> int:
+        """How many names its steps have, those that were added too."""
+        return len(self._known)
+
+    def look_for_more(self) -> None:
+        """Add the cells of steps that no undisturbed run has."""
+        for step in set(self.member.steps) - self._known:
+            self._known.add(step)
+            self.added.update(cells_of({step: 1}))
+
+    def take(self, order: Order) -> None:
+        """Note that a cell is done."""
+        self.left.discard(order)
+        self.added.discard(order)
+        self.done.append(order)
+
+
+class Sweep:
+    """Lets a federation run experiments, and goes through the cells of its programs."""
+
+    def __init__(self, stage: Stage, victims: tuple[Victim, ...]) -> None:
+        self.falls = Falls()
+        self.victims = victims
+        self._stage = stage
+        self._victim = victims[0]
+        self._turn_at = 0.0
+        self._fall: Fall | None = None
+        self._idle_experiments = 0
+
+    def run(self) -> None:
+        """Return once no cell is left that is come to, and the experiments are over.
+
+        Raises:
+            Lost: somebody did not come back, or a model is another.
+        """
+        self._stage.begin_experiment()
+        self._give_turn()
+        while not (self._is_over and self._stage.researcher.is_idle):
+            self._stage.look()
+            self.falls.look()
+            self._take_kill()
+            self._go_on()
+            self._lead_researcher()
+            time.sleep(_LOOK_S)
+
+    @property
+    def _is_over(self) -> bool:
+        is_all = not any(victim.left or victim.added for victim in self.victims)
+        return is_all or self._idle_experiments >= _LIVES
+
+    def _take_kill(self) -> None:
+        victim = self._victim
+        killed = victim.member.notes.take_killed()
+        if killed is None:
+            return
+        at, order = killed
+        victim.member.program.wait()
+        self._fall = Fall(
+            who=victim.member, phase=kind_of(order.step), at=at, gone_at=time.monotonic()
+        )
+        self.falls.all.append(self._fall)
+        self._idle_experiments = 0
+        victim.take(order)
+        victim.member.come_back()
+
+    def _go_on(self) -> None:
+        """Give the next program its turn, once this one is back, or came to nothing."""
+        fall = self._fall
+        if fall is not None:
+            if fall.recovery_s is not None:
+                self._give_turn()
+            elif time.monotonic() - fall.at > PATIENCE_S:
+                raise Lost(f"{fall.who.kind} is not back {PATIENCE_S:.0f} s after it was killed")
+        elif time.monotonic() - self._turn_at > _TURN_S and self._next() is not self._victim:
+            self._victim.member.notes.withdraw()
+            self._take_kill()
+            if self._fall is None:
+                self._give_turn()
+
+    def _give_turn(self) -> None:
+        self._fall, self._turn_at = None, time.monotonic()
+        for victim in self.victims:
+            victim.look_for_more()
+        self._victim = self._next()
+        self._victim.member.notes.order(self._victim.left | self._victim.added)
+
+    def _next(self) -> Victim:
+        """Return the next of those that have cells left, this one if nobody else has."""
+        place = self.victims.index(self._victim)
+        others = self.victims[place + 1 :] + self.victims[:place]
+        return next((one for one in others if one.left or one.added), self._victim)
+
+    def _lead_researcher(self) -> None:
+        researcher = self._stage.researcher
+        if researcher.is_running or researcher.is_idle:
+            return
+        self._take_kill()
+        if researcher.is_running:
+            return
+        if not researcher.end_life():
+            researcher.start()
+            return
+        self._stage.check()
+        self._idle_experiments += 1
+        done = Counter({one.member.kind: len(one.done) for one in self.victims})
+        left = sum(len(one.left) for one in self.victims)
+        self._stage.say(f"experiment {len(researcher.finished)}: {dict(done)} killed, {left} left")
+        if not self._is_over:
+            self._stage.begin_experiment()
