@@ -12,7 +12,7 @@ from fedmq.transport.journal import Cell
 
 _CHANGE: Final = re.compile(r"\s*(INSERT(?: OR \w+)? INTO|DELETE FROM|UPDATE)\s+(\w+)")
 _SIGNS: Final = {"INSERT": "+", "DELETE": "-", "UPDATE": "="}
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}(?:\.\d+-\d+)?")
 _NUMBERED: Final = re.compile(r"(round|late)-.*")
 
 

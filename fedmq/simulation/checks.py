@@ -36,7 +36,7 @@ class Findings:
     seconds: float = 0.0
     """Of virtual time."""
     why: str = ""
-    """What an error said that nobody caught."""
+    """What an error said that nobody caught, or that it did not come to rest."""
 
     @property
     def is_sound(self) -> bool:
@@ -73,6 +73,8 @@ def run_seed(seed: int, *, faults: Faults | None = None) -> Findings:
     try:
         is_at_rest = world.run()
         return _judge(world, seed, is_at_rest=is_at_rest)
+    except Exception as error:  # noqa: BLE001 - whatever a service lets through ends its process
+        return Findings(seed=seed, why=f"{type(error).__name__}: {error}")
     finally:
         world.close()
 

@@ -5,8 +5,10 @@ hashes make the digest, the file is synced once and takes the payload's name. A 
 killed finds on its next start what was written, hashes it again and keeps what is whole, so that
 only the rest is asked for.
 
-Files on the disk: `<digest>` is a whole payload; `<digest>.part` holds chunks in place and
-`<digest>.have` 32 bytes for each chunk, zeros where it has not come.
+Files on the disk: `<digest>` is a whole payload; `<digest>.<size>-<chunk size>.part` holds chunks
+in place and `<digest>.<size>-<chunk size>.have` 32 bytes for each chunk, zeros where it has not
+come. Sizes are part of the names since a chunk may lie about them (a line may turn a bit of its
+header): what it begins is another file, which never becomes whole, and harms no other.
 """
 
 from pathlib import Path
@@ -37,7 +39,7 @@ class Spool:
         """Keep payloads on `disk`; those that are made here have chunks of `chunk_bytes`."""
         self._disk = disk
         self._chunk_bytes = chunk_bytes
-        self._hashes: dict[str, list[bytes]] = {}
+        self._hashes: dict[Manifest, list[bytes]] = {}
         self._whole: dict[str, list[bytes]] = {}
         """Hashes of the chunks of payloads made or received in this life: each byte once."""
 
@@ -135,15 +137,23 @@ class Spool:
         return self._disk.path(digest)
 
     def remove(self, digest: Digest) -> None:
-        """Remove a payload, whole or not."""
-        self._hashes.pop(digest, None)
+        """Remove a payload, whole or not, whatever sizes its chunks said."""
+        for manifest in [one for one in self._hashes if one.digest == digest]:
+            del self._hashes[manifest]
         self._whole.pop(digest, None)
-        for name in (digest, f"{digest}.part", f"{digest}.have"):
+        for name in self._disk.names():
+            if name.partition(".")[0] == digest:
+                self._disk.remove(name)
+
+    def _throw_away(self, manifest: Manifest) -> None:
+        """Let every chunk count as not come."""
+        self._hashes.pop(manifest, None)
+        for name in (manifest.digest, _part(manifest), _have(manifest)):
             self._disk.remove(name)
 
     def _finish(self, manifest: Manifest, known: list[bytes]) -> None:
         if combine([value.hex() for value in known]) != manifest.digest:
-            self.remove(manifest.digest)
+            self._throw_away(manifest)
             raise ProtocolError("payload_digest", "the chunks do not make the payload's digest")
         try:
             self._disk.sync(_part(manifest))
@@ -151,23 +161,16 @@ class Spool:
             self._disk.sync(manifest.digest)
         except StorageError:
             # A second sync that goes well would say nothing of what the first one lost.
-            self.remove(manifest.digest)
+            self._throw_away(manifest)
             raise
         self._disk.remove(_have(manifest))
-        self._whole[manifest.digest] = self._hashes.pop(manifest.digest)
+        self._whole[manifest.digest] = self._hashes.pop(manifest)
 
     def _known(self, manifest: Manifest) -> list[bytes]:
-        """Return the hash of each chunk that is here; on first sight, of what an earlier life left.
-
-        Raises:
-            ProtocolError: the digest is known under another size.
-        """
-        known = self._hashes.get(manifest.digest)
+        """Return the hash of each chunk that is here; at first, of what an earlier life left."""
+        known = self._hashes.get(manifest)
         if known is None:
-            known = self._recover(manifest)
-            self._hashes[manifest.digest] = known
-        if len(known) != manifest.num_chunks:
-            raise ProtocolError("payload_size", "one digest came with two sizes")
+            known = self._hashes[manifest] = self._recover(manifest)
         return known
 
     def _recover(self, manifest: Manifest) -> list[bytes]:
@@ -189,8 +192,12 @@ class Spool:
 
 
 def _part(manifest: Manifest) -> str:
-    return f"{manifest.digest}.part"
+    return f"{_stem(manifest)}.part"
 
 
 def _have(manifest: Manifest) -> str:
-    return f"{manifest.digest}.have"
+    return f"{_stem(manifest)}.have"
+
+
+def _stem(manifest: Manifest) -> str:
+    return f"{manifest.digest}.{manifest.size_bytes}-{manifest.chunk_bytes}"

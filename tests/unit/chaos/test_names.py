@@ -52,7 +52,7 @@ def test_a_commit_is_named_by_its_changes_each_once() -> None:
     ("file", "kind"),
     [
         (A, "payload"),
-        (f"{A}.part", "payload.part"),
+        (f"{A}.600-128.part", "payload.part"),
         (f"{A}.py.new", "payload.py.new"),
         ("lung-ab12.folding", "folding"),
         ("lung-ab12.2.0.output", "output"),

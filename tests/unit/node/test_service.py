@@ -643,7 +643,8 @@ def test_half_a_model_goes_with_its_experiment(world: World) -> None:
     pusher = world.orchestrator.courier._pusher
     pusher.push(big, [to_node(LYON)], LUNG, chunks=[1])
     world.run()
-    assert world.files("payloads") == [f"{big.digest}.have", f"{big.digest}.part"]
+    stem = f"{big.digest}.{big.size_bytes}-{big.chunk_bytes}"
+    assert world.files("payloads") == [f"{stem}.have", f"{stem}.part"]
     world.over()
     assert world.files("payloads") == []
     world.train(2, model=big, is_pushed=False)
