@@ -1,6 +1,7 @@
 """Settings: what the environment says, read once, at the edge.
 
 FEDMQ_HOME              the folder of this machine's part of a federation (default ~/.fedmq)
+FEDMQ_KEEP_MODELS       the models of so many rounds of an experiment stay (default 10: the last)
 FEDMQ_BROKER_URL        AMQP address of a broker of one's own, for the hub and the demo
 FEDMQ_BROKER_ADMIN_URL  address of its management with an administrator's login
 """
@@ -23,6 +24,7 @@ class Settings(BaseSettings):
     home: Annotated[Path, AfterValidator(Path.absolute)] = Field(
         default_factory=lambda: Path.home() / ".fedmq"
     )
+    keep_models: Annotated[int, Field(ge=1)] = 10
     broker_url: str | None = None
     broker_admin_url: SecretStr | None = None
 

@@ -33,6 +33,7 @@ def start(
     from fedmq.settings import read_settings
     from fedmq.transport.lives import Lives, Nature
     from fedmq.transport.machine import Machine
+    from fedmq.transport.retention import Retention
 
     machine: Machine = context.obj
     settings = read_settings()
@@ -44,7 +45,12 @@ def start(
 
     def make() -> OrchestratorService:
         return OrchestratorService(
-            name=login.user, home=home, make_transport=connect, clock=clock, version=__version__
+            name=login.user,
+            home=home,
+            make_transport=connect,
+            clock=clock,
+            version=__version__,
+            retention=Retention(num_models=settings.keep_models),
         )
 
     nature = Nature(

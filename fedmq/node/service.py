@@ -54,6 +54,8 @@ from fedmq.transport.ports import (
     Transport,
     TransportEvent,
 )
+from fedmq.transport.received import NOBODY, Received
+from fedmq.transport.retention import Retention
 from fedmq.transport.routes import from_node
 from fedmq.types import NOWHERE, Digest, ExperimentId, NodeId
 
@@ -106,6 +108,7 @@ class NodeService:
         self._version = version
         self._records = open_records(home)
         self._records.journal.settle()
+        self._received = Received(self._records.journal, clock)
         self._storage = Storage(home, chunk_bytes=chunk_bytes)
         self._transport = make_transport(self.loop.put)
         self._worker = make_worker(self.loop.put)
@@ -201,6 +204,8 @@ class NodeService:
             # Chunks that came when their experiment was over.
             self._sweep_at = now + SWEEP_S
             self._storage.sweep(self._records.payloads.is_needed)
+            over = dict.fromkeys(self._records.tasks.over(), NOBODY)
+            self._received.forget(over, before=Retention().before(self._clock.now()))
         self._go_on()
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + HEARTBEAT_S

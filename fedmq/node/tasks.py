@@ -212,6 +212,11 @@ class Tasks:
             )
         self._journal.execute("UPDATE courses SET is_over = 1 WHERE experiment = ?", (experiment,))
 
+    def over(self) -> tuple[str, ...]:
+        """Return the experiments that are over."""
+        rows = self._journal.own_rows("SELECT experiment FROM courses WHERE is_over = 1")
+        return tuple(str(row[0]) for row in rows)
+
     def _know(self, experiment: str) -> None:
         self._journal.execute(
             "INSERT OR IGNORE INTO courses (experiment) VALUES (?)", (experiment,)

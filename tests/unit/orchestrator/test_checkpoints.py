@@ -104,6 +104,23 @@ def test_a_model_is_kept_once_and_only_if_it_is_there(
     assert [path.name for path in folder.iterdir()] == ["round-0000.safetensors"]
 
 
+def test_models_up_to_a_round_are_dropped_and_nothing_else(
+    checkpoints: Checkpoints, payloads: LocalDisk, folder: Path
+) -> None:
+    """The last ones stay, and what is no model; a second time changes nothing."""
+    payloads.write(MODEL, 0, b"model")
+    for number in (0, 1, 9, 10, 12_345):
+        checkpoints.keep_model(LUNG, number, MODEL)
+    checkpoints.keep_late(LUNG, 1, NodeId("chu-lyon"), MODEL)
+    for _ in range(2):
+        checkpoints.drop_models(LUNG, 9)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "late-0001.chu-lyon.safetensors",
+        "round-0010.safetensors",
+        "round-12345.safetensors",
+    ]
+
+
 def test_there_is_one_line_for_each_round_and_the_experiment_beside_it(
     checkpoints: Checkpoints, folder: Path
 ) -> None:

@@ -48,6 +48,17 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
+def test_the_models_of_the_last_rounds_stay(world: World) -> None:
+    """Ten of them by default; the records of all rounds stay, and so after a crash."""
+    world.ada.submit(make_spec(rounds=12, evaluate=False))
+    world.run_until_over(LUNG)
+    models = {f"round-{number:04d}.safetensors" for number in range(3, 13)}
+    for _ in range(2):
+        assert {name for name in world.kept() if name.startswith("round-")} == models
+        world.die()
+        world.live()
+
+
 @pytest.mark.parametrize("evaluate", [True, False])
 def test_two_rounds_give_the_average_by_hand_to_the_last_bit(
     world: World, *, evaluate: bool
