@@ -21,6 +21,7 @@ from fedmq.transport.memory_queue import Consumer, MemoryQueue, Stored, key_matc
 from fedmq.transport.ports import (
     Confirmed,
     Connected,
+    ConsumerBack,
     ConsumerLost,
     Delivered,
     Delivery,

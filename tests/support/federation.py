@@ -8,16 +8,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar, cast
 
 import fedmq
+from fedmq.hub.broker import PrivateBroker
 from fedmq.hub.credentials import Credentials, Role, read_credentials, write_credentials
+from fedmq.hub.ports import LOOPBACK
 from fedmq.transport import topology
 from fedmq.types import NodeId, ResearcherId
 from tests.support import held_plan
 from tests.support.broker import TestBroker, federation_rights
+from tests.support.hosts import Hosts
 
 PATIENCE_S: Final = 90.0
 """For whatever is waited for: two busy cores may be slow, a hang is caught all the same."""
@@ -72,7 +76,14 @@ class Outcome:
 class Program:
     """A command that keeps running; what it says goes to a file."""
 
-    def __init__(self, name: str, command: Sequence[str], home: Path, log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        home: Path,
+        log: Path,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.name = name
         self._log = log
         self._begin = log.stat().st_size if log.exists() else 0
@@ -80,7 +91,7 @@ class Program:
             self._process = subprocess.Popen(  # noqa: S603 - the product's own command line
                 command,
                 cwd=home,
-                env=environment(home),
+                env=environment(home) | dict(settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -133,9 +144,12 @@ class Program:
 class Federation:
     """Homes of a hub, nodes and a researcher in one folder, and the programs that run in them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hosts: Hosts | None = None) -> None:
         self.folder = folder
         self.programs: dict[str, Program] = {}
+        self.settings: dict[str, str] = {}
+        """What every program finds in its environment besides."""
+        self._hosts = hosts
         self._logs = folder / "logs"
         self.holds = folder / "holds"
         for place in (self._logs, self.holds, self.home(CENTRE), self.home(RESEARCHER)):
@@ -152,9 +166,9 @@ class Federation:
         place = self.home(home)
         place.mkdir(exist_ok=True)
         ended = subprocess.run(  # noqa: S603 - the product's own command line
-            _command(arguments),
+            self._command(home, arguments),
             cwd=place,
-            env=environment(place),
+            env=environment(place) | self.settings,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -172,7 +186,11 @@ class Federation:
     def start(self, name: str, home: str, *arguments: str) -> Program:
         """Return a program that runs `fedmq ARGUMENTS`; under its name it may be started again."""
         program = Program(
-            name, _command(arguments), self.home(home), self._logs / f"{name.replace(' ', '-')}.log"
+            name,
+            self._command(home, arguments, host=name),
+            self.home(home),
+            self._logs / f"{name.replace(' ', '-')}.log",
+            self.settings,
         )
         self.programs[name] = program
         return program
@@ -237,6 +255,21 @@ class Federation:
             self.do(CENTRE, "hub", "add-node", node)
         self.do(CENTRE, "hub", "add-researcher", RESEARCHER)
         self._hand_over_to_researcher()
+
+    def join_lines(self) -> None:
+        """Let members with a host of their own find the hub over their line."""
+        if self._hosts is None:
+            return
+        self._hosts.listen(self.broker)
+        for name, address in self._hosts.addresses.items():
+            known = read_credentials(self.credentials(name))
+            url = known.url.replace(LOOPBACK, address)
+            write_credentials(self.credentials(name), replace(known, url=url))
+
+    @property
+    def broker(self) -> PrivateBroker:
+        """The broker of the private hub."""
+        return PrivateBroker(self.home(CENTRE) / "hub" / "broker")
 
     def add_node(self, name: str) -> None:
         """Make the home of a node, with a dataset in it."""
@@ -331,18 +364,32 @@ class Federation:
         """The line of [config] that lets training be held."""
         return f"holds = {json.dumps(str(self.holds))}"
 
+    def _command(self, home: str, arguments: Sequence[str], *, host: str = "") -> list[str]:
+        way = () if self._hosts is None else self._hosts.way(host or home)
+        return [*way, sys.executable, "-m", "fedmq", *arguments]
+
     def _hand_over_to_researcher(self) -> None:
         known = read_credentials(self.credentials(RESEARCHER))
         write_credentials(self.home(RESEARCHER) / "credentials.toml", known)
 
 
 @contextmanager
-def running_federation(folder: Path, broker: TestBroker | None) -> Iterator[Federation]:
-    """Yield a federation of two nodes that run, on the run's broker or on a private hub's."""
-    federation = Federation(folder)
+def running_federation(
+    folder: Path,
+    broker: TestBroker | None,
+    hosts: Hosts | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Federation]:
+    """Yield a federation of two nodes that run, on the run's broker or on a private hub's.
+
+    With hosts, the hub's is a private one, and members who have a host of their own run there.
+    """
+    federation = Federation(folder, hosts)
+    federation.settings.update(settings)
     try:
         if broker is None:
             federation.join_hub([LYON, PARIS])
+            federation.join_lines()
         else:
             federation.join_broker(broker, [LYON, PARIS])
         federation.start_orchestrator()
@@ -354,7 +401,3 @@ def running_federation(folder: Path, broker: TestBroker | None) -> Iterator[Fede
         federation.close()
         if broker is None:
             federation.fedmq(CENTRE, "hub", "down")
-
-
-def _command(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "fedmq", *arguments]
