@@ -12,6 +12,7 @@ import structlog
 from fedmq.errors import HubError
 from tests.support import broker as support
 from tests.support.broker import Kind, TestBroker
+from tests.support.hosts import why_not
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
@@ -24,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=Kind.INSTALLED.value,
         help="run what needs a broker on RabbitMQ 4.0, or on a cluster of three nodes",
     )
+    parser.addoption("--all", action="store_true", help="run what takes long too")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,8 +69,21 @@ class LeftOut:
     has: Callable[[set[str]], bool]
 
 
-def left_out(kind: Kind) -> Iterator[LeftOut]:
+def left_out(config: pytest.Config) -> Iterator[LeftOut]:
     """Yield what this run leaves out."""
+    kind = Kind(config.getoption("--broker"))
+    if not config.getoption("--all"):
+        yield LeftOut(
+            what="tests that take long (long)",
+            why="it takes --all",
+            has=lambda marks: "long" in marks,
+        )
+    if why := why_not():
+        yield LeftOut(
+            what="tests of bad lines between hosts (namespaces)",
+            why=why,
+            has=lambda marks: "namespaces" in marks,
+        )
     if kind is not Kind.INSTALLED:
         yield LeftOut(
             what="tests that need no broker",
@@ -103,7 +118,7 @@ def left_out(kind: Kind) -> Iterator[LeftOut]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what this run cannot, or was not asked to, run."""
-    groups = list(left_out(Kind(config.getoption("--broker"))))
+    groups = list(left_out(config))
     kept, dropped = [], []
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
@@ -117,7 +132,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Say what was left out, and why."""
-    for group in left_out(Kind(config.getoption("--broker"))):
+    for group in left_out(config):
         terminalreporter.write_line(f"not run: {group.what}, because {group.why}")
 
 

@@ -38,7 +38,9 @@ def start(
         service = OrchestratorService(
             name=login.user,
             home=LocalHome(settings.orchestrator),
-            make_transport=make_transport(login, f"fedmq {__version__}"),
+            make_transport=make_transport(
+                login, f"fedmq {__version__}", heartbeat_s=settings.heartbeat_s
+            ),
             clock=SystemClock(),
             version=__version__,
         )

@@ -51,7 +51,7 @@ from fedmq.transport.receiver import Receiver
 from fedmq.transport.routes import Route, event_key, sender_word, way_back
 from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Lane
-from fedmq.transport.troubles import Troubles
+from fedmq.transport.troubles import Troubles, refusal_of
 from fedmq.types import NOWHERE, Digest
 
 SCHEMA: Final = outbox.SCHEMA + inbox.SCHEMA
@@ -78,8 +78,7 @@ class Courier:
         self._clock = clock
         self._only_from = only_from
         self._receiver: Receiver
-        self._newest = -math.inf
-        """Of the last message: when it was sent, as a difference from the steady clock."""
+        self._newest = -math.inf  # when the last message was sent, less the steady clock
         self._tickets = itertools.count(1)
         self._outbox = Outbox(journal, transport, self._tickets, clock)
         self._inbox = Inbox(journal, clock)
@@ -209,11 +208,8 @@ class Courier:
             case Confirmed(ticket=ticket):
                 self._outbox.confirmed(ticket)
                 self._pusher.ended(ticket)
-            case Nacked(ticket=ticket):
-                self._outbox.refused(ticket, "a queue takes no message: it is full, or not ready")
-                self._pusher.ended(ticket)
-            case Returned(ticket=ticket, routing_key=key):
-                self._outbox.refused(ticket, f"there is no queue for {key}")
+            case Nacked(ticket=ticket) | Returned(ticket=ticket):
+                self._outbox.refused(ticket, refusal_of(event))
                 self._pusher.ended(ticket)
             case Connected():
                 self._pusher.connected()
@@ -351,12 +347,9 @@ class Courier:
         if not self._receiver.may_fetch(envelope.sender, digest):
             raise ProtocolError("not_for_sender")
         route = self._way_back(envelope, exchange, Lane.BULK)
+        chunks, asked = request.missing or None, envelope.message_id
         self._pusher.push(
-            request.manifest,
-            [route],
-            envelope.experiment,
-            chunks=request.missing or None,
-            answers=envelope.message_id,
+            request.manifest, [route], envelope.experiment, chunks=chunks, answers=asked
         )
 
     # Small messages that are not kept.

@@ -1,9 +1,9 @@
 """The fetcher: payloads that are to come, asked for when they make no progress.
 
 Silence may be a loss, or a line on which a chunk takes longer than one's patience. To ask for all
-again would then fill the line with what comes anyhow, for ever. So one chunk is asked for first: its
-answer stands behind everything that was sent before, and what has not come by then is lost. And
-patience grows with the time that chunks have taken.
+again would then fill the line with what comes anyhow, for ever. So one chunk is asked for first:
+its answer stands behind everything that was sent before, and what has not come by then is lost.
+And patience grows with the time that chunks have taken.
 """
 
 from collections.abc import Callable, Sequence
@@ -73,12 +73,9 @@ class Fetcher:
         )
         if at_once:
             want.ask_at = now
-            want.since = now - LAST_PATIENCE_S
-            # Nothing of it is on its way: a question for all of it, unless it waits for a connection.
             if self._is_connected and (missing := self._spool.missing(manifest)):
                 self._ask_for(want, missing)
             self.tick()
-            want.since = now
 
     def arrived(self, manifest: Manifest) -> None:
         """Await a payload no more: it is here."""

@@ -6,6 +6,8 @@ from fedmq.transport.ports import (
     ConsumerBack,
     ConsumerLost,
     Disconnected,
+    Nacked,
+    Returned,
     TransportEvent,
 )
 
@@ -49,3 +51,12 @@ class Troubles:
     def _begin_anew(self, link: str) -> None:
         self._link, self._blocked = link, ""
         self._lost.clear()
+
+
+def refusal_of(event: Nacked | Returned) -> str:
+    """Return why the broker has not taken a message."""
+    match event:
+        case Nacked():
+            return "a queue takes no message: it is full, or not ready"
+        case Returned(routing_key=key):
+            return f"there is no queue for {key}"

@@ -127,6 +127,10 @@ class Program:
             self._process.send_signal(number)
         return self.wait()
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """End it without a word (-9)."""
         self.end(signal.SIGKILL)

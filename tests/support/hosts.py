@@ -1,6 +1,6 @@
-"""Hosts with a network of their own, each at the end of a line to the hub's host that a test rules.
+"""Hosts with a network of their own, each at the end of a line to the hub's that a test rules.
 
-The hub's broker listens on the hub host's loopback and, once `listen` is called, on the hub's end of
+The hub's broker listens on its host's loopback and, once `listen` is called, on the hub's end of
 every line: nothing of it can be reached from the machine's own network.
 """
 
@@ -26,7 +26,7 @@ _NEW: Final = ("unshare", "--user", "--map-root-user", "--net")
 def why_not() -> str:
     """Return why no hosts can be made on this machine, empty if they can."""
     try:
-        tried = subprocess.run(
+        tried = subprocess.run(  # noqa: S603 - programs of the system
             [*_NEW, "ip", "link", "add", "try0", "type", "veth", "peer", "name", "try1"],
             capture_output=True,
             text=True,

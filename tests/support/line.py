@@ -1,10 +1,10 @@
 """Lines between hosts that a test makes, slows and cuts: packets go through this program.
 
-Run inside a user and network namespace of its own (`unshare --user --map-root-user --net`), it makes
-one more network namespace for the hub and one for each host, and a line from each host to the hub.
-A line carries Ethernet frames; each direction has a delay, a loss, a rate, and may be cut without a
-word to either end. So TCP behaves as it does on a bad line, which a proxy could not show, and no
-root and no `netem` of the kernel is needed. Everything ends when its stdin does.
+Run inside a user and network namespace of its own (`unshare --user --map-root-user --net`), it
+makes one more network namespace for the hub and one for each host, and a line from each host to the
+hub. A line carries Ethernet frames; each direction has a delay, a loss, a rate, and may be cut
+without a word to either end. So TCP behaves as it does on a bad line, which a proxy could not show,
+and neither root nor `netem` of the kernel is needed. Everything ends when its stdin does.
 
 It says where the hosts are in one line of JSON, then reads commands, a line of JSON each:
 {"host": "chu-lyon", "direction": "up", "cut": false, "delay_s": 0.25, "loss": 0.05, "rate": 125000}
@@ -133,7 +133,7 @@ def _connect(pid: int, here: str, address: str, there: str) -> socket.socket:
     _ip("address", "add", f"{address}/30", "dev", there, within=inside)
     _ip("link", "set", there, "up", within=inside)
     _ip("link", "set", here, "up")
-    # A wire within the kernel leaves checksums and the cutting of segments to a device that is none.
+    # A wire within the kernel leaves checksums and the cutting of segments to its far end.
     without_offload = f"from tests.support.line import set_off; set_off({there!r})"
     subprocess.run([*inside, sys.executable, "-c", without_offload], check=True)  # noqa: S603
     end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_EVERY_PROTOCOL))
