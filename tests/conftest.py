@@ -11,8 +11,8 @@ import structlog
 
 from fedmq.errors import HubError
 from tests.support import broker as support
+from tests.support import hosts
 from tests.support.broker import Kind, TestBroker
-from tests.support.hosts import why_not
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
@@ -25,7 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=Kind.INSTALLED.value,
         help="run what needs a broker on RabbitMQ 4.0, or on a cluster of three nodes",
     )
-    parser.addoption("--all", action="store_true", help="run what takes long too")
+
+    parser.addoption("--all", action="store_true", help="run what takes minutes too (long)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -74,15 +75,9 @@ def left_out(config: pytest.Config) -> Iterator[LeftOut]:
     kind = Kind(config.getoption("--broker"))
     if not config.getoption("--all"):
         yield LeftOut(
-            what="tests that take long (long)",
-            why="it takes --all",
+            what="tests that take minutes (long)",
+            why="--all asks for them",
             has=lambda marks: "long" in marks,
-        )
-    if why := why_not():
-        yield LeftOut(
-            what="tests of bad lines between hosts (namespaces)",
-            why=why,
-            has=lambda marks: "namespaces" in marks,
         )
     if kind is not Kind.INSTALLED:
         yield LeftOut(
@@ -107,6 +102,12 @@ def left_out(config: pytest.Config) -> Iterator[LeftOut]:
             what="tests on real PET/CT (real_data)",
             why="FEDMQ_TEST_DATA names no folder",
             has=lambda marks: "real_data" in marks,
+        )
+    if why := hosts.why_not():
+        yield LeftOut(
+            what="faults of lines between hosts (namespaces)",
+            why=why,
+            has=lambda marks: "namespaces" in marks,
         )
     if not HAS_TORCH:
         yield LeftOut(

@@ -62,7 +62,6 @@ def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")]
     from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
     from fedmq.node.service import NodeService
     from fedmq.node.worker import Worker
-    from fedmq.settings import read_settings
     from fedmq.transport.home import LocalHome
     from fedmq.types import NodeId
 
@@ -73,9 +72,7 @@ def start(*, json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")]
         service = NodeService(
             node=NodeId(login.user),
             home=LocalHome(home),
-            make_transport=make_transport(
-                login, f"fedmq {__version__}", heartbeat_s=read_settings().heartbeat_s
-            ),
+            make_transport=make_transport(login, f"fedmq {__version__}"),
             make_worker=lambda sink: Worker(home / "scratch", sink),
             clock=SystemClock(),
             version=__version__,

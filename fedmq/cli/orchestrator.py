@@ -38,9 +38,7 @@ def start(
         service = OrchestratorService(
             name=login.user,
             home=LocalHome(settings.orchestrator),
-            make_transport=make_transport(
-                login, f"fedmq {__version__}", heartbeat_s=settings.heartbeat_s
-            ),
+            make_transport=make_transport(login, f"fedmq {__version__}"),
             clock=SystemClock(),
             version=__version__,
         )

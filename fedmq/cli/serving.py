@@ -5,20 +5,19 @@ from collections.abc import Callable
 from types import FrameType
 
 from fedmq.hub.credentials import Credentials
+from fedmq.settings import read_settings
 from fedmq.transport.ports import Sink, Transport
 from fedmq.transport.rabbitmq import RabbitTransport, make_login
 
 
-def make_transport(
-    credentials: Credentials, program: str, *, heartbeat_s: int
-) -> Callable[[Sink], Transport]:
+def make_transport(credentials: Credentials, program: str) -> Callable[[Sink], Transport]:
     """Return what opens the way to the broker for a sink."""
     login = make_login(
         credentials.url,
         user=credentials.user,
         password=credentials.password,
         program=program,
-        heartbeat_s=heartbeat_s,
+        heartbeat_s=read_settings().heartbeat_s,
     )
     return lambda sink: RabbitTransport(login, sink)
 

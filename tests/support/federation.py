@@ -32,6 +32,7 @@ PARIS: Final = "ghu-paris"
 CASES: Final[Mapping[str, int]] = {LYON: 7, PARIS: 4}
 DATASET: Final = "tables"
 PLAN: Final = "held-numpy"
+FEDMQ: Final = (sys.executable, "-m", "fedmq")
 PLAN_FILE: Final = Path(held_plan.__file__)
 
 T = TypeVar("T")
@@ -148,12 +149,13 @@ class Program:
 class Federation:
     """Homes of a hub, nodes and a researcher in one folder, and the programs that run in them."""
 
-    def __init__(self, folder: Path, hosts: Hosts | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.programs: dict[str, Program] = {}
+        self.commands: dict[str, Sequence[str]] = {}
+        """What stands for `fedmq` in a home, or under a name, where that is something else."""
         self.settings: dict[str, str] = {}
         """What every program finds in its environment besides."""
-        self._hosts = hosts
         self._logs = folder / "logs"
         self.holds = folder / "holds"
         for place in (self._logs, self.holds, self.home(CENTRE), self.home(RESEARCHER)):
@@ -170,7 +172,7 @@ class Federation:
         place = self.home(home)
         place.mkdir(exist_ok=True)
         ended = subprocess.run(  # noqa: S603 - the product's own command line
-            self._command(home, arguments),
+            [*self.commands.get(home, FEDMQ), *arguments],
             cwd=place,
             env=environment(place) | self.settings,
             stdin=subprocess.DEVNULL,
@@ -191,7 +193,7 @@ class Federation:
         """Return a program that runs `fedmq ARGUMENTS`; under its name it may be started again."""
         program = Program(
             name,
-            self._command(home, arguments, host=name),
+            [*self.commands.get(name, self.commands.get(home, FEDMQ)), *arguments],
             self.home(home),
             self._logs / f"{name.replace(' ', '-')}.log",
             self.settings,
@@ -260,12 +262,10 @@ class Federation:
         self.do(CENTRE, "hub", "add-researcher", RESEARCHER)
         self._hand_over_to_researcher()
 
-    def join_lines(self) -> None:
+    def join_lines(self, hosts: Hosts) -> None:
         """Let members with a host of their own find the hub over their line."""
-        if self._hosts is None:
-            return
-        self._hosts.listen(self.broker)
-        for name, address in self._hosts.addresses.items():
+        hosts.listen(self.broker)
+        for name, address in hosts.addresses.items():
             known = read_credentials(self.credentials(name))
             url = known.url.replace(LOOPBACK, address)
             write_credentials(self.credentials(name), replace(known, url=url))
@@ -368,10 +368,6 @@ class Federation:
         """The line of [config] that lets training be held."""
         return f"holds = {json.dumps(str(self.holds))}"
 
-    def _command(self, home: str, arguments: Sequence[str], *, host: str = "") -> list[str]:
-        way = () if self._hosts is None else self._hosts.way(host or home)
-        return [*way, sys.executable, "-m", "fedmq", *arguments]
-
     def _hand_over_to_researcher(self) -> None:
         known = read_credentials(self.credentials(RESEARCHER))
         write_credentials(self.home(RESEARCHER) / "credentials.toml", known)
@@ -388,12 +384,16 @@ def running_federation(
 
     With hosts, the hub's is a private one, and members who have a host of their own run there.
     """
-    federation = Federation(folder, hosts)
+    federation = Federation(folder)
     federation.settings.update(settings)
+    if hosts is not None:
+        for name in (CENTRE, RESEARCHER, LYON, PARIS, "orchestrator"):
+            federation.commands[name] = [*hosts.way(name), *FEDMQ]
     try:
         if broker is None:
             federation.join_hub([LYON, PARIS])
-            federation.join_lines()
+            if hosts is not None:
+                federation.join_lines(hosts)
         else:
             federation.join_broker(broker, [LYON, PARIS])
         federation.start_orchestrator()

@@ -54,13 +54,18 @@ class Hosts:
         pid = self.pids.get(host, self.pids[HUB])
         return ("nsenter", "--target", str(pid), "--user", "--net", "--preserve-credentials")
 
-    def change(self, host: str, *directions: str, **values: float | bool) -> None:
-        """Change directions of a line (`up`: from the host to the hub), both unless told."""
+    def change(self, host: str, *directions: str, **values: float | bool) -> int:
+        """Change directions of a line (`up`: from the host to the hub), both unless told.
+
+        Returns how many bytes they were given to carry so far.
+        """
+        carried = 0
         for direction in directions or ("up", "down"):
             command = {"host": host, "direction": direction, **values}
             self.commands.write(json.dumps(command) + "\n")
             self.commands.flush()
-            assert self.answers.readline() == "done\n"
+            carried += int(self.answers.readline())
+        return carried
 
     def heal(self, host: str) -> None:
         """Make a line perfect."""

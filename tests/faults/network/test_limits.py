@@ -9,11 +9,12 @@ from typing import Any, Final
 import pika
 import pytest
 
+from fedmq.hub.broker import PrivateBroker
 from fedmq.hub.credentials import read_credentials
 from fedmq.transport import topology
 from fedmq.transport.rabbitmq import make_login
 from fedmq.types import NodeId
-from tests.faults.conftest import SIZE
+from tests.faults.network.conftest import SIZE
 from tests.support.cluster import control
 from tests.support.federation import CENTRE, LYON, Federation, until
 
@@ -133,6 +134,12 @@ def die_on_a_message(connection: pika.BlockingConnection) -> bool:
     return False
 
 
+def logs_of(broker: PrivateBroker) -> str:
+    """Return what a broker has logged."""
+    folder = broker.definitions.parent / "log"
+    return "".join(path.read_text(errors="replace") for path in folder.glob("*.log"))
+
+
 def test_a_reader_that_is_too_slow_for_the_brokers_patience_is_told_and_reads_again(
     federation: Federation, undisturbed: list[str]
 ) -> None:
@@ -152,15 +159,11 @@ def test_a_reader_that_is_too_slow_for_the_brokers_patience_is_told_and_reads_ag
         lyon.signal(signal.SIGSTOP)
         publish_garbage(federation, 1)
 
-        def is_taken_back() -> bool:
-            (node,) = [one for one in status(federation)["nodes"] if one["node"] == LYON]
-            return bool(node["waiting"]) and not node["online"]
-
-        until(is_taken_back, "the message that is taken back")
+        until(lambda: "waiting for delivery ack" in logs_of(federation.broker), "its end")
         lyon.signal(signal.SIGCONT)
         lyon.expect(f"{TASKS} cannot be read")
         lyon.expect("delivery acknowledgement on channel")
-        until(lambda: lyon.log().count("trouble=none") == 2, "the end of the trouble")
+        until(lambda: lyon.log().count("trouble=none") == 2, "the end")
     finally:
         federation.release()
         for name, usual in was.items():
