@@ -11,7 +11,7 @@ import structlog
 
 from fedmq.errors import HubError
 from tests.support import broker as support
-from tests.support import small_disk
+from tests.support import hosts, small_disk
 from tests.support.broker import Kind, TestBroker
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -108,6 +108,12 @@ def left_out(config: pytest.Config) -> Iterator[LeftOut]:
             what="tests on real PET/CT (real_data)",
             why="FEDMQ_TEST_DATA names no folder",
             has=lambda marks: "real_data" in marks,
+        )
+    if why := hosts.why_not():
+        yield LeftOut(
+            what="faults of lines between hosts (namespaces)",
+            why=why,
+            has=lambda marks: "namespaces" in marks,
         )
     if not HAS_TORCH:
         yield LeftOut(

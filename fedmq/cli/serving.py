@@ -6,6 +6,7 @@ from functools import partial
 from types import FrameType
 
 from fedmq.hub.credentials import Credentials
+from fedmq.settings import read_settings
 from fedmq.transport.machine import Machine
 from fedmq.transport.ports import Sink, Transport
 from fedmq.transport.rabbitmq import make_login
@@ -16,7 +17,11 @@ def make_transport(
 ) -> Callable[[Sink], Transport]:
     """Return what opens the way to the broker for a sink."""
     login = make_login(
-        credentials.url, user=credentials.user, password=credentials.password, program=program
+        credentials.url,
+        user=credentials.user,
+        password=credentials.password,
+        program=program,
+        heartbeat_s=read_settings().heartbeat_s,
     )
     return partial(machine.transport, login)
 

@@ -27,6 +27,8 @@ NODE_TITLES: Final = (
     "doing",
 )
 
+TOO_OFTEN: Final = "delivery_limit"
+
 Credentials = Annotated[
     Path | None, typer.Option(help="The file that the hub wrote for the user monitor.")
 ]
@@ -54,6 +56,7 @@ def print_status(found: "FederationStatus", *, as_json: bool = False) -> None:
                 "dead": found.num_dead,
                 "has_all_dead": found.has_all_dead,
                 "orchestrators": found.orchestrators,
+                "hindrances": found.hindrances,
             }
         )
         return
@@ -72,6 +75,8 @@ def print_status(found: "FederationStatus", *, as_json: bool = False) -> None:
         say("no experiment runs")
     if not found.orchestrators:
         say("no orchestrator was heard in the last minute")
+    for one in found.hindrances:
+        say(f"{one.what}\n  why: {one.why}\n  fix: {one.fix}")
     if found.num_dead:
         say(f"the queue `dead` holds {found.num_dead}, until the hub's operator deals with them")
     next_command("fedmq dead" if found.num_dead else "fedmq status --json")
@@ -132,7 +137,14 @@ def print_dead(found: "DeadLetters", *, hours: int, as_json: bool = False) -> No
             for one in found.letters
         ],
     )
-    next_command(*reasons_are_at(one.queue for one in found.letters))
+    if any(one.reason == TOO_OFTEN for one in found.letters):
+        say(
+            f"{TOO_OFTEN}: handed over too often without a word that it arrived, so whoever reads\n"
+            "  the queue ended or lost its connection each time; its log says why. Nothing is\n"
+            "  lost: the sender sends it again until it has a receipt."
+        )
+    others = [one.queue for one in found.letters if one.reason != TOO_OFTEN]
+    next_command(*reasons_are_at(others))
 
 
 def reasons_are_at(queues: "Iterable[str]") -> list[str]:

@@ -9,6 +9,7 @@ from fedmq.errors import ProtocolError
 from fedmq.hub.management import Management
 from fedmq.messages.codec import decode
 from fedmq.messages.notices import Activity, ExperimentOverview, NodeOverview, Overview
+from fedmq.monitor.hindrances import Hindrance, find_hindrances
 from fedmq.monitor.letters import MAX_HOURS, dead_letters
 from fedmq.transport import topology
 from fedmq.transport.rabbitmq import Login
@@ -49,6 +50,8 @@ class FederationStatus:
     """Whether the nodes' numbers of dead letters are whole; there were too many to count if not."""
     orchestrators: tuple[str, ...]
     """Which orchestrators were heard in the last minute."""
+    hindrances: tuple[Hindrance, ...] = ()
+    """What keeps the broker from taking messages."""
 
 
 def read_status(management: Management, login: Login) -> FederationStatus:
@@ -91,6 +94,9 @@ def read_status(management: Management, login: Login) -> FederationStatus:
         num_dead=int(queues.get(topology.DEAD_QUEUE, {}).get("messages") or 0),
         has_all_dead=dead.is_complete,
         orchestrators=tuple(sorted(overviews)),
+        hindrances=find_hindrances(
+            cast("list[dict[str, Any]]", management.get("nodes")), queues.values()
+        ),
     )
 
 

@@ -35,16 +35,13 @@ from fedmq.transport.inbox import Inbox, TurnedAway
 from fedmq.transport.journal import Journal
 from fedmq.transport.outbox import Outbox, properties_of
 from fedmq.transport.ports import (
-    Blocked,
     Confirmed,
     Connected,
-    ConsumerLost,
     Delivered,
     Delivery,
     Disconnected,
     Nacked,
     Publication,
-    ReadersCounted,
     Returned,
     Transport,
     TransportEvent,
@@ -54,6 +51,7 @@ from fedmq.transport.receiver import Receiver
 from fedmq.transport.routes import Route, event_key, sender_word, way_back
 from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Lane
+from fedmq.transport.troubles import Troubles, refusal_of
 from fedmq.types import NOWHERE, Digest
 
 SCHEMA: Final = outbox.SCHEMA + inbox.SCHEMA
@@ -74,15 +72,13 @@ class Courier:
     ) -> None:
         self.me = me
         self.spool = spool
-        self.trouble = "connecting to the broker"
-        """Why nothing goes or comes, for people; empty while all is well."""
+        self._troubles = Troubles()
         self._transport = transport
         self._journal = journal
         self._clock = clock
         self._only_from = only_from
         self._receiver: Receiver
-        self._newest = -math.inf
-        """Of the last message: when it was sent, as a difference from the steady clock."""
+        self._newest = -math.inf  # when the last message was sent, less the steady clock
         self._tickets = itertools.count(1)
         self._outbox = Outbox(journal, transport, self._tickets, clock)
         self._inbox = Inbox(journal, clock)
@@ -94,6 +90,11 @@ class Courier:
         self._receiver = receiver
         for exchange, message in self._inbox.waiting():
             self._await_payload(message, exchange)
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing goes or comes, for people; empty while all is well."""
+        return self._troubles.words or self._outbox.trouble
 
     @property
     def num_unsent(self) -> int:
@@ -186,6 +187,8 @@ class Courier:
 
     def tell(self, message: Message, kind: str) -> None:
         """Publish an event, which may be lost."""
+        if self._troubles.is_blocked:
+            return  # it would be old, one of many, when the broker takes messages again
         key = event_key(message.envelope.experiment, self.me, kind)
         self._publish(message, topology.EVENTS, key, mandatory=False)
 
@@ -198,6 +201,7 @@ class Courier:
 
     def handle(self, event: TransportEvent) -> None:
         """Take an event of the transport."""
+        self._troubles.note(event)
         match event:
             case Delivered(delivery=delivery):
                 self._receive(delivery)
@@ -205,24 +209,18 @@ class Courier:
                 self._outbox.confirmed(ticket)
                 self._pusher.ended(ticket)
             case Nacked(ticket=ticket) | Returned(ticket=ticket):
-                self._outbox.refused(ticket)
+                self._outbox.refused(ticket, refusal_of(event))
                 self._pusher.ended(ticket)
             case Connected():
-                self.trouble = ""
                 self._pusher.connected()
                 self._outbox.connected()
                 self._fetcher.connected()
-            case Disconnected(why=why):
-                self.trouble = why
+            case Disconnected():
                 self._pusher.disconnected()
                 self._outbox.disconnected()
                 self._fetcher.disconnected()
-            case Blocked(blocked=blocked, why=why):
-                self.trouble = f"the broker takes nothing: {why}" if blocked else ""
-            case ConsumerLost(queue=queue, why=why):
-                self.trouble = f"{queue or 'a queue'} cannot be read: {why}"
-            case ReadersCounted():
-                pass  # whoever asked has heard it
+            case _:
+                pass  # a trouble, or whoever asked has heard it
 
     def _receive(self, delivery: Delivery) -> None:
         try:
@@ -270,9 +268,9 @@ class Courier:
         """Make durable what came."""
         match message.body:
             case Chunk() as chunk:
-                self._fetcher.saw_chunk()
                 if self.spool.add(chunk, message.data):
                     self._fetcher.arrived(chunk.manifest)
+                self._fetcher.saw_chunk(chunk.manifest.digest, message.envelope.correlation_id)
                 self._inbox.count_bytes(
                     delivery.exchange, message.envelope.experiment, len(delivery.body)
                 )
@@ -349,8 +347,9 @@ class Courier:
         if not self._receiver.may_fetch(envelope.sender, digest):
             raise ProtocolError("not_for_sender")
         route = self._way_back(envelope, exchange, Lane.BULK)
+        chunks, asked = request.missing or None, envelope.message_id
         self._pusher.push(
-            request.manifest, [route], envelope.experiment, chunks=request.missing or None
+            request.manifest, [route], envelope.experiment, chunks=chunks, answers=asked
         )
 
     # Small messages that are not kept.
@@ -368,13 +367,13 @@ class Courier:
         route = way_back(exchange, me=self.me, sender=of.sender, experiment=place.experiment)
         self._publish(receipt, route.exchange, route.key(Lane.CONTROL))
 
-    def _ask(self, manifest: Manifest, missing: Sequence[int], route: Route, exp: str) -> None:
+    def _ask(self, manifest: Manifest, missing: Sequence[int], route: Route, exp: str) -> str:
         body = ResendRequest(manifest=manifest, missing=list(missing))
         recipient = self._only_from or NOWHERE
-        message = self.write(
-            body, f"resend.{manifest.digest[:16]}", recipient, Place(experiment=exp)
-        )
+        message_id = f"resend.{manifest.digest[:16]}.{next(self._tickets)}"
+        message = self.write(body, message_id, recipient, Place(experiment=exp))
         self._publish(message, route.exchange, route.key(Lane.CONTROL))
+        return message_id
 
     def _way_back(self, envelope: Envelope, exchange: str, lane: Lane = Lane.CONTROL) -> Route:
         return way_back(

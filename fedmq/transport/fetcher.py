@@ -1,4 +1,10 @@
-"""The fetcher: payloads that are to come, asked for when they make no progress."""
+"""The fetcher: payloads that are to come, asked for when they make no progress.
+
+Silence may be a loss, or a line on which a chunk takes longer than one's patience. To ask for all
+again would then fill the line with what comes anyhow, for ever. So one chunk is asked for first:
+its answer stands behind everything that was sent before, and what has not come by then is lost.
+And patience grows with the time that chunks have taken.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +22,8 @@ LAST_PATIENCE_S: Final = 60.0
 MAX_ASKED: Final = 50_000
 """Chunks named in one request; the rest is asked for when these are here."""
 
-Ask = Callable[[Manifest, Sequence[int], Route, str], None]
+Ask = Callable[[Manifest, Sequence[int], Route, str], str]
+"""Asks for chunks; returns what their answers will name."""
 Tell = Callable[[Digest], None]
 
 
@@ -29,6 +36,8 @@ class _Want:
     num_missing: int
     since: float
     patience_s: float = PATIENCE_S
+    asked: str = ""
+    """The question for one chunk that has no answer yet."""
 
 
 class Fetcher:
@@ -42,6 +51,8 @@ class Fetcher:
         self._wants: dict[str, _Want] = {}
         self._is_connected = False
         self._chunk_at = clock.steady()
+        self._pace_s = 0.0
+        """How long the chunks of late had to be waited for."""
 
     def __len__(self) -> int:
         return len(self._wants)
@@ -62,18 +73,28 @@ class Fetcher:
         )
         if at_once:
             want.ask_at = now
-            want.since = now - LAST_PATIENCE_S
-            want.num_missing = len(self._spool.missing(manifest))
+            if self._is_connected and (missing := self._spool.missing(manifest)):
+                self._ask_for(want, missing)
             self.tick()
-            want.since = now
 
     def arrived(self, manifest: Manifest) -> None:
         """Await a payload no more: it is here."""
         self._wants.pop(manifest.digest, None)
 
-    def saw_chunk(self) -> None:
-        """Note that a chunk came, of whatever payload: the way is not silent."""
-        self._chunk_at = self._clock.steady()
+    def saw_chunk(self, digest: Digest, answers: str | None) -> None:
+        """Note that a chunk came, of whatever payload, perhaps the answer to a question."""
+        now = self._clock.steady()
+        if self._wants:
+            since = max(self._chunk_at, min(want.since for want in self._wants.values()))
+            self._pace_s = max(now - since, self._pace_s / 2)
+        self._chunk_at = now
+        want = self._wants.get(digest)
+        if want is None or not want.asked or want.asked != answers:
+            return
+        want.asked = ""
+        missing = self._spool.missing(want.manifest)
+        if missing:
+            self._ask_for(want, missing)
 
     def drop(self, experiment: str) -> None:
         """Await nothing more for an experiment."""
@@ -85,8 +106,9 @@ class Fetcher:
         """Look again: what was under way is lost, and soon asked for."""
         self._is_connected = True
         for want in self._wants.values():
-            want.patience_s = PATIENCE_S
-            want.ask_at = min(want.ask_at, self._clock.steady() + PATIENCE_S)
+            want.patience_s = self._patience_s
+            want.asked = ""
+            want.ask_at = min(want.ask_at, self._clock.steady() + want.patience_s)
         self.tick()
 
     def disconnected(self) -> None:
@@ -108,18 +130,26 @@ class Fetcher:
                 self._tell(want.manifest.digest)
                 continue
             if len(missing) < want.num_missing:
-                want.patience_s = PATIENCE_S
-            elif now < min(self._chunk_at + PATIENCE_S, want.since + LAST_PATIENCE_S):
+                want.patience_s = self._patience_s
+            elif now < min(self._chunk_at + self._patience_s, want.since + LAST_PATIENCE_S):
                 # Others' chunks are coming: these may stand in the same queue behind them.
-                want.patience_s = PATIENCE_S
+                want.patience_s = self._patience_s
             else:
-                everything = len(missing) == want.manifest.num_chunks
-                self._ask(
-                    want.manifest,
-                    () if everything else missing[:MAX_ASKED],
-                    want.route,
-                    want.experiment,
-                )
+                one = missing[:1]
+                want.asked = self._ask(want.manifest, one, want.route, want.experiment)
                 want.patience_s = min(LAST_PATIENCE_S, 2 * want.patience_s)
             want.num_missing = len(missing)
             want.ask_at = now + want.patience_s
+
+    @property
+    def _patience_s(self) -> float:
+        return min(LAST_PATIENCE_S, max(PATIENCE_S, 2 * self._pace_s))
+
+    def _ask_for(self, want: _Want, missing: Sequence[int]) -> None:
+        """Ask for all that is missing: nothing of it is on its way."""
+        everything = len(missing) == want.manifest.num_chunks
+        chunks = () if everything else missing[:MAX_ASKED]
+        self._ask(want.manifest, chunks, want.route, want.experiment)
+        want.num_missing = len(missing)
+        want.patience_s = min(LAST_PATIENCE_S, 2 * want.patience_s)
+        want.ask_at = self._clock.steady() + want.patience_s

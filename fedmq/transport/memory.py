@@ -21,6 +21,7 @@ from fedmq.transport.memory_queue import Consumer, MemoryQueue, Stored, key_matc
 from fedmq.transport.ports import (
     Confirmed,
     Connected,
+    ConsumerBack,
     ConsumerLost,
     Delivered,
     Delivery,
@@ -187,6 +188,7 @@ class MemoryTransport:
     _next_tag: int = 1
     _declared: dict[str, Queue] = field(default_factory=dict)
     _prefetch: dict[str, int] = field(default_factory=dict)
+    _lost: set[str] = field(default_factory=set)
     _unacknowledged: dict[int, _Unacknowledged] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -304,17 +306,24 @@ class MemoryTransport:
         if not self._is_connected or name not in self._prefetch:
             return
         if queue is None:
-            self.sink(ConsumerLost(queue=name, why="there is no such queue"))
+            self._lose(name, "there is no such queue")
             return
+        if name in self._lost:
+            self._lost.discard(name)
+            self.sink(ConsumerBack(queue=name))
         if not any(consumer.owner is self for consumer in queue.consumers):
             consumer = Consumer(
                 owner=self,
                 prefetch=self._prefetch[name],
                 deliver_to=lambda consumer, stored: self._deliver(name, consumer, stored),
-                tell_lost=lambda why: self.sink(ConsumerLost(queue=name, why=why)),
+                tell_lost=lambda why: self._lose(name, why),
             )
             queue.consumers.append(consumer)
         self.broker.later(lambda: self.broker.hand_over(queue), name)
+
+    def _lose(self, name: str, why: str) -> None:
+        self._lost.add(name)
+        self.sink(ConsumerLost(queue=name, why=why))
 
     def _unregister(self, name: str) -> None:
         queue = self.broker.queue(name)

@@ -59,6 +59,7 @@ class Outbox:
         self._tickets = tickets
         self._clock = clock
         self._open: dict[int, str] = {}
+        self._refusals: dict[str, str] = {}
         self._is_connected = False
         now = clock.steady()
         self._letters = {
@@ -71,6 +72,11 @@ class Outbox:
 
     def __len__(self) -> int:
         return len(self._letters)
+
+    @property
+    def trouble(self) -> str:
+        """Why a message is not taken, for people; empty while all are."""
+        return next(iter(self._refusals.values()), "")
 
     def add(self, message: Message, route: Route) -> None:
         """Keep `message` until its receipt; one that is there already is not sent twice."""
@@ -114,6 +120,7 @@ class Outbox:
     def _forget(self, message_id: str) -> None:
         self._journal.execute("DELETE FROM outbox WHERE message_id = ?", (message_id,))
         self._letters.pop(message_id, None)
+        self._refusals.pop(message_id, None)
 
     def drop(self, experiment: str, *, keep: str = "") -> None:
         """Forget what was to be sent for an experiment, but not the message `keep`."""
@@ -136,19 +143,23 @@ class Outbox:
         """Wait for the next connection."""
         self._is_connected = False
         self._open.clear()
+        self._refusals.clear()
 
     def confirmed(self, ticket: int) -> None:
         """The broker has it; the receiver may take long, and is asked again in a while."""
+        self._refusals.pop(self._open.get(ticket, ""), None)
         letter = self._closed(ticket)
         if letter is not None:
             letter.due = self._clock.steady() + letter.repeat_s
             letter.repeat_s = min(LAST_REPEAT_S, 2 * letter.repeat_s)
             letter.retry_s = FIRST_RETRY_S
 
-    def refused(self, ticket: int) -> None:
+    def refused(self, ticket: int, why: str) -> None:
         """The broker would not take it, or has no queue for it (yet)."""
+        message_id = self._open.get(ticket, "")
         letter = self._closed(ticket)
         if letter is not None:
+            self._refusals[message_id] = f"{why}; it is tried again by itself"
             letter.due = self._clock.steady() + letter.retry_s
             letter.retry_s = min(LAST_RETRY_S, 2 * letter.retry_s)
 

@@ -125,6 +125,13 @@ class ConsumerLost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerBack:
+    """A queue that was lost is read again."""
+
+    queue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadersCounted:
     """So many programs read a queue, all logins together."""
 
@@ -143,6 +150,7 @@ TransportEvent = (
     | Nacked
     | Returned
     | ConsumerLost
+    | ConsumerBack
     | ReadersCounted
 )
 

@@ -18,9 +18,19 @@ from fedmq.transport.ports import Publication, Transport
 from fedmq.transport.routes import Route
 from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Lane
+from fedmq.types import Digest
 
 WINDOW: Final = 8
 """Chunks on their way to the broker at once; memory is so many chunks, whatever the payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OnItsWay:
+    """A chunk without the broker's word."""
+
+    digest: Digest
+    index: int
+    routes: frozenset[Route]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,7 @@ class _Push:
     experiment: str
     routes: tuple[Route, ...]
     left: deque[int]
+    answers: str | None
 
 
 class Pusher:
@@ -48,7 +59,7 @@ class Pusher:
         self._tickets = tickets
         self._clock = clock
         self._pushes: deque[_Push] = deque()
-        self._open: dict[int, int] = {}
+        self._open: dict[int, _OnItsWay] = {}
         self._is_connected = False
         self.bytes_of: dict[tuple[str, str], int] = {}
         """By exchange and experiment: bytes of chunks for the broker, each fan-out once."""
@@ -64,10 +75,12 @@ class Pusher:
         routes: Sequence[Route],
         experiment: str,
         chunks: Sequence[int] | None = None,
+        answers: str | None = None,
     ) -> None:
         """Send a whole payload of the spool, or the `chunks` of it, once to all `routes`.
 
-        What is being pushed to the same place already is not pushed a second time beside it.
+        What is being pushed to the same place already, or is on a slow line to the broker, is not
+        pushed a second time beside it. Chunks say which question they answer.
         """
         if not routes or not self._is_connected or not self._spool.has(manifest.digest):
             return
@@ -76,8 +89,15 @@ class Pusher:
             if push.manifest.digest == manifest.digest and set(wanted) <= set(push.routes):
                 return
         indices = range(manifest.num_chunks) if chunks is None else chunks
-        left = deque(index for index in indices if index < manifest.num_chunks)
-        self._pushes.append(_Push(manifest, experiment, wanted, left))
+        under_way = {
+            chunk.index
+            for chunk in self._open.values()
+            if chunk.digest == manifest.digest and chunk.routes.issuperset(wanted)
+        }
+        left = deque(
+            index for index in indices if index < manifest.num_chunks and index not in under_way
+        )
+        self._pushes.append(_Push(manifest, experiment, wanted, left, answers))
         self.pump()
 
     def connected(self) -> None:
@@ -110,6 +130,7 @@ class Pusher:
             envelope=Envelope(
                 type=Chunk.TYPE,
                 message_id=f"{push.manifest.digest[:16]}.{index}",
+                correlation_id=push.answers,
                 sender=self._me,
                 recipient="-",
                 experiment=push.experiment,
@@ -121,7 +142,7 @@ class Pusher:
         first, *others = (route.key(Lane.BULK) for route in push.routes)
         body = encode(message)
         ticket = next(self._tickets)
-        self._open[ticket] = index
+        self._open[ticket] = _OnItsWay(push.manifest.digest, index, frozenset(push.routes))
         way = (push.routes[0].exchange, push.experiment)
         self.bytes_of[way] = self.bytes_of.get(way, 0) + len(body)
         self._transport.publish(

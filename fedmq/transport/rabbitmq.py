@@ -26,7 +26,7 @@ from fedmq.transport.ports import (
     Sink,
     TransportEvent,
 )
-from fedmq.transport.rabbitmq_link import Address, Link
+from fedmq.transport.rabbitmq_link import HEARTBEAT_S, Address, Link
 from fedmq.transport.topology import Queue
 
 MAX_WAIT_S: Final = 60.0
@@ -46,9 +46,18 @@ class Login:
     password: str = field(repr=False)
     program: str = "fedmq"
     """Name and version, for the connections page of the management UI."""
+    heartbeat_s: int = HEARTBEAT_S
+    """A connection on which nothing comes for so long, and five seconds more, is taken for dead."""
 
 
-def make_login(url: str, *, user: str, password: str, program: str = "fedmq") -> Login:
+def make_login(
+    url: str,
+    *,
+    user: str,
+    password: str,
+    program: str = "fedmq",
+    heartbeat_s: int = HEARTBEAT_S,
+) -> Login:
     """Return the login at a broker's address such as amqp://127.0.0.1:5672/fedmq.
 
     The nodes of a cluster stand one after the other: amqp://ONE:5672,TWO:5672,THREE:5672/fedmq.
@@ -66,6 +75,7 @@ def make_login(url: str, *, user: str, password: str, program: str = "fedmq") ->
         user=user,
         password=password,
         program=program,
+        heartbeat_s=heartbeat_s,
     )
 
 

@@ -53,6 +53,10 @@ class Credentials(Protocol):
     def program(self) -> str:
         """Program and version."""
 
+    @property
+    def heartbeat_s(self) -> int:
+        """How long either side waits for a sign of life of the other."""
+
 
 class Owner(Protocol):
     """Who a link belongs to."""
@@ -220,7 +224,7 @@ def _parameters(credentials: Credentials, address: Address, role: str) -> pika.C
         port=port,
         virtual_host=credentials.vhost,
         credentials=pika.PlainCredentials(credentials.user, credentials.password),
-        heartbeat=HEARTBEAT_S,
+        heartbeat=credentials.heartbeat_s,
         blocked_connection_timeout=BLOCKED_TIMEOUT_S,
         connection_attempts=1,
         socket_timeout=_CONNECT_TIMEOUT_S,

@@ -13,7 +13,7 @@ from pika.adapters.select_connection import IOLoop, SelectConnection
 from pika.channel import Channel
 from pika.spec import Basic, BasicProperties
 
-from fedmq.transport.ports import ConsumerLost, Delivered, Delivery
+from fedmq.transport.ports import ConsumerBack, ConsumerLost, Delivered, Delivery
 from fedmq.transport.rabbitmq_declaring import TRANSIENT_RETRY_S
 from fedmq.transport.rabbitmq_faults import is_transient, reason_of
 from fedmq.transport.rabbitmq_life import Life
@@ -105,7 +105,9 @@ class Reader:
         self._consumers[queue] = opened
 
     def _on_registered(self, queue: str) -> None:
-        self._lost.discard(queue)
+        if queue in self._lost:
+            self._lost.discard(queue)
+            self._life.tell(ConsumerBack(queue=queue))
         self._life.done(queue)
 
     def _on_cancel(self, queue: str, channel: Channel, _frame: object) -> None:

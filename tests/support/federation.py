@@ -8,16 +8,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar, cast
 
 import fedmq
+from fedmq.hub.broker import PrivateBroker
 from fedmq.hub.credentials import Credentials, Role, read_credentials, write_credentials
+from fedmq.hub.ports import LOOPBACK
 from fedmq.transport import topology
 from fedmq.types import NodeId, ResearcherId
 from tests.support import held_plan
 from tests.support.broker import TestBroker, federation_rights
+from tests.support.hosts import Hosts
 
 PATIENCE_S: Final = 90.0
 """For whatever is waited for: two busy cores may be slow, a hang is caught all the same."""
@@ -76,7 +80,14 @@ class Outcome:
 class Program:
     """A command that keeps running; what it says goes to a file."""
 
-    def __init__(self, name: str, command: Sequence[str], home: Path, log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        home: Path,
+        log: Path,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.name = name
         self._log = log
         self._begin = log.stat().st_size if log.exists() else 0
@@ -84,7 +95,7 @@ class Program:
             self._process = subprocess.Popen(  # noqa: S603 - the product's own command line
                 command,
                 cwd=home,
-                env=environment(home),
+                env=environment(home) | dict(settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -146,7 +157,9 @@ class Federation:
         self._command = command or (lambda _name: ())
         self.programs: dict[str, Program] = {}
         self.commands: dict[str, Sequence[str]] = {}
-        """What stands for `fedmq` in a home, where that is something else."""
+        """What stands for `fedmq` in a home, or under a name, where that is something else."""
+        self.settings: dict[str, str] = {}
+        """What every program finds in its environment besides."""
         self._logs = folder / "logs"
         self.holds = folder / "holds"
         for place in (self._logs, self.holds, self.home(CENTRE), self.home(RESEARCHER)):
@@ -165,7 +178,7 @@ class Federation:
         ended = subprocess.run(  # noqa: S603 - the product's own command line
             [*self.commands.get(home, FEDMQ), *arguments],
             cwd=place,
-            env=environment(place),
+            env=environment(place) | self.settings,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -182,11 +195,13 @@ class Federation:
 
     def start(self, name: str, home: str, *arguments: str) -> Program:
         """Return a program that runs `fedmq ARGUMENTS`; under its name it may be started again."""
+        begin = self._command(name) or self.commands.get(name) or self.commands.get(home, FEDMQ)
         program = Program(
             name,
-            [*(self._command(name) or self.commands.get(home, FEDMQ)), *arguments],
+            [*begin, *arguments],
             self.home(home),
             self._logs / f"{name.replace(' ', '-')}.log",
+            self.settings,
         )
         self.programs[name] = program
         return program
@@ -251,6 +266,19 @@ class Federation:
             self.do(CENTRE, "hub", "add-node", node)
         self.do(CENTRE, "hub", "add-researcher", RESEARCHER)
         self._hand_over_to_researcher()
+
+    def join_lines(self, hosts: Hosts) -> None:
+        """Let members with a host of their own find the hub over their line."""
+        hosts.listen(self.broker)
+        for name, address in hosts.addresses.items():
+            known = read_credentials(self.credentials(name))
+            url = known.url.replace(LOOPBACK, address)
+            write_credentials(self.credentials(name), replace(known, url=url))
+
+    @property
+    def broker(self) -> PrivateBroker:
+        """The broker of the private hub."""
+        return PrivateBroker(self.home(CENTRE) / "hub" / "broker")
 
     def add_node(self, name: str) -> None:
         """Make the home of a node, with a dataset in it."""
@@ -352,13 +380,26 @@ class Federation:
 
 @contextmanager
 def running_federation(
-    folder: Path, broker: TestBroker | None, command: Command | None = None
+    folder: Path,
+    broker: TestBroker | None,
+    command: Command | None = None,
+    hosts: Hosts | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Federation]:
-    """Yield a federation of two nodes that run, on the run's broker or on a private hub's."""
+    """Yield a federation of two nodes that run, on the run's broker or on a private hub's.
+
+    With hosts, the hub's is a private one, and members who have a host of their own run there.
+    """
     federation = Federation(folder, command)
+    federation.settings.update(settings)
+    if hosts is not None:
+        for name in (CENTRE, RESEARCHER, LYON, PARIS, "orchestrator"):
+            federation.commands[name] = [*hosts.way(name), *FEDMQ]
     try:
         if broker is None:
             federation.join_hub([LYON, PARIS])
+            if hosts is not None:
+                federation.join_lines(hosts)
         else:
             federation.join_broker(broker, [LYON, PARIS])
         federation.start_orchestrator()

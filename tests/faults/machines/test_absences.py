@@ -13,7 +13,12 @@ from tests.faults.machines.conftest import Small
 from tests.support.federation import CENTRE, LYON, PARIS, RESEARCHER, Federation, Program, until
 from tests.support.reference import model_digests
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.small_disks, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.rabbitmq,
+    pytest.mark.small_disks,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("machines"),
+]
 
 BOTH, ALONE = (LYON, PARIS), (LYON,)
 

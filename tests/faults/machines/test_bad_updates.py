@@ -6,7 +6,12 @@ from tests.faults.machines.conftest import Small
 from tests.faults.machines.test_absences import begin, ended, require_models
 from tests.support.federation import LYON, PARIS
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.small_disks, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.rabbitmq,
+    pytest.mark.small_disks,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("machines"),
+]
 
 CODES = {
     "nan": "update_not_finite",

@@ -8,7 +8,12 @@ import pytest
 from tests.faults.machines.conftest import Small, begin_held
 from tests.support.federation import LYON
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.small_disks, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.rabbitmq,
+    pytest.mark.small_disks,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("machines"),
+]
 
 DAY_S = 86_400.0
 YEARS_S = 3_652 * DAY_S

@@ -5,7 +5,12 @@ import pytest
 from tests.faults.machines.conftest import Small, begin_held
 from tests.support.federation import CENTRE, LYON, PARIS, until
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.small_disks, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.rabbitmq,
+    pytest.mark.small_disks,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("machines"),
+]
 
 
 def test_a_node_whose_sync_fails_stops_and_goes_on_from_its_disk(small: Small) -> None:

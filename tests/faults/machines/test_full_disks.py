@@ -8,7 +8,12 @@ import pytest
 from tests.faults.machines.conftest import Small, begin_held
 from tests.support.federation import CENTRE, LYON, PARIS, until
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.small_disks, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.rabbitmq,
+    pytest.mark.small_disks,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("machines"),
+]
 
 FULL: Final = r"(?m)^disk full         \d\d MB needed, [01] MB free$"
 

@@ -11,7 +11,12 @@ from tests.faults.machines.conftest import Small, begin_held
 from tests.faults.machines.test_absences import begin, ended, require_models
 from tests.support.federation import LYON, PARIS, until
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.small_disks, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.rabbitmq,
+    pytest.mark.small_disks,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("machines"),
+]
 
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 

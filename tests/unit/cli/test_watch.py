@@ -93,6 +93,7 @@ def test_programs_get_the_status_whole(capsys: Capture) -> None:
         "dead",
         "has_all_dead",
         "orchestrators",
+        "hindrances",
     ]
     assert shown["nodes"][0] == {name: getattr(LYON, name) for name in NodeStatus.__slots__}
     assert shown["experiments"] == [LUNG.model_dump(mode="json")]

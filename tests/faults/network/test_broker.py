@@ -1,0 +1,96 @@
+"""A broker that dies, loses its disk or takes nothing: nothing is lost, and people are told why."""
+
+import shutil
+from typing import Any
+
+import pytest
+
+from tests.support.cluster import control
+from tests.support.federation import CENTRE, LYON, PARIS, Federation, until
+
+pytestmark = [
+    pytest.mark.rabbitmq,
+    pytest.mark.hub_broker,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("faults"),
+]
+
+
+def status(federation: Federation) -> dict[str, Any]:
+    """Return what `fedmq status` shows."""
+    shown: dict[str, Any] = federation.do(CENTRE, "status", "--json").json
+    return shown
+
+
+def waiting(federation: Federation, node: str) -> int:
+    """Return how many messages wait for a node."""
+    return sum(one["waiting"] for one in status(federation)["nodes"] if one["node"] == node)
+
+
+@pytest.mark.parametrize("is_emptied", [pytest.param(False, marks=pytest.mark.long), True])
+def test_messages_that_wait_in_a_broker_that_is_killed_come_all_the_same(
+    federation: Federation, undisturbed: list[str], held: str, *, is_emptied: bool
+) -> None:
+    """Killed, or emptied too: who sent them sends them again, and the model with them."""
+    until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
+    federation.programs[PARIS].kill()
+    federation.release()
+    until(lambda: waiting(federation, PARIS) > 0, "work for the node that is away")
+    federation.broker.kill()
+    if is_emptied:
+        shutil.rmtree(federation.broker.definitions.parent / "data")
+    federation.do(CENTRE, "hub", "up")
+    federation.start_node(PARIS)
+    assert federation.digests(held) == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("alarm", "end", "words"),
+    [
+        (
+            ("set_vm_memory_high_watermark", "absolute", "1MB"),
+            ("set_vm_memory_high_watermark", "0.4"),
+            "its memory is full",
+        ),
+        pytest.param(
+            ("set_disk_free_limit", "900000GB"),
+            ("set_disk_free_limit", "50MB"),
+            "its disk is nearly full",
+            marks=pytest.mark.long,
+        ),
+    ],
+    ids=["memory", "disk"],
+)
+def test_a_broker_with_an_alarm_holds_a_round_up_and_everybody_says_why(
+    federation: Federation,
+    undisturbed: list[str],
+    held: str,
+    alarm: tuple[str, ...],
+    end: tuple[str, ...],
+    words: str,
+) -> None:
+    """Nobody publishes, everybody stays connected; afterwards the round goes on."""
+    lyon = federation.programs[LYON]
+    until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
+    before = lyon.log().count("broker_link_changed")
+    control(federation.broker, *alarm)
+    try:
+        federation.release()
+        lyon.expect("the broker takes no messages now")
+        until(lambda: federation.status(LYON)["unsent"] == 1, "the update that waits")
+        shown = until(
+            lambda: (found := status(federation))["hindrances"] and found, "the reason in status"
+        )
+        (hindrance,) = shown["hindrances"]
+        assert words in hindrance["why"]
+        assert "operator" in hindrance["fix"]
+        assert [node["online"] for node in shown["nodes"]] == [True, True]
+        assert words in federation.do(CENTRE, "status").talk
+        assert federation.status(LYON)["unsent"] == 1
+    finally:
+        control(federation.broker, *end)
+    assert federation.digests(held) == undisturbed
+    assert status(federation)["hindrances"] == []
+    changes = lyon.log().split("broker_link_changed")[before + 1 :]
+    assert ["takes no messages" in changes[0], "none" in changes[1]] == [True, True]
+    assert len(changes) == 2, "blocked, unblocked, and no connection was lost"
