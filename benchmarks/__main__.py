@@ -38,7 +38,7 @@ def main() -> None:
     fifth = names.add_parser("soak", help="many rounds: does memory, disk or a queue grow?")
     fifth.add_argument("--minutes", type=float, default=0.0, help="0: one experiment")
     fifth.add_argument("--rounds", type=int, default=200, help="of each experiment")
-    fifth.add_argument("--nodes", type=int, default=2)
+    fifth.add_argument("--nodes", type=int, default=4)
     fifth.add_argument("--mb", type=int, default=4, help="size of the model in megabytes")
     fifth.add_argument(
         "--kill-every-s", type=float, default=0.0, help="a random program is killed so often"

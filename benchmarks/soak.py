@@ -25,6 +25,7 @@ from fedmq.hub.processes import find_process, wait_for_end
 from fedmq.hub.roster import VHOST
 from fedmq.researcher.client import Client
 from fedmq.researcher.experiment import Experiment
+from fedmq.transport.home import JOURNAL_NAME
 
 SAMPLE_S: Final = 1.0
 WARM_UP: Final = 0.2
@@ -44,6 +45,8 @@ class Sample:
     fds: int
     threads: int
     disk_kb: int
+    journal_bytes: int
+    """The journal and its log."""
 
 
 @dataclass(slots=True)
@@ -220,6 +223,8 @@ def _figures(watch: Watch, began: Mapping[str, Sample]) -> dict[str, object]:
             f"{title}_rss_mb_most": round(max(s.rss_kb for one in series for s in one) / 1000, 1),
             f"{title}_disk_mb_most": round(max(s.disk_kb for one in series for s in one) / 1000, 1),
             f"{title}_disk_mb_end": round(max(one[-1].disk_kb for one in series) / 1000, 1),
+            f"{title}_journal_bytes_end": max(one[-1].journal_bytes for one in series),
+            f"{title}_journal_bytes_per_round": worst(series, lambda one: one.journal_bytes),
             f"{title}_fds_begin": max(began[name].fds for name in names),
             f"{title}_fds_end": max(one[-1].fds for one in series),
             f"{title}_threads_begin": max(began[name].threads for name in names),
@@ -274,9 +279,15 @@ def read_sample(pid: int, home: Path, rounds: int) -> Sample | None:
             fds=len(list((process / "fd").iterdir())),
             threads=int(status["Threads"]),
             disk_kb=disk_kb(home),
+            journal_bytes=journal_bytes(home),
         )
     except (OSError, KeyError, ValueError):
         return None
+
+
+def journal_bytes(home: Path) -> int:
+    """Return how long a program's journal is, with its log and without its index."""
+    return sum((home / f"{JOURNAL_NAME}{end}").stat().st_size for end in ("", "-wal"))
 
 
 def disk_kb(folder: Path) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedmq.cli import demo, hub, node, orchestrator, researcher, watch
+from fedmq.cli import demo, gc, hub, node, orchestrator, researcher, watch
 from fedmq.cli.console import INTERRUPTED, say, tell_error
 from fedmq.errors import FedmqError
 
@@ -30,6 +30,7 @@ app.add_typer(researcher.app, name="experiments", rich_help_panel="Researchers")
 app.command("plans", rich_help_panel="Researchers")(researcher.plans)
 app.command("status", rich_help_panel="Watching")(watch.status)
 app.command("dead", rich_help_panel="Watching")(watch.dead)
+app.command("gc", rich_help_panel="Hub operators")(gc.gc)
 app.command("demo", rich_help_panel="Trying")(demo.demo)
 app.command("down", rich_help_panel="Trying")(demo.down)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,8 @@ from fedmq.transport.home import RESERVE_BYTES, Home
 from fedmq.transport.spool import Spool
 from fedmq.types import DIGEST_PATTERN, Digest
 
+PAYLOADS: Final = "payloads"
+SCRATCH: Final = "scratch"
 _OUTPUT: Final = ".output"
 
 
@@ -20,8 +23,8 @@ class Storage:
 
     def __init__(self, home: Home, *, chunk_bytes: int = CHUNK_BYTES) -> None:
         self._home = home
-        self._payloads = home.disk("payloads")
-        self._scratch = home.disk("scratch")
+        self._payloads = home.disk(PAYLOADS)
+        self._scratch = home.disk(SCRATCH)
         self._released: list[Digest] = []
         self.spool = Spool(self._payloads, chunk_bytes=chunk_bytes)
 
@@ -36,12 +39,27 @@ class Storage:
 
     def sweep(self, is_needed: Callable[[str], bool]) -> None:
         """Remove payloads that nobody needs, and what a life that was cut short left of others."""
-        for name in self._payloads.names():
+        for name in self.unneeded(is_needed):
             stem = name.partition(".")[0]
-            if re.fullmatch(DIGEST_PATTERN, stem) is None:
+            if _is_digest(stem):
+                self.spool.remove(Digest(stem))  # which forgets what it knows of it
+            else:
                 self._payloads.remove(name)
-            elif not is_needed(stem):
-                self.spool.remove(Digest(stem))
+
+    def unneeded(self, is_needed: Callable[[str], bool]) -> tuple[str, ...]:
+        """Return the names of the files that `sweep` removes."""
+        stems = {name: name.partition(".")[0] for name in self._payloads.names()}
+        return tuple(
+            name for name, stem in stems.items() if not (_is_digest(stem) and is_needed(stem))
+        )
+
+    def outputs_of_none(self, tasks: AbstractSet[str]) -> tuple[str, ...]:
+        """Return the names of the files of parameters that are of none of these tasks."""
+        return tuple(
+            name
+            for name in self._scratch.names()
+            if _OUTPUT in name and name.partition(_OUTPUT)[0] not in tasks
+        )
 
     # Trained parameters, as the worker leaves them.
 
@@ -88,3 +106,7 @@ class Storage:
         for name in self._scratch.names():
             if _OUTPUT in name:
                 self._scratch.remove(name)
+
+
+def _is_digest(text: str) -> bool:
+    return re.fullmatch(DIGEST_PATTERN, text) is not None

@@ -16,7 +16,6 @@ from fedmq.clocks import Clock
 from fedmq.errors import DiskFull, ParametersError
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.notices import ExperimentOver
-from fedmq.messages.registry import payload_of
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.orchestrator import answers, requests
 from fedmq.orchestrator.aggregation.fedavg import FedAvg
@@ -37,12 +36,12 @@ from fedmq.orchestrator.events import (
     Ticked,
 )
 from fedmq.orchestrator.experiment import advance, begin, undone
-from fedmq.orchestrator.leftovers import Leftovers
+from fedmq.orchestrator.leftovers import Leftovers, needed_payloads
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.queues import Queues
 from fedmq.orchestrator.replay import replay
 from fedmq.orchestrator.running_time import RunningTime
-from fedmq.orchestrator.state import Experiment, Stage
+from fedmq.orchestrator.state import Experiment
 from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
@@ -241,16 +240,8 @@ class Leader:
                 self._spool.remove(digest)
 
     def _needed(self) -> set[Digest]:
-        needed = {lead.state.model.digest for lead in self._leads.values()}
-        for lead in self._leads.values():
-            # Once folded, a round's updates are in its model.
-            if lead.state.stage in {Stage.TRAINING, Stage.FOLDING}:
-                needed.update(one.update.digest for one in lead.state.trained.values())
-        for _, message in self._inbox.waiting():
-            manifest = payload_of(message.body)
-            if manifest is not None:
-                needed.add(manifest.digest)
-        return needed
+        states = (lead.state for lead in self._leads.values())
+        return needed_payloads(states, self._inbox.awaited())
 
     # Actions.
 

@@ -4,9 +4,11 @@ A crash leaves them, a chunk that comes again after its payload was removed, an 
 while updates are on their way.
 """
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from fedmq.disk import Disk
+from fedmq.orchestrator.state import Experiment, Stage
 from fedmq.transport.spool import Spool
 from fedmq.types import Digest
 
@@ -24,9 +26,7 @@ class Leftovers:
 
         One look is not enough: a payload may arrive before the message that announces it.
         """
-        unneeded = frozenset(
-            name for name in self._disk.names() if name.partition(".")[0] not in needed
-        )
+        unneeded = frozenset(find_unneeded(self._disk, needed))
         old = unneeded & self._suspects
         for name in sorted(old):
             # The spool forgets a digest with its files; what is no payload is removed by name.
@@ -34,3 +34,20 @@ class Leftovers:
             self._disk.remove(name)
         self._suspects = unneeded - old
         return len(old)
+
+
+def needed_payloads(states: Iterable[Experiment], awaited: Iterable[Digest]) -> set[Digest]:
+    """Return the payloads that experiments need, and those that messages wait for."""
+    needed = set(awaited)
+    for state in states:
+        # The model of an experiment that is over too: its researcher may fetch it.
+        needed.add(state.model.digest)
+        # Once folded, a round's updates are in its model.
+        if state.stage in {Stage.TRAINING, Stage.FOLDING}:
+            needed.update(one.update.digest for one in state.trained.values())
+    return needed
+
+
+def find_unneeded(disk: Disk, needed: AbstractSet[Digest]) -> list[str]:
+    """Return the names of the files that are of no payload that is needed."""
+    return [name for name in disk.names() if name.partition(".")[0] not in needed]

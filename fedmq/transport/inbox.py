@@ -93,6 +93,10 @@ class Inbox:
         """Return the messages that wait, each with the exchange it came through."""
         return waiting_messages(self._journal)
 
+    def awaited(self) -> dict[Digest, Manifest]:
+        """Return the payloads that messages wait for."""
+        return awaited_payloads(self._journal)
+
     def drop(self, experiment: str) -> None:
         """Await nothing more for an experiment."""
         self._journal.execute("DELETE FROM waiting WHERE experiment = ?", (experiment,))

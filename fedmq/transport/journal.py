@@ -126,6 +126,21 @@ class Journal:
         """
         self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def empty_pages(self) -> tuple[int, int]:
+        """Return how many pages of the file hold nothing, and the bytes of one."""
+        return int(self.cell("PRAGMA freelist_count") or 0), int(self.cell("PRAGMA page_size") or 0)
+
+    def compact(self) -> None:
+        """Give the room of empty pages back to the disk; a kill leaves the file as it was.
+
+        Raises:
+            DiskFull: there is no room for a copy of what the journal holds.
+            StorageError: the disk refused.
+        """
+        if self.empty_pages()[0]:
+            self.execute("VACUUM")
+        self.settle()
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

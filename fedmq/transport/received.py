@@ -64,6 +64,14 @@ class Received:
         for which, cells in self._disused(over, before):
             self._journal.execute(f"DELETE FROM received WHERE {which}", cells)  # noqa: S608 - own
 
+    def num_disused(self, over: Mapping[str, str], *, before: float) -> int:
+        """Return how many ids `forget` would forget."""
+        counts = (
+            self._journal.cell(f"SELECT count(*) FROM received WHERE {which}", cells)  # noqa: S608 - own
+            for which, cells in self._disused(over, before)
+        )
+        return sum(int(count or 0) for count in counts)
+
     def _disused(
         self, over: Mapping[str, str], before: float
     ) -> Iterator[tuple[str, tuple[Cell, ...]]]:

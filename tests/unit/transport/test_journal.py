@@ -124,3 +124,20 @@ def test_a_log_that_lost_its_end_holds_what_was_committed_before(tmp_path: Path)
     again.execute("INSERT INTO t VALUES (9)")
     assert again.rows("SELECT x FROM t ORDER BY rowid")[-2:] == [(-2,), (9,)]
     again.close()
+
+
+def test_empty_pages_go_back_to_the_disk_when_it_is_asked(tmp_path: Path) -> None:
+    """What rows held that went is kept for new ones until then; the others stay."""
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path, SCHEMA)
+    with journal.transaction():
+        for number in range(20_000):
+            journal.execute("INSERT INTO t VALUES (?)", (number,))
+    journal.execute("DELETE FROM t WHERE x > 0")
+    journal.settle()
+    size, (num_pages, page_bytes) = path.stat().st_size, journal.empty_pages()
+    assert num_pages * page_bytes > size / 2
+    journal.compact()
+    assert path.stat().st_size <= size - num_pages * page_bytes
+    assert (journal.empty_pages()[0], journal.rows("SELECT x FROM t")) == (0, [(0,)])
+    journal.close()
