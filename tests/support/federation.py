@@ -139,10 +139,10 @@ class Program:
         """End it without a word (-9)."""
         self.end(signal.SIGKILL)
 
-    def wait(self) -> int:
+    def wait(self, patience_s: float = PATIENCE_S) -> int:
         """Return the exit code once it has ended."""
         try:
-            return self._process.wait(PATIENCE_S)
+            return self._process.wait(patience_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
