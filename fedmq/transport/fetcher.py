@@ -7,7 +7,7 @@ And patience grows with the time that chunks have taken.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from fedmq.clocks import Clock
@@ -36,8 +36,8 @@ class _Want:
     num_missing: int
     since: float
     patience_s: float = PATIENCE_S
-    asked: str = ""
-    """The question for one chunk that has no answer yet."""
+    asked: set[str] = field(default_factory=set)
+    """The questions for one chunk without an answer: who was away may answer the first alone."""
 
 
 class Fetcher:
@@ -89,9 +89,9 @@ class Fetcher:
             self._pace_s = max(now - since, self._pace_s / 2)
         self._chunk_at = now
         want = self._wants.get(digest)
-        if want is None or not want.asked or want.asked != answers:
+        if want is None or answers not in want.asked:
             return
-        want.asked = ""
+        want.asked.clear()
         missing = self._spool.missing(want.manifest)
         if missing:
             self._ask_for(want, missing)
@@ -107,7 +107,7 @@ class Fetcher:
         self._is_connected = True
         for want in self._wants.values():
             want.patience_s = self._patience_s
-            want.asked = ""
+            want.asked.clear()
             want.ask_at = min(want.ask_at, self._clock.steady() + want.patience_s)
         self.tick()
 
@@ -136,7 +136,7 @@ class Fetcher:
                 want.patience_s = self._patience_s
             else:
                 one = missing[:1]
-                want.asked = self._ask(want.manifest, one, want.route, want.experiment)
+                want.asked.add(self._ask(want.manifest, one, want.route, want.experiment))
                 want.patience_s = min(LAST_PATIENCE_S, 2 * want.patience_s)
             want.num_missing = len(missing)
             want.ask_at = now + want.patience_s

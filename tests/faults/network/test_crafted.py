@@ -1,4 +1,4 @@
-"""Messages that are oversized, garbage or of a false sender: told, and in no model."""
+"""Messages that are repeated, damaged, oversized or of a false sender: told, and in no model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,8 @@ from pika.exceptions import ChannelClosedByBroker
 from fedmq.hub.credentials import read_credentials
 from fedmq.transport import topology
 from fedmq.transport.rabbitmq import make_login
-from tests.support.federation import LYON, PARIS, Federation
+from fedmq.types import NodeId
+from tests.support.federation import CENTRE, LYON, PARIS, Federation, until
 
 pytestmark = [
     pytest.mark.rabbitmq,
@@ -22,6 +23,8 @@ pytestmark = [
     pytest.mark.xdist_group("faults"),
 ]
 
+TASKS: Final = topology.node_tasks(NodeId(PARIS))
+PAYLOADS: Final = topology.node_payloads(NodeId(PARIS))
 TOO_LARGE: Final = bytes(17 * 2**20)
 
 
@@ -50,6 +53,26 @@ def channel_of(federation: Federation, user: str) -> Iterator[pika.channel.Chann
         yield channel
 
 
+def read(federation: Federation, queue: str) -> list[Letter]:
+    """Return what waits for Paris in a queue, where it stays."""
+    letters = []
+    with channel_of(federation, PARIS) as channel:
+        for method, properties, body in channel.consume(queue, inactivity_timeout=2.0):
+            if method is None:
+                break
+            properties.headers = None  # they say how often it came, and who else gets it
+            lane = topology.Lane.CONTROL if queue == TASKS else topology.Lane.BULK
+            letters.append(
+                Letter(
+                    exchange=method.exchange,
+                    key=topology.key(PARIS, lane),
+                    properties=properties,
+                    body=body,
+                )
+            )
+    return letters
+
+
 def refusal(federation: Federation, user: str, letter: Letter) -> str:
     """Return why the broker itself does not take a message."""
     with (
@@ -58,6 +81,34 @@ def refusal(federation: Federation, user: str, letter: Letter) -> str:
     ):
         channel.basic_publish(letter.exchange, letter.key, letter.body, letter.properties)
     return str(refused.value)
+
+
+def test_repeated_damaged_and_forged_messages_change_no_model(
+    federation: Federation, undisturbed: list[str], held: str
+) -> None:
+    """Requests and chunks ten times each and cut short, chunks with a bit turned, garbage."""
+    until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
+    federation.programs[PARIS].kill()
+    federation.release()
+    requests = until(lambda: read(federation, TASKS), "work for the node that is away")
+    chunks = until(lambda: read(federation, PAYLOADS), "a model for the node that is away")
+    with channel_of(federation, "orchestrator") as channel:
+        for letter in (*requests, *chunks):
+            damaged = letter.body[:-1] + bytes([letter.body[-1] ^ 1])
+            for body in (*[letter.body] * 10, letter.body[: len(letter.body) // 2]):
+                channel.basic_publish(letter.exchange, letter.key, body, letter.properties)
+            if letter in chunks:
+                channel.basic_publish(letter.exchange, letter.key, damaged, letter.properties)
+        for body in (b"garbage", b"\x91" * 100_000, b"\xdf\xff\xff\xff\xff"):
+            first = requests[0]
+            channel.basic_publish(first.exchange, first.key, body, first.properties)
+    federation.start_node(PARIS)
+    assert federation.digests(held) == undisturbed
+    expected = {"not_msgpack": len(requests) + len(chunks) + 3, "chunk_hash": len(chunks)}
+    until(lambda: federation.status(PARIS)["rejected"] == expected, f"{expected}")
+    assert "turned away" in federation.do(PARIS, "node", "status").data
+    assert federation.do(CENTRE, "dead", "--json").json["letters"]
+    assert federation.programs[PARIS].is_running
 
 
 def test_what_is_too_large_or_of_another_user_the_broker_itself_refuses(

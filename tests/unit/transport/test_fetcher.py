@@ -77,6 +77,17 @@ def test_what_is_missing_behind_an_answer_is_lost_and_asked_for(world: World) ->
     assert [chunks for _, chunks in world.questions] == [[0], [1, 3]]
 
 
+def test_the_answer_to_an_earlier_question_is_as_good_as_to_the_last(world: World) -> None:
+    """Who was away is asked several times and, back, answers once; no minute passes until more."""
+    world.run(20.0)
+    num_questions = len(world.questions)
+    assert num_questions > 2
+    world.arrive(0, "question 1")
+    assert [chunks for _, chunks in world.questions[num_questions:]] == [[1, 2, 3]]
+    world.arrive(0, f"question {num_questions}")
+    assert len(world.questions) == num_questions + 1, "asked for once, whatever else is answered"
+
+
 def test_on_a_slow_line_no_chunk_is_asked_for_that_comes_anyhow(world: World) -> None:
     """Twenty seconds a chunk: a handful of questions for one chunk, and never for all."""
     for index in range(4):
