@@ -41,7 +41,6 @@ from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, Tran
 from fedmq.transport.retention import Retention
 from fedmq.transport.routes import to_node
 from fedmq.transport.spool import Spool
-from fedmq.transport.topology import Profile
 from fedmq.types import Digest, ExperimentId, NodeId
 
 OVERVIEW_S: Final = 5.0
@@ -64,7 +63,6 @@ class OrchestratorService:
         make_transport: Callable[[Sink], Transport],
         clock: Clock,
         version: str,
-        profile: Profile = Profile.SINGLE,
         retention: Retention | None = None,
         chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
@@ -86,7 +84,7 @@ class OrchestratorService:
         )
         self._leader = Leader(
             courier=self._courier,
-            queues=Queues(self._transport, profile),
+            queues=Queues(self._transport),
             journal=self._journal,
             presence=self._presence,
             home=home,
