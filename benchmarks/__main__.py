@@ -28,7 +28,7 @@ def main() -> None:
     other.add_argument("--messages", type=int, default=100_000)
     third = names.add_parser("simulation", help="federations with faults, one for each seed")
     third.add_argument("--seeds", type=int, default=20_000)
-    third.add_argument("--first", type=int, default=0, help="the first seed")
+    third.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
     options = parser.parse_args()
     if options.name == "simulation":
         figures: dict[str, object] = simulation.measure(options.seeds, options.first)

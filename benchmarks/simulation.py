@@ -34,6 +34,7 @@ def measure(num_seeds: int, first: int) -> dict[str, object]:
                     say(f"seed {found.seed}: {found}")
             if number % 500 == 0 or number == num_seeds:
                 say(f"{number} of {num_seeds} seeds, {unsound} unsound")
+    seconds = time.perf_counter() - began
     return {
         "seeds": num_seeds,
         "first_seed": first,
@@ -42,7 +43,8 @@ def measure(num_seeds: int, first: int) -> dict[str, object]:
         "mishaps": mishaps.total(),
         **{f"mishaps_{kind}": count for kind, count in sorted(mishaps.items())},
         "lives_median": statistics.median(lives),
-        "seconds": round(time.perf_counter() - began, 1),
+        "seconds": round(seconds, 1),
+        "seeds_per_s": round(num_seeds / seconds, 2),
     }
 
 
