@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import fuzz, rounds, simulation
+from benchmarks import fuzz, rounds, simulation, sweep
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -29,9 +29,14 @@ def main() -> None:
     third = names.add_parser("simulation", help="federations with faults, one for each seed")
     third.add_argument("--seeds", type=int, default=20_000)
     third.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
+    third.add_argument(
+        "--sweep", action="store_true", help="a crash at every durable step of one experiment"
+    )
     options = parser.parse_args()
     if options.name == "simulation":
-        figures: dict[str, object] = simulation.measure(options.seeds, options.first)
+        figures: dict[str, object] = (
+            sweep.measure() if options.sweep else simulation.measure(options.seeds, options.first)
+        )
     elif options.name == "fuzz":
         figures = fuzz.measure(options.messages)
     else:
@@ -39,9 +44,10 @@ def main() -> None:
             num_nodes=options.nodes, mb=options.mb, num_rounds=options.rounds, peers=options.peers
         )
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    line = json.dumps({"name": options.name, "at": at, **figures})
+    name = "sweep" if options.name == "simulation" and options.sweep else options.name
+    line = json.dumps({"name": name, "at": at, **figures})
     RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / f"{options.name}.jsonl").open("a", encoding="utf-8") as file:
+    with (RESULTS / f"{name}.jsonl").open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     sys.stderr.flush()
     print(line)
