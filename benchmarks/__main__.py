@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import fuzz, rounds, simulation, soak
+from benchmarks import fuzz, rounds, simulation, soak, sweep
 from benchmarks.chaos import measuring as chaos
 
 RESULTS = Path(__file__).parent / "results"
@@ -29,7 +29,10 @@ def main() -> None:
     other.add_argument("--messages", type=int, default=100_000)
     third = names.add_parser("simulation", help="federations with faults, one for each seed")
     third.add_argument("--seeds", type=int, default=20_000)
-    third.add_argument("--first", type=int, default=0, help="the first seed")
+    third.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
+    third.add_argument(
+        "--sweep", action="store_true", help="a crash at every durable step of one experiment"
+    )
     fourth = names.add_parser("chaos", help="real programs and a real broker, killed (-9)")
     what = fourth.add_mutually_exclusive_group(required=True)
     what.add_argument("--kills", type=int, help="so many at random, while they work")
@@ -52,7 +55,9 @@ def main() -> None:
             else chaos.measure_kills(options.kills, options.seed)
         )
     elif options.name == "simulation":
-        figures = simulation.measure(options.seeds, options.first)
+        figures = (
+            sweep.measure() if options.sweep else simulation.measure(options.seeds, options.first)
+        )
     elif options.name == "soak":
         figures = soak.measure(
             minutes=options.minutes,
@@ -68,9 +73,10 @@ def main() -> None:
             num_nodes=options.nodes, mb=options.mb, num_rounds=options.rounds, peers=options.peers
         )
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    line = json.dumps({"name": options.name, "at": at, **figures})
+    name = "sweep" if options.name == "simulation" and options.sweep else options.name
+    line = json.dumps({"name": name, "at": at, **figures})
     RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / f"{options.name}.jsonl").open("a", encoding="utf-8") as file:
+    with (RESULTS / f"{name}.jsonl").open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     sys.stderr.flush()
     print(line)

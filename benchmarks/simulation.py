@@ -22,7 +22,7 @@ def measure(num_seeds: int, first: int) -> dict[str, object]:
     totals: Counter[str] = Counter()
     lives: list[int] = []
     unsound = 0
-    with ProcessPoolExecutor(os.cpu_count(), initializer=_be_silent) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), initializer=be_silent) as pool:
         results = pool.map(run_seed, range(first, first + num_seeds), chunksize=20)
         for number, found in enumerate(results, start=1):
             mishaps.update({str(kind): count for kind, count in found.mishaps.items()})
@@ -34,6 +34,7 @@ def measure(num_seeds: int, first: int) -> dict[str, object]:
                     say(f"seed {found.seed}: {found}")
             if number % 500 == 0 or number == num_seeds:
                 say(f"{number} of {num_seeds} seeds, {unsound} unsound")
+    seconds = time.perf_counter() - began
     return {
         "seeds": num_seeds,
         "first_seed": first,
@@ -42,7 +43,8 @@ def measure(num_seeds: int, first: int) -> dict[str, object]:
         "mishaps": mishaps.total(),
         **{f"mishaps_{kind}": count for kind, count in sorted(mishaps.items())},
         "lives_median": statistics.median(lives),
-        "seconds": round(time.perf_counter() - began, 1),
+        "seconds": round(seconds, 1),
+        "seeds_per_s": round(num_seeds / seconds, 2),
     }
 
 
@@ -56,7 +58,8 @@ def _sums(found: Findings) -> dict[str, int]:
     }
 
 
-def _be_silent() -> None:
+def be_silent() -> None:
+    """Have services write no log."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedmq.cli import demo, gc, hub, node, orchestrator, researcher, watch
+from fedmq.cli import demo, gc, hub, node, orchestrator, researcher, simulate, watch
 from fedmq.cli.console import INTERRUPTED, say, tell_error
 from fedmq.errors import FedmqError
 
@@ -27,6 +27,7 @@ app.add_typer(node.app, name="node", rich_help_panel="Node operators")
 app.add_typer(orchestrator.app, name="orchestrator", rich_help_panel="Hub operators")
 app.command("run", rich_help_panel="Researchers")(researcher.run)
 app.add_typer(researcher.app, name="experiments", rich_help_panel="Researchers")
+app.command("simulate", rich_help_panel="Researchers")(simulate.simulate)
 app.command("plans", rich_help_panel="Researchers")(researcher.plans)
 app.command("status", rich_help_panel="Watching")(watch.status)
 app.command("dead", rich_help_panel="Watching")(watch.dead)

@@ -116,10 +116,18 @@ class _Patient:
     clinical: tuple[tuple[str, str], ...]
 
 
-def write_cohort(site: Site, folder: Path, *, num_cases: int | None = None, seed: int = 0) -> None:
+def write_cohort(
+    site: Site,
+    folder: Path,
+    *,
+    num_cases: int | None = None,
+    seed: int = 0,
+    has_volumes: bool = True,
+) -> None:
     """Write a dataset of `site` to `folder`: a folder per case and `clinical.csv`.
 
-    The same site and seed give the same bytes; a case does not depend on how many follow.
+    The same site and seed give the same bytes; a case does not depend on how many follow, its row
+    not on whether it has volumes.
 
     Raises:
         ConfigurationError: no case was asked for.
@@ -137,7 +145,8 @@ def write_cohort(site: Site, folder: Path, *, num_cases: int | None = None, seed
         rows.append({CASE_COLUMN: case_id, **dict(patient.clinical)})
         place = folder / case_id
         place.mkdir(exist_ok=True)
-        for modality, volume in _draw_volumes(site, patient, rng).items():
+        volumes = _draw_volumes(site, patient, rng) if has_volumes else {}
+        for modality, volume in volumes.items():
             save_volume(volume, place / f"{modality}.nii.gz")
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from fedmq.errors import ConfigurationError, PlanError
+from fedmq.errors import ConfigurationError, FedmqError, PlanError
 from fedmq.learning.catalogue import load_plan, load_source, plan_digest, plan_source
 from fedmq.learning.configs import make_config
 from fedmq.learning.plan import TrainingPlan
@@ -142,8 +142,21 @@ class Experiment:
         return self._check(reference), source, plan_class
 
     def initial_parameters(self, plan_class: type[TrainingPlan]) -> Parameters:
-        """Return the parameters of round 0: those that the plan makes of the seed."""
-        return plan_class(make_config(plan_class, self.config)).initial_parameters(self.seed)
+        """Return the parameters of round 0: those that the plan makes of the seed.
+
+        Raises:
+            PlanError: the plan raises something instead.
+        """
+        try:
+            return plan_class(make_config(plan_class, self.config)).initial_parameters(self.seed)
+        except FedmqError:
+            raise
+        except Exception as error:
+            raise PlanError(
+                f"the plan {self.plan} makes no parameters to begin with",
+                why=f"its initial_parameters raised {type(error).__name__}: {error}",
+                fix="mend the plan",
+            ) from error
 
     def _read_plan(self) -> bytes:
         if not _is_file(self.plan):

@@ -11,16 +11,58 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, Protocol
 
 from fedmq.disk import Disk
 from fedmq.errors import StorageError
 from fedmq.transport.journal import Cell, Journal
 
 _ROOM_BYTES: Final = 2**40
+_NO_COMMIT: Final = ("BEGIN", "PRAGMA")
 
 Step = Callable[[str], None]
-"""Is called before each thing that is to outlive a crash, with a word for it; may raise."""
+"""Is called before each thing that is to outlive a crash, with a word for it, and once a sync or a
+commit is through (`synced`, `committed`); may raise."""
+
+
+class Fate(Protocol):
+    """Decides what a crash leaves of what was not synced."""
+
+    def bytes_kept(self, size_bytes: int) -> int:
+        """Return how much of a write is there afterwards, from its beginning on."""
+
+    def changes_kept(self, count: int) -> int:
+        """Return how many of a folder's changes of names have happened, the first of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A fate by chance: of each write nothing, all or a part."""
+
+    random: Random
+
+    def bytes_kept(self, size_bytes: int) -> int:
+        """Return how much of a write is there afterwards, from its beginning on."""
+        return self.random.choice((0, size_bytes, self.random.randint(0, size_bytes)))
+
+    def changes_kept(self, count: int) -> int:
+        """Return how many of a folder's changes of names have happened, the first of them."""
+        return self.random.randint(0, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The same fate for all: 0 loses everything, 1 nothing, 0.5 tears each write in the middle."""
+
+    kept: float
+
+    def bytes_kept(self, size_bytes: int) -> int:
+        """Return how much of a write is there afterwards, from its beginning on."""
+        return round(self.kept * size_bytes)
+
+    def changes_kept(self, count: int) -> int:
+        """Return how many of a folder's changes of names have happened, the first of them."""
+        return round(self.kept * count)
 
 
 @dataclass(slots=True, eq=False)
@@ -44,10 +86,10 @@ class _File:
         # As on Linux: what could not be written is still read, and no later sync writes it.
         self.unsynced.clear()
 
-    def crash(self, random: Random) -> None:
+    def crash(self, fate: Fate) -> None:
         content = bytearray(self.durable)
         for offset, data in self.unsynced:
-            kept = random.choice((0, len(data), random.randint(0, len(data))))
+            kept = fate.bytes_kept(len(data))
             if kept:
                 _put(content, offset, data[:kept])
         self.content = content
@@ -102,6 +144,7 @@ class SimulatedDisk:
         file.sync()
         self._durable = dict(self._names)
         self._changes.clear()
+        self._step("synced")
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name."""
@@ -141,14 +184,14 @@ class SimulatedDisk:
         """Return the names of all files, sorted."""
         return tuple(sorted(self._names))
 
-    def crash(self, random: Random) -> None:
+    def crash(self, fate: Fate) -> None:
         """Lose what was not synced, or some of it."""
-        for change in self._changes[: random.randint(0, len(self._changes))]:
+        for change in self._changes[: fate.changes_kept(len(self._changes))]:
             change(self._durable)
         self._changes.clear()
         self._names = dict(self._durable)
         for file in {id(one): one for one in self._names.values()}.values():
-            file.crash(random)
+            file.crash(fate)
 
     def _change(self, change: _Change) -> None:
         self._changes.append(change)
@@ -171,9 +214,14 @@ class SimulatedJournal(Journal):
 
     def execute(self, sql: str, cells: Sequence[Cell] = ()) -> int:
         """Return how many rows a statement changed; one outside a transaction is one by itself."""
-        if sql == "COMMIT" or not self._connection.in_transaction:
-            self._step("commit")
-        return super().execute(sql, cells)
+        if sql != "COMMIT" and self._connection.in_transaction:
+            return super().execute(sql, cells)
+        is_commit = not sql.startswith(_NO_COMMIT)
+        self._step("commit" if is_commit else "begin")
+        changed = super().execute(sql, cells)
+        if is_commit:
+            self._step("committed")
+        return changed
 
     def close(self) -> None:
         """Let go; the tables stay."""
@@ -220,12 +268,12 @@ class SimulatedHome:
         found = self._connection.execute(f"SELECT count(*) FROM {table}")  # noqa: S608 - own name
         return int(found.fetchone()[0])
 
-    def crash(self, random: Random) -> None:
+    def crash(self, fate: Fate) -> None:
         """Lose what was under way."""
         if self._connection.in_transaction:
             self._connection.rollback()
         for disk in self._disks.values():
-            disk.crash(random)
+            disk.crash(fate)
 
     def close(self) -> None:
         """Give the memory back."""

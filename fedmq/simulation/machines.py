@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from fedmq.errors import DiskFull
-from fedmq.simulation.disk import SimulatedHome
+from fedmq.simulation.aim import Aim
+from fedmq.simulation.disk import Drawn, SimulatedHome
 from fedmq.simulation.faults import Fault, Misfortune
 from fedmq.simulation.transport import FaultyBroker, FaultyTransport
 from fedmq.transport.ports import Delivered, Sink, TransportEvent
@@ -15,7 +16,9 @@ from fedmq.transport.topology import ORCHESTRATOR_EVENTS
 _YEAR_S: Final = 365 * 86_400.0
 _LOOK_S: Final = 1.0
 """So often it is looked whether there is room on a full disk."""
-_ON_DISK: Final = frozenset({"write", "sync", "rename", "link", "commit"})
+_ON_DISK: Final = frozenset({"write", "sync", "rename", "link", "begin", "commit"})
+_DONE: Final = frozenset({"synced", "committed"})
+"""Between them and the next step nothing lasting happens: chance strikes before that one."""
 
 
 class Killed(BaseException):
@@ -40,6 +43,7 @@ class Outside(Protocol):
 
     broker: FaultyBroker
     misfortune: Misfortune
+    aim: Aim
 
     @property
     def time(self) -> float:
@@ -126,6 +130,10 @@ class Machine(ABC):
         """Stand before something that is to last; here programs are killed."""
         if not self._is_exposed:
             return
+        if self.outside.aim.hits(self.name, word):
+            raise Killed
+        if word in _DONE:
+            return
         misfortune = self.outside.misfortune
         if word in _ON_DISK and (self.home.is_full or misfortune.happens(Fault.FULL_DISK)):
             if not self.home.is_full:
@@ -187,7 +195,7 @@ class Machine(ABC):
     def _die(self) -> None:
         self._let_go()
         misfortune = self.outside.misfortune
-        self.home.crash(misfortune.random)
+        self.home.crash(self.outside.aim.fate or Drawn(misfortune.random))
         absence_s = misfortune.random.choice((0.0, 1.0, 30.0))
         if misfortune.happens(Fault.LONG_ABSENCE):
             absence_s = misfortune.random.uniform(600, 20_000)

@@ -10,6 +10,7 @@ from typing import Final
 
 from fedmq.learning.trainer_protocol import Job, JobKind
 from fedmq.messages.submissions import ExperimentSpec
+from fedmq.simulation.aim import Aim
 from fedmq.simulation.faults import Fault, Faults, Misfortune
 from fedmq.simulation.machines import Machine
 from fedmq.simulation.members import (
@@ -70,8 +71,11 @@ class Scenario:
 class World:
     """One federation with one experiment."""
 
-    def __init__(self, scenario: Scenario, faults: Faults, seed: int) -> None:
+    def __init__(
+        self, scenario: Scenario, faults: Faults, seed: int, aim: Aim | None = None
+    ) -> None:
         self.scenario = scenario
+        self.aim = Aim() if aim is None else aim
         self.misfortune = Misfortune(faults, Random(f"{seed} faults"), limit=MISHAPS)
         layout = topology.federation(nodes=scenario.nodes, researchers=[RESEARCHER])
         self.broker = FaultyBroker(layout, self.misfortune, Random(f"{seed} order"))

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from fedmq.errors import StorageError
-from fedmq.simulation.disk import SimulatedDisk, SimulatedHome
+from fedmq.simulation.disk import Drawn, SimulatedDisk, SimulatedHome
 
 
 def no_step(_word: str) -> None:
@@ -25,7 +25,7 @@ def test_what_was_synced_outlives_a_crash(seed: int) -> None:
     disk.write("model", 0, b"0123456789")
     disk.sync("model")
     disk.write("other", 0, b"x")
-    disk.crash(Random(seed))
+    disk.crash(Drawn(Random(seed)))
     assert disk.read("model", 0, 100) == b"0123456789"
 
 
@@ -37,7 +37,7 @@ def test_what_was_not_synced_may_be_lost_kept_or_torn() -> None:
         disk.write("model", 0, b"abcd")
         disk.sync("model")
         disk.write("model", 2, b"XY")
-        disk.crash(Random(seed))
+        disk.crash(Drawn(Random(seed)))
         seen.add(disk.read("model", 0, 100))
     assert seen == {b"abcd", b"abXd", b"abXY"}
 
@@ -50,7 +50,7 @@ def test_a_rename_that_was_not_synced_happened_or_did_not() -> None:
         disk.write("new", 0, b"1")
         disk.sync("new")
         disk.rename("new", "final")
-        disk.crash(Random(seed))
+        disk.crash(Drawn(Random(seed)))
         seen.add(disk.names())
     assert seen == {("new",), ("final",)}
 
@@ -61,7 +61,7 @@ def test_changes_of_names_happened_up_to_some_moment() -> None:
         disk = make_disk()
         for name in "abc":
             disk.write(name, 0, b"1")
-        disk.crash(Random(seed))
+        disk.crash(Drawn(Random(seed)))
         assert disk.names() in {(), ("a",), ("a", "b"), ("a", "b", "c")}
 
 
@@ -73,7 +73,7 @@ def test_a_link_shares_the_bytes_and_outlives_the_first_name() -> None:
     one.link("payload", other, "round-0001")
     other.sync("round-0001")
     one.remove("payload")
-    other.crash(Random(1))
+    other.crash(Drawn(Random(1)))
     assert other.read("round-0001", 0, 9) == b"model"
 
 
@@ -91,7 +91,7 @@ def test_a_journal_keeps_what_was_committed_and_nothing_else() -> None:
         journal.execute("INSERT INTO t VALUES (1)")
     journal.execute("BEGIN IMMEDIATE")
     journal.execute("INSERT INTO t VALUES (2)")
-    home.crash(Random(0))
+    home.crash(Drawn(Random(0)))
     again = home.journal("CREATE TABLE IF NOT EXISTS t (x INTEGER);")
     assert again.rows("SELECT x FROM t") == [(1,)]
     assert home.count("t") == 1
@@ -119,5 +119,5 @@ def test_a_sync_that_failed_loses_for_good_what_it_was_to_write(seed: int) -> No
     disk.write("model", 4, b"new")
     disk.sync("model")
     assert disk.read("model", 0, 9) == b"lostnew"
-    disk.crash(Random(seed))
+    disk.crash(Drawn(Random(seed)))
     assert disk.read("model", 0, 9) == b"old!new"
