@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,12 +35,15 @@ def main() -> None:
     what = fourth.add_mutually_exclusive_group(required=True)
     what.add_argument("--kills", type=int, help="so many at random, while they work")
     what.add_argument("--cells", action="store_true", help="before and after every durable step")
+    fourth.add_argument(
+        "--minutes", type=float, default=math.inf, help="cells: no new experiment after these"
+    )
     fourth.add_argument("--seed", type=int, default=1, help="decides who is killed, and when")
     options = parser.parse_args()
     figures: dict[str, object]
     if options.name == "chaos":
         figures = (
-            chaos.measure_cells()
+            chaos.measure_cells(60 * options.minutes)
             if options.cells
             else chaos.measure_kills(options.kills, options.seed)
         )

@@ -64,9 +64,10 @@ class Victim:
 class Sweep:
     """Lets a federation run experiments, and goes through the cells of its programs."""
 
-    def __init__(self, stage: Stage, victims: tuple[Victim, ...]) -> None:
+    def __init__(self, stage: Stage, victims: tuple[Victim, ...], *, limit_s: float) -> None:
         self.falls = Falls()
         self.victims = victims
+        self._ends_at = time.monotonic() + limit_s
         self._stage = stage
         self._victim = victims[0]
         self._turn_at = 0.0
@@ -74,16 +75,18 @@ class Sweep:
         self._idle_experiments = 0
 
     def run(self) -> None:
-        """Return once no cell is left that is come to, and the experiments are over.
+        """Return once no cell is left that is come to, or no time; the experiments are over.
 
         Raises:
             Lost: somebody did not come back, or a model is another.
         """
         self._stage.begin_experiment()
         self._give_turn()
-        while not (self._is_over and self._stage.researcher.is_idle):
+        while not self._is_quiet:
             self._stage.look()
             self.falls.look()
+            if self._is_over:
+                self._victim.member.notes.withdraw()
             self._take_kill()
             self._go_on()
             self._lead_researcher()
@@ -92,7 +95,14 @@ class Sweep:
     @property
     def _is_over(self) -> bool:
         is_all = not any(victim.left or victim.added for victim in self.victims)
-        return is_all or self._idle_experiments >= _LIVES
+        is_late = time.monotonic() > self._ends_at
+        return is_all or is_late or self._idle_experiments >= _LIVES
+
+    @property
+    def _is_quiet(self) -> bool:
+        """Whether the last experiment is over, and everybody is back and has no order."""
+        is_back = all(one.is_running for one in self._stage.services) and not self.falls.is_open
+        return self._is_over and self._stage.researcher.is_idle and is_back
 
     def _take_kill(self) -> None:
         victim = self._victim
@@ -128,7 +138,8 @@ class Sweep:
         for victim in self.victims:
             victim.look_for_more()
         self._victim = self._next()
-        self._victim.member.notes.order(self._victim.left | self._victim.added)
+        if not self._is_over:
+            self._victim.member.notes.order(self._victim.left | self._victim.added)
 
     def _next(self) -> Victim:
         """Return the next of those that have cells left, this one if nobody else has."""

@@ -1,5 +1,6 @@
 """Chaos from beginning to end: the stage is built, something happens on it, nothing remains."""
 
+import math
 import shutil
 import sys
 import tempfile
@@ -35,12 +36,15 @@ def measure_kills(num_kills: int, seed: int) -> dict[str, object]:
     return run(act, rounds=ROUNDS)
 
 
-def measure_cells() -> dict[str, object]:
-    """Return whether every program survived a kill before and after each of its steps."""
+def measure_cells(limit_s: float = math.inf) -> dict[str, object]:
+    """Return whether every program survived a kill before and after each of its steps.
+
+    After so many seconds no new experiment begins: the cells that are left are missed.
+    """
 
     def act(stage: Stage) -> dict[str, object]:
         members = (stage.services[0], stage.services[1], stage.researcher)
-        sweep = Sweep(stage, tuple(Victim(one, one.steps) for one in members))
+        sweep = Sweep(stage, tuple(Victim(one, one.steps) for one in members), limit_s=limit_s)
         lost = None
         try:
             sweep.run()
