@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import math
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,14 +35,18 @@ def main() -> None:
     what.add_argument("--kills", type=int, help="so many at random, while they work")
     what.add_argument("--cells", action="store_true", help="before and after every durable step")
     fourth.add_argument(
-        "--minutes", type=float, default=math.inf, help="cells: no new experiment after these"
+        "--killed",
+        choices=("node", "orchestrator", "researcher", "broker"),
+        default="",
+        help="cells: who is killed while another one is at the step; unless told, that one",
     )
+    fourth.add_argument("--share", type=float, default=1.0, help="cells: so many are drawn")
     fourth.add_argument("--seed", type=int, default=1, help="decides who is killed, and when")
     options = parser.parse_args()
     figures: dict[str, object]
     if options.name == "chaos":
         figures = (
-            chaos.measure_cells(60 * options.minutes)
+            chaos.measure_cells(options.killed, options.share, options.seed)
             if options.cells
             else chaos.measure_kills(options.kills, options.seed)
         )
