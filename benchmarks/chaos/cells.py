@@ -21,9 +21,10 @@ from benchmarks.chaos.stage import PATIENCE_S, Stage
 from benchmarks.chaos.steps import Order, Side
 
 _LOOK_S: Final = 0.02
-_TURN_S: Final = 15.0
-"""A program that comes to none of its cells for so long lets another one have its turn."""
-_LIVES: Final = 4
+_TURN: Final = 2
+"""A program that comes to none of its cells while so many experiments end lets another one have
+its turn. Steps are counted from its beginning, so that one experiment has to be whole."""
+_IDLE: Final = 8
 """So many experiments in a row without a kill show that what is left is not come to."""
 
 
@@ -82,7 +83,7 @@ class Sweep:
         """The kind of who is killed at the steps; empty: who takes them."""
         self._stage = stage
         self._victim = victims[0]
-        self._turn_at = 0.0
+        self._turn_from = 0
         self._fall: Fall | None = None
         self._idle_experiments = 0
 
@@ -107,7 +108,7 @@ class Sweep:
     @property
     def _is_over(self) -> bool:
         is_all = not any(victim.left or victim.added for victim in self.victims)
-        return is_all or self._idle_experiments >= _LIVES
+        return is_all or self._idle_experiments >= _IDLE
 
     @property
     def _is_quiet(self) -> bool:
@@ -144,9 +145,13 @@ class Sweep:
         return is_there
 
     @property
+    def _num_ended(self) -> int:
+        return len(self._stage.researcher.finished)
+
+    @property
     def _who_dies(self) -> Member | Broker:
         member = self._victim.member
-        others = (*self._stage.members, self._stage.broker)
+        others: tuple[Member | Broker, ...] = (*self._stage.members, self._stage.broker)
         if self._killed in {"", member.kind}:
             return member
         return next(one for one in others if one.kind == self._killed)
@@ -159,14 +164,14 @@ class Sweep:
                 self._give_turn()
             elif time.monotonic() - fall.at > PATIENCE_S:
                 raise Lost(f"{fall.who.kind} is not back {PATIENCE_S:.0f} s after it was killed")
-        elif time.monotonic() - self._turn_at > _TURN_S and self._next() is not self._victim:
+        elif self._num_ended - self._turn_from >= _TURN and self._next() is not self._victim:
             self._victim.member.notes.withdraw()
             self._strike()
             if self._fall is None:
                 self._give_turn()
 
     def _give_turn(self) -> None:
-        self._fall, self._turn_at = None, time.monotonic()
+        self._fall, self._turn_from = None, self._num_ended
         for victim in self.victims:
             victim.look_for_more()
         self._victim = self._next()
