@@ -37,6 +37,13 @@ def main() -> None:
     what = fourth.add_mutually_exclusive_group(required=True)
     what.add_argument("--kills", type=int, help="so many at random, while they work")
     what.add_argument("--cells", action="store_true", help="before and after every durable step")
+    fourth.add_argument(
+        "--killed",
+        choices=("node", "orchestrator", "researcher", "broker"),
+        default="",
+        help="cells: who is killed while another one is at the step; unless told, that one",
+    )
+    fourth.add_argument("--share", type=float, default=1.0, help="cells: so many are drawn")
     fourth.add_argument("--seed", type=int, default=1, help="decides who is killed, and when")
     fifth = names.add_parser("soak", help="many rounds: does memory, disk or a queue grow?")
     fifth.add_argument("--minutes", type=float, default=0.0, help="0: one experiment")
@@ -50,7 +57,7 @@ def main() -> None:
     figures: dict[str, object]
     if options.name == "chaos":
         figures = (
-            chaos.measure_cells()
+            chaos.measure_cells(options.killed, options.share, options.seed)
             if options.cells
             else chaos.measure_kills(options.kills, options.seed)
         )

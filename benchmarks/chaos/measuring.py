@@ -35,19 +35,26 @@ def measure_kills(num_kills: int, seed: int) -> dict[str, object]:
     return run(act, rounds=ROUNDS)
 
 
-def measure_cells() -> dict[str, object]:
-    """Return whether every program survived a kill before and after each of its steps."""
+def measure_cells(killed: str, share: float, seed: int) -> dict[str, object]:
+    """Return whether kills before and after each step of every program were survived.
+
+    Killed is a program of that kind while another one stands still at the step, or, where nothing
+    is said, who takes the step. A share of the cells is drawn by the seed.
+    """
 
     def act(stage: Stage) -> dict[str, object]:
         members = (stage.services[0], stage.services[1], stage.researcher)
-        sweep = Sweep(stage, tuple(Victim(one, one.steps) for one in members))
+        random = Random(seed)
+        victims = tuple(Victim(one, one.steps, random, share=share) for one in members)
+        sweep = Sweep(stage, victims, killed=killed)
         lost = None
         try:
             sweep.run()
             end(stage)
         except Lost as caught:
             lost = caught
-        return {**_figures(stage, sweep.falls, lost), **_cell_figures(sweep)}
+        drawn = {"killed": killed or "itself", "share": share, "seed": seed}
+        return {**_figures(stage, sweep.falls, lost), **drawn, **_cell_figures(sweep)}
 
     return run(act, rounds=2)
 

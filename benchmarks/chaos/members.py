@@ -11,7 +11,7 @@ from typing import Final
 
 from benchmarks.chaos.phases import Course, Phase, is_progress
 from benchmarks.chaos.steps import Notes, Side
-from tests.support.federation import CENTRE, RESEARCHER, Federation, Program
+from tests.support.federation import CENTRE, RESEARCHER, Federation, Program, until
 
 ORCHESTRATOR: Final = "orchestrator"
 _LED: Final = re.compile(r"the orchestrator leads (\S+);")
@@ -63,6 +63,11 @@ class Member(ABC):
         phase = self._course.phase(pid, at)
         self.look()
         return phase
+
+    def wait_until_still(self) -> None:
+        """Return once the process stands still, as it was ordered to."""
+        stat = Path(f"/proc/{self.program.pid}/stat")
+        until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", f"{self.name}'s stop")
 
     def look(self, until: float | None = None) -> None:
         """Read what it noted since, or up to a moment."""

@@ -1,7 +1,7 @@
-"""Steps: each one is noted before and after, and a program may be ordered to die at one.
+"""Steps: each one is noted before and after, and a program may be ordered to die or stop at one.
 
 For each program there are files in one folder: NAME.steps, a line for each side of each step that
-it took; NAME.orders, while orders wait; NAME.killed, once one of them was carried out.
+it took; NAME.orders, while orders wait; NAME.obeyed, once one of them was carried out.
 """
 
 import json
@@ -29,7 +29,7 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Where a program is to be killed."""
+    """Where a program is to be killed, or to stand still while another one is."""
 
     step: str
     number: int
@@ -54,7 +54,7 @@ class Notes:
     def __init__(self, folder: Path, program: str) -> None:
         self._steps = folder / f"{program}.steps"
         self._orders = folder / f"{program}.orders"
-        self._killed = folder / f"{program}.killed"
+        self._obeyed = folder / f"{program}.obeyed"
         self._offset = 0
 
     def read(self, until: float | None = None) -> list[Note]:
@@ -74,23 +74,26 @@ class Notes:
             notes.append(note)
         return notes
 
-    def order(self, orders: Iterable[Order]) -> None:
-        """Let the program be killed at the first of these; it reads them before its next step."""
+    def order(self, orders: Iterable[Order], number: signal.Signals = signal.SIGKILL) -> None:
+        """Let the program send itself a signal at the first of these.
+
+        It reads them before its next step.
+        """
         partial = self._orders.with_suffix(".new")
-        partial.write_text(json.dumps([asdict(order) for order in orders]))
+        partial.write_text(json.dumps([number, [asdict(order) for order in orders]]))
         partial.replace(self._orders)
 
     def withdraw(self) -> None:
         """Let the program live; an order that it is carrying out is carried out."""
         self._orders.unlink(missing_ok=True)
 
-    def take_killed(self) -> tuple[float, Order] | None:
+    def take_obeyed(self) -> tuple[float, Order] | None:
         """Return when which order was carried out, once."""
         try:
-            at, order = json.loads(self._killed.read_text())
+            at, order = json.loads(self._obeyed.read_text())
         except FileNotFoundError:
             return None
-        self._killed.unlink()
+        self._obeyed.unlink()
         return at, _order(order)
 
 
@@ -99,8 +102,9 @@ class Steps:
 
     def __init__(self, folder: Path, program: str) -> None:
         self._orders_file = folder / f"{program}.orders"
-        self._killed = folder / f"{program}.killed"
+        self._obeyed = folder / f"{program}.obeyed"
         self._orders: frozenset[Order] = frozenset()
+        self._number = signal.SIGKILL
         self._given = 0
         self._counts: Counter[str] = Counter()
         self._notes = os.open(
@@ -109,22 +113,22 @@ class Steps:
 
     @contextmanager
     def at(self, step: str, *, is_of_another_thread: bool = False) -> Iterator[None]:
-        """Take a step between its two sides, or be killed at one of them.
+        """Take a step between its two sides, or be struck at one of them.
 
-        Where another thread carries it out, the kill behind it gives that a moment.
+        Where another thread carries it out, the signal behind it gives that a moment.
         """
         self._read_orders()
         self._counts[step] += 1
         before = Order(step=step, number=self._counts[step], side=Side.BEFORE)
         after = replace(before, side=Side.AFTER)
         if before in self._orders:
-            self._die(before)
+            self._obey(before)
         self._note(before)
         yield
         self._note(after)
         if after in self._orders:
             time.sleep(LINGER_S if is_of_another_thread else 0.0)
-            self._die(after)
+            self._obey(after)
 
     def _note(self, place: Order) -> None:
         line = f"{time.monotonic():.6f}\t{os.getpid()}\t{place.side}\t{place.step}\n"
@@ -137,17 +141,19 @@ class Steps:
             self._orders, self._given = frozenset(), 0
             return
         if given != self._given:
-            self._orders = frozenset(map(_order, json.loads(self._orders_file.read_text())))
+            number, orders = json.loads(self._orders_file.read_text())
+            self._number, self._orders = signal.Signals(number), frozenset(map(_order, orders))
             self._given = given
             self._counts.clear()
 
-    def _die(self, order: Order) -> None:
+    def _obey(self, order: Order) -> None:
         self._orders_file.unlink(missing_ok=True)
-        partial = self._killed.with_suffix(".new")
+        partial = self._obeyed.with_suffix(".new")
         partial.write_text(json.dumps([time.monotonic(), asdict(order)]))
-        partial.replace(self._killed)
-        os.kill(os.getpid(), signal.SIGKILL)
-        signal.pause()  # the kernel's word may take a moment to reach this thread
+        partial.replace(self._obeyed)
+        os.kill(os.getpid(), self._number)
+        if self._number is signal.SIGKILL:
+            signal.pause()  # the kernel's word may take a moment to reach this thread
 
 
 def _parse(line: str) -> Note:

@@ -7,7 +7,8 @@ from benchmarks.chaos.measuring import measure_kills
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker, pytest.mark.timeout(600)]
 
 KILLS = 12
-SEED = 1
+SEED = 4
+"""All kinds of programs are among them; the broker once, which takes longest to come back."""
 
 
 def test_twelve_kills_at_random_change_no_model_and_leave_nothing_behind() -> None:

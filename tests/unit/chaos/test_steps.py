@@ -1,5 +1,6 @@
 """A program notes its steps, and dies where it is ordered to."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -24,11 +25,16 @@ for number in range(4):
 """
 
 
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """Return the program, as it begins."""
+    command = [sys.executable, "-c", PROGRAM, str(folder)]
+    return subprocess.Popen(command, cwd=Path(__file__).parents[3])  # noqa: S603 - this one
+
+
 def run(folder: Path) -> int:
     """Return how the program ends."""
-    place = Path(__file__).parents[3]
-    command = [sys.executable, "-c", PROGRAM, str(folder)]
-    return subprocess.run(command, cwd=place, check=False).returncode  # noqa: S603 - this one
+    with start(folder) as program:
+        return program.wait()
 
 
 @pytest.mark.parametrize(("side", "num_written"), [(Side.BEFORE, 1), (Side.AFTER, 2)])
@@ -41,14 +47,28 @@ def test_a_program_is_killed_at_the_step_that_it_was_ordered(
     notes.order([order, Order(step="sync", number=9, side=Side.AFTER)])
     assert run(tmp_path) == -signal.SIGKILL
     assert len(list(tmp_path.glob("written-*"))) == num_written
-    killed = notes.take_killed()
+    killed = notes.take_obeyed()
     assert killed is not None
     assert killed[1] == order
-    assert notes.take_killed() is None
+    assert notes.take_obeyed() is None
     last = notes.read()[-1]
     assert last.side is Side.AFTER
     assert last.step == ("sync" if side is Side.BEFORE else "write")
     assert run(tmp_path) == 0
+    assert len(notes.read()) == 16
+
+
+def test_a_program_stands_still_where_it_was_ordered_and_goes_on(tmp_path: Path) -> None:
+    """Another one is killed meanwhile; the order is carried out once."""
+    notes = Notes(tmp_path, "node")
+    notes.order([Order(step="write", number=2, side=Side.AFTER)], signal.SIGSTOP)
+    with start(tmp_path) as program:
+        _, status = os.waitpid(program.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        assert len(list(tmp_path.glob("written-*"))) == 2
+        assert notes.take_obeyed() is not None
+        program.send_signal(signal.SIGCONT)
+        assert program.wait() == 0
     assert len(notes.read()) == 16
 
 
