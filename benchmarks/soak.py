@@ -169,7 +169,7 @@ def _run_one(client: Client, watch: Watch, number: int, num_rounds: int, mb: int
     )
     report = None
     for report in client.submit(experiment).follow(poll_s=SAMPLE_S):
-        watch.rounds = before + len(report.records)
+        watch.rounds = before + (report.records[-1].round if report.records else 0)
     if report is None or report.state != "finished":
         raise SystemExit(f"the experiment ended: {report and (report.state, report.reason)}")
     say(f"experiment {number}: {watch.rounds} rounds in all")

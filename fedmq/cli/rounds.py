@@ -127,12 +127,14 @@ def _follow(
     tell_wait: Callable[[ExperimentReport], None],
 ) -> ExperimentReport:
     """Return the experiment once it is over; tell each round once, and what keeps it from one."""
-    num_told = 0
+    told = 0
     report = None
     for report in run.follow():
-        for record in report.records[num_told:]:
-            tell_round(report, record)
-        num_told = len(report.records)
+        # By their numbers: a report of very many rounds has the newest of them only.
+        for record in report.records:
+            if record.round > told:
+                tell_round(report, record)
+                told = record.round
         if report.state not in OVER and report.reason and not _USUAL.fullmatch(report.reason):
             tell_wait(report)
     return report if report is not None else run.report()

@@ -3,7 +3,7 @@
 Pure but for the header of the initial parameters, which is read from its file.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from typing import Final, TypeVar, assert_never
 
 from fedmq.errors import ParametersError, ProtocolError
@@ -126,7 +126,10 @@ def find_fault(kept: Kept, initial: Readable) -> str | None:
 
 
 def make_summary(kept: Kept, state: Experiment, reason: str) -> ExperimentReport:
-    """Return the experiment as it stands, without its rounds; `reason` says what it waits for."""
+    """Return the experiment as it stands, without its rounds, with all updates that came late.
+
+    `reason` says what it waits for.
+    """
     return ExperimentReport(
         experiment=kept.experiment,
         spec=kept.spec,
@@ -135,41 +138,32 @@ def make_summary(kept: Kept, state: Experiment, reason: str) -> ExperimentReport
         round=state.round,
         model=state.model,
         records=[],
+        late=list(state.late),
     )
 
 
 def make_report(
-    kept: Kept, state: Experiment, reason: str, traffic: Mapping[int, tuple[int, int]]
+    kept: Kept, state: Experiment, reason: str, newest_first: Iterable[RoundRecord]
 ) -> ExperimentReport:
-    """Return the experiment as it stands, with all its rounds and their bytes."""
-    records = [add_traffic(record, traffic) for record in state.records]
-    update = {"records": records, "late": list(state.late)}
+    """Return the experiment as it stands, with its newest rounds: as many as a message holds."""
+    update = {"records": _newest(newest_first), "late": list(state.late[-_MAX_LATE:])}
     return make_summary(kept, state, reason).model_copy(update=update)
 
 
-def add_traffic(record: RoundRecord, traffic: Mapping[int, tuple[int, int]]) -> RoundRecord:
-    """Return a record with the bytes up and down of its round."""
-    up, down = traffic.get(record.round, (0, 0))
-    return record.model_copy(update={"bytes_up": up, "bytes_down": down})
+def make_list(summaries: Iterable[ExperimentReport]) -> ReportList:
+    """Return experiments without their rounds, given the newest first: as many as a message holds.
+
+    The newest stands last.
+    """
+    return ReportList(reports=_newest(one.model_copy(update={"late": []}) for one in summaries))
 
 
-def shorten(report: ExperimentReport) -> ExperimentReport:
-    """Return a report with the newest of its rounds, as many as a message holds."""
-    update = {"records": _newest(report.records), "late": report.late[-_MAX_LATE:]}
-    return report.model_copy(update=update)
-
-
-def make_list(summaries: list[ExperimentReport]) -> ReportList:
-    """Return experiments without their rounds; the newest of them, as many as a message holds."""
-    return ReportList(reports=_newest(summaries))
-
-
-def _newest(values: Sequence[V]) -> list[V]:
-    """Return the last values that fit into a message beside everything else."""
+def _newest(values: Iterable[V]) -> list[V]:
+    """Return the first values that fit into a message beside everything else, the first last."""
     # Measured as JSON, in which a float takes four bytes or more; it takes nine in a message.
     left = MAX_BODY_BYTES // 3
     fitting: list[V] = []
-    for value in reversed(values):
+    for value in values:
         left -= len(value.model_dump_json().encode())
         if left < 0:
             break

@@ -7,6 +7,8 @@
 """
 
 import re
+from collections.abc import Iterable
+from itertools import chain, islice
 from typing import Final
 
 from fedmq.disk import Disk
@@ -17,6 +19,8 @@ from fedmq.types import Digest, ExperimentId, NodeId
 FOLDER: Final = "experiments"
 _RECORDS: Final = "rounds.jsonl"
 _SUMMARY: Final = "experiment.json"
+_TEXTS: Final = 500
+"""So many records are written at a time."""
 _MODEL: Final = re.compile(r"round-(\d{4,})\.safetensors")
 
 
@@ -47,16 +51,16 @@ class Checkpoints:
             if number <= newest:
                 disk.remove(name)
 
-    def keep_report(self, report: ExperimentReport) -> None:
+    def keep_report(self, report: ExperimentReport, records: Iterable[RoundRecord]) -> None:
         """Write the experiment and all its records, each file whole or not at all."""
         disk = self._disk(ExperimentId(report.experiment))
-        _write(disk, _RECORDS, "".join(map(_line, report.records)))
+        _write(disk, _RECORDS, map(_line, records))
         self.keep_summary(report)
 
     def keep_summary(self, report: ExperimentReport) -> None:
         """Write the experiment alone, whole or not at all."""
         text = report.model_dump_json(indent=2, exclude={"records"}) + "\n"
-        _write(self._disk(ExperimentId(report.experiment)), _SUMMARY, text)
+        _write(self._disk(ExperimentId(report.experiment)), _SUMMARY, [text])
 
     def add_record(self, experiment: ExperimentId, record: RoundRecord) -> None:
         """Write one more record; a crash may tear it, `keep_report` mends that."""
@@ -86,9 +90,15 @@ def _line(record: RoundRecord) -> str:
     return record.model_dump_json() + "\n"
 
 
-def _write(disk: Disk, name: str, text: str) -> None:
+def _write(disk: Disk, name: str, texts: Iterable[str]) -> None:
+    """Write a file whole or not at all; not all of it is in memory at a time."""
     partial = name + ".part"
     disk.remove(partial)
-    disk.write(partial, 0, text.encode())
+    left = iter(texts)
+    pieces = iter(lambda: "".join(islice(left, _TEXTS)).encode(), b"")
+    size = 0
+    for piece in chain([next(pieces, b"")], pieces):
+        disk.write(partial, size, piece)
+        size += len(piece)
     disk.sync(partial)
     disk.rename(partial, name)

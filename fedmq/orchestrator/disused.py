@@ -51,7 +51,7 @@ def _models(
     home: Home, states: Mapping[ExperimentId, Experiment], retention: Retention
 ) -> Iterator[DisusedFile]:
     for experiment, state in states.items():
-        newest = (state.records[-1].round if state.records else 0) - retention.num_models
+        newest = state.model_round - retention.num_models
         for name, number in models(home.disk(FOLDER, experiment)):
             if number <= newest:
                 yield DisusedFile(what=MODELS, folder=(FOLDER, experiment), name=name)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from fedmq.messages.fields import Manifest, MetricsField, Value
+from fedmq.messages.submissions import RoundRecord
 from fedmq.types import NodeId
 
 Leg = Literal["train", "evaluate"]
@@ -166,9 +167,9 @@ class KeepLate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """Write the record of the round that closed."""
+    """Keep the record of the round that closed; the state holds none, however many there are."""
 
-    round: int
+    record: RoundRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

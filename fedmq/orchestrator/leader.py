@@ -198,9 +198,9 @@ class Leader:
             self._after.pop(0)()
 
     def report(self, lead: Lead) -> ExperimentReport:
-        """Return an experiment as it stands, with all its rounds."""
-        traffic = self._store.traffic(lead.kept.experiment)
-        return answers.make_report(lead.kept, lead.state, self.reason(lead), traffic)
+        """Return an experiment as it stands, with as many of its rounds as a message holds."""
+        newest_first = self._store.newest_records(lead.kept.experiment)
+        return answers.make_report(lead.kept, lead.state, self.reason(lead), newest_first)
 
     def reason(self, lead: Lead) -> str:
         """Return what an experiment waits for, and since when those were not heard of."""
@@ -208,7 +208,7 @@ class Leader:
         return "; ".join(part for part in (lead.state.reason(), absent) if part)
 
     def summary(self, lead: Lead) -> ExperimentReport:
-        """Return an experiment as it stands, without its rounds."""
+        """Return an experiment as it stands, without its rounds, with all that came late."""
         return answers.make_summary(lead.kept, lead.state, self.reason(lead))
 
     # Queues.
@@ -256,8 +256,8 @@ class Leader:
                     self.afterwards(partial(self._fold, lead, fold))
                 case KeepLate() as late:
                     self.afterwards(partial(self._keep_late, lead, late))
-                case Keep(round=number):
-                    self._keep(lead, number)
+                case Keep(record=record):
+                    self._keep(lead, record)
                 case Announce(nodes=nodes):
                     self._announce(lead, nodes)
                 case _:
@@ -323,20 +323,21 @@ class Leader:
         digest = late.update.digest
         self._checkpoints.keep_late(lead.kept.experiment, late.round, late.node, digest)
 
-    def _keep(self, lead: Lead, number: int) -> None:
+    def _keep(self, lead: Lead, record: RoundRecord) -> None:
         experiment = lead.kept.experiment
         # Between nodes and orchestrator: what a researcher uploads or fetches is of no round.
         up = self._courier.bytes_received(topology.REPLIES, experiment)
         down = self._courier.bytes_sent(topology.TASKS, experiment)
         noted_up, noted_down = lead.traffic_noted
-        self._store.add_traffic(experiment, number, up - noted_up, down - noted_down)
         lead.traffic_noted = (up, down)
-        record = lead.state.records[number - 1]
+        traffic = {"bytes_up": up - noted_up, "bytes_down": down - noted_down}
+        record = record.model_copy(update=traffic)
+        self._store.add_record(experiment, record)
         self.afterwards(lambda: self._export_round(lead, record))
         log.info(
             "round_closed",
             experiment=experiment,
-            round=number,
+            round=record.round,
             model=record.model[:12],
             seconds=round(record.duration_s, 3),
         )
@@ -367,18 +368,14 @@ class Leader:
 
     def _export(self, lead: Lead) -> None:
         """Write what people find in the experiment's folder."""
-        kept, records = lead.kept, lead.state.records
-        number, digest = (
-            (records[-1].round, records[-1].model) if records else (0, kept.initial.digest)
-        )
-        self._checkpoints.keep_model(kept.experiment, number, digest)
-        self._checkpoints.drop_models(kept.experiment, number - self._retention.num_models)
-        self._checkpoints.keep_report(self.report(lead))
+        experiment, number = lead.kept.experiment, lead.state.model_round
+        self._checkpoints.keep_model(experiment, number, lead.state.model.digest)
+        self._checkpoints.drop_models(experiment, number - self._retention.num_models)
+        self._checkpoints.keep_report(self.summary(lead), self._store.records(experiment))
 
     def _export_round(self, lead: Lead, record: RoundRecord) -> None:
         """Write what one more round adds; its model is there since it was folded."""
-        traffic = self._store.traffic(lead.kept.experiment)
-        self._checkpoints.add_record(lead.kept.experiment, answers.add_traffic(record, traffic))
+        self._checkpoints.add_record(lead.kept.experiment, record)
         self._checkpoints.keep_summary(self.summary(lead))
         newest = record.round - self._retention.num_models
         self._checkpoints.drop_models(lead.kept.experiment, newest)

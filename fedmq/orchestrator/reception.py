@@ -79,7 +79,7 @@ class Reception:
         own = [lead for lead in self._leader if lead.kept.researcher == envelope.sender]
         if query.kind is QueryKind.LIST:
             chosen = [one for one in own if query.experiment in {one.kept.experiment, NOWHERE}]
-            summaries = [self._leader.summary(lead) for lead in chosen]
+            summaries = (self._leader.summary(lead) for lead in reversed(chosen))
             self._answer(envelope, answers.make_list(summaries))
             return
         lead = next((one for one in own if one.kept.experiment == query.experiment), None)
@@ -92,7 +92,7 @@ class Reception:
             # Made again, a pause of long ago would be a new one.
             self._leader.remember_with(lead.kept.experiment, envelope)
             self._leader.advance(lead.kept.experiment, wish)
-        self._answer(envelope, answers.shorten(self._leader.report(lead)))
+        self._answer(envelope, self._leader.report(lead))
 
     def _turn_away(self, envelope: Envelope) -> None:
         with self._courier.transaction():

@@ -8,11 +8,12 @@ again for what is here. A leg without a quorum is tried again `max_attempts` tim
 experiment fails.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
 from fedmq.messages.fields import Manifest
-from fedmq.messages.submissions import LateUpdate, LateUpdates
+from fedmq.messages.submissions import LateUpdate, LateUpdates, RoundRecord
 from fedmq.orchestrator import collection
 from fedmq.orchestrator.collection import Answered, Collection, Phase, Verdict
 from fedmq.orchestrator.events import (
@@ -131,7 +132,7 @@ def take_model(state: Experiment, model: Manifest, now: float) -> Step:
     """Return the round with its new model, which is evaluated next, or the round is closed."""
     if state.stage is not Stage.FOLDING:
         return state, ()
-    state = replace(state, model=model, stage=Stage.EVALUATING, leg=None)
+    state = replace(state, model=model, model_round=state.round, stage=Stage.EVALUATING, leg=None)
     return begin_evaluation(state, now) if state.spec.evaluate else _close_round(state, now)
 
 
@@ -216,14 +217,8 @@ def _is_late(state: Experiment, event: Trained) -> bool:
         is_missing = event.node not in state.trained
         return was_asked and is_missing and state.stage is not Stage.TRAINING
     known = {(one.node, one.round) for one in state.late}
-    missed = {
-        one.node
-        for record in state.records
-        if record.round == event.round
-        for one in record.outcomes
-        if one.outcome != UPDATED
-    }
-    return event.node in missed and (event.node, event.round) not in known
+    is_missed = event.round in state.missed.get(event.node, ())
+    return is_missed and (event.node, event.round) not in known
 
 
 def _take_late(state: Experiment, event: Trained) -> Step:
@@ -254,8 +249,8 @@ def _close_round(state: Experiment, now: float) -> Step:
         cohort=state.cohort,
         duration_s=now - state.round_began_at,
     )
-    closed = replace(state, records=(*state.records, record), leg=None)
-    keep = Keep(round=state.round)
+    closed = replace(state, missed=_add_missed(state.missed, record), leg=None)
+    keep = Keep(record=record)
     if state.round < state.spec.num_rounds:
         ended, actions = begin_round(closed, now)
     else:
@@ -264,20 +259,23 @@ def _close_round(state: Experiment, now: float) -> Step:
     return ended, (keep, *actions)
 
 
+def _add_missed(
+    missed: Mapping[NodeId, tuple[int, ...]], record: RoundRecord
+) -> dict[NodeId, tuple[int, ...]]:
+    """Return who missed which rounds, after one more."""
+    short = [NodeId(one.node) for one in record.outcomes if one.outcome != UPDATED]
+    return {**missed, **{node: (*missed.get(node, ()), record.round) for node in short}}
+
+
 def _final_word(state: Experiment) -> tuple[Stage, str]:
     """Return how an experiment finished: with all that were asked in every round, or short."""
-    short: dict[NodeId, list[int]] = {}
-    for record in state.records:
-        for one in record.outcomes:
-            if one.outcome != UPDATED:
-                short.setdefault(NodeId(one.node), []).append(record.round)
-    if not short:
+    if not state.missed:
         return Stage.FINISHED, ""
-    parts = [f"{node} missed {_rounds(numbers)}" for node, numbers in sorted(short.items())]
+    parts = [f"{node} missed {_rounds(numbers)}" for node, numbers in sorted(state.missed.items())]
     return Stage.FINISHED_SHORT, "; ".join(parts)
 
 
-def _rounds(numbers: list[int]) -> str:
+def _rounds(numbers: Sequence[int]) -> str:
     """Return round numbers in words: `round 3`, `5 rounds from 3 to 9`."""
     if len(numbers) == 1:
         return f"round {numbers[0]}"

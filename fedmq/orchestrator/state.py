@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from fedmq.messages.fields import Manifest
 from fedmq.messages.replies import FailureCode, RefusalCode
-from fedmq.messages.submissions import ExperimentSpec, LateUpdate, RoundRecord
+from fedmq.messages.submissions import ExperimentSpec, LateUpdate
 from fedmq.orchestrator.collection import Answered, Collection, Phase, Verdict
 from fedmq.orchestrator.events import Declined, Evaluated, Trained
 from fedmq.types import NodeId
@@ -56,8 +56,10 @@ class Experiment:
 
     spec: ExperimentSpec
     model: Manifest
-    """The newest parameters: of round 0 at first."""
+    """The newest parameters."""
     began_at: float
+    model_round: int = 0
+    """The round that made them; 0: the initial ones."""
     stage: Stage = Stage.PREPARING
     why: str = ""
     """Why it failed."""
@@ -80,7 +82,8 @@ class Experiment:
     trained: Mapping[NodeId, Trained] = field(default_factory=dict)
     evaluated: Mapping[NodeId, Evaluated] = field(default_factory=dict)
     train_answers: Mapping[NodeId, Answered] = field(default_factory=dict)
-    records: tuple[RoundRecord, ...] = ()
+    missed: Mapping[NodeId, tuple[int, ...]] = field(default_factory=dict)
+    """Closed rounds by the nodes that were asked in them and are not in their model."""
     late: tuple[LateUpdate, ...] = ()
 
     @property

@@ -1,13 +1,16 @@
-"""The store: each experiment's submission and the log of its events, from which it is replayed."""
+"""The store: each experiment's submission, the records of its rounds, and the log of its events.
+
+From the log an experiment is replayed; records are only shown, and nothing keeps them in memory.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from fedmq.messages.fields import Manifest
-from fedmq.messages.submissions import ExperimentSpec
+from fedmq.messages.submissions import ExperimentSpec, RoundRecord
 from fedmq.orchestrator.events import EVENT, Event
-from fedmq.transport.journal import Journal
+from fedmq.transport.journal import Cell, Journal
 from fedmq.types import ExperimentId, ResearcherId
 
 SCHEMA: Final = """
@@ -26,14 +29,18 @@ CREATE TABLE IF NOT EXISTS events (
     event TEXT NOT NULL,
     PRIMARY KEY (experiment, number)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS traffic (
+CREATE TABLE IF NOT EXISTS rounds (
     experiment TEXT NOT NULL REFERENCES experiments,
-    round INTEGER NOT NULL,
-    bytes_up INTEGER NOT NULL,
-    bytes_down INTEGER NOT NULL,
-    PRIMARY KEY (experiment, round)
+    number INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (experiment, number)
 ) WITHOUT ROWID;
 """
+
+_PAGE: Final = 500
+"""So many rows are in memory at a time: an experiment may have very many."""
+_FIRST: Final = 0
+_LAST: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,23 +106,43 @@ class Store:
 
     def events(self, experiment: ExperimentId) -> Iterator[tuple[float, Event]]:
         """Yield the log in order, each event with its time."""
-        for at, text in self._journal.rows(
-            "SELECT at, event FROM events WHERE experiment = ? ORDER BY number", (experiment,)
+        for _, at, text in self._pages(
+            "SELECT number, at, event FROM events"
+            " WHERE experiment = ? AND number > ? ORDER BY number LIMIT ?",
+            experiment,
+            _FIRST,
         ):
             yield float(at or 0.0), EVENT.validate_json(str(text))
 
-    def add_traffic(self, experiment: ExperimentId, number: int, up: int, down: int) -> None:
-        """Add to the bytes of a round; a round may take several lives of the orchestrator."""
+    def add_record(self, experiment: ExperimentId, record: RoundRecord) -> None:
+        """Keep the record of a closed round."""
         self._journal.execute(
-            "INSERT INTO traffic VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " bytes_up = bytes_up + excluded.bytes_up,"
-            " bytes_down = bytes_down + excluded.bytes_down",
-            (experiment, number, up, down),
+            "INSERT INTO rounds VALUES (?, ?, ?)",
+            (experiment, record.round, record.model_dump_json()),
         )
 
-    def traffic(self, experiment: ExperimentId) -> dict[int, tuple[int, int]]:
-        """Return the bytes up and down of each round."""
-        rows = self._journal.rows(
-            "SELECT round, bytes_up, bytes_down FROM traffic WHERE experiment = ?", (experiment,)
-        )
-        return {int(row[0] or 0): (int(row[1] or 0), int(row[2] or 0)) for row in rows}
+    def records(self, experiment: ExperimentId) -> Iterator[RoundRecord]:
+        """Yield the records of all closed rounds in order."""
+        for _, text in self._pages(
+            "SELECT number, record FROM rounds"
+            " WHERE experiment = ? AND number > ? ORDER BY number LIMIT ?",
+            experiment,
+            _FIRST,
+        ):
+            yield RoundRecord.model_validate_json(str(text))
+
+    def newest_records(self, experiment: ExperimentId) -> Iterator[RoundRecord]:
+        """Yield the records of all closed rounds, the newest first."""
+        for _, text in self._pages(
+            "SELECT number, record FROM rounds"
+            " WHERE experiment = ? AND number < ? ORDER BY number DESC LIMIT ?",
+            experiment,
+            _LAST,
+        ):
+            yield RoundRecord.model_validate_json(str(text))
+
+    def _pages(self, sql: str, experiment: ExperimentId, bound: int) -> Iterator[tuple[Cell, ...]]:
+        """Yield the rows of a query page by page; each begins behind the number of a row."""
+        while rows := self._journal.rows(sql, (experiment, bound, _PAGE)):
+            yield from rows
+            bound = int(rows[-1][0] or 0)

@@ -112,9 +112,10 @@ class Machine(ABC):
 
     def lose_connection(self) -> None:
         """Break the connection to the broker; it is opened again in a while."""
-        if self._transport is not None:
-            self._transport.disconnect()
-            self._mend(self._transport)
+        transport = self._transport
+        if transport is not None:
+            transport.disconnect()  # which may be more than the program survives
+            self._mend(transport)
 
     def after(self, seconds: float, act: Callable[[], None]) -> None:
         """Do something in a while, if this life lasts."""

@@ -64,6 +64,18 @@ def test_each_round_is_told_once_and_each_wait_once(
     ]
 
 
+def test_rounds_are_told_where_reports_hold_only_the_newest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As those of an experiment of very many rounds do."""
+    third = FIRST.model_copy(update={"round": 3})
+    shown = ([FIRST], [FIRST, SECOND], [SECOND, third])
+    course = [make_report("training", records) for records in shown]
+    follow(Told(tmp_path, [*course, make_report("finished", [third])]).experiment(LUNG))
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said] == ["round", "1", "2", "chu-lyon:", "3"]
+
+
 def test_what_holds_a_round_up_is_told_once_however_old_it_gets(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,14 +3,14 @@
 The orchestrator has any number of lives, each opened from what the last one left on the disk.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from fedmq.messages.submissions import (
-    RoundRecord,
-)
+from fedmq.messages.submissions import RoundRecord
+from fedmq.orchestrator import store
 from fedmq.orchestrator.leader import Lead
 from fedmq.orchestrator.service import OrchestratorService
+from fedmq.orchestrator.store import Store
 from fedmq.transport import topology
 from fedmq.transport.home import LocalHome
 from fedmq.transport.journal import Journal
@@ -192,6 +192,14 @@ class World:
         """Return what the orchestrator leads."""
         assert self.service is not None
         return list(self.service._leader)
+
+    def keep_records(self, records: Iterable[RoundRecord]) -> None:
+        """Write the records of rounds that never were into the orchestrator's store."""
+        journal = LocalHome(self.home).journal(store.SCHEMA)
+        with journal.transaction():
+            for record in records:
+                Store(journal).add_record(LUNG, record)
+        journal.close()
 
     def payloads(self) -> set[str]:
         """Return the names of the files in the orchestrator's spool."""

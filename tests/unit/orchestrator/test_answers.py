@@ -24,6 +24,7 @@ from fedmq.messages.replies import (
 from fedmq.messages.submissions import (
     ExperimentReport,
     ExperimentSpec,
+    LateUpdate,
     NodeOutcome,
     Rejection,
     RoundRecord,
@@ -242,34 +243,50 @@ def a_record(number: int) -> RoundRecord:
 
 
 def a_report(num_rounds: int, one: Kept | None = None) -> ExperimentReport:
-    """Return the report of an experiment with so many rounds."""
+    """Return the report of an experiment with so many closed rounds."""
     one = one or kept()
     state, _ = begin(one.spec, one.initial, now=0.0)
-    report = answers.make_summary(one, state, state.reason())
-    assert report.records == []
-    return report.model_copy(
-        update={"records": [a_record(number) for number in range(1, num_rounds + 1)]}
-    )
+    records = map(a_record, range(num_rounds, 0, -1))
+    return answers.make_report(one, state, state.reason(), records)
 
 
-def test_a_report_says_how_it_stands_and_what_travelled() -> None:
-    """Bytes are of the store, the rest of the state."""
-    one = kept()
-    state, _ = begin(one.spec, one.initial, now=0.0)
-    state = replace(state, round=2, records=(a_record(1), a_record(2)))
-    report = answers.make_report(one, state, state.reason(), {1: (10, 20)})
-    assert (report.experiment, report.state, report.round) == ("lung", "preparing", 2)
+def test_a_report_says_how_it_stands_with_its_rounds_in_order() -> None:
+    """The newest are given first, and stand last."""
+    report = a_report(2)
+    assert (report.experiment, report.state, report.round) == ("lung", "preparing", 0)
     assert report.reason.startswith("0 of at least 2 nodes take part")
-    assert [(one.bytes_up, one.bytes_down) for one in report.records] == [(10, 20), (0, 0)]
+    assert report.records == [a_record(1), a_record(2)]
 
 
 def test_a_report_of_many_rounds_shows_the_newest_that_a_message_holds() -> None:
-    """Thousands of rounds do not fit; a hundred do, all of them."""
-    assert answers.shorten(a_report(100)) == a_report(100)
-    short = answers.shorten(a_report(5_000))
+    """Thousands of rounds do not fit, and no more are read than do; a hundred do, all of them."""
+    assert [one.round for one in a_report(100).records] == list(range(1, 101))
+    one = kept()
+    state, _ = begin(one.spec, one.initial, now=0.0)
+    newest_first = map(a_record, range(5_000, 0, -1))
+    short = answers.make_report(one, state, "", newest_first)
     assert 300 < len(short.records) < 5_000
     assert [one.round for one in short.records] == list(range(5_001 - len(short.records), 5_001))
+    assert next(newest_first).round == short.records[0].round - 2
     encode(Message(envelope=envelope(short), body=short))
+
+
+def late(number: int) -> LateUpdate:
+    """Return an update that came too late for a round."""
+    return LateUpdate(
+        node="chu-lyon", round=number, attempt=0, num_cases=1, update=Digest("2" * 64)
+    )
+
+
+def test_a_summary_has_all_that_came_late_a_report_the_newest_and_a_list_none() -> None:
+    """The summary is for the experiment's folder, the others are messages."""
+    one = kept()
+    state, _ = begin(one.spec, one.initial, now=0.0)
+    state = replace(state, late=tuple(map(late, range(1, 1_001))))
+    summary = answers.make_summary(one, state, "")
+    assert (len(summary.late), summary.records) == (1_000, [])
+    assert answers.make_report(one, state, "", []).late == [late(n) for n in range(901, 1_001)]
+    assert answers.make_list([summary]).reports[0].late == []
 
 
 def largest() -> Kept:
@@ -282,7 +299,7 @@ def largest() -> Kept:
 
 def test_the_largest_spec_leaves_room_for_a_long_report() -> None:
     """Every report repeats the spec."""
-    short = answers.shorten(a_report(5_000, largest()))
+    short = a_report(5_000, largest())
     assert len(short.records) > 100
     encode(Message(envelope=envelope(short), body=short))
 
@@ -297,7 +314,7 @@ def test_the_largest_specs_are_listed_as_far_as_they_fit() -> None:
 def test_a_list_shows_the_newest_experiments_that_fit() -> None:
     """However many there are."""
     numbered = [a_report(0).model_copy(update={"round": n}) for n in range(3_000)]
-    many = answers.make_list(numbered)
+    many = answers.make_list(reversed(numbered))
     assert 300 < len(many.reports) < 3_000
     assert many.reports[-1].round == 2_999
     encode(Message(envelope=envelope(many), body=many))

@@ -124,9 +124,16 @@ def test_models_up_to_a_round_are_dropped_and_nothing_else(
 def test_there_is_one_line_for_each_round_and_the_experiment_beside_it(
     checkpoints: Checkpoints, folder: Path
 ) -> None:
-    """Written again whole: a second time, and with a round more."""
+    """Written again whole: a second time, with a round more, with very many; and with none."""
+    many = a_report(1_234)
+    checkpoints.keep_report(many, many.records)
+    assert (folder / "rounds.jsonl").read_text().splitlines() == [
+        record.model_dump_json() for record in many.records
+    ]
+    checkpoints.keep_report(a_report(0), [])
+    assert (folder / "rounds.jsonl").read_bytes() == b""
     for report in (a_report(2), a_report(2), a_report(3)):
-        checkpoints.keep_report(report)
+        checkpoints.keep_report(report, report.records)
     lines = (folder / "rounds.jsonl").read_text().splitlines()
     assert [RoundRecord.model_validate_json(line) for line in lines] == a_report(3).records
     shown = json.loads((folder / "experiment.json").read_text())
@@ -140,13 +147,13 @@ def test_a_record_that_is_added_makes_the_file_that_all_records_make(
 ) -> None:
     """And what a crash tore is whole when all are written again."""
     path = folder / "rounds.jsonl"
-    checkpoints.keep_report(a_report(3))
+    checkpoints.keep_report(a_report(3), a_report(3).records)
     whole = path.read_bytes()
-    checkpoints.keep_report(a_report(2))
+    checkpoints.keep_report(a_report(2), a_report(2).records)
     checkpoints.add_record(LUNG, a_report(3).records[2])
     assert path.read_bytes() == whole
     path.write_bytes(whole[:-7])
-    checkpoints.keep_report(a_report(3))
+    checkpoints.keep_report(a_report(3), a_report(3).records)
     assert path.read_bytes() == whole
 
 
@@ -158,7 +165,7 @@ def test_a_folder_that_cannot_be_written_says_what_to_do(
     folder.write_text("in the way")
     payloads.write(MODEL, 0, b"model")
     with pytest.raises(StorageError, match=r"lung could not be .*fix: give the program the right"):
-        checkpoints.keep_report(a_report(1))
+        checkpoints.keep_report(a_report(1), [])
     with pytest.raises(StorageError, match="lung could not be"):
         checkpoints.keep_model(LUNG, 1, MODEL)
     with pytest.raises(StorageError, match="lung could not be"):

@@ -1,7 +1,6 @@
 """The reception: what researchers may ask, see, stop and fetch, and what they may not."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from fedmq.messages.submissions import (
     Rejection,
     ReportList,
 )
-from fedmq.orchestrator.experiment import Stage
 from fedmq.parameters import parameters_bytes
 from fedmq.transport import topology
 from fedmq.transport.routes import from_researcher
@@ -229,15 +227,9 @@ def test_an_experiment_of_very_many_rounds_is_still_shown(world: World) -> None:
     world.nodes[LYON].spoils = {2: "silent"}
     world.ada.submit(make_spec(nodes=(LYON,), quorum=1))
     world.run(seconds=2)
-    (lead,) = world.leads()
-    lead.state = replace(
-        lead.state,
-        stage=Stage.TRAINING,
-        records=tuple(
-            record.model_copy(update={"outcomes": record.outcomes * 10, "round": number})
-            for number, record in enumerate(lead.state.records[:1] * 5_000, start=1)
-        ),
-    )
+    (record,) = world.records()
+    large = record.model_copy(update={"outcomes": record.outcomes * 10})
+    world.keep_records(large.model_copy(update={"round": number}) for number in range(2, 5_001))
     report = world.ada.ask(QueryKind.STOP, LUNG)
     assert isinstance(report, ExperimentReport)
     assert report.state == "stopped"

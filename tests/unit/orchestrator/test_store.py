@@ -7,7 +7,7 @@ import pytest
 
 from fedmq.errors import StorageError
 from fedmq.messages.fields import Manifest, PlanReference, RatioField
-from fedmq.messages.submissions import ExperimentSpec
+from fedmq.messages.submissions import ExperimentSpec, RoundRecord
 from fedmq.orchestrator import store
 from fedmq.orchestrator.events import (
     Agreed,
@@ -148,15 +148,51 @@ def test_a_transaction_that_breaks_leaves_no_event(journal: Journal) -> None:
     assert list(Store(journal).events(LUNG)) == []
 
 
-def test_traffic_adds_up_over_lives(journal: Journal) -> None:
-    """By round and by experiment."""
+def a_record(number: int) -> RoundRecord:
+    """Return the record of a round without nodes."""
+    return RoundRecord(
+        round=number,
+        attempt=0,
+        model=Digest("1" * 64),
+        outcomes=[],
+        train_metrics=METRICS,
+        metrics={},
+        bytes_up=number,
+        bytes_down=2 * number,
+        duration_s=0.1,
+    )
+
+
+@pytest.mark.parametrize("number", [0, 1, 500, 501, 1_234])
+def test_records_come_in_order_or_the_newest_first(journal: Journal, number: int) -> None:
+    """All of them, however many pages they take, apart from those of other experiments."""
     for one in (LUNG, LIVER):
         Store(journal).add(kept(one))
-    Store(journal).add_traffic(LUNG, 1, 10, 1)
-    Store(journal).add_traffic(LUNG, 1, 20, 2)
-    Store(journal).add_traffic(LUNG, 2, 5, 6)
-    Store(journal).add_traffic(LIVER, 1, 7, 7)
-    assert Store(journal).traffic(LUNG) == {1: (30, 3), 2: (5, 6)}
+    made = [a_record(one) for one in range(1, number + 1)]
+    with journal.transaction():
+        for record in made:
+            Store(journal).add_record(LUNG, record)
+    Store(journal).add_record(LIVER, a_record(7))
+    assert list(Store(journal).records(LUNG)) == made
+    assert list(Store(journal).newest_records(LUNG)) == made[::-1]
+    assert list(Store(journal).records(LIVER)) == [a_record(7)]
+
+
+def test_a_long_log_is_replayed_whole(journal: Journal) -> None:
+    """However many pages it takes."""
+    Store(journal).add(kept(LUNG))
+    with journal.transaction():
+        for at in range(1_001):
+            Store(journal).append(LUNG, Ticked(), float(at))
+    assert [at for at, _ in Store(journal).events(LUNG)] == list(range(1_001))
+
+
+def test_a_round_is_kept_once(journal: Journal) -> None:
+    """A second record of it is a fault of the program."""
+    Store(journal).add(kept(LUNG))
+    Store(journal).add_record(LUNG, a_record(1))
+    with pytest.raises(StorageError):
+        Store(journal).add_record(LUNG, a_record(1))
 
 
 def test_one_submission_is_the_same_whenever_it_comes() -> None:
