@@ -34,6 +34,7 @@ def start(
     from fedmq.transport.lives import Lives, Nature
     from fedmq.transport.machine import Machine
     from fedmq.transport.retention import Retention
+    from fedmq.transport.topology import profile_at
 
     machine: Machine = context.obj
     settings = read_settings()
@@ -51,6 +52,7 @@ def start(
             clock=clock,
             version=__version__,
             retention=Retention(num_models=settings.keep_models),
+            profile=profile_at(login.url),
         )
 
     nature = Nature(

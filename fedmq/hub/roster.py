@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 from fedmq.hub.credentials import Role
 from fedmq.hub.definitions import Entry, User, make_definitions
 from fedmq.transport import topology
-from fedmq.transport.topology import Rights, Topology
+from fedmq.transport.topology import Profile, Rights, Topology, profile_at
 from fedmq.types import NodeId, ResearcherId
 
 VHOST: Final = "fedmq"
@@ -71,7 +71,8 @@ class Roster:
 
     def layout(self) -> Topology:
         """Return what stands on the broker."""
-        return _layout(self.members)
+        profile = Profile.SINGLE if self.external is None else profile_at(self.external.url)
+        return _layout(self.members, profile)
 
     def definitions(self) -> Entry:
         """Return what the broker loads: the layout, and the users with their rights."""
@@ -118,12 +119,13 @@ def rights(member: Member) -> Rights:
             return Rights(configure=".*", write=".*", read=".*")
 
 
-def _layout(members: tuple[Member, ...]) -> Topology:
+def _layout(members: tuple[Member, ...], profile: Profile = Profile.SINGLE) -> Topology:
     return topology.federation(
         nodes=[NodeId(member.name) for member in members if member.role is Role.NODE],
         researchers=[
             ResearcherId(member.name) for member in members if member.role is Role.RESEARCHER
         ],
+        profile=profile,
     )
 
 

@@ -101,6 +101,19 @@ class ResumeAsked(Value):
     kind: Literal["resume_asked"] = "resume_asked"
 
 
+class RoomLacked(Value):
+    """The orchestrator's disk may not hold what the next round brings: none begins."""
+
+    kind: Literal["room_lacked"] = "room_lacked"
+    needed_bytes: int
+
+
+class RoomFound(Value):
+    """There is room again."""
+
+    kind: Literal["room_found"] = "room_found"
+
+
 class Ticked(Value):
     """Time went on, and that changed something."""
 
@@ -119,6 +132,8 @@ Event = (
     | StopAsked
     | PauseAsked
     | ResumeAsked
+    | RoomLacked
+    | RoomFound
     | Ticked
 )
 

@@ -2,6 +2,7 @@
 
     preparing --quorum of nodes agreed--> rounds, one after the other --> finished
     paused: what is under way is taken, nothing new begins
+    no room on the disk for a round: the same until there is
 
 Rules. Who answers late, twice, or for an older round or attempt makes no model. A leg that cannot
 reach the quorum is tried again, then fails the experiment, with the reason. A node that agrees
@@ -29,6 +30,8 @@ from fedmq.orchestrator.events import (
     Heard,
     PauseAsked,
     ResumeAsked,
+    RoomFound,
+    RoomLacked,
     StopAsked,
     Ticked,
     Trained,
@@ -49,7 +52,7 @@ def begin(spec: ExperimentSpec, initial: Manifest, *, now: float) -> Step:
     return asked, tuple(AskPrepare(node=node) for node in nodes)
 
 
-def advance(  # noqa: C901, PLR0911 - one return for each kind of event
+def advance(  # noqa: C901, PLR0911, PLR0912 - one return for each kind of event
     state: Experiment, event: Event, *, now: float
 ) -> Step:
     """Return the state after `event`, and what is to be done."""
@@ -75,6 +78,10 @@ def advance(  # noqa: C901, PLR0911 - one return for each kind of event
             return (state if state.paused_at is not None else replace(state, paused_at=now)), ()
         case ResumeAsked():
             return _resume(state, now)
+        case RoomLacked(needed_bytes=needed_bytes):
+            return replace(state, lacking_bytes=needed_bytes), ()
+        case RoomFound():
+            return _go_on(replace(state, lacking_bytes=0), now)
         case Ticked():
             return _tick(state, now)
         case _:
@@ -135,17 +142,27 @@ def _resume(state: Experiment, now: float) -> Step:
     if state.paused_at is None:
         return state, ()
     state = replace(state, paused_at=None)
-    if state.held == "round":
-        return rounds.begin_round(state, now)
-    if state.held == "evaluation":
-        return rounds.begin_evaluation(state, now)
-    if state.stage is Stage.PREPARING:
-        return _begin_if_ready(state, now)
+    if state.held or state.stage is Stage.PREPARING:
+        return _go_on(state, now)
     leg = state.leg
     if leg is not None and leg.phase is Phase.COLLECTING and now >= leg.deadline:
         # The deadline passed during the pause, at the nodes too.
         return rounds.try_again(state, now)
     return state, ()
+
+
+def _go_on(state: Experiment, now: float) -> Step:
+    """Begin what was held, unless something else holds it still."""
+    if state.stage is Stage.PREPARING:
+        # Members may have left meanwhile.
+        return _begin_if_ready(replace(state, held=""), now)
+    match state.held:
+        case "round":
+            return rounds.begin_round(state, now)
+        case "evaluation":
+            return rounds.begin_evaluation(state, now)
+        case _:
+            return state, ()
 
 
 def _tick(state: Experiment, now: float) -> Step:

@@ -33,6 +33,8 @@ from fedmq.orchestrator.events import (
     Heard,
     Keep,
     KeepLate,
+    RoomFound,
+    RoomLacked,
     Ticked,
 )
 from fedmq.orchestrator.experiment import advance, begin, undone
@@ -40,6 +42,8 @@ from fedmq.orchestrator.leftovers import Leftovers, needed_payloads
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.queues import Queues
 from fedmq.orchestrator.replay import replay
+from fedmq.orchestrator.room import lacking_bytes
+from fedmq.orchestrator.rounds import begins_round
 from fedmq.orchestrator.running_time import RunningTime
 from fedmq.orchestrator.state import Experiment
 from fedmq.orchestrator.store import Kept, Store
@@ -99,6 +103,7 @@ class Leader:
         self._checkpoints = Checkpoints(home, payloads)
         self._leftovers = Leftovers(payloads, courier.spool)
         self._clock = clock
+        self._lacking_bytes = partial(lacking_bytes, home)
         self.time = RunningTime(journal, clock)
         self._look_at = clock.steady()
         self._after: list[Callable[[], None]] = []
@@ -160,6 +165,12 @@ class Leader:
         state, actions = advance(lead.state, event, now=now)
         if state == lead.state and not actions:
             return
+        if begins_round(lead.state, state) and (lack := self._lacking_bytes(lead.state, state)):
+            with self._courier.transaction():
+                self.advance(experiment, RoomLacked(needed_bytes=lack))
+                self.advance(experiment, event)
+            log.warning("round_waits_for_room", experiment=experiment, needed_bytes=lack)
+            return
         with self._courier.transaction():
             self._store.append(experiment, event, now)
             lead.state = state
@@ -175,8 +186,12 @@ class Leader:
         """Let time pass for every experiment."""
         self.time.keep()
         for experiment, lead in self._leads.items():
-            if not lead.is_over:
-                self.advance(experiment, Ticked())
+            if lead.is_over:
+                continue
+            if lead.state.lacking_bytes and not self._lacking_bytes(lead.state, lead.state):
+                log.info("round_has_room", experiment=experiment)
+                self.advance(experiment, RoomFound())
+            self.advance(experiment, Ticked())
         if self._clock.steady() >= self._look_at:
             self._look_at = self._clock.steady() + LOOK_S
             self._look_for_disused()

@@ -4,6 +4,7 @@ from typing import Final
 
 from fedmq.transport import topology
 from fedmq.transport.ports import Transport
+from fedmq.transport.topology import Profile
 from fedmq.types import ExperimentId
 
 REPLIES_PREFETCH: Final = 64
@@ -13,12 +14,13 @@ PAYLOADS_PREFETCH: Final = 8
 class Queues:
     """The queues of each experiment."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, profile: Profile) -> None:
         self._transport = transport
+        self._profile = profile
 
     def open(self, experiment: ExperimentId) -> None:
         """Make and read an experiment's queues; those that are there stay."""
-        self._transport.declare(topology.experiment_queues(experiment))
+        self._transport.declare(topology.experiment_queues(experiment, self._profile))
         self._transport.consume(topology.experiment_replies(experiment), prefetch=REPLIES_PREFETCH)
         self._transport.consume(
             topology.experiment_payloads(experiment), prefetch=PAYLOADS_PREFETCH

@@ -40,8 +40,11 @@ Step = tuple[Experiment, tuple[Action, ...]]
 
 
 def begin_round(state: Experiment, now: float) -> Step:
-    """Return the next round, its members asked to train; held where the experiment is paused."""
-    if state.paused_at is not None:
+    """Return the next round, its members asked to train.
+
+    Held where the experiment is paused, or where there is no room for the round.
+    """
+    if state.paused_at is not None or state.lacking_bytes:
         return replace(state, held="round"), ()
     number = state.round + 1
     begun = replace(
@@ -60,6 +63,19 @@ def begin_round(state: Experiment, now: float) -> Step:
     # An evaluated model is at the nodes already.
     is_new = number == 1 or not state.spec.evaluate
     return begun, (_ask(begun, is_new=is_new),)
+
+
+def num_models_of_round(state: Experiment) -> int:
+    """Return how many files as large as the model a round may take before any is removed.
+
+    An update of each member, the model made of them, and one that comes late or again.
+    """
+    return len(state.members) + 2
+
+
+def begins_round(before: Experiment, after: Experiment) -> bool:
+    """Return whether a round began between two states."""
+    return after.round > before.round
 
 
 def answer(state: Experiment, event: Trained | Evaluated | Fell, now: float) -> Step:

@@ -41,6 +41,7 @@ from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, Tran
 from fedmq.transport.retention import Retention
 from fedmq.transport.routes import to_node
 from fedmq.transport.spool import Spool
+from fedmq.transport.topology import Profile
 from fedmq.types import Digest, ExperimentId, NodeId
 
 OVERVIEW_S: Final = 5.0
@@ -64,6 +65,7 @@ class OrchestratorService:
         clock: Clock,
         version: str,
         retention: Retention | None = None,
+        profile: Profile = Profile.SINGLE,
         chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self.loop: Loop[TransportEvent] = Loop()
@@ -84,7 +86,7 @@ class OrchestratorService:
         )
         self._leader = Leader(
             courier=self._courier,
-            queues=Queues(self._transport),
+            queues=Queues(self._transport, profile),
             journal=self._journal,
             presence=self._presence,
             home=home,

@@ -47,7 +47,7 @@ class Stage(StrEnum):
 _OVER: Final = frozenset({Stage.FINISHED, Stage.FINISHED_SHORT, Stage.FAILED, Stage.STOPPED})
 
 Held = Literal["", "round", "evaluation"]
-"""What would have begun, were the experiment not paused."""
+"""What would have begun, were the experiment not paused, or without room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,8 @@ class Experiment:
     quorum_at: float | None = None
     """When enough nodes had agreed for the first round."""
     paused_at: float | None = None
+    lacking_bytes: int = 0
+    """What the disk was to hold for the next round, and did not; 0: there was room."""
     held: Held = ""
     round: int = 0
     round_began_at: float = 0.0
@@ -110,6 +112,9 @@ class Experiment:
         if self.why:
             return self.why
         words = "paused by the researcher; " if self.paused_at is not None else ""
+        if self.lacking_bytes:
+            mega = self.lacking_bytes / 1_000_000
+            words += f"the orchestrator's disk has no room for a round: {mega:.0f} MB needed; "
         if self.stage is Stage.PREPARING:
             return words + waiting_reason(self)
         if self.leg is None or self.stage not in {Stage.TRAINING, Stage.EVALUATING}:

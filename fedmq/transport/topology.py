@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+from urllib.parse import urlsplit
 
 from fedmq.types import NOWHERE, ExperimentId, NodeId, ResearcherId
 
@@ -55,6 +56,11 @@ class Profile(StrEnum):
 
     SINGLE = "single"
     CLUSTER = "cluster"
+
+
+def profile_at(url: str) -> Profile:
+    """Return the profile of the broker at an AMQP address, which names each node of a cluster."""
+    return Profile.CLUSTER if "," in urlsplit(url).netloc.rpartition("@")[2] else Profile.SINGLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,6 @@ from tests.integration.test_hub import until
 from tests.support.broker import TestBroker, admin_at, federation_rights, running_cluster
 from tests.support.cluster import Cluster
 from tests.support.federation import PARIS, running_federation
-from tests.support.federation import until as eventually
 
 pytestmark = [
     pytest.mark.rabbitmq,
@@ -295,7 +294,7 @@ def test_classic_chunks_are_out_of_reach_while_their_node_is_down_and_then_back(
 def test_an_experiment_goes_on_when_the_broker_node_of_all_is_killed_in_a_round(
     running: tuple[Cluster, TestBroker], tmp_path: Path
 ) -> None:
-    """Its chunks wait until that node is back; the models are those of an undisturbed run."""
+    """It need not come back, chunks have replicas; models are those of an undisturbed run."""
     cluster, broker = running
     first, *_ = cluster.nodes
     with running_federation(tmp_path / "f", broker) as federation:
@@ -307,6 +306,5 @@ def test_an_experiment_goes_on_when_the_broker_node_of_all_is_killed_in_a_round(
         federation.reached(LYON, 2)
         first.kill()
         federation.release()
-        eventually(lambda: federation.status(LYON)["tasks_waiting"] == 0, "the end of training")
-        first.start()
         assert federation.digests(held) == expected
+        first.start()

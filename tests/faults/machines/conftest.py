@@ -99,12 +99,12 @@ def all_is_well(small: Small) -> Iterator[None]:
             federation.start_node(node)
 
 
-def begin_held(small: Small, node: str) -> str:
-    """Return the same experiment again, held in round 2 of 3 at a node."""
+def begin_held(small: Small, node: str, **settings: object) -> str:
+    """Return the same experiment with more settings, held in round 2 of 3 at a node."""
     federation = small.federation
     federation.hold(node, 2)
     config = f"{SIZE}\n{federation.hold_config}"
-    identifier = federation.submit(federation.write_experiment(config=config))
+    identifier = federation.submit(federation.write_experiment(config=config, **settings))
     federation.reached(node, 2)
     return identifier
 

@@ -64,9 +64,13 @@ def test_a_disk_that_is_read_only_is_said_and_nothing_begins(small: Small) -> No
 def test_a_journal_without_its_end_goes_on_from_what_is_whole(
     small: Small, member: str, lost_bytes: int
 ) -> None:
-    """Killed, and the last record torn (a page of 4,096 bytes): as if it had not been written."""
+    """Killed, and the last record torn (a page of 4,096 bytes): as if it had not been written.
+
+    What it held had been received for: a request, an update. The broker has it no more, and it is
+    asked for again when the deadline of the round passes.
+    """
     federation = small.federation
-    identifier = begin_held(small, LYON)
+    identifier = begin_held(small, LYON, round_deadline_s=15)
     until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
     federation.programs[member].kill()
     small.disks[member].shorten("journal.sqlite-wal", lost_bytes)

@@ -1,11 +1,12 @@
 """The roster: members and their rights, and what the broker has to forget."""
 
+from dataclasses import replace
 from typing import cast
 
 import pytest
 
 from fedmq.hub.credentials import Role
-from fedmq.hub.roster import Member, Roster, rights
+from fedmq.hub.roster import ExternalBroker, Member, Roster, rights
 from fedmq.transport import topology
 from fedmq.types import NodeId, ResearcherId
 
@@ -53,6 +54,23 @@ def test_only_admins_and_monitors_may_use_the_management_pages() -> None:
         "orchestrator": "",
         "researcher": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("hosts", "kind"),
+    [("hub.example:5672", "classic"), ("one.example,two.example,three.example", "quorum")],
+)
+def test_chunks_have_replicas_on_an_external_cluster(hosts: str, kind: str) -> None:
+    """Its address names more than one node."""
+    external = ExternalBroker(
+        url=f"amqp://{hosts}/fedmq",
+        admin_url="http://one.example:15672",
+        user="a",
+        password=ANOTHER,
+    )
+    roster = replace(ROSTER, external=external)
+    queues = {queue.name: queue.arguments["x-queue-type"] for queue in roster.layout().queues}
+    assert queues["node.chu-lyon.payloads"] == queues["researcher.r-one.payloads"] == kind
 
 
 def test_every_member_has_its_queues_and_its_permission() -> None:

@@ -34,6 +34,22 @@ class Killed(BaseException):
     """The process is gone, in the middle of what it did."""
 
 
+class Limited(LocalHome):
+    """A home on a disk with so many free bytes, whatever is written or removed."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(world.home)
+        self._world = world
+
+    def free_bytes(self) -> int:
+        """Return what is free."""
+        return self._world.free_bytes
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Return whether it is enough."""
+        return size_bytes <= self._world.free_bytes
+
+
 class Fuse:
     """Counts what a life does, and ends it."""
 
@@ -89,6 +105,8 @@ class World:
         self.folder = folder
         self.now = START
         self.home = folder / ORCHESTRATOR
+        self.free_bytes = 10**12
+        """On the orchestrator's disk."""
         self.fuse = Fuse()
         layout = topology.federation(nodes=NODES, researchers=[ADA, BOB])
         self.broker = MemoryBroker(layout)
@@ -124,7 +142,7 @@ class World:
 
         self.service = OrchestratorService(
             name=ORCHESTRATOR,
-            home=LocalHome(self.home),
+            home=Limited(self),
             make_transport=make_transport,
             clock=FakeClock(self.clock),
             version="1",

@@ -27,6 +27,8 @@ from fedmq.orchestrator.events import (
     Leg,
     PauseAsked,
     ResumeAsked,
+    RoomFound,
+    RoomLacked,
     StopAsked,
     Ticked,
     Trained,
@@ -584,6 +586,34 @@ def test_a_round_waits_for_the_end_of_a_pause() -> None:
     assert driver.does(ResumeAsked()) == ()
 
 
+def test_no_round_begins_without_room_for_it() -> None:
+    """What is under way is taken; a pause meanwhile goes on after the room is found."""
+    driver = Driver(spec(rounds=3, evaluate=False))
+    driver.agrees(A, B, C)
+    driver.trains(A, B, C)
+    driver.does(RoomLacked(needed_bytes=52_000_000))
+    assert driver.folds() == (Keep(record=driver.records[0]),)
+    words = "the orchestrator's disk has no room for a round: 52 MB needed"
+    assert driver.state.reason() == words
+    assert driver.does(PauseAsked()) == ()
+    assert driver.state.reason() == f"paused by the researcher; {words}"
+    assert driver.does(ResumeAsked()) == ()
+    driver.does(PauseAsked())
+    assert driver.does(RoomFound()) == ()
+    (ask,) = driver.does(ResumeAsked())
+    assert isinstance(ask, AskWork)
+    assert (ask.leg, ask.round, ask.nodes) == ("train", 2, (A, B, C))
+
+
+def test_a_first_round_without_room_still_needs_its_quorum() -> None:
+    """Who leaves while room is waited for is not asked to train."""
+    driver = Driver(spec(quorum=3))
+    driver.does(RoomLacked(needed_bytes=1))
+    assert driver.agrees(A, B, C) == ()
+    driver.does(declined(A))
+    assert driver.state.stage is Stage.FAILED
+
+
 def test_no_deadline_passes_during_a_pause() -> None:
     """Who answers meanwhile counts; who did not is asked again, for the order has expired."""
     driver = Driver(spec(attempts=1))
@@ -677,6 +707,7 @@ events_drawn: st.SearchStrategy[Event] = st.one_of(
     st.builds(lambda number: Folded(model=manifest(number)), rounds_drawn),
     st.builds(FoldFailed, why=st.just("broken")),
     st.sampled_from([PauseAsked(), ResumeAsked(), ResumeAsked()]),
+    st.sampled_from([RoomLacked(needed_bytes=1), RoomFound(), RoomFound()]),
     st.just(StopAsked()),
     st.just(Ticked()),
 )
@@ -727,6 +758,8 @@ class Anything(RuleBasedStateMachine):
         assert max(0, state.round - 1) <= len(self.records) <= state.round
         for action in actions:
             if isinstance(action, AskWork):
+                is_new = action.leg == "train" and not action.attempt
+                assert not (is_new and self.state.lacking_bytes)
                 assert before.paused_at is None or isinstance(event, ResumeAsked)
                 # Nobody is asked again for what is here.
                 assert action.nodes

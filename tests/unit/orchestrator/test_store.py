@@ -18,6 +18,10 @@ from fedmq.orchestrator.events import (
     Folded,
     FoldFailed,
     Heard,
+    PauseAsked,
+    ResumeAsked,
+    RoomFound,
+    RoomLacked,
     StopAsked,
     Ticked,
     Trained,
@@ -48,6 +52,10 @@ EVERY_EVENT: list[Event] = [
     Folded(model=MANIFEST),
     FoldFailed(why="déjà vu"),
     StopAsked(),
+    PauseAsked(),
+    ResumeAsked(),
+    RoomLacked(needed_bytes=2**40),
+    RoomFound(),
     Ticked(),
 ]
 

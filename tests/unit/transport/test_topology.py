@@ -26,6 +26,7 @@ from fedmq.transport.topology import (
     node_rights,
     node_tasks,
     orchestrator_rights,
+    profile_at,
     researcher_rights,
 )
 from fedmq.types import ExperimentId, NodeId, ResearcherId
@@ -60,6 +61,22 @@ def test_chunks_are_stored_once_on_one_broker_and_replicated_in_a_cluster() -> N
         control, bulk = node_queues(LYON, profile)
         assert control.arguments["x-queue-type"] == "quorum"
         assert bulk.arguments["x-queue-type"] == kind
+
+
+@pytest.mark.parametrize(
+    ("url", "profile"),
+    [
+        ("amqp://127.0.0.1:5672/fedmq", Profile.SINGLE),
+        ("amqps://hub.example/a%2Cb", Profile.SINGLE),
+        ("amqp://a,b:c,d@hub.example/fedmq", Profile.SINGLE),
+        ("amqp://one:5672,two:5673/fedmq", Profile.CLUSTER),
+    ],
+)
+def test_an_address_that_names_several_nodes_is_that_of_a_cluster(
+    url: str, profile: Profile
+) -> None:
+    """Neither vhost nor login count."""
+    assert profile_at(url) is profile
 
 
 def may(pattern: str, name: str) -> bool:
