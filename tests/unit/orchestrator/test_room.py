@@ -89,7 +89,7 @@ def test_an_experiment_without_room_holds_up_no_other(world: World) -> None:
 def test_updates_that_are_removed_in_a_moment_take_no_room_of_the_next_round(world: World) -> None:
     """A disk that holds one round's files at a time is enough."""
     world.ada.submit(make_spec(rounds=2, evaluate=False), LUNG)
-    run_until(world, lambda state: state.round == 1 and bool(state.trained))
+    run_until(world, lambda state: state.round == 1)
     needed = room_of_a_round(world)
     world.free_bytes = needed - len(NODES) * world.leads()[0].state.model.size_bytes
     world.run_until_over(LUNG)
