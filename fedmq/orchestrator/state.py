@@ -112,7 +112,7 @@ class Experiment:
         if self.why:
             return self.why
         words = "paused by the researcher; " if self.paused_at is not None else ""
-        if self.lacking_bytes:
+        if self.lacking_bytes and self.held == "round":
             mega = self.lacking_bytes / 1_000_000
             words += f"the orchestrator's disk has no room for a round: {mega:.0f} MB needed; "
         if self.stage is Stage.PREPARING:
