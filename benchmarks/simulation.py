@@ -54,6 +54,7 @@ def _sums(found: Findings) -> dict[str, int]:
         "double_counted": found.double_counted,
         "stale_run": found.stale_run,
         "digest_mismatches": found.digest_mismatches,
+        "turned_away": found.turned_away,
         "not_at_rest": int(bool(found.why)),
     }
 

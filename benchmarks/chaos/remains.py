@@ -8,6 +8,7 @@ from fedmq.hub.credentials import read_credentials
 from fedmq.hub.management import Management
 from fedmq.hub.roster import VHOST
 from fedmq.transport.home import JOURNAL_NAME
+from fedmq.transport.topology import ORCHESTRATOR_EVENTS
 
 
 def count_fds(pid: int) -> int:
@@ -24,10 +25,23 @@ def num_unsent(home: Path) -> int:
         journal.close()
 
 
+def turned_away(home: Path) -> list[str]:
+    """Return what a service turned away: from whom, from which queue and why."""
+    journal = sqlite3.connect(f"file:{home / JOURNAL_NAME}?mode=ro", uri=True)
+    try:
+        rows = journal.execute("SELECT sender, queue, reason FROM rejected").fetchall()
+    finally:
+        journal.close()
+    return [
+        f"{home.parent.name}: {queue}, from {sender}: {reason}" for sender, queue, reason in rows
+    ]
+
+
 def waiting_messages(hub: Path) -> dict[str, int]:
     """Return the queues that hold messages, or that belong to an experiment and are still there.
 
-    Streams keep what was read; they are left out.
+    Streams keep what was read, and a sign of life may be on its way at any moment: both are left
+    out.
     """
     login = read_credentials(hub / "credentials" / "monitor.toml")
     management = Management(url=login.admin_url, user=login.user, password=login.password)
@@ -36,6 +50,7 @@ def waiting_messages(hub: Path) -> dict[str, int]:
         str(queue["name"]): int(cast("int", queue.get("messages", 0)))
         for queue in queues
         if queue.get("type") != "stream"
+        and queue["name"] != ORCHESTRATOR_EVENTS
         and (queue.get("messages", 0) or str(queue["name"]).startswith("experiment."))
     }
 

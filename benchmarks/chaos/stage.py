@@ -110,6 +110,10 @@ class Stage:
         self.until(lambda: all(self._state(name) in _OVER for name in self._names()), "all ends")
         for service in self.services:
             self.until(lambda one=service: remains.num_unsent(self._home(one)) == 0, "receipts")  # type: ignore[misc]
+        homes = [self._home(one) for one in self.services]
+        homes.append(self.federation.home(RESEARCHER) / f"{RESEARCHER}-files")
+        if away := [one for home in homes for one in remains.turned_away(home)]:
+            raise Lost(f"honest messages were turned away: {away}")
         self.until(lambda: not self.waiting(), "queues without messages")
         self.look()
 

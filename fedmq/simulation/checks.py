@@ -31,6 +31,8 @@ class Findings:
     """Work that a node did again after it was answered, or for what was over."""
     digest_mismatches: int = 0
     """Models that are not, to the last bit, what plain arithmetic makes of those who took part."""
+    turned_away: int = 0
+    """Messages of honest services that became dead letters, whether refused or poisonous."""
     mishaps: Mapping[Fault, int] = field(default_factory=dict)
     num_lives: int = 0
     seconds: float = 0.0
@@ -46,6 +48,7 @@ class Findings:
             or self.double_counted
             or self.stale_run
             or self.digest_mismatches
+            or self.turned_away
             or self.why
         )
 
@@ -95,6 +98,7 @@ def _judge(world: World, seed: int, *, is_at_rest: bool) -> Findings:
         double_counted=sum(map(_num_miscounted, records)),
         stale_run=world.num_stale,
         digest_mismatches=sum(one != other for one, other in zip(found, expected, strict=True)),
+        turned_away=world.broker.num_buried,
         mishaps=dict(world.misfortune.counts),
         num_lives=sum(machine.num_lives for machine in world.machines),
         seconds=world.time,

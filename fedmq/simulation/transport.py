@@ -7,7 +7,7 @@ from typing import Final
 
 from fedmq.simulation.faults import Fault, Misfortune
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
-from fedmq.transport.memory_queue import MemoryQueue
+from fedmq.transport.memory_queue import MemoryQueue, Stored
 from fedmq.transport.ports import Confirmed, Delivery, Publication
 from fedmq.transport.topology import EVENTS, Lane, Queue, Topology
 
@@ -20,6 +20,8 @@ class FaultyBroker(MemoryBroker):
 
     def __init__(self, topology: Topology, misfortune: Misfortune, random: Random) -> None:
         self._misfortune = misfortune
+        self.num_buried = 0
+        """Messages that became dead letters: nobody here sends what deserves it."""
         super().__init__(topology, choose=random.randrange)
 
     def hand_over(self, queue: MemoryQueue) -> None:
@@ -30,6 +32,11 @@ class FaultyBroker(MemoryBroker):
             del queue.ready[index]
             queue.ready.appendleft(stored)
         super().hand_over(queue)
+
+    def bury(self, queue: MemoryQueue, stored: Stored) -> None:
+        """Count a message that was turned away, or that came too often."""
+        self.num_buried += queue.has_dead_letters
+        super().bury(queue, stored)
 
 
 @dataclass(eq=False, kw_only=True)

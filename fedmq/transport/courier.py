@@ -344,6 +344,10 @@ class Courier:
 
     def _resend(self, request: ResendRequest, envelope: Envelope, exchange: str) -> None:
         digest = request.manifest.digest
+        if not self.spool.has(digest):
+            # Asked in time and read late, the payload is no longer needed by anybody: that is no
+            # fault of the sender's, and there is nothing that one might not have.
+            return
         if not self._receiver.may_fetch(envelope.sender, digest):
             raise ProtocolError("not_for_sender")
         route = self._way_back(envelope, exchange, Lane.BULK)

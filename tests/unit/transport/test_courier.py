@@ -414,6 +414,19 @@ def test_a_node_takes_orders_from_its_orchestrator_only(world: World) -> None:
     assert world.node.reasons() == ["wrong_sender"]
 
 
+def test_who_asks_for_a_payload_that_is_gone_is_not_turned_away(world: World) -> None:
+    """It was there when the request was made. One that is there is for those it is meant for."""
+    gone = world.node.make_payload(b"gone")
+    there = world.node.make_payload(b"there")
+    world.node.courier.spool.remove(gone.digest)
+    world.node.may_fetch = lambda _sender, _digest: False  # type: ignore[method-assign]
+    for manifest in (gone, there):
+        world.orchestrator.courier.fetch(manifest, to_node(LYON), LUNG)
+    world.run()
+    assert [one.reason for one in world.node.turned] == ["not_for_sender"]
+    assert world.broker.depth(topology.DEAD_QUEUE) == 1
+
+
 def test_an_experiment_that_is_over_leaves_nothing_to_send_or_to_await(world: World) -> None:
     """Its notice is receipted although the experiment's queues are gone."""
     world.node.transport.disconnect()
