@@ -103,7 +103,7 @@ class Leader:
         self._checkpoints = Checkpoints(home, payloads)
         self._leftovers = Leftovers(payloads, courier.spool)
         self._clock = clock
-        self._lacking_bytes = partial(lacking_bytes, home)
+        self._home = home
         self.time = RunningTime(journal, clock)
         self._look_at = clock.steady()
         self._after: list[Callable[[], None]] = []
@@ -165,7 +165,7 @@ class Leader:
         state, actions = advance(lead.state, event, now=now)
         if state == lead.state and not actions:
             return
-        if begins_round(lead.state, state) and (lack := self._lacking_bytes(lead.state, state)):
+        if begins_round(lead.state, state) and (lack := self._lacking_bytes(lead, state)):
             with self._courier.transaction():
                 self.advance(experiment, RoomLacked(needed_bytes=lack))
                 self.advance(experiment, event)
@@ -188,13 +188,17 @@ class Leader:
         for experiment, lead in self._leads.items():
             if lead.is_over:
                 continue
-            if lead.state.lacking_bytes and not self._lacking_bytes(lead.state, lead.state):
+            if lead.state.lacking_bytes and not self._lacking_bytes(lead, lead.state):
                 log.info("round_has_room", experiment=experiment)
                 self.advance(experiment, RoomFound())
             self.advance(experiment, Ticked())
         if self._clock.steady() >= self._look_at:
             self._look_at = self._clock.steady() + LOOK_S
             self._look_for_disused()
+
+    def _lacking_bytes(self, lead: Lead, after: Experiment) -> int:
+        others = [other.state for other in self if other is not lead]
+        return lacking_bytes(self._home, lead.state, after, others)
 
     def _look_for_disused(self) -> None:
         if removed := self._leftovers.look(self._needed()):

@@ -6,7 +6,7 @@ from fedmq.errors import StorageError
 from fedmq.orchestrator import store
 from fedmq.orchestrator.leader import PAYLOADS
 from fedmq.orchestrator.replay import replay
-from fedmq.orchestrator.rounds import num_models_of_round
+from fedmq.orchestrator.rounds import num_models_of_round, num_models_to_come
 from fedmq.orchestrator.state import Experiment, Stage
 from fedmq.orchestrator.store import Store
 from fedmq.transport import courier as couriers
@@ -52,12 +52,6 @@ def _num_models(state: Experiment) -> int:
     """Return how many files as large as the model a round still takes."""
     if state.is_over or (state.stage is Stage.PREPARING and not state.held):
         return 0
-    match state.stage:
-        case Stage.TRAINING:
-            return len(state.cohort - state.trained.keys()) + 1
-        case Stage.FOLDING:
-            return 1
-        case _ if state.round < state.spec.num_rounds:
-            return num_models_of_round(state)
-        case _:
-            return 0
+    if state.stage in {Stage.TRAINING, Stage.FOLDING}:
+        return num_models_to_come(state)
+    return num_models_of_round(state) if state.round < state.spec.num_rounds else 0

@@ -73,6 +73,19 @@ def num_models_of_round(state: Experiment) -> int:
     return len(state.members) + 2
 
 
+def num_models_to_come(state: Experiment) -> int:
+    """Return how many files as large as the model the round under way still takes."""
+    if state.is_over:
+        return 0
+    match state.stage:
+        case Stage.TRAINING:
+            return len(state.cohort - state.trained.keys()) + 1
+        case Stage.FOLDING:
+            return 1
+        case _:
+            return 0
+
+
 def begins_round(before: Experiment, after: Experiment) -> bool:
     """Return whether a round began between two states."""
     return after.round > before.round

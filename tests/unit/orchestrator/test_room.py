@@ -8,7 +8,7 @@ import pytest
 from fedmq.orchestrator.state import Experiment, Stage
 from fedmq.transport.home import RESERVE_BYTES
 from fedmq.types import ExperimentId
-from tests.unit.orchestrator.arithmetic import LUNG, NODES, make_spec
+from tests.unit.orchestrator.arithmetic import LUNG, LYON, NODES, make_spec
 from tests.unit.orchestrator.federation import World
 
 LIVER = ExperimentId("liver")
@@ -84,6 +84,22 @@ def test_an_experiment_without_room_holds_up_no_other(world: World) -> None:
     world.run_until_over(LIVER)
     assert world.ada.report(LIVER).state == "finished"
     assert world.ada.report(LUNG).reason.startswith(WAITS)
+
+
+def test_room_that_another_round_still_takes_is_not_given_away(world: World) -> None:
+    """The disk has room for a round and one file; an update of the first experiment is to come."""
+    world.nodes[LYON].spoils = {1: "silent"}
+    world.ada.submit(make_spec(rounds=1, quorum=2, deadline_s=30.0), LIVER)
+    run_until(world, lambda state: len(state.trained) == len(NODES) - 1)
+    world.free_bytes = room_of_a_round(world) + world.leads()[0].state.model.size_bytes
+    world.ada.submit(make_spec(rounds=1), LUNG)
+    world.run(seconds=10)
+    liver, lung = world.leads()
+    assert (liver.state.stage, lung.state.round) == (Stage.TRAINING, 0)
+    assert world.ada.report(LUNG).reason.startswith(WAITS)
+    world.run_until_over(LIVER)
+    assert world.ada.report(LIVER).state == "finished_short"
+    assert lung.state.round == 1
 
 
 def test_updates_that_are_removed_in_a_moment_take_no_room_of_the_next_round(world: World) -> None:
