@@ -343,18 +343,14 @@ class Courier:
             self._send_receipt(message, exchange)
 
     def _resend(self, request: ResendRequest, envelope: Envelope, exchange: str) -> None:
-        digest = request.manifest.digest
-        if not self.spool.has(digest):
-            # Asked in time and read late, the payload is no longer needed by anybody: that is no
-            # fault of the sender's, and there is nothing that one might not have.
-            return
-        if not self._receiver.may_fetch(envelope.sender, digest):
+        manifest = request.manifest
+        if not self.spool.has(manifest.digest):
+            return  # asked in time and read late: nobody needs it any more, and nobody did wrong
+        if not self._receiver.may_fetch(envelope.sender, manifest.digest):
             raise ProtocolError("not_for_sender")
         route = self._way_back(envelope, exchange, Lane.BULK)
         chunks, asked = request.missing or None, envelope.message_id
-        self._pusher.push(
-            request.manifest, [route], envelope.experiment, chunks=chunks, answers=asked
-        )
+        self._pusher.push(manifest, [route], envelope.experiment, chunks=chunks, answers=asked)
 
     # Small messages that are not kept.
 

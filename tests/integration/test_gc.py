@@ -8,30 +8,16 @@ import sys
 import time
 from pathlib import Path
 
-from fedmq.messages.fields import Manifest
-from fedmq.orchestrator import store
-from fedmq.orchestrator.store import Kept, Store
-from fedmq.transport import courier as couriers
-from fedmq.transport.home import JOURNAL_NAME, LocalHome
-from fedmq.types import Digest, ExperimentId, ResearcherId
-from tests.unit.cli.reports import make_report
+from fedmq.transport.home import JOURNAL_NAME
+from tests.support.orchestrator_home import MODEL, open_journal, write_payloads
 
-MODEL = "a" * 64
 NUM_FILES, NUM_IDS, KILLS = 5_000, 100_000, 5
 
 
 def make_home(folder: Path) -> Path:
-    """Return the home of an orchestrator with an experiment that runs, and much of no use."""
-    journal = LocalHome(folder / "orchestrator").journal(couriers.SCHEMA, store.SCHEMA)
-    kept = Kept(
-        experiment=ExperimentId("lung-1"),
-        researcher=ResearcherId("ada"),
-        spec=make_report(num_rounds=10).spec,
-        plan_source=None,
-        initial=Manifest(digest=Digest(MODEL), size_bytes=8, chunk_bytes=4),
-        began_at=0.0,
-    )
-    Store(journal).add(kept)
+    """Return the payloads of an orchestrator whose experiment runs, most of them of no use."""
+    home = folder / "orchestrator"
+    journal = open_journal(home)
     with journal.transaction():
         # Pages that a transaction leaves empty are what the compaction is for.
         journal.execute("CREATE TABLE filler (id TEXT)")
@@ -40,11 +26,8 @@ def make_home(folder: Path) -> Path:
     with journal.transaction():
         journal.execute("DROP TABLE filler")
     journal.close()
-    payloads = folder / "orchestrator" / "payloads"
-    payloads.mkdir()
-    for name in (MODEL, *(f"{number:064x}" for number in range(NUM_FILES))):
-        (payloads / name).write_bytes(b"12345678")
-    return payloads
+    useless = (f"{number:064x}" for number in range(NUM_FILES))
+    return write_payloads(home, MODEL, *useless, size_bytes=8)
 
 
 def test_gc_that_is_killed_at_any_time_frees_the_rest_the_next_time(tmp_path: Path) -> None:

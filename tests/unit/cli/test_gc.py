@@ -5,39 +5,19 @@ from pathlib import Path
 import pytest
 
 from fedmq.claims import claimed
-from fedmq.messages.fields import Manifest
 from fedmq.node.records import open_records
-from fedmq.orchestrator import store
-from fedmq.orchestrator.store import Kept, Store
-from fedmq.transport import courier as couriers
 from fedmq.transport.home import LocalHome
-from fedmq.types import Digest, ExperimentId, ResearcherId
+from tests.support.orchestrator_home import MODEL, open_journal, write_payloads
 from tests.unit.cli.line import CommandLine
-from tests.unit.cli.reports import make_report
 
-MODEL, OLD = "a" * 64, "b" * 64
+OLD = "b" * 64
 
 
 @pytest.fixture
 def orchestrator(home: Path) -> Path:
     """Return the payloads of an orchestrator: the model of its experiment, and one of nothing."""
-    journal = LocalHome(home / "orchestrator").journal(couriers.SCHEMA, store.SCHEMA)
-    Store(journal).add(
-        Kept(
-            experiment=ExperimentId("lung-1"),
-            researcher=ResearcherId("ada"),
-            spec=make_report(num_rounds=10).spec,
-            plan_source=None,
-            initial=Manifest(digest=Digest(MODEL), size_bytes=8192, chunk_bytes=4),
-            began_at=0.0,
-        )
-    )
-    journal.close()
-    payloads = home / "orchestrator" / "payloads"
-    payloads.mkdir()
-    for name in (MODEL, OLD):
-        (payloads / name).write_bytes(b"x" * 8192)
-    return payloads
+    open_journal(home / "orchestrator").close()
+    return write_payloads(home / "orchestrator", MODEL, OLD, size_bytes=8192)
 
 
 def names(folder: Path) -> list[str]:
