@@ -32,7 +32,9 @@ def password_hash(password: str, salt: bytes) -> str:
     return base64.b64encode(salt + digest).decode()
 
 
-def make_definitions(vhost: str, topology: Topology, users: Iterable[User]) -> Entry:
+def make_definitions(
+    vhost: str, topology: Topology, users: Iterable[User], *, binds_streams: bool = True
+) -> Entry:
     """Return the definitions of one federation in one vhost; loading them again changes nothing."""
     known = sorted(users, key=lambda user: user.name)
     return {
@@ -50,6 +52,7 @@ def make_definitions(vhost: str, topology: Topology, users: Iterable[User]) -> E
         "bindings": [
             _binding(binding, queue, vhost)
             for queue in topology.queues
+            if binds_streams or not queue.is_stream
             for binding in queue.bindings
         ],
     }

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from fedmq.errors import ConfigurationError
 from fedmq.hub.broker import PrivateBroker
 from fedmq.hub.credentials import Credentials, Role, read_credentials, write_credentials
-from fedmq.hub.definitions import SALT_BYTES, Entry, password_hash
+from fedmq.hub.definitions import SALT_BYTES, password_hash
 from fedmq.hub.files import locked, make_folder, replace_file
 from fedmq.hub.management import Management
 from fedmq.hub.ports import LOOPBACK
@@ -105,10 +105,6 @@ class Hub:
         """Return what stands on the broker."""
         return self.roster().layout()
 
-    def definitions(self) -> Entry:
-        """Return what the broker loads at every boot."""
-        return self.roster().definitions()
-
     def load(self) -> None:
         """The broker, if it runs, agrees with the roster.
 
@@ -181,7 +177,8 @@ class Hub:
         replace_file(self._file, _ROSTER.dump_json(roster, indent=1).decode())
         if roster.external is None:
             self.broker.ports()  # makes the broker's folder
-            replace_file(self.broker.definitions, json.dumps(roster.definitions(), indent=1))
+            at_boot = roster.definitions(is_booting=True)
+            replace_file(self.broker.definitions, json.dumps(at_boot, indent=1))
 
     def _load(self, roster: Roster) -> None:
         management = self._management(roster)

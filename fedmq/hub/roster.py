@@ -74,8 +74,12 @@ class Roster:
         profile = Profile.SINGLE if self.external is None else profile_at(self.external.url)
         return _layout(self.members, profile)
 
-    def definitions(self) -> Entry:
-        """Return what the broker loads: the layout, and the users with their rights."""
+    def definitions(self, *, is_booting: bool = False) -> Entry:
+        """Return what the broker loads: the layout, and the users with their rights.
+
+        At a boot streams are not bound: RabbitMQ 4.0 has not set them to work by then, and would
+        end over that. They keep their bindings; those of a new stream come once it works.
+        """
         users = [
             User(
                 name=member.name,
@@ -85,7 +89,7 @@ class Roster:
             )
             for member in self.members
         ]
-        return make_definitions(self.vhost, self.layout(), users)
+        return make_definitions(self.vhost, self.layout(), users, binds_streams=not is_booting)
 
     def foreign_logins(self, names: Iterable[str], hashes: Mapping[str, str]) -> list[str]:
         """Return which of the names a broker's users have whom this hub did not make.

@@ -293,6 +293,19 @@ def test_a_broker_that_was_killed_comes_back_with_every_queue(tmp_path: Path) ->
         assert all(reading.is_complete for reading in read.values())
 
 
+def test_a_hub_that_was_down_comes_up_each_time(tmp_path: Path) -> None:
+    """What watchers read is bound, though a boot binds no streams; RabbitMQ 4.0 would end there."""
+    with ended(tmp_path) as folder:
+        before = a_federation(folder)
+        for _ in range(2):
+            down(folder)
+            assert up(folder) == before
+            bound = management(folder).get(
+                "exchanges", "fedmq", topology.EVENTS, "bindings", "source"
+            )
+            assert topology.MONITOR_EVENTS in {one["destination"] for one in bound}
+
+
 def test_an_emptied_broker_comes_back_with_every_member(tmp_path: Path) -> None:
     """Except who was removed meanwhile; and so does one that was not emptied."""
     with ended(tmp_path) as folder:
