@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from fedmq.hub.credentials import read_credentials, write_credentials
+from fedmq.hub.ports import LOOPBACK
+from fedmq.transport.rabbitmq import make_login
 from tests.support.broker import TestBroker
 from tests.support.federation import CENTRE, LYON, PARIS, Federation
 from tests.support.odd_machine import OddMachine
@@ -73,12 +75,11 @@ def small(tmp_path_factory: pytest.TempPathFactory, broker: TestBroker) -> Itera
 
 def _lay_line(credentials: Path) -> Proxy:
     """Let the owner of these credentials reach the broker through a line that can be cut."""
-    login = read_credentials(credentials)
-    port = urlsplit(login.url).port
-    assert port is not None
-    line = Proxy(port)
-    url = login.url.replace(f":{port}/", f":{line.port}/")
-    write_credentials(credentials, replace(login, url=url))
+    known = read_credentials(credentials)
+    login = make_login(known.url, user=known.user, password=known.password)
+    line = Proxy(login.addresses[0][1])  # of a cluster one node: the others are not in sight
+    url = known.url.replace(urlsplit(known.url).netloc, f"{LOOPBACK}:{line.port}")
+    write_credentials(credentials, replace(known, url=url))
     return line
 
 

@@ -103,17 +103,23 @@ def test_an_experiment_goes_out_and_its_model_comes_back(place: Place) -> None:
 
 
 def test_a_second_home_is_told_that_the_first_one_gets_the_answers(place: Place) -> None:
-    """Two machines with one login: the orchestrator runs, so to start it would mend nothing."""
+    """Two machines with one login: the orchestrator runs, so to start it would mend nothing.
+
+    A cluster does not count who waits behind the active reader: there it is one of two reasons.
+    """
     with place.client() as first:
         assert list(first.experiments()) == []
         with (
             place.client(home="elsewhere", timeout_s=3.0) as second,
-            pytest.raises(TransportError, match="the answer did not come here") as caught,
+            pytest.raises(TransportError) as caught,
         ):
             second.experiments()
-        assert "another program of yours reads your answers" in caught.value.why
-        assert "fedmq hub add-researcher NAME" in caught.value.fix
-        assert "orchestrator start" not in caught.value.fix
+        assert "reads your answers" in caught.value.why
+        assert "use the same home" in caught.value.fix
+        if place.broker.profile is topology.Profile.SINGLE:
+            assert "the answer did not come here" in str(caught.value)
+            assert "fedmq hub add-researcher NAME" in caught.value.fix
+            assert "orchestrator start" not in caught.value.fix
         assert list(first.experiments()) == []
     # The fix, followed.
     with place.client(home="elsewhere") as second:
