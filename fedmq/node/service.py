@@ -250,6 +250,10 @@ class NodeService:
     def fetched(self, digest: Digest) -> None:
         """A model is here; the request that needs it follows."""
 
+    def keeps(self, digest: Digest) -> bool:
+        """Until its receipt came, or its experiment is over."""
+        return self._records.payloads.is_needed(digest)
+
     def may_fetch(self, sender: str, digest: Digest) -> bool:
         """The orchestrator may have the updates that this node made; nobody anything else."""
         return sender == self._orchestrator and self._records.payloads.is_update(digest)

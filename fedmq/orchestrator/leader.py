@@ -201,7 +201,7 @@ class Leader:
         return lacking_bytes(self._home, lead.state, after, others)
 
     def _look_for_disused(self) -> None:
-        if removed := self._leftovers.look(self._needed()):
+        if removed := self._leftovers.look(self.needed()):
             log.info("leftovers_removed", files=removed)
         over = {str(one.kept.experiment): str(one.kept.researcher) for one in self if one.is_over}
         before = self._retention.before(self._clock.now())
@@ -253,12 +253,11 @@ class Leader:
 
     def release(self, digests: Iterable[Digest]) -> None:
         """Remove payloads that nothing needs; equal ones may serve several experiments."""
-        needed = self._needed()
-        for digest in digests:
-            if digest not in needed:
-                self._spool.remove(digest)
+        for digest in sorted(set(digests) - self.needed()):
+            self._spool.remove(digest)
 
-    def _needed(self) -> set[Digest]:
+    def needed(self) -> set[Digest]:
+        """Return the payloads that something needs."""
         states = (lead.state for lead in self._leads.values())
         return needed_payloads(states, self._inbox.awaited())
 

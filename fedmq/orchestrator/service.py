@@ -192,6 +192,10 @@ class OrchestratorService:
     def fetched(self, digest: Digest) -> None:
         """A payload is here; the message that announced it follows."""
 
+    def keeps(self, digest: Digest) -> bool:
+        """A crash may have left the model of an earlier round, and somebody may ask for it late."""
+        return digest in self._leader.needed()
+
     def may_fetch(self, sender: str, digest: Digest) -> bool:
         """Nodes may have the model of their experiment, its researcher too; nobody an update."""
         return any(

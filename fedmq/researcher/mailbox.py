@@ -236,6 +236,10 @@ class Mailbox:
     def fetched(self, digest: Digest) -> None:
         """A payload is here: who waits for it looks."""
 
+    def keeps(self, digest: Digest) -> bool:
+        """What is here is of an upload, or was asked for."""
+        return self._spool.has(digest)
+
     def may_fetch(self, sender: str, digest: Digest) -> bool:
         """The orchestrator may have what a submission announced."""
         return sender == self._orchestrator and self._spool.has(digest)

@@ -344,7 +344,7 @@ class Courier:
 
     def _resend(self, request: ResendRequest, envelope: Envelope, exchange: str) -> None:
         manifest = request.manifest
-        if not self.spool.has(manifest.digest):
+        if not (self.spool.has(manifest.digest) and self._receiver.keeps(manifest.digest)):
             return  # asked in time and read late: nobody needs it any more, and nobody did wrong
         if not self._receiver.may_fetch(envelope.sender, manifest.digest):
             raise ProtocolError("not_for_sender")

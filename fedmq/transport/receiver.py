@@ -26,6 +26,9 @@ class Receiver(Protocol):
     def fetched(self, digest: Digest) -> None:
         """Note that a payload is here, whole."""
 
+    def keeps(self, digest: Digest) -> bool:
+        """Return whether somebody needs a payload that is here; else it is about to be removed."""
+
     def may_fetch(self, sender: str, digest: Digest) -> bool:
         """Return whether a payload of this service is meant for `sender`."""
 

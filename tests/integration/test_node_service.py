@@ -94,6 +94,10 @@ class Desk:
     def fetched(self, digest: Digest) -> None:
         """Nothing waits for it here."""
 
+    def keeps(self, _digest: Digest) -> bool:
+        """All that is here."""
+        return True
+
     def may_fetch(self, _sender: str, _digest: Digest) -> bool:
         """Nodes may have models."""
         return True

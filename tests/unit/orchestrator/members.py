@@ -120,6 +120,10 @@ class Member:
     def fetched(self, digest: Digest) -> None:
         """Nothing waits for it here."""
 
+    def keeps(self, _digest: Digest) -> bool:
+        """All that is here."""
+        return True
+
     def may_fetch(self, sender: str, _digest: Digest) -> bool:
         """Give payloads to the orchestrator."""
         return sender == ORCHESTRATOR

@@ -97,6 +97,10 @@ class Centre:
     def fetched(self, digest: Digest) -> None:
         """Nothing waits for it here."""
 
+    def keeps(self, _digest: Digest) -> bool:
+        """All that is here."""
+        return True
+
     def may_fetch(self, _sender: str, _digest: Digest) -> bool:
         """Whatever anna asks for."""
         return True

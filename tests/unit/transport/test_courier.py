@@ -45,6 +45,7 @@ class Member:
         self.folder = world.folder / name
         self.accepted: list[Message] = []
         self.turned: list[TurnedAway] = []
+        self.leftovers: set[Digest] = set()
         self.refuses = False
         self.asks_at_once = False
         self.live()
@@ -99,6 +100,10 @@ class Member:
 
     def fetched(self, digest: Digest) -> None:
         """Nothing waits for it here."""
+
+    def keeps(self, digest: Digest) -> bool:
+        """What was not left over."""
+        return digest not in self.leftovers
 
     def may_fetch(self, sender: str, _digest: Digest) -> bool:
         """Everyone but basel."""
@@ -415,12 +420,17 @@ def test_a_node_takes_orders_from_its_orchestrator_only(world: World) -> None:
 
 
 def test_who_asks_for_a_payload_that_is_gone_is_not_turned_away(world: World) -> None:
-    """It was there when the request was made. One that is there is for those it is meant for."""
+    """It was there when the request was made; a crash may have left its file behind.
+
+    One that is there is for those it is meant for.
+    """
     gone = world.node.make_payload(b"gone")
+    left = world.node.make_payload(b"left")
     there = world.node.make_payload(b"there")
     world.node.courier.spool.remove(gone.digest)
+    world.node.leftovers.add(left.digest)
     world.node.may_fetch = lambda _sender, _digest: False  # type: ignore[method-assign]
-    for manifest in (gone, there):
+    for manifest in (gone, left, there):
         world.orchestrator.courier.fetch(manifest, to_node(LYON), LUNG)
     world.run()
     assert [one.reason for one in world.node.turned] == ["not_for_sender"]
