@@ -33,24 +33,13 @@ def main() -> None:
     third.add_argument(
         "--sweep", action="store_true", help="a crash at every durable step of one experiment"
     )
-    fourth = names.add_parser("chaos", help="real programs and a real broker, killed (-9)")
-    what = fourth.add_mutually_exclusive_group(required=True)
-    what.add_argument("--kills", type=int, help="so many at random, while they work")
-    what.add_argument("--cells", action="store_true", help="before and after every durable step")
+    _add_chaos(names.add_parser("chaos", help="real programs and a real broker, killed (-9)"))
+    fourth = names.add_parser("soak", help="many rounds: does memory, disk or a queue grow?")
+    fourth.add_argument("--minutes", type=float, default=0.0, help="0: one experiment")
+    fourth.add_argument("--rounds", type=int, default=200, help="of each experiment")
+    fourth.add_argument("--nodes", type=int, default=4)
+    fourth.add_argument("--mb", type=int, default=4, help="size of the model in megabytes")
     fourth.add_argument(
-        "--killed",
-        choices=("node", "orchestrator", "researcher", "broker"),
-        default="",
-        help="cells: who is killed while another one is at the step; unless told, that one",
-    )
-    fourth.add_argument("--share", type=float, default=1.0, help="cells: so many are drawn")
-    fourth.add_argument("--seed", type=int, default=1, help="decides who is killed, and when")
-    fifth = names.add_parser("soak", help="many rounds: does memory, disk or a queue grow?")
-    fifth.add_argument("--minutes", type=float, default=0.0, help="0: one experiment")
-    fifth.add_argument("--rounds", type=int, default=200, help="of each experiment")
-    fifth.add_argument("--nodes", type=int, default=4)
-    fifth.add_argument("--mb", type=int, default=4, help="size of the model in megabytes")
-    fifth.add_argument(
         "--kill-every-s", type=float, default=0.0, help="a random program is killed so often"
     )
     options = parser.parse_args()
@@ -59,7 +48,9 @@ def main() -> None:
         figures = (
             chaos.measure_cells(options.killed, options.share, options.seed)
             if options.cells
-            else chaos.measure_kills(options.kills, options.seed)
+            else chaos.measure_kills(
+                options.kills, options.seed, lines=options.lines, disks=options.disks
+            )
         )
     elif options.name == "simulation":
         figures = (
@@ -89,6 +80,22 @@ def main() -> None:
     print(line)
     if figures.get("why"):
         sys.exit(1)
+
+
+def _add_chaos(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--kills", type=int, help="so many at random, while they work")
+    what.add_argument("--cells", action="store_true", help="before and after every durable step")
+    parser.add_argument(
+        "--killed",
+        choices=("node", "orchestrator", "researcher", "broker"),
+        default="",
+        help="cells: who is killed while another one is at the step; unless told, that one",
+    )
+    parser.add_argument("--share", type=float, default=1.0, help="cells: so many are drawn")
+    parser.add_argument("--lines", action="store_true", help="kills: lines are cut too")
+    parser.add_argument("--disks", action="store_true", help="kills: disks are filled too")
+    parser.add_argument("--seed", type=int, default=1, help="decides who is killed, and when")
 
 
 main()

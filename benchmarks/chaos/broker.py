@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from benchmarks.chaos.ground import Ground
 from benchmarks.chaos.members import Service
 from benchmarks.chaos.phases import Phase
 from benchmarks.chaos.recovery import Lost
@@ -31,9 +32,12 @@ class Broker:
     name = "broker"
     kind = "broker"
 
-    def __init__(self, federation: Federation, services: Sequence[Service]) -> None:
+    def __init__(self, federation: Federation, services: Sequence[Service], ground: Ground) -> None:
         self._federation = federation
         self._services = services
+        self._ground = ground
+        self._is_heard = True
+        """Whether services reach it that have a host of their own."""
         self._private = PrivateBroker(federation.home(CENTRE) / "hub" / "broker")
         self._began_at = math.inf
         """Of this life: what services had before, they had from an earlier one."""
@@ -50,16 +54,17 @@ class Broker:
         Raises:
             Lost: it could not.
         """
-        hub = self._federation.programs.get("hub")
-        if hub is None or hub.is_running:
-            return hub is not None
-        if hub.wait() != 0:
+        if self._is_heard:
+            return False
+        hub = self._federation.programs["hub"]
+        if not hub.is_running and hub.wait() != 0:
             raise Lost(f"the broker does not come back:\n{hub.log()}")
-        return False
+        return True
 
     def come_back(self) -> None:
         """Let the hub bring it up, and do not wait for it."""
         self._began_at = time.monotonic()
+        self._is_heard = False
         self._federation.start("hub", CENTRE, "hub", "up")
 
     def send(self, number: signal.Signals) -> Phase:
@@ -74,7 +79,10 @@ class Broker:
         return phase
 
     def look(self) -> None:
-        """It notes nothing by itself."""
+        """Let everybody reach it once its hub has brought it up."""
+        if self.is_starting and not self._federation.programs["hub"].is_running:
+            self._ground.listen(self._private)
+            self._is_heard = True
 
     @property
     def phase(self) -> Phase:

@@ -1,14 +1,17 @@
-"""Random kills: who, when and in the middle of what, a seed decides."""
+"""Random kills, and other mishaps: to whom, when and in the middle of what, a seed decides."""
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from random import Random
 from typing import Final
 
 from benchmarks.chaos.broker import Broker
+from benchmarks.chaos.ground import SERVICES
 from benchmarks.chaos.members import Member
 from benchmarks.chaos.phases import Phase
 from benchmarks.chaos.recovery import Fall, Falls, Lost
@@ -28,6 +31,8 @@ _ANY_TIME: Final = 0.2
 """So many strokes come at a random time, whatever their victim is doing."""
 _PATIENT: Final = 0.6
 """After so many of the strokes the next one waits until everybody is back."""
+_CUTS: Final = 0.15
+_FILLS: Final = 0.1
 _STOPS: Final = 0.12
 _RESTARTS: Final = 0.06
 _LONG: Final = 0.15
@@ -38,12 +43,35 @@ _EXPERIMENT_S: Final = 600.0
 """No experiment takes so long, however often it is struck."""
 
 
+class How(StrEnum):
+    """What may happen to a program; its plural is the name of a figure."""
+
+    KILL = "kill"
+    STOP = "stop"
+    RESTART = "restart"
+    CUT = "cut"
+    """Its line, in one direction or both."""
+    FILL = "fill"
+    """Its disk."""
+
+
+_SIGNALS: Final = {
+    How.KILL: signal.SIGKILL,
+    How.STOP: signal.SIGSTOP,
+    How.RESTART: signal.SIGTERM,
+}
+_LONGEST_S: Final = {how: 12.0 if how is How.CUT else 5.0 for how in How}
+_DIRECTIONS: Final = (("up", "down"), ("up", "down"), ("up",), ("down",))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stroke:
     """What is to happen next."""
 
     victim: Member | Broker
-    signal: signal.Signals
+    how: How
+    directions: tuple[str, ...]
+    """Which a cut is of."""
     phase: Phase | None
     """The phase that is waited for, None where any will do."""
     due_at: float
@@ -67,8 +95,7 @@ class Killer:
 
     def __init__(self, stage: Stage, random: Random, *, num_kills: int) -> None:
         self.falls = Falls()
-        self.num_stops = 0
-        self.num_restarts = 0
+        self.counts: Counter[How] = Counter()
         self._stage = stage
         self._random = random
         self._num_kills = num_kills
@@ -141,36 +168,50 @@ class Killer:
             self._stroke = self._draw()
 
     def _strike(self, stroke: Stroke) -> None:
-        victim, at = stroke.victim, time.monotonic()
-        phase = victim.send(stroke.signal)
-        gone_at = time.monotonic()
-        come_back: Callable[[], object] = victim.come_back
-        if stroke.signal is signal.SIGSTOP:
-            self.num_stops += 1
-            come_back = partial(victim.send, signal.SIGCONT)
-        elif stroke.signal is signal.SIGTERM:
-            self.num_restarts += 1
-        else:
-            self.falls.all.append(Fall(who=victim, phase=phase, at=at, gone_at=gone_at))
-        absence = Absence(victim=victim, until=gone_at + stroke.pause_s, come_back=come_back)
-        self._absences.append(absence)
+        self.counts[stroke.how] += 1
+        come_back = self._befall(stroke)
+        until = time.monotonic() + stroke.pause_s
+        self._absences.append(Absence(victim=stroke.victim, until=until, come_back=come_back))
+
+    def _befall(self, stroke: Stroke) -> Callable[[], object]:
+        """Let it happen; return what ends it."""
+        victim, ground, at = stroke.victim, self._stage.ground, time.monotonic()
+        match stroke.how:
+            case How.CUT:
+                ground.cut(victim.name, stroke.directions)
+                return partial(ground.heal, victim.name)
+            case How.FILL:
+                ground.disks[victim.name].fill()
+                return ground.disks[victim.name].clear
+            case how:
+                phase = victim.send(_SIGNALS[how])
+        if how is How.STOP:
+            return partial(victim.send, signal.SIGCONT)
+        if how is How.KILL:
+            fall = Fall(who=victim, phase=phase, at=at, gone_at=time.monotonic())
+            self.falls.all.append(fall)
+        return victim.come_back
 
     def _draw(self) -> Stroke:
         random, stage = self._random, self._stage
         victims: tuple[Member | Broker, ...] = (*stage.members, stage.broker)
         weights = [_WEIGHTS[victim.kind] / _count(victim.kind, victims) for victim in victims]
         victim = random.choices(victims, weights)[0]
-        number = random.choices(
-            (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM),
-            (1.0 - _STOPS - _RESTARTS, _STOPS, _RESTARTS),
-        )[0]
-        is_long = number is signal.SIGSTOP or random.random() < _LONG
+        chances = {How.STOP: _STOPS, How.RESTART: _RESTARTS}
+        if victim.name in SERVICES and stage.ground.hosts is not None:
+            chances[How.CUT] = _CUTS
+        if victim.name in stage.ground.disks:
+            chances[How.FILL] = _FILLS
+        chances = {How.KILL: 1.0 - sum(chances.values()), **chances}
+        how = random.choices(list(chances), list(chances.values()))[0]
+        is_long = how not in {How.KILL, How.RESTART} or random.random() < _LONG
         return Stroke(
             victim=victim,
-            signal=number,
+            how=how,
+            directions=random.choice(_DIRECTIONS),
             phase=None if random.random() < _ANY_TIME else random.choice(_PHASES[victim.kind]),
             due_at=time.monotonic() + random.uniform(0.0, 1.5),
-            pause_s=random.uniform(1.0, 5.0) if is_long else random.uniform(0.0, 1.0),
+            pause_s=random.uniform(1.0, _LONGEST_S[how]) if is_long else random.uniform(0.0, 1.0),
             is_patient=random.random() < _PATIENT,
         )
 

@@ -10,15 +10,20 @@ from random import Random
 
 from benchmarks.chaos import remains
 from benchmarks.chaos.cells import Sweep, Victim
-from benchmarks.chaos.kills import Killer
+from benchmarks.chaos.kills import How, Killer
 from benchmarks.chaos.recovery import Falls, Lost
 from benchmarks.chaos.stage import Stage, running_stage
 
 ROUNDS = 3
 
 
-def measure_kills(num_kills: int, seed: int) -> dict[str, object]:
-    """Return how many random kills were survived, and how long it took to come back."""
+def measure_kills(
+    num_kills: int, seed: int, *, lines: bool = False, disks: bool = False
+) -> dict[str, object]:
+    """Return how many random kills were survived, and how long it took to come back.
+
+    Lines are cut too, and disks filled, where that is wanted.
+    """
 
     def act(stage: Stage) -> dict[str, object]:
         killer = Killer(stage, Random(seed), num_kills=num_kills)
@@ -30,9 +35,9 @@ def measure_kills(num_kills: int, seed: int) -> dict[str, object]:
         return {**_figures(stage, killer.falls, None), **extra(killer)}
 
     def extra(killer: Killer) -> dict[str, object]:
-        return {"stops": killer.num_stops, "restarts": killer.num_restarts, "seed": seed}
+        return {**{f"{how}s": killer.counts[how] for how in How}, "seed": seed}
 
-    return run(act, rounds=ROUNDS)
+    return run(act, rounds=ROUNDS, lines=lines, disks=disks)
 
 
 def measure_cells(killed: str, share: float, seed: int) -> dict[str, object]:
@@ -84,11 +89,17 @@ def end(stage: Stage) -> None:
     stage.check_all()
 
 
-def run(act: Callable[[Stage], dict[str, object]], *, rounds: int) -> dict[str, object]:
+def run(
+    act: Callable[[Stage], dict[str, object]],
+    *,
+    rounds: int,
+    lines: bool = False,
+    disks: bool = False,
+) -> dict[str, object]:
     """Return the figures of an act, and what remained after it; the folder stays if it failed."""
     folder = Path(tempfile.mkdtemp(prefix="fedmq-chaos-"))
     began = time.monotonic()
-    with running_stage(folder, rounds=rounds, say=say) as stage:
+    with running_stage(folder, rounds=rounds, say=say, lines=lines, disks=disks) as stage:
         stage.run_undisturbed()
         figures = act(stage)
         figures |= {"experiments": len(stage.checked), "seconds": round(time.monotonic() - began)}

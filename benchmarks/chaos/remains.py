@@ -1,6 +1,13 @@
-"""Remains: what a federation at rest still holds that it should not."""
+"""Remains: what a federation at rest still holds that it should not.
 
+python -m benchmarks.chaos.remains QUESTION FOLDER answers where a hub or a service sees its own
+host and disk.
+"""
+
+import json
 import sqlite3
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -56,7 +63,7 @@ def waiting_messages(hub: Path) -> dict[str, int]:
 
 
 def processes_in(folder: Path) -> list[str]:
-    """Return the command lines of processes that work in a folder."""
+    """Return the command lines of processes that work in a folder, or speak of it."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -64,6 +71,15 @@ def processes_in(folder: Path) -> list[str]:
             words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue  # it has ended, or is not ours
-        if place.is_relative_to(folder):
+        if place.is_relative_to(folder) or str(folder) in words:
             found.append(words.strip())
     return found
+
+
+if __name__ == "__main__":
+    questions: dict[str, Callable[[Path], object]] = {
+        "num_unsent": num_unsent,
+        "turned_away": turned_away,
+        "waiting_messages": waiting_messages,
+    }
+    print(json.dumps(questions[sys.argv[1]](Path(sys.argv[2]))))

@@ -1,16 +1,20 @@
 """The stage: a federation under chaos, the models that it must come to, and what remains of it."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.chaos import remains
 from benchmarks.chaos.broker import Broker
+from benchmarks.chaos.ground import SERVICES, Ground, made_ground
 from benchmarks.chaos.members import ORCHESTRATOR, Member, Researcher, Service
 from benchmarks.chaos.program import command
 from benchmarks.chaos.recovery import Lost
@@ -20,6 +24,9 @@ CONFIG: Final = "size = 1_200_000\ntrain_s = 0.3"
 """A model of five megabytes in three chunks; training that takes a while."""
 PATIENCE_S: Final = 240.0
 """Whatever makes no progress for so long is lost."""
+_TREE: Final = Path(__file__).parents[2]
+_HEARTBEAT: Final = {"FEDMQ_HEARTBEAT_S": "2"}
+"""So that a line without a word is found out within seconds."""
 _OVER: Final = frozenset({"finished", "finished_short", "failed", "stopped"})
 
 Say = Callable[[str], None]
@@ -33,6 +40,7 @@ class Stage:
     services: tuple[Service, ...]
     researcher: Researcher
     broker: Broker
+    ground: Ground
     say: Say
     models: list[str] = field(default_factory=list)
     """The digest of each round's model where nothing happens."""
@@ -50,6 +58,7 @@ class Stage:
         """Read what all of them noted."""
         for member in self.members:
             member.look()
+        self.broker.look()
 
     def run_undisturbed(self) -> None:
         """Start every service again in order, run one experiment, and let nothing happen to it.
@@ -109,17 +118,20 @@ class Stage:
         """Return once all is over: every experiment, every message that waits, every upload."""
         self.until(lambda: all(self._state(name) in _OVER for name in self._names()), "all ends")
         for service in self.services:
-            self.until(lambda one=service: remains.num_unsent(self._home(one)) == 0, "receipts")  # type: ignore[misc]
-        homes = [self._home(one) for one in self.services]
-        homes.append(self.federation.home(RESEARCHER) / f"{RESEARCHER}-files")
-        if away := [one for home in homes for one in remains.turned_away(home)]:
+            self.until(lambda one=service: self._ask_service(one, "num_unsent") == 0, "receipts")  # type: ignore[misc]
+        away = remains.turned_away(self.federation.home(RESEARCHER) / f"{RESEARCHER}-files")
+        for service in self.services:
+            away += self._ask_service(service, "turned_away")
+        if away:
             raise Lost(f"honest messages were turned away: {away}")
         self.until(lambda: not self.waiting(), "queues without messages")
         self.look()
 
     def waiting(self) -> dict[str, int]:
         """Return the queues that hold messages, and those of experiments that should be gone."""
-        return remains.waiting_messages(self.federation.home(CENTRE) / "hub")
+        hub = self.federation.home(CENTRE) / "hub"
+        waiting: dict[str, int] = self._ask(CENTRE, "waiting_messages", hub)
+        return waiting
 
     def finish_uploads(self) -> None:
         """Send what clients kept that were killed: what the next client of that home does."""
@@ -142,12 +154,21 @@ class Stage:
                 raise Lost(f"{what}: not within {PATIENCE_S:.0f} s; waiting {self.waiting()}")
             time.sleep(0.05)
 
-    def _home(self, service: Service) -> Path:
+    def _ask_service(self, service: Service, question: str) -> Any:  # noqa: ANN401
         name = CENTRE if service.name == ORCHESTRATOR else service.name
-        return self.federation.home(name) / service.kind
+        return self._ask(service.name, question, self.federation.home(name) / service.kind)
+
+    def _ask(self, name: str, question: str, folder: Path) -> Any:  # noqa: ANN401
+        """Return what `remains` answers on the host and the disk of a member."""
+        program = [sys.executable, "-m", "benchmarks.chaos.remains", question, str(folder)]
+        command = [*self.ground.way(name), *program]
+        surroundings = {**os.environ, "PYTHONPATH": str(_TREE)}
+        said = subprocess.run(command, env=surroundings, stdout=subprocess.PIPE, check=True)
+        return json.loads(said.stdout)
 
     def _experiments(self) -> Path:
-        return self.federation.home(CENTRE) / ORCHESTRATOR / "experiments"
+        home = self.federation.home(CENTRE) / ORCHESTRATOR
+        return self.ground.home(ORCHESTRATOR, home) / "experiments"
 
     def _names(self) -> list[str]:
         folder = self._experiments()
@@ -173,18 +194,34 @@ class Stage:
 
 
 @contextmanager
-def running_stage(folder: Path, *, rounds: int, say: Say) -> Iterator[Stage]:
-    """Yield a federation of two nodes whose programs note their steps; the plan is approved."""
-    notes = folder / "notes"
+def running_stage(
+    folder: Path, *, rounds: int, say: Say, lines: bool = False, disks: bool = False
+) -> Iterator[Stage]:
+    """Yield a federation of two nodes whose programs note their steps; the plan is approved.
+
+    Each service has a line of its own to the hub, and a disk of its own, where that is wanted.
+    """
+    notes, place = folder / "notes", folder / "federation"
     notes.mkdir(parents=True)
-    with running_federation(folder / "federation", None, lambda name: command(notes, name)) as one:
+    with (
+        made_ground(place, lines=lines, disks=disks) as ground,
+        running_federation(
+            place,
+            None,
+            lambda name: (*ground.way(name), *command(notes, name)),
+            ground.hosts,
+            _HEARTBEAT if lines else {},
+            ground.way,
+        ) as one,
+    ):
         experiment = one.write_experiment(rounds=rounds, config=CONFIG)
-        services = tuple(Service(one, notes, name) for name in (ORCHESTRATOR, LYON, PARIS))
+        services = tuple(Service(one, notes, name) for name in SERVICES)
         stage = Stage(
             federation=one,
             services=services,
             researcher=Researcher(one, notes, experiment),
-            broker=Broker(one, services),
+            broker=Broker(one, services, ground),
+            ground=ground,
             say=say,
         )
         say("the federation runs")

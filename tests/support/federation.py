@@ -163,7 +163,7 @@ class Federation:
         self._logs = folder / "logs"
         self.holds = folder / "holds"
         for place in (self._logs, self.holds, self.home(CENTRE), self.home(RESEARCHER)):
-            place.mkdir(parents=True)
+            place.mkdir(parents=True, exist_ok=True)
 
     # Commands.
 
@@ -385,16 +385,19 @@ def running_federation(
     command: Command | None = None,
     hosts: Hosts | None = None,
     settings: Mapping[str, str] = MappingProxyType({}),
+    way: Callable[[str], Sequence[str]] | None = None,
 ) -> Iterator[Federation]:
     """Yield a federation of two nodes that run, on the run's broker or on a private hub's.
 
-    With hosts, the hub's is a private one, and members who have a host of their own run there.
+    With hosts, the hub's is a private one, and members who have a host of their own run there; a
+    way is what stands before the commands of a member, that to its host unless told.
     """
     federation = Federation(folder, command)
     federation.settings.update(settings)
-    if hosts is not None:
+    way = hosts.way if way is None and hosts is not None else way
+    if way is not None:
         for name in (CENTRE, RESEARCHER, LYON, PARIS, "orchestrator"):
-            federation.commands[name] = [*hosts.way(name), *FEDMQ]
+            federation.commands[name] = [*way(name), *FEDMQ]
     try:
         if broker is None:
             federation.join_hub([LYON, PARIS])

@@ -28,7 +28,8 @@ class SmallDisk:
     """A folder on a disk of its own, which whoever is put there sees, and nobody else."""
 
     def __init__(self, folder: Path, holder: int, *, is_root: bool) -> None:
-        self._outside = Path(f"/proc/{holder}/root{folder}")
+        self.outside = Path(f"/proc/{holder}/root{folder}")
+        """Where those find it who are not there."""
         user = () if is_root else ("-U", "--preserve-credentials")
         self.command: Sequence[str] = ("nsenter", "-t", str(holder), "-m", *user, "--")
         """What a command begins with that is to see the disk."""
@@ -36,33 +37,33 @@ class SmallDisk:
     @property
     def free_bytes(self) -> int:
         """How much room there is."""
-        found = os.statvfs(self._outside)
+        found = os.statvfs(self.outside)
         return found.f_bavail * found.f_frsize
 
     def has(self, path: Path) -> bool:
         """Return whether a file is on the disk."""
-        return (self._outside / path).exists()
+        return (self.outside / path).exists()
 
     def shorten(self, name: str, lost_bytes: int) -> None:
         """Take the end of a file away."""
-        path = self._outside / name
+        path = self.outside / name
         size = path.stat().st_size
         assert size > lost_bytes
         os.truncate(path, size - lost_bytes)
 
     def fill(self) -> None:
         """Take all the room there is."""
-        with (self._outside / _FILLER).open("ab", buffering=0) as file:
+        with (self.outside / _FILLER).open("ab", buffering=0) as file:
             while self.free_bytes:
                 file.write(_BLOCK[: self.free_bytes])
 
     def clear(self) -> None:
         """Give the room back."""
-        (self._outside / _FILLER).unlink(missing_ok=True)
+        (self.outside / _FILLER).unlink(missing_ok=True)
 
     def remount(self, option: str) -> None:
         """Mount it anew: `ro` or `rw`."""
-        inside = str(self._outside).partition("/root")[2]
+        inside = str(self.outside).partition("/root")[2]
         subprocess.run(  # noqa: S603 - the machine's own mount
             [*self.command, "mount", "-o", f"remount,{option}", inside],
             check=True,
