@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import fuzz, rounds, simulation, soak, sweep
+from benchmarks import faults, fuzz, rounds, simulation, soak, sweep
 from benchmarks.chaos import measuring as chaos
 
 RESULTS = Path(__file__).parent / "results"
@@ -42,6 +42,8 @@ def main() -> None:
     fourth.add_argument(
         "--kill-every-s", type=float, default=0.0, help="a random program is killed so often"
     )
+    fifth = names.add_parser("faults", help="the list of faults, row by row (tests/faults)")
+    fifth.add_argument("--times", type=int, default=3)
     options = parser.parse_args()
     figures: dict[str, object]
     if options.name == "chaos":
@@ -64,6 +66,8 @@ def main() -> None:
             mb=options.mb,
             kill_every_s=options.kill_every_s,
         )
+    elif options.name == "faults":
+        figures = faults.measure(options.times)
     elif options.name == "fuzz":
         figures = fuzz.measure(options.messages)
     else:

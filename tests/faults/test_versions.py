@@ -3,7 +3,7 @@
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from tests.support.federation import (
 from tests.support.reference import model_digests
 
 pytestmark = [
+    pytest.mark.row("25"),
     pytest.mark.rabbitmq,
     pytest.mark.timeout(300),
     pytest.mark.xdist_group("versions"),
@@ -66,7 +67,7 @@ def move_to(federation: Federation, node: str, command: Sequence[str] | None) ->
 
 
 def test_a_node_moves_to_a_newer_minor_version_and_back_in_the_middle(
-    federation: Federation, tmp_path: Path
+    federation: Federation, tmp_path: Path, mended: Callable[[], None]
 ) -> None:
     """Both times while it trains; the models are those of nodes that stayed."""
     rejected = _rejected(federation)
@@ -78,6 +79,7 @@ def test_a_node_moves_to_a_newer_minor_version_and_back_in_the_middle(
     federation.reached(LYON, 1)
     (federation.holds / f"hold.{LYON}.1").unlink()
     federation.reached(LYON, 2)
+    mended()
     move_to(federation, LYON, None)
     federation.reached(LYON, 2)
     federation.release()
@@ -87,7 +89,7 @@ def test_a_node_moves_to_a_newer_minor_version_and_back_in_the_middle(
 
 
 def test_a_node_of_another_major_version_is_refused_by_name_and_holds_nobody_up(
-    federation: Federation, tmp_path: Path
+    federation: Federation, tmp_path: Path, mended: Callable[[], None]
 ) -> None:
     """Both sides say why and stay; the others go on; back at the right build it takes part."""
     move_to(federation, PARIS, build(tmp_path, "MAJOR"))
@@ -103,6 +105,7 @@ def test_a_node_of_another_major_version_is_refused_by_name_and_holds_nobody_up(
         federation, [(LYON,)] * 2
     )
     assert federation.programs[PARIS].is_running
+    mended()
     move_to(federation, PARIS, None)
     together = federation.submit(federation.write_experiment(rounds=2, evaluate=False))
     assert federation.digests(together) == model_digests(federation, [BOTH] * 2)

@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.support.federation import CENTRE, LYON, PARIS, RESEARCHER, Federation
 from tests.support.reference import model_digests
 
 pytestmark = [
+    pytest.mark.row("17"),
     pytest.mark.rabbitmq,
     pytest.mark.small_disks,
     pytest.mark.timeout(300),
@@ -80,7 +81,7 @@ def begun(federation: Federation, node: str, identifier: str) -> int:
 
 
 def test_a_node_that_stands_still_is_left_out_and_is_back_after_three_rounds(
-    federation: Federation,
+    federation: Federation, mended: Callable[[], None]
 ) -> None:
     """Stopped in training as a machine may be (SIGSTOP): each round ends at its deadline."""
     orchestrator, paris = federation.programs["orchestrator"], federation.programs[PARIS]
@@ -96,6 +97,7 @@ def test_a_node_that_stands_still_is_left_out_and_is_back_after_three_rounds(
         until(lambda: closed(orchestrator, identifier) == 3, "three rounds without Paris")
     finally:
         federation.release()
+        mended()
         os.kill(paris.pid, signal.SIGCONT)
     report = ended(federation, identifier)
     assert report["state"] == "finished_short"
@@ -106,7 +108,7 @@ def test_a_node_that_stands_still_is_left_out_and_is_back_after_three_rounds(
 
 
 def test_an_update_of_a_round_that_went_on_is_kept_for_the_record_and_in_no_model(
-    small: Small, federation: Federation
+    small: Small, federation: Federation, mended: Callable[[], None]
 ) -> None:
     """The line was cut while the node trained; mended, the update comes, and is late."""
     orchestrator = federation.programs["orchestrator"]
@@ -119,6 +121,7 @@ def test_an_update_of_a_round_that_went_on_is_kept_for_the_record_and_in_no_mode
     until(lambda: closed(orchestrator, identifier), "the first round without Paris")
     # Paris may be on the line again only after many rounds.
     federation.do(RESEARCHER, "experiments", "pause", identifier)
+    mended()
     small.line.mend()
     until(lambda: federation.report(identifier)["late"], "the update, once it was asked for")
     federation.do(RESEARCHER, "experiments", "resume", identifier)

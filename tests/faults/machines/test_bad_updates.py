@@ -7,6 +7,7 @@ from tests.faults.machines.test_absences import begin, ended, require_models
 from tests.support.federation import LYON, PARIS
 
 pytestmark = [
+    pytest.mark.row("15"),
     pytest.mark.rabbitmq,
     pytest.mark.small_disks,
     pytest.mark.timeout(300),

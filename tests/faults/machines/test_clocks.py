@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.faults.machines.conftest import Small, begin_held
 from tests.support.federation import LYON
 
 pytestmark = [
+    pytest.mark.row("12"),
     pytest.mark.rabbitmq,
     pytest.mark.small_disks,
     pytest.mark.timeout(300),
@@ -47,12 +49,15 @@ def test_clocks_that_are_wrong_and_set_in_a_round_change_no_model(
     assert all(federation.programs[name].is_running for name in machines)
 
 
-def test_a_node_that_starts_with_a_wrong_clock_takes_up_its_task(small: Small) -> None:
+def test_a_node_that_starts_with_a_wrong_clock_takes_up_its_task(
+    small: Small, mended: Callable[[], None]
+) -> None:
     """Ten years ahead, every order would have expired by its own clock."""
     federation, machine = small.federation, small.machines[LYON]
     identifier = begin_held(small, LYON)
     federation.programs[LYON].kill()
     machine.set_clock(YEARS_S)
+    mended()
     federation.start_node(LYON)
     federation.reached(LYON, 2)
     federation.release()

@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.faults.machines.test_absences import begin, ended, require_models
 from tests.support.federation import FEDMQ, LYON, PARIS, until
 
 pytestmark = [
+    pytest.mark.row("16"),
     pytest.mark.rabbitmq,
     pytest.mark.small_disks,
     pytest.mark.timeout(300),
@@ -63,7 +65,9 @@ def test_trainers_without_memory_are_left_out_with_a_code_and_take_part_again(
     assert paris.is_running
 
 
-def test_a_node_without_memory_ends_and_goes_on_when_it_is_started_again(small: Small) -> None:
+def test_a_node_without_memory_ends_and_goes_on_when_it_is_started_again(
+    small: Small, mended: Callable[[], None]
+) -> None:
     """It may get nothing more from the kernel from the middle of a training on."""
     federation = small.federation
     federation.programs[PARIS].kill()
@@ -76,5 +80,6 @@ def test_a_node_without_memory_ends_and_goes_on_when_it_is_started_again(small: 
     federation.release()
     until(lambda: not paris.is_running, "the end of a node without memory")
     del federation.commands[PARIS]
+    mended()
     federation.start_node(PARIS)
     assert federation.digests(identifier) == small.undisturbed

@@ -1,6 +1,7 @@
 """A broker that dies, loses its disk or takes nothing: nothing is lost, and people are told why."""
 
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,9 +28,20 @@ def waiting(federation: Federation, node: str) -> int:
     return sum(one["waiting"] for one in status(federation)["nodes"] if one["node"] == node)
 
 
-@pytest.mark.parametrize("is_emptied", [pytest.param(False, marks=pytest.mark.long), True])
+@pytest.mark.parametrize(
+    "is_emptied",
+    [
+        pytest.param(False, marks=[pytest.mark.row("3"), pytest.mark.long]),
+        pytest.param(True, marks=pytest.mark.row("4")),
+    ],
+)
 def test_messages_that_wait_in_a_broker_that_is_killed_come_all_the_same(
-    federation: Federation, undisturbed: list[str], held: str, *, is_emptied: bool
+    federation: Federation,
+    undisturbed: list[str],
+    held: str,
+    mended: Callable[[], None],
+    *,
+    is_emptied: bool,
 ) -> None:
     """Killed, or emptied too: who sent them sends them again, and the model with them."""
     until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
@@ -39,13 +51,15 @@ def test_messages_that_wait_in_a_broker_that_is_killed_come_all_the_same(
     federation.broker.kill()
     if is_emptied:
         shutil.rmtree(federation.broker.definitions.parent / "data")
+    mended()
     federation.do(CENTRE, "hub", "up")
     federation.start_node(PARIS)
     assert federation.digests(held) == undisturbed
 
 
+@pytest.mark.row("22")
 @pytest.mark.parametrize(
-    ("alarm", "end", "words"),
+    "illness",
     [
         (
             ("set_vm_memory_high_watermark", "absolute", "1MB"),
@@ -65,11 +79,11 @@ def test_a_broker_with_an_alarm_holds_a_round_up_and_everybody_says_why(
     federation: Federation,
     undisturbed: list[str],
     held: str,
-    alarm: tuple[str, ...],
-    end: tuple[str, ...],
-    words: str,
+    illness: tuple[tuple[str, ...], tuple[str, ...], str],
+    mended: Callable[[], None],
 ) -> None:
     """Nobody publishes, everybody stays connected; afterwards the round goes on."""
+    alarm, end, words = illness
     lyon = federation.programs[LYON]
     until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
     before = lyon.log().count("broker_link_changed")
@@ -88,6 +102,7 @@ def test_a_broker_with_an_alarm_holds_a_round_up_and_everybody_says_why(
         assert words in federation.do(CENTRE, "status").talk
         assert federation.status(LYON)["unsent"] == 1
     finally:
+        mended()
         control(federation.broker, *end)
     assert federation.digests(held) == undisturbed
     # The broker's management looks at its nodes every few seconds.

@@ -1,6 +1,6 @@
 """Messages that are repeated, damaged, oversized or of a false sender: told, and in no model."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -83,8 +83,9 @@ def refusal(federation: Federation, user: str, letter: Letter) -> str:
     return str(refused.value)
 
 
+@pytest.mark.row("7, 8")
 def test_repeated_damaged_and_forged_messages_change_no_model(
-    federation: Federation, undisturbed: list[str], held: str
+    federation: Federation, undisturbed: list[str], held: str, mended: Callable[[], None]
 ) -> None:
     """Requests and chunks ten times each and cut short, chunks with a bit turned, garbage."""
     until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
@@ -102,6 +103,7 @@ def test_repeated_damaged_and_forged_messages_change_no_model(
         for body in (b"garbage", b"\x91" * 100_000, b"\xdf\xff\xff\xff\xff"):
             first = requests[0]
             channel.basic_publish(first.exchange, first.key, body, first.properties)
+    mended()
     federation.start_node(PARIS)
     assert federation.digests(held) == undisturbed
     expected = {"not_msgpack": len(requests) + len(chunks) + 3, "chunk_hash": len(chunks)}
@@ -111,8 +113,9 @@ def test_repeated_damaged_and_forged_messages_change_no_model(
     assert federation.programs[PARIS].is_running
 
 
+@pytest.mark.row("9")
 def test_what_is_too_large_or_of_another_user_the_broker_itself_refuses(
-    federation: Federation, undisturbed: list[str], held: str
+    federation: Federation, undisturbed: list[str], held: str, mended: Callable[[], None]
 ) -> None:
     """And who takes another's name in the letter is turned away by whom it was sent to."""
     assert undisturbed
@@ -132,5 +135,6 @@ def test_what_is_too_large_or_of_another_user_the_broker_itself_refuses(
         properties = pika.BasicProperties(user_id=PARIS)
         channel.basic_publish(topology.REPLIES, reply, b"garbage", properties)
     federation.programs["orchestrator"].expect("message_rejected")
+    mended()
     federation.release()
     assert federation.digests(held) == undisturbed

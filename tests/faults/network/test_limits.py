@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from tests.support.cluster import control
 from tests.support.federation import CENTRE, LYON, Federation, until
 
 pytestmark = [
+    pytest.mark.row("23"),
     pytest.mark.rabbitmq,
     pytest.mark.hub_broker,
     pytest.mark.timeout(300),
@@ -82,7 +83,7 @@ def submit(federation: Federation) -> str:
 
 
 def test_what_a_full_queue_does_not_take_waits_at_its_sender(
-    federation: Federation, undisturbed: list[str]
+    federation: Federation, undisturbed: list[str], mended: Callable[[], None]
 ) -> None:
     """The orchestrator says so, `fedmq status` names the queue; then it is sent again."""
     orchestrator = federation.programs["orchestrator"]
@@ -94,6 +95,7 @@ def test_what_a_full_queue_does_not_take_waits_at_its_sender(
         (full,) = until(lambda: status(federation)["hindrances"], "the full queue in status")
         assert TASKS in full["what"]
         assert "its limit is 1" in full["why"]
+        mended()
         federation.start_node(LYON)
         assert federation.digests(identifier) == undisturbed
     assert orchestrator.log().rstrip().count("trouble=none") > 1, "and says that it is over"
@@ -101,7 +103,7 @@ def test_what_a_full_queue_does_not_take_waits_at_its_sender(
 
 @pytest.mark.long
 def test_what_was_handed_over_too_often_is_a_dead_letter_and_is_sent_again(
-    federation: Federation, undisturbed: list[str]
+    federation: Federation, undisturbed: list[str], mended: Callable[[], None]
 ) -> None:
     """A reader that dies on every message burns its limit; `fedmq dead` says what that means."""
     federation.programs[LYON].kill()
@@ -120,6 +122,7 @@ def test_what_was_handed_over_too_often_is_a_dead_letter_and_is_sent_again(
         assert "the sender sends it again until it has a receipt" in (
             federation.do(CENTRE, "dead").talk
         )
+    mended()
     federation.start_node(LYON)
     # Without this the orchestrator sends it again within five minutes.
     control(federation.broker, "close_all_user_connections", "orchestrator", "a test")
@@ -143,7 +146,7 @@ def logs_of(broker: PrivateBroker) -> str:
 
 @pytest.mark.long
 def test_a_reader_that_is_too_slow_for_the_brokers_patience_is_told_and_reads_again(
-    federation: Federation, undisturbed: list[str]
+    federation: Federation, undisturbed: list[str], mended: Callable[[], None]
 ) -> None:
     """A stopped node holds a message for longer than the broker allows; awake, it goes on."""
     patience = "application:set_env(rabbit, {}, {})."
@@ -162,6 +165,7 @@ def test_a_reader_that_is_too_slow_for_the_brokers_patience_is_told_and_reads_ag
         publish_garbage(federation, 1)
 
         until(lambda: "waiting for delivery ack" in logs_of(federation.broker), "its end")
+        mended()
         lyon.send(signal.SIGCONT)
         lyon.expect(f"{TASKS} cannot be read")
         lyon.expect("delivery acknowledgement on channel")

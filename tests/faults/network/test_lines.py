@@ -4,7 +4,7 @@ Real packets between hosts of their own; TCP, heartbeats and reconnecting are th
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -62,6 +62,7 @@ def wait_for_trouble(federation: Federation, name: str, before: int) -> str:
     return federation.programs[name].log().split("broker_link_changed")[before + 1].splitlines()[0]
 
 
+@pytest.mark.row("5")
 @pytest.mark.parametrize(
     "directions",
     [
@@ -77,6 +78,7 @@ def test_a_node_that_is_cut_off_trains_on_and_hands_over_afterwards(
     undisturbed: list[str],
     held: str,
     directions: tuple[str, ...],
+    mended: Callable[[], None],
 ) -> None:
     """No end of the line hears of it; each finds out by silence, in one direction or in both."""
     before = links(distant, LYON)
@@ -85,13 +87,15 @@ def test_a_node_that_is_cut_off_trains_on_and_hands_over_afterwards(
     until(lambda: distant.status(LYON)["tasks_waiting"] == 0, "the end of training")
     assert "trouble=none" not in wait_for_trouble(distant, LYON, before)
     assert distant.status(LYON)["unsent"] > 0
+    mended()
     hosts.heal(LYON)
     assert distant.digests(held) == undisturbed
 
 
+@pytest.mark.row("5")
 @pytest.mark.long
 def test_an_orchestrator_that_is_cut_off_goes_on_with_its_round(
-    distant: Federation, hosts: Hosts, undisturbed: list[str], held: str
+    distant: Federation, hosts: Hosts, undisturbed: list[str], held: str, mended: Callable[[], None]
 ) -> None:
     """What was sent meanwhile waits in its queue."""
     before = links(distant, ORCHESTRATOR)
@@ -99,13 +103,15 @@ def test_an_orchestrator_that_is_cut_off_goes_on_with_its_round(
     distant.release()
     assert "trouble=none" not in wait_for_trouble(distant, ORCHESTRATOR, before)
     until(lambda: distant.status(LYON)["tasks_waiting"] == 0, "the end of training")
+    mended()
     hosts.heal(ORCHESTRATOR)
     assert distant.digests(held) == undisturbed
 
 
+@pytest.mark.row("5")
 @pytest.mark.long
 def test_lines_that_come_and_go_hold_a_round_up_and_change_nothing(
-    distant: Federation, hosts: Hosts, undisturbed: list[str], held: str
+    distant: Federation, hosts: Hosts, undisturbed: list[str], held: str, mended: Callable[[], None]
 ) -> None:
     """Ten times cut for a second or so, the two lines in turn, while models are on their way."""
     distant.release()
@@ -115,15 +121,18 @@ def test_lines_that_come_and_go_hold_a_round_up_and_change_nothing(
         end = time.monotonic() + 1.0 + 0.1 * number
         until(lambda end=end: time.monotonic() > end)  # type: ignore[misc]
         hosts.heal(host)
+    mended()
     assert distant.digests(held) == undisturbed
 
 
+@pytest.mark.row("6")
 @pytest.mark.long
 def test_half_a_second_of_delay_and_a_lost_packet_in_twenty_change_nothing(
-    distant: Federation, hosts: Hosts, undisturbed: list[str], held: str
+    distant: Federation, hosts: Hosts, undisturbed: list[str], held: str, mended: Callable[[], None]
 ) -> None:
     """Slower, and nothing is sent that was not lost: no storm of questions."""
     began = hosts.change(LYON, delay_s=0.25, loss=0.05)
+    mended()
     distant.release()
     before = links(distant, LYON)
     finish(distant, held)
@@ -132,12 +141,14 @@ def test_half_a_second_of_delay_and_a_lost_packet_in_twenty_change_nothing(
     assert hosts.change(LYON) - began < 1.5 * 5 * MODEL_BYTES
 
 
+@pytest.mark.row("6")
 @pytest.mark.long
 def test_on_a_line_of_a_megabit_a_model_is_sent_once(
-    distant: Federation, hosts: Hosts, undisturbed: list[str], held: str
+    distant: Federation, hosts: Hosts, undisturbed: list[str], held: str, mended: Callable[[], None]
 ) -> None:
     """A chunk takes longer than the fetcher's first patience: it learns, and asks little."""
     began = hosts.change(LYON, rate=125_000.0)
+    mended()
     distant.release()
     before = links(distant, LYON)
     finish(distant, held)
