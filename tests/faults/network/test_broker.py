@@ -67,9 +67,11 @@ def test_messages_that_wait_in_a_broker_that_is_killed_come_all_the_same(
             "its memory is full",
         ),
         pytest.param(
-            ("set_disk_free_limit", "900000GB"),
-            ("set_disk_free_limit", "50MB"),
-            "its disk is nearly full",
+            (
+                ("set_disk_free_limit", "900000GB"),
+                ("set_disk_free_limit", "50MB"),
+                "its disk is nearly full",
+            ),
             marks=pytest.mark.long,
         ),
     ],
