@@ -45,6 +45,8 @@ def main() -> None:
     fifth = names.add_parser("faults", help="the list of faults, row by row (tests/faults)")
     fifth.add_argument("--times", type=int, default=3)
     options = parser.parse_args()
+    if options.name == "chaos" and options.cells and (options.lines or options.disks):
+        parser.error("--lines and --disks go with --kills")
     figures: dict[str, object]
     if options.name == "chaos":
         figures = (

@@ -1,5 +1,6 @@
 """The ground under a federation: lines that can be cut and disks that can be filled."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from typing import Final
 
 from benchmarks.chaos.members import ORCHESTRATOR
 from fedmq.hub.broker import PrivateBroker
+from tests.support import hosts as hosts_support
+from tests.support import small_disk as disk_support
 from tests.support.federation import CENTRE, LYON, PARIS
 from tests.support.hosts import Hosts, made_hosts
 from tests.support.small_disk import SmallDisk, small_disk
@@ -57,6 +60,7 @@ class Ground:
 @contextmanager
 def made_ground(federation: Path, *, lines: bool, disks: bool) -> Iterator[Ground]:
     """Yield the ground of a federation that is to be in a folder; it goes with what is on it."""
+    _require(lines=lines, disks=disks)
     with ExitStack() as stack:
         hosts = stack.enter_context(made_hosts(*SERVICES)) if lines else None
         small = {}
@@ -66,3 +70,17 @@ def made_ground(federation: Path, *, lines: bool, disks: bool) -> Iterator[Groun
             size_mb = _NODE_MB if is_node else _ORCHESTRATOR_MB
             small[name] = stack.enter_context(small_disk(home, size_mb=size_mb))
         yield Ground(hosts=hosts, disks=small)
+
+
+def _require(*, lines: bool, disks: bool) -> None:
+    """Return if this machine can give such a ground.
+
+    Raises:
+        SystemExit: it cannot, and why.
+    """
+    if lines and (why := hosts_support.why_not()):
+        raise SystemExit(f"--lines needs network namespaces: {why}")
+    if disks and (why := disk_support.why_not()):
+        raise SystemExit(f"--disks needs mounts of its own: {why}")
+    if lines and disks and os.geteuid() != 0:
+        raise SystemExit("only root may have --lines and --disks together; take one of them")

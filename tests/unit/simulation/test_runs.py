@@ -31,6 +31,12 @@ def test_nothing_is_lost_counted_twice_run_late_or_other_than_by_hand(shard: int
     assert unsound == []
 
 
+@pytest.mark.parametrize("seed", [512_851, 516_036])
+def test_who_asks_late_for_an_earlier_model_is_not_turned_away(seed: int) -> None:
+    """A crash of the orchestrator left its file behind."""
+    assert run_seed(seed).is_sound
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_an_undisturbed_run_has_one_life_for_each_program(seed: int) -> None:
     """And nothing goes wrong in it."""
