@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fedmq.demo.programs import Programs
 from fedmq.hub import lifecycle
-from fedmq.hub.credentials import Role, write_credentials
+from fedmq.hub.credentials import write_credentials
 from fedmq.hub.files import make_folder
 from fedmq.hub.members import Hub
 from fedmq.learning.catalogue import plan_digest
@@ -16,6 +16,7 @@ from fedmq.node.plans import Asked
 from fedmq.node.policy import Decision
 from fedmq.node.records import open_records
 from fedmq.transport.home import LocalHome
+from fedmq.types import Role
 
 DATASET = "tables"
 CASES = 4

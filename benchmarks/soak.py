@@ -22,7 +22,7 @@ from fedmq.demo.programs import Programs
 from fedmq.hub.credentials import read_credentials
 from fedmq.hub.management import Management
 from fedmq.hub.processes import find_process, wait_for_end
-from fedmq.hub.roster import VHOST
+from fedmq.hub.register import VHOST
 from fedmq.researcher.client import Client
 from fedmq.researcher.experiment import Experiment
 from fedmq.transport.home import JOURNAL_NAME

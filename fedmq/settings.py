@@ -4,6 +4,7 @@ FEDMQ_HOME              the folder of this machine's part of a federation (defau
 FEDMQ_KEEP_MODELS       the models of so many rounds of an experiment stay (default 10: the last)
 FEDMQ_HEARTBEAT_S       seconds of silence, and five more, after which a node or an orchestrator
                         takes its connection to the broker for dead (default 30, at least 2)
+FEDMQ_TLS_1_2           true: take a broker that speaks TLS 1.2 and nothing newer (default false)
 FEDMQ_BROKER_URL        AMQP address of a broker of one's own, for the hub and the demo
 FEDMQ_BROKER_ADMIN_URL  address of its management with an administrator's login
 """
@@ -28,6 +29,7 @@ class Settings(BaseSettings):
     )
     keep_models: Annotated[int, Field(ge=1)] = 10
     heartbeat_s: Annotated[int, Field(ge=2, le=600)] = 30
+    tls_1_2: bool = False
     broker_url: str | None = None
     broker_admin_url: SecretStr | None = None
 

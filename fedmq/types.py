@@ -1,6 +1,7 @@
 """Names of things: the identifiers that appear in queue names, messages and journals."""
 
 import re
+from enum import StrEnum
 from typing import Final, NewType
 
 from fedmq.errors import ConfigurationError
@@ -22,6 +23,21 @@ NOWHERE: Final = "-"
 """Stands where an experiment or a recipient would, when there is none."""
 
 _RESERVED: Final = frozenset({"all", NOWHERE})
+
+
+class Role(StrEnum):
+    """What somebody is in the federation."""
+
+    NODE = "node"
+    RESEARCHER = "researcher"
+    ORCHESTRATOR = "orchestrator"
+    MONITOR = "monitor"
+    ADMIN = "admin"
+
+    @property
+    def sees_management(self) -> bool:
+        """Whether the role has a use for the broker's management pages and their API."""
+        return self in {Role.MONITOR, Role.ADMIN}
 
 
 def parse_id(text: str, *, kind: str) -> str:

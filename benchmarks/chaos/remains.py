@@ -13,7 +13,7 @@ from typing import cast
 
 from fedmq.hub.credentials import read_credentials
 from fedmq.hub.management import Management
-from fedmq.hub.roster import VHOST
+from fedmq.hub.register import VHOST
 from fedmq.transport.home import JOURNAL_NAME
 from fedmq.transport.topology import ORCHESTRATOR_EVENTS
 

@@ -1,14 +1,54 @@
 """Commands of who runs the hub: the broker and its members."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_table, typed
 
+if TYPE_CHECKING:
+    from fedmq.hub.enrolment import Enrolment
+
 app = typer.Typer(no_args_is_help=True, help="The broker and its members.")
 
 Name = Annotated[str, typer.Argument(help="a-z, 0-9 and -, such as chu-lyon")]
+
+
+@app.command()
+def init(
+    federation: Annotated[str, typer.Argument(help="The federation's name: a-z, 0-9 and -")],
+    *,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name or address at which members reach the broker; may be repeated."),
+    ] = None,
+    listen: Annotated[
+        str, typer.Option(help="Address of this machine to listen at; 0.0.0.0 and :: are all.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="443 passes most hospitals' firewalls.")
+    ] = None,
+    tls_1_2: Annotated[
+        bool, typer.Option("--tls-1.2", help="Take members that speak TLS 1.2 and nothing newer.")
+    ] = False,
+) -> None:
+    """Make a hub: its authority, the roster's keys, and a broker that knows certificates."""
+    from fedmq.hub import lifecycle
+    from fedmq.settings import read_settings
+
+    state = lifecycle.make(
+        read_settings().hub,
+        federation=federation,
+        hosts=host or [listen],
+        address=listen,
+        port=port,
+        allows_tls_1_2=tls_1_2,
+    )
+    say(f"the federation {federation} has a hub; members will reach it at {state.url}")
+    say("its fingerprint, which you read out to those who join:")
+    fingerprint()
+    next_command("fedmq hub up", "fedmq hub add-node NAME")
 
 
 @app.command()
@@ -72,47 +112,156 @@ def status(*, as_json: Json = False) -> None:
 
 @app.command("add-node")
 def add_node(name: Name) -> None:
-    """Add a node: its queues, its login, and the file that its hospital gets."""
-    _add(name, "node")
-    next_command(f"at the hospital: fedmq node init {name} --credentials FILE")
+    """Invite a node: its queues stand from now on; the token that is printed lets it join, once."""
+    _invite(name, "node")
+    next_command(f"at the hospital: fedmq node join {name}.token", "then here: fedmq hub joins")
 
 
 @app.command("add-researcher")
 def add_researcher(name: Name) -> None:
-    """Add a researcher: queues, login, and the file that the researcher gets."""
-    _add(name, "researcher")
-    next_command("fedmq run experiment.toml --credentials FILE")
+    """Invite a researcher: the token that is printed lets them join, once."""
+    _invite(name, "researcher")
+    next_command(f"at the researcher's: fedmq join {name}.token", "then here: fedmq hub joins")
 
 
 @app.command()
-def remove(name: Name) -> None:
-    """Remove a member: it cannot log in any more, and its queues are gone."""
-    from fedmq.hub.members import Hub
-    from fedmq.settings import read_settings
+def joins(*, as_json: Json = False) -> None:
+    """List who asks to be admitted, with the fingerprints of their keys."""
+    asked = _enrolment().requests()
+    if as_json:
+        show_json(
+            {
+                "joins": [
+                    {
+                        "name": one.request.name,
+                        "role": one.request.role,
+                        "fingerprint": one.fingerprint,
+                    }
+                    for one in asked
+                ]
+            }
+        )
+        return
+    if not asked:
+        say("nobody asks to be admitted")
+        next_command("fedmq hub status")
+        return
+    show_table(
+        ("name", "role", "fingerprint"),
+        [(one.request.name, one.request.role, one.fingerprint) for one in asked],
+    )
+    say("have each site read its fingerprint out to you, by telephone, before you admit it")
+    next_command(f"fedmq hub admit {asked[0].request.name}")
 
-    Hub(read_settings().hub).remove_member(name)
-    say(f"{name} is removed")
+
+@app.command()
+def admit(
+    name: Name,
+    *,
+    fingerprint: Annotated[
+        str, typer.Option(help="What the site read out; asked for, if it is not given.")
+    ] = "",
+    request: Annotated[
+        Path | None, typer.Option(help="The file that the site wrote, instead of the broker.")
+    ] = None,
+    answer: Annotated[
+        Path | None, typer.Option(help="Write the answer to this file too, for the site.")
+    ] = None,
+) -> None:
+    """Let somebody in who asked, once their fingerprint was read out and is the same."""
+    from fedmq.errors import ConfigurationError
+    from fedmq.hub.enrolment import read_request
+    from fedmq.hub.files import replace_file
+
+    enrolment = _enrolment()
+    if request is not None:
+        enrolment.keep(read_request(request))
+    asked = next((one for one in enrolment.requests() if one.request.name == name), None)
+    if asked is None:
+        raise ConfigurationError(
+            f"{name} has not asked to be admitted",
+            why="nothing from it is at the broker or here",
+            fix="let the site join with its token, or name the file with --request",
+        )
+    say(f"{name} shows {asked.fingerprint}")
+    given = fingerprint or typer.prompt("type what the site reads out", err=True)
+    made = enrolment.admit(asked.request, given)
+    if answer is not None:
+        replace_file(answer, made.model_dump_json())
+        say(f"the answer for the site is in {typed(answer)}")
+    say(f"{name} is in the federation; roster {_roster_version()}")
     next_command("fedmq hub status")
 
 
-def _add(name: str, role: str) -> None:
-    from fedmq.errors import ConfigurationError
-    from fedmq.hub.credentials import Role
+@app.command()
+def revoke(
+    name: Name,
+    *,
+    reason: Annotated[str, typer.Option(help="For the roster, which all members read.")] = "",
+) -> None:
+    """Put a member out: it is cut off, its queues are gone, and what it signs counts no more."""
+    _enrolment().revoke(name, reason)
+    say(f"{name} is out; roster {_roster_version()} says so")
+    next_command("fedmq hub status", "fedmq dead")
+
+
+@app.command()
+def fingerprint() -> None:
+    """Print the federation's fingerprint, which you read out to sites that join."""
     from fedmq.hub.members import Hub
+    from fedmq.security.roster import governance_fingerprint
     from fedmq.settings import read_settings
 
+    trust = Hub(read_settings().hub).authority.trust()
+    show(governance_fingerprint(bytes.fromhex(trust.governance)))
+
+
+def _invite(name: str, role: str) -> None:
+    from fedmq.errors import ConfigurationError
+    from fedmq.hub.files import replace_file
+    from fedmq.hub.members import Hub
+    from fedmq.settings import read_settings
+    from fedmq.types import Role
+
     settings = read_settings()
-    hub = Hub(settings.hub)
-    if settings.broker_url is not None and hub.roster().external is None:
+    register = Hub(settings.hub).register()
+    if settings.broker_url is not None and register.external is None:
         # It would become a member at the private broker that nobody wants here.
         raise ConfigurationError(
             f"the hub cannot add {name} yet",
             why="it is not up on the broker that FEDMQ_BROKER_URL names",
             fix="fedmq hub up",
         )
-    hub.add_member(name, Role(role))
-    say(f"{name} is a {role}; give it this file by a way that keeps it secret:")
-    show(_credentials(name))
+    token = _enrolment().invite(name, Role(role))
+    path = Path(f"{name}.token")
+    replace_file(path, token.text + "\n")
+    say(f"{name} may join as a {role}, once and within a day, with the token in {typed(path)}")
+    say("give it by a way that keeps it secret, and have the fingerprint of the keys read out")
+    show(token.text)
+
+
+def _enrolment() -> "Enrolment":
+    from fedmq.errors import ConfigurationError
+    from fedmq.hub.enrolment import Enrolment
+    from fedmq.hub.members import Hub
+    from fedmq.settings import read_settings
+
+    folder = read_settings().hub
+    hub = Hub(folder)
+    if not hub.authority.exists:
+        raise ConfigurationError(
+            "there is no hub yet", why=f"{folder} holds no authority", fix="fedmq hub init NAME"
+        )
+    enrolment = Enrolment(hub, folder)
+    enrolment.tidy()
+    return enrolment
+
+
+def _roster_version() -> int:
+    from fedmq.hub.members import Hub
+    from fedmq.settings import read_settings
+
+    return Hub(read_settings().hub).authority.roster().version
 
 
 def _credentials(name: str) -> str:

@@ -25,6 +25,7 @@ app = typer.Typer(
 app.add_typer(hub.app, name="hub", rich_help_panel="Hub operators")
 app.add_typer(node.app, name="node", rich_help_panel="Node operators")
 app.add_typer(orchestrator.app, name="orchestrator", rich_help_panel="Hub operators")
+app.command("join", rich_help_panel="Researchers")(researcher.join)
 app.command("run", rich_help_panel="Researchers")(researcher.run)
 app.add_typer(researcher.app, name="experiments", rich_help_panel="Researchers")
 app.command("simulate", rich_help_panel="Researchers")(simulate.simulate)

@@ -1,11 +1,10 @@
 """Commands of who runs the node of a hospital."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedmq.cli import node_data, node_plans
+from fedmq.cli import joining, node_data, node_plans
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, typed
 from fedmq.cli.node_home import open_own_records, require_node
 
@@ -15,39 +14,33 @@ app.add_typer(node_plans.app, name="plans")
 
 
 @app.command()
-def init(
-    name: Annotated[str, typer.Argument(help="The node's name, as the hub's operator gave it")],
+def join(
+    token: joining.Token,
     *,
-    credentials: Annotated[
-        Path | None, typer.Option(help="The file that the hub wrote for this node.")
-    ] = None,
+    fingerprint: joining.Fingerprint = "",
+    request: joining.RequestFile = None,
+    answer: joining.AnswerFile = None,
+    wait: joining.Wait = 600.0,
 ) -> None:
-    """Make this machine the node NAME: its folder, its credentials, its journal."""
-    from fedmq.errors import ConfigurationError
-    from fedmq.hub.credentials import Role, read_credentials, write_credentials
+    """Make this machine a node: its keys are made here; the hub's operator admits it."""
     from fedmq.node.records import open_records
     from fedmq.settings import read_settings
     from fedmq.transport.home import LocalHome
 
-    settings = read_settings()
-    login = read_credentials(credentials or settings.hub / "credentials" / f"{name}.toml")
-    if login.user != name or login.role is not Role.NODE:
-        raise ConfigurationError(
-            f"the credentials are not those of the node {name}",
-            why=f"they are of the {login.role} {login.user}",
-            fix="ask the hub's operator for: fedmq hub add-node " + name,
-        )
-    own = settings.node / "credentials.toml"
-    if own.exists() and read_credentials(own).user != name:
-        raise ConfigurationError(
-            "this folder belongs to another node",
-            why=f"it is the home of {read_credentials(own).user}",
-            fix="choose another folder with FEDMQ_HOME",
-        )
-    open_records(LocalHome(settings.node)).close()
-    write_credentials(own, login)
-    say(f"this is the node {name}; its folder is {typed(settings.node)}")
-    next_command("fedmq node data add NAME FOLDER", "fedmq node plans list", "fedmq node start")
+    folder = read_settings().node
+    has_joined = joining.join(
+        "node",
+        folder / "credentials.toml",
+        token,
+        fingerprint=fingerprint,
+        request_file=request,
+        answer_file=answer,
+        wait_s=wait,
+    )
+    if has_joined:
+        open_records(LocalHome(folder)).close()
+        say(f"this machine is a node of the federation; its folder is {typed(folder)}")
+        next_command("fedmq node data add NAME FOLDER", "fedmq node plans list", "fedmq node start")
 
 
 @app.command()
@@ -61,7 +54,7 @@ def start(
     from fedmq.claims import claimed
     from fedmq.cli.serving import make_transport, stop_on_signals
     from fedmq.clocks import SystemClock
-    from fedmq.hub.credentials import Role, read_credentials
+    from fedmq.hub.membership import read_membership
     from fedmq.logs import configure
     from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
     from fedmq.node.needs import read_room, read_signs
@@ -69,20 +62,22 @@ def start(
     from fedmq.node.worker import Worker
     from fedmq.transport.lives import Lives, Nature
     from fedmq.transport.machine import Machine
-    from fedmq.types import NodeId
+    from fedmq.types import NodeId, Role
 
     machine: Machine = context.obj
     folder = require_node()
-    login = read_credentials(folder / "credentials.toml", Role.NODE)
+    membership = read_membership(folder / "credentials.toml", Role.NODE)
+    login, wire = membership.credentials, membership.wire()
     configure(as_json=json_logs)
     home, clock = machine.home(folder), SystemClock()
-    connect = make_transport(machine, login, f"fedmq {__version__}")
+    connect = make_transport(machine, membership, f"fedmq {__version__}")
 
     def make() -> NodeService:
         return NodeService(
             node=NodeId(login.user),
             home=home,
             make_transport=connect,
+            wire=wire,
             make_worker=lambda sink: Worker(folder / "scratch", sink),
             clock=clock,
             version=__version__,
@@ -95,7 +90,14 @@ def start(
         signs=lambda _room: read_signs(home, __version__),
     )
     with claimed(folder, "a node"):
-        lives = Lives(me=login.user, nature=nature, home=home, make_transport=connect, clock=clock)
+        lives = Lives(
+            me=login.user,
+            nature=nature,
+            home=home,
+            make_transport=connect,
+            wire=wire,
+            clock=clock,
+        )
         stop_on_signals(lives.stop)
         say(f"node {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")
         lives.run()

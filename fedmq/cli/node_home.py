@@ -21,7 +21,7 @@ def require_node() -> Path:
         raise ConfigurationError(
             "this machine is no node yet",
             why=f"{home} holds no credentials",
-            fix="fedmq node init NAME --credentials FILE",
+            fix="fedmq node join TOKEN; the hub's operator has the token: fedmq hub add-node NAME",
         )
     return home
 

@@ -25,7 +25,7 @@ def start(
     from fedmq.claims import claimed
     from fedmq.cli.serving import make_transport, stop_on_signals
     from fedmq.clocks import SystemClock
-    from fedmq.hub.credentials import Role, read_credentials
+    from fedmq.hub.membership import read_membership
     from fedmq.logs import configure
     from fedmq.orchestrator.needs import read_room
     from fedmq.orchestrator.service import OrchestratorService
@@ -35,20 +35,23 @@ def start(
     from fedmq.transport.machine import Machine
     from fedmq.transport.retention import Retention
     from fedmq.transport.topology import profile_at
+    from fedmq.types import Role
 
     machine: Machine = context.obj
     settings = read_settings()
     path = credentials or settings.hub / "credentials" / "orchestrator.toml"
-    login = read_credentials(path, Role.ORCHESTRATOR)
+    membership = read_membership(path, Role.ORCHESTRATOR)
+    login, wire = membership.credentials, membership.wire()
     configure(as_json=json_logs)
     home, clock = machine.home(settings.orchestrator), SystemClock()
-    connect = make_transport(machine, login, f"fedmq {__version__}")
+    connect = make_transport(machine, membership, f"fedmq {__version__}")
 
     def make() -> OrchestratorService:
         return OrchestratorService(
             name=login.user,
             home=home,
             make_transport=connect,
+            wire=wire,
             clock=clock,
             version=__version__,
             retention=Retention(num_models=settings.keep_models),
@@ -61,7 +64,14 @@ def start(
         signs=lambda room: read_signs(home, __version__, room, now=clock.now()),
     )
     with claimed(settings.orchestrator, "an orchestrator"):
-        lives = Lives(me=login.user, nature=nature, home=home, make_transport=connect, clock=clock)
+        lives = Lives(
+            me=login.user,
+            nature=nature,
+            home=home,
+            make_transport=connect,
+            wire=wire,
+            clock=clock,
+        )
         stop_on_signals(lives.stop)
         say(f"orchestrator {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")
         lives.run()

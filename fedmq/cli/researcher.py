@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedmq.cli import joining
 from fedmq.cli.console import (
     INTERRUPTED,
     Json,
@@ -32,6 +33,33 @@ Credentials = Annotated[
     ),
 ]
 Identifier = Annotated[str, typer.Argument(help="As `fedmq experiments list` shows it")]
+
+
+def join(
+    token: joining.Token,
+    *,
+    credentials: Credentials = None,
+    fingerprint: joining.Fingerprint = "",
+    request: joining.RequestFile = None,
+    answer: joining.AnswerFile = None,
+    wait: joining.Wait = 600.0,
+) -> None:
+    """Join a federation as a researcher: your keys are made here; the hub's operator admits you."""
+    from fedmq.settings import read_settings
+
+    path = credentials or read_settings().home / "credentials.toml"
+    has_joined = joining.join(
+        "researcher",
+        path,
+        token,
+        fingerprint=fingerprint,
+        request_file=request,
+        answer_file=answer,
+        wait_s=wait,
+    )
+    if has_joined:
+        say(f"you are in the federation; your credentials are {typed(path)}, with keys beside them")
+        next_command("fedmq run experiment.toml")
 
 
 def run(

@@ -5,23 +5,19 @@ from collections.abc import Callable
 from functools import partial
 from types import FrameType
 
-from fedmq.hub.credentials import Credentials
+from fedmq.hub.membership import Membership
 from fedmq.settings import read_settings
 from fedmq.transport.machine import Machine
 from fedmq.transport.ports import Sink, Transport
-from fedmq.transport.rabbitmq import make_login
 
 
 def make_transport(
-    machine: Machine, credentials: Credentials, program: str
+    machine: Machine, membership: Membership, program: str
 ) -> Callable[[Sink], Transport]:
     """Return what opens the way to the broker for a sink."""
-    login = make_login(
-        credentials.url,
-        user=credentials.user,
-        password=credentials.password,
-        program=program,
-        heartbeat_s=read_settings().heartbeat_s,
+    settings = read_settings()
+    login = membership.login(
+        program, heartbeat_s=settings.heartbeat_s, allows_tls_1_2=settings.tls_1_2
     )
     return partial(machine.transport, login)
 

@@ -11,10 +11,9 @@ from fedmq.cli.words import ago, size
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fedmq.hub.management import Management
+    from fedmq.hub.membership import Membership
     from fedmq.monitor.letters import DeadLetters
     from fedmq.monitor.status import FederationStatus
-    from fedmq.transport.rabbitmq import Login
 
 NODE_TITLES: Final = (
     "node",
@@ -27,6 +26,7 @@ NODE_TITLES: Final = (
     "doing",
 )
 
+_PROGRAM: Final = "fedmq status"
 TOO_OFTEN: Final = "delivery_limit"
 
 Credentials = Annotated[
@@ -39,9 +39,15 @@ Hours = Annotated[
 
 def status(*, credentials: Credentials = None, as_json: Json = False) -> None:
     """Show one row per node and one per running experiment."""
+    from fedmq.hub.management import Management
     from fedmq.monitor.status import read_status
 
-    print_status(read_status(*_ways(credentials)), as_json=as_json)
+    membership = _membership(credentials)
+    known, keyring = membership.credentials, membership.keyring
+    management = Management(url=known.admin_url, user=known.user, password=known.password)
+    roster = keyring.roster(keyring.signed_roster())
+    found = read_status(management, membership.login(_PROGRAM), roster)
+    print_status(found, as_json=as_json)
 
 
 def print_status(found: "FederationStatus", *, as_json: bool = False) -> None:
@@ -104,7 +110,7 @@ def dead(*, credentials: Credentials = None, hours: Hours = 168, as_json: Json =
     """List the dead letters of the last days: what services turned away."""
     from fedmq.monitor.letters import read_dead
 
-    _, login = _ways(credentials)
+    login = _membership(credentials).login(_PROGRAM)
     print_dead(read_dead(login, hours=hours), hours=hours, as_json=as_json)
 
 
@@ -158,13 +164,10 @@ def reasons_are_at(queues: "Iterable[str]") -> list[str]:
     return commands or ["fedmq status"]
 
 
-def _ways(credentials: Path | None) -> "tuple[Management, Login]":
-    from fedmq.hub.credentials import Role, read_credentials
-    from fedmq.hub.management import Management
+def _membership(credentials: Path | None) -> "Membership":
+    from fedmq.hub.membership import read_membership
     from fedmq.settings import read_settings
-    from fedmq.transport.rabbitmq import make_login
+    from fedmq.types import Role
 
     path = credentials or read_settings().hub / "credentials" / "monitor.toml"
-    known = read_credentials(path, Role.MONITOR)
-    management = Management(url=known.admin_url, user=known.user, password=known.password)
-    return management, make_login(known.url, user=known.user, password=known.password)
+    return read_membership(path, Role.MONITOR)

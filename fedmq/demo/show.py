@@ -9,8 +9,8 @@ from typing import Final
 from fedmq.demo.programs import Programs
 from fedmq.demo.references import Reference, train_references
 from fedmq.hub import lifecycle
-from fedmq.hub.credentials import Role, write_credentials
 from fedmq.hub.files import make_folder
+from fedmq.hub.local import enrol_here
 from fedmq.hub.members import Hub
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.messages.submissions import ExperimentReport
@@ -21,6 +21,7 @@ from fedmq.researcher.experiment import Experiment
 from fedmq.researcher.run import Run
 from fedmq.settings import Settings
 from fedmq.transport.home import LocalHome
+from fedmq.types import Role
 
 DATASET: Final = "lung-petct"
 RESEARCHER: Final = "researcher"
@@ -113,7 +114,7 @@ class Demo:
         """Return once every process of the demonstration is gone; its files stay."""
         stopped = self._programs.stop()
         hub = Hub(self._settings.hub)
-        is_own = hub.roster().external is None
+        is_own = hub.register().external is None
         if is_own:
             hub.broker.stop()
         ended = ", ".join(stopped) or "nothing"
@@ -130,11 +131,7 @@ class Demo:
             )
         else:
             state = lifecycle.up(own.hub, self._say)
-        hub = Hub(own.hub)
-        for site in SITES:
-            hub.add_member(site, Role.NODE)
-        login = hub.add_member(RESEARCHER, Role.RESEARCHER)
-        write_credentials(self.home / "credentials.toml", login)
+        enrol_here(own.hub, RESEARCHER, Role.RESEARCHER, self.home / "credentials.toml")
         self._say(f"hub up at {state.url} ({time.monotonic() - began:.0f} s)")
 
     def _set_up_site(self, name: str) -> None:
@@ -148,9 +145,7 @@ class Demo:
             write_cohort(site, cases, num_cases=COHORT_FACTOR * site.num_cases)
         node = home / "node"
         records = open_records(LocalHome(node))
-        write_credentials(
-            node / "credentials.toml", Hub(self._settings.hub).add_member(name, Role.NODE)
-        )
+        enrol_here(self._settings.hub, name, Role.NODE, node / "credentials.toml")
         if records.datasets.find(DATASET) is None:
             inspection = records.datasets.add(DATASET, cases, None, now=time.time())
             self._say(f"{name}: {len(inspection.cases)} invented patients with PET and CT")

@@ -12,15 +12,16 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from fedmq.errors import HubError
-from fedmq.hub.configuration import PLUGINS, environment, private_configuration
-from fedmq.hub.files import locked, replace_file
+from fedmq.hub.configuration import PLUGINS, Listener, environment, private_configuration
+from fedmq.hub.files import locked, make_folder, replace_file
 from fedmq.hub.ports import LOOPBACK, Ports, choose_ports, is_open
 from fedmq.hub.processes import Process, end_process, start_process, wait_for_end
+from fedmq.security.certificates import KeyPair
 
 START_TIMEOUT_S: Final = 120.0
 _PORT_TIMEOUT_S: Final = 5.0
@@ -58,6 +59,8 @@ class PrivateBroker:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
+        self._tls = self._folder / "tls"
+        self._listener_file = self._folder / "listener.json"
         self._ports_file = self._folder / "ports.json"
         self._processes_file = self._folder / "processes.json"
 
@@ -65,6 +68,18 @@ class PrivateBroker:
     def definitions(self) -> Path:
         """The file that the broker loads at every boot."""
         return self._folder / "definitions.json"
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether members reach it by TLS, and are known by their certificates."""
+        return self._tls.is_dir()
+
+    def use_tls(self, *, authority: str, pair: KeyPair) -> None:
+        """It shows this certificate from its next start on, and wants one of the authority's."""
+        make_folder(self._tls)
+        replace_file(self._tls / "authority.pem", authority)
+        replace_file(self._tls / "key.pem", pair.key)
+        replace_file(self._tls / "certificate.pem", pair.certificate)
 
     @property
     def node_name(self) -> str:
@@ -77,6 +92,21 @@ class PrivateBroker:
             if not self._ports_file.exists():
                 replace_file(self._ports_file, json.dumps(asdict(choose_ports())))
             return Ports(**json.loads(self._ports_file.read_text()))
+
+    def listener(self) -> Listener:
+        """Return where members reach the broker: on loopback alone, unless it was said."""
+        try:
+            return Listener(**json.loads(self._listener_file.read_text()))
+        except FileNotFoundError:
+            return Listener()
+
+    def listen(self, listener: Listener, port: int | None = None) -> None:
+        """Members reach the broker there, from its next start on."""
+        make_folder(self._folder)
+        replace_file(self._listener_file, json.dumps(asdict(listener)))
+        if port is not None:
+            ports = replace(self.ports(), amqp=port)
+            replace_file(self._ports_file, json.dumps(asdict(ports)))
 
     def running(self) -> Running | None:
         """Return the broker of this folder if it runs."""
@@ -137,7 +167,9 @@ class PrivateBroker:
             (self._folder / name).mkdir(exist_ok=True)
         if not self.definitions.exists():
             replace_file(self.definitions, "{}")
-        configuration = private_configuration(ports, self.definitions)
+        listener = self.listener()
+        tls = self._tls if self.has_tls else None
+        configuration = private_configuration(ports, self.definitions, listener, tls)
         replace_file(self._folder / "rabbitmq.conf", configuration)
         replace_file(self._folder / "enabled_plugins", PLUGINS)
         cookie = self._folder / "home" / ".erlang.cookie"

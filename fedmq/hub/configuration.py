@@ -1,11 +1,12 @@
 """What RabbitMQ is told before it starts: rabbitmq.conf, plugins, environment. Pure text."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fedmq.hub.ports import LOOPBACK, Ports
 
-PLUGINS: Final = "[rabbitmq_management,rabbitmq_prometheus].\n"
+PLUGINS: Final = "[rabbitmq_management,rabbitmq_prometheus,rabbitmq_auth_mechanism_ssl].\n"
 
 # Reasons line by line: docs/adr/0005-hub.md.
 _EVERYWHERE: Final = """\
@@ -27,16 +28,40 @@ collect_statistics_interval = 1000
 log.console = false
 log.file.level = info
 """
+NETWORK_PORT: Final = 443
+NETWORK_TLS: Final = Path("/etc/rabbitmq/tls")
 _NETWORK: Final = """\
 vm_memory_high_watermark.relative = 0.5
 disk_free_limit.absolute = 5GB
 """
 
 
-def private_configuration(ports: Ports, definitions: Path) -> str:
-    """Return rabbitmq.conf of a broker that only this machine can reach."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """Where members reach a hub's own broker."""
+
+    address: str = LOOPBACK
+    allows_tls_1_2: bool = False
+    """Version 1.3 alone, unless somebody asked for the older one."""
+
+
+def private_configuration(
+    ports: Ports, definitions: Path, listener: Listener, tls: Path | None
+) -> str:
+    """Return rabbitmq.conf of a hub's own broker; without TLS this machine alone can reach it.
+
+    `tls` is the folder of its certificate. Its management is for this machine in any case.
+    """
+    ways = f"listeners.tcp.1 = {LOOPBACK}:{ports.amqp}\n"
+    if tls is not None:
+        address = f"[{listener.address}]" if ":" in listener.address else listener.address
+        ways = (
+            "listeners.tcp = none\n"
+            f"listeners.ssl.1 = {address}:{ports.amqp}\n"
+            f"{_tls(tls, allows_1_2=listener.allows_tls_1_2)}"
+        )
     return (
-        f"listeners.tcp.1 = {LOOPBACK}:{ports.amqp}\n"
+        f"{ways}"
         f"management.tcp.ip = {LOOPBACK}\n"
         f"management.tcp.port = {ports.management}\n"
         f"prometheus.tcp.ip = {LOOPBACK}\n"
@@ -47,8 +72,25 @@ def private_configuration(ports: Ports, definitions: Path) -> str:
 
 
 def network_configuration() -> str:
-    """Return rabbitmq.conf of a broker that hospitals reach; its ports are the usual ones."""
-    return f"{_EVERYWHERE}{_NETWORK}"
+    """Return rabbitmq.conf of a broker that hospitals reach."""
+    ways = f"listeners.tcp = none\nlisteners.ssl.1 = 0.0.0.0:{NETWORK_PORT}\n"
+    return f"{ways}{_tls(NETWORK_TLS, allows_1_2=False)}{_EVERYWHERE}{_NETWORK}"
+
+
+def _tls(folder: Path, *, allows_1_2: bool) -> str:
+    """Return the lines by which members are known by their certificates, and by nothing else."""
+    older = "ssl_options.versions.2 = tlsv1.2\n" if allows_1_2 else ""
+    return (
+        f"ssl_options.cacertfile = {folder / 'authority.pem'}\n"
+        f"ssl_options.certfile = {folder / 'certificate.pem'}\n"
+        f"ssl_options.keyfile = {folder / 'key.pem'}\n"
+        "ssl_options.verify = verify_peer\n"
+        "ssl_options.fail_if_no_peer_cert = true\n"
+        "ssl_options.versions.1 = tlsv1.3\n"
+        f"{older}"
+        "auth_mechanisms.1 = EXTERNAL\n"
+        "ssl_cert_login_from = common_name\n"
+    )
 
 
 def environment(folder: Path, ports: Ports, node_name: str) -> dict[str, str]:

@@ -4,7 +4,6 @@ import json
 import stat
 import tomllib
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -12,23 +11,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fedmq.errors import ConfigurationError
 from fedmq.hub.files import replace_file
+from fedmq.types import Role
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-
-
-class Role(StrEnum):
-    """What a member of the federation may do at the broker."""
-
-    NODE = "node"
-    RESEARCHER = "researcher"
-    ORCHESTRATOR = "orchestrator"
-    MONITOR = "monitor"
-    ADMIN = "admin"
-
-    @property
-    def sees_management(self) -> bool:
-        """Whether the role has a use for the management pages and their API."""
-        return self in {Role.MONITOR, Role.ADMIN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +23,20 @@ class Credentials:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     url: str
-    """AMQP address with the vhost, such as amqp://127.0.0.1:5672/fedmq."""
+    """AMQP address with the vhost, such as amqps://broker.example.org:443/fedmq."""
     user: str
-    password: str = field(repr=False)
     role: Role
+    password: str = field(default="", repr=False)
+    """Empty where the member shows a certificate."""
     admin_url: str = ""
     """Address of the management pages and API; empty for roles that have no use for them."""
+    identity: str = ""
+    """The folder of the member's keys, beside the file; empty where there are none."""
 
 
 _FIX: Final = {
-    Role.NODE: "ask the hub's operator for the file of your node: fedmq hub add-node NAME",
-    Role.RESEARCHER: "ask the hub's operator for a file of your own: fedmq hub add-researcher NAME",
+    Role.NODE: "join as a node: fedmq node join TOKEN",
+    Role.RESEARCHER: "join as a researcher: fedmq join TOKEN",
     Role.ORCHESTRATOR: "use the hub's hub/credentials/orchestrator.toml",
     Role.MONITOR: "use the hub's hub/credentials/monitor.toml",
     Role.ADMIN: "use the hub's hub/credentials/admin.toml",

@@ -11,7 +11,7 @@ from typing import Final
 
 from fedmq.hub.configuration import PLUGINS, network_configuration
 from fedmq.hub.definitions import make_definitions
-from fedmq.hub.roster import VHOST
+from fedmq.hub.register import VHOST
 from fedmq.transport import topology
 from fedmq.types import NodeId, ResearcherId
 

@@ -1,5 +1,6 @@
 """A hub from up to down: its broker runs, has every member on it, and can be looked at."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,13 @@ from urllib.parse import quote, unquote, urlsplit
 
 from fedmq.errors import ConfigurationError, TransportError
 from fedmq.hub.broker import Progress
-from fedmq.hub.credentials import Role
+from fedmq.hub.configuration import Listener
 from fedmq.hub.management import Management
 from fedmq.hub.members import BUILT_IN, Hub, addresses
-from fedmq.hub.ports import Ports
-from fedmq.hub.roster import VHOST, ExternalBroker, Member
+from fedmq.hub.ports import LOOPBACK, Ports
+from fedmq.hub.register import VHOST, ExternalBroker, Member
 from fedmq.transport.rabbitmq import make_login
+from fedmq.types import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +47,39 @@ def up(folder: Path, progress: Progress = lambda _: None) -> Status:
         TransportError: an external broker does not answer, or refuses.
     """
     hub = Hub(folder)
-    if hub.roster().external is None:
-        for name, role in BUILT_IN.items():
-            hub.add_member(name, role)
+    if not hub.authority.exists:
+        hub.make(VHOST)
+    if hub.register().external is None:
         hub.broker.start(progress)
     hub.load()
+    return status(folder)
+
+
+def make(
+    folder: Path,
+    *,
+    federation: str = VHOST,
+    hosts: Sequence[str] = (LOOPBACK,),
+    address: str = LOOPBACK,
+    port: int | None = None,
+    allows_tls_1_2: bool = False,
+) -> Status:
+    """Return the hub of a new federation: its authority, and a broker that knows certificates.
+
+    Members reach it under `hosts`, at `port` of the machine's `address`.
+
+    Raises:
+        ConfigurationError: there is one already, or a name cannot be used.
+    """
+    hub = Hub(folder)
+    if hub.authority.exists:
+        raise ConfigurationError(
+            "there is a hub already",
+            why=f"{folder} holds the authority of {hub.authority.trust().federation}",
+            fix="fedmq hub up, or choose another FEDMQ_HOME for another federation",
+        )
+    hub.broker.listen(Listener(address=address, allows_tls_1_2=allows_tls_1_2), port)
+    hub.make(federation, hosts)
     return status(folder)
 
 
@@ -69,8 +99,7 @@ def external(folder: Path, *, amqp_url: str, admin_url: str) -> Status:
     # The administrator is the broker's own.
     logins = {name: role for name, role in BUILT_IN.items() if role is not Role.ADMIN}
     hub.use_external(broker, vhost, logins)
-    for name, role in logins.items():
-        hub.add_member(name, role)
+    hub.make(VHOST)
     return status(folder)
 
 
@@ -81,7 +110,7 @@ def down(folder: Path) -> None:
         ConfigurationError: the broker is an external one.
     """
     hub = Hub(folder)
-    if hub.roster().external is not None:
+    if hub.register().external is not None:
         raise ConfigurationError(
             "the hub cannot stop its broker",
             why="it is an external one, which the hub did not start",
@@ -93,7 +122,7 @@ def down(folder: Path) -> None:
 def status(folder: Path) -> Status:
     """Return how the hub is; this starts and changes nothing."""
     hub = Hub(folder)
-    roster = hub.roster()
+    roster = hub.register()
     if roster.external is not None:
         node_name, ports = _external_node(roster.external), None
         is_running = bool(node_name)
@@ -132,7 +161,7 @@ def _parse_external(amqp_url: str, admin_url: str) -> tuple[ExternalBroker, str]
         )
     vhost = unquote(amqp.path[1:]) or VHOST
     broker = ExternalBroker(
-        url=f"amqp://{_without_login(amqp.netloc)}/{quote(vhost, safe='')}",
+        url=f"{amqp.scheme}://{_without_login(amqp.netloc)}/{quote(vhost, safe='')}",
         admin_url=f"{admin.scheme}://{_without_login(admin.netloc)}{admin.path.rstrip('/')}",
         user=unquote(admin.username),
         password=unquote(admin.password),

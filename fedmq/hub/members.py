@@ -1,13 +1,14 @@
 """The hub's own folder: members, their credentials, and a broker that agrees with both.
 
 A change is written first and brought to the broker next; what the broker missed because it was
-away, it gets at its next start. Loading definitions only adds, so the roster remembers whom the
+away, it gets at its next start. Loading definitions only adds, so the register remembers whom the
 broker has yet to forget.
 """
 
 import json
 import secrets
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -15,15 +16,20 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from fedmq.errors import ConfigurationError
+from fedmq.hub.authority import Authority
 from fedmq.hub.broker import PrivateBroker
-from fedmq.hub.credentials import Credentials, Role, read_credentials, write_credentials
+from fedmq.hub.credentials import Credentials, read_credentials, write_credentials
 from fedmq.hub.definitions import SALT_BYTES, password_hash
 from fedmq.hub.files import locked, make_folder, replace_file
+from fedmq.hub.keyring import Keyring, new_identity
 from fedmq.hub.management import Management
 from fedmq.hub.ports import LOOPBACK
-from fedmq.hub.roster import ExternalBroker, Member, Roster
+from fedmq.hub.register import ExternalBroker, Member, Register
+from fedmq.security.certificates import certify, certify_broker, expires_at
+from fedmq.security.joining import JOINER
+from fedmq.security.roster import enrolled, with_member
 from fedmq.transport.topology import Topology
-from fedmq.types import parse_id
+from fedmq.types import Role, parse_id
 
 ADMIN: Final = "hub-admin"
 BUILT_IN: Final = {
@@ -33,7 +39,7 @@ BUILT_IN: Final = {
 }
 """Logins that every hub has; they cannot be removed."""
 _PASSWORD_BYTES: Final = 24
-_ROSTER: Final = TypeAdapter(Roster)
+_REGISTER: Final = TypeAdapter(Register)
 
 
 class Hub:
@@ -42,12 +48,29 @@ class Hub:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file = folder / "members.json"
+        self.authority = Authority(folder / "authority")
         self.broker = PrivateBroker(folder / "broker")
 
-    def add_member(self, name: str, role: Role) -> Credentials:
-        """Return the member's credentials, the same each time; the broker knows it, if it runs.
+    def make(self, federation: str, hosts: Sequence[str] = (LOOPBACK,)) -> None:
+        """There is a hub: an authority, and the members that every hub has.
 
-        Where the file of its credentials is gone, the member gets a new password.
+        On its own broker members are known by certificates, which are for `hosts`.
+        """
+        with locked(self._folder / "lock"):
+            self.authority.make(parse_id(federation, kind="federation"), now=time.time())
+            register = self.register()
+            if register.external is None and not self.broker.has_tls:
+                register = replace(register, hosts=tuple(hosts))
+                self._certify_broker(register)
+            self._save(register)
+        for name, role in BUILT_IN.items():
+            if register.external is None or role is not Role.ADMIN:  # which has one of its own
+                self.add_member(name, role)
+
+    def add_member(self, name: str, role: Role) -> None:
+        """There is such a member: the broker, if it runs, has its queues and rights.
+
+        One that every hub has gets its credentials, in the hub's own folder; the others join.
 
         Raises:
             ConfigurationError: the name cannot be one, or is another's.
@@ -55,26 +78,56 @@ class Hub:
         """
         parse_id(name, kind=role)
         with locked(self._folder / "lock"):
-            roster = self.roster()
-            known = roster.find(name)
+            register = self.register()
+            known = register.find(name)
             if known is None:
-                self._must_be_free([name], roster)
+                self._must_be_free([name], register)
             elif known.role is not role:
                 raise ConfigurationError(
                     f"{name} cannot become a {role}",
                     why=f"it is the name of a {known.role} of this federation",
                     fix="choose another name, or remove that member first",
                 )
-            path = self.credentials_path(name)
-            if known is None or not path.exists():
-                password = secrets.token_urlsafe(_PASSWORD_BYTES)
-                hashed = password_hash(password, secrets.token_bytes(SALT_BYTES))
-                roster = roster.with_member(Member(name=name, role=role, password_hash=hashed))
-                self._save(roster)
-                make_folder(path.parent)
-                write_credentials(path, self._credentials(roster, name, role, password))
-            self._load(roster)
-            return read_credentials(path)
+            if name.startswith(JOINER):
+                raise ConfigurationError(
+                    f"{name} cannot become a {role}",
+                    why=f"logins that begin with {JOINER} are of those who are about to join",
+                    fix="choose another name",
+                )
+            register = register.with_member(known or Member(name=name, role=role))
+            if name in BUILT_IN and not self.credentials_path(name).exists():
+                register = self._equip(register, name, role)
+            self._save(register)
+            self._load(register)
+
+    def change(self, change: Callable[[Register], Register]) -> Register:
+        """Return the register after a change, with which the broker, if it runs, agrees."""
+        with locked(self._folder / "lock"):
+            register = change(self.register())
+            self._save(register)
+            self._load(register)
+            return register
+
+    def keyrings(self) -> tuple[Keyring, ...]:
+        """Return the keyrings of members that are kept in the hub's own folder."""
+        folders = sorted((self._folder / "credentials").glob("*.keys"))
+        return tuple(Keyring(folder) for folder in folders)
+
+    def require_removable(self, name: str) -> Member:
+        """Return the member of a name, who may be removed.
+
+        Raises:
+            ConfigurationError: there is no such member, or the hub needs it.
+        """
+        register = self.register()
+        member = register.find(name)
+        if member is None or name in BUILT_IN:
+            raise ConfigurationError(
+                f"{name} cannot be removed",
+                why="the hub itself needs it" if member else "there is no such member",
+                fix="name one of: " + ", ".join(m.name for m in register.members),
+            )
+        return member
 
     def remove_member(self, name: str) -> None:
         """The member cannot log in, is cut off if it is, and its queues are gone.
@@ -84,38 +137,30 @@ class Hub:
             TransportError: an external broker does not answer or refuses; it is done at `up`.
         """
         with locked(self._folder / "lock"):
-            roster = self.roster()
-            member = roster.find(name)
-            if member is None or name in BUILT_IN:
-                raise ConfigurationError(
-                    f"{name} cannot be removed",
-                    why="the hub itself needs it" if member else "there is no such member",
-                    fix="name one of: " + ", ".join(m.name for m in roster.members),
-                )
-            roster = roster.without_member(member)
-            self._save(roster)
+            register = self.register().without_member(self.require_removable(name))
+            self._save(register)
             self.credentials_path(name).unlink(missing_ok=True)
-            self._load(roster)
+            self._load(register)
 
     def members(self) -> tuple[Member, ...]:
         """Return all members, by name."""
-        return self.roster().members
+        return self.register().members
 
     def layout(self) -> Topology:
         """Return what stands on the broker."""
-        return self.roster().layout()
+        return self.register().layout()
 
     def load(self) -> None:
-        """The broker, if it runs, agrees with the roster.
+        """The broker, if it runs, agrees with the register.
 
         Raises:
             ConfigurationError: an external one has a user of a member's name that is not the hub's.
             TransportError: an external one does not answer, or refuses.
         """
         with locked(self._folder / "lock"):
-            roster = self.roster()
-            self._must_be_free((member.name for member in roster.members), roster)
-            self._load(roster)
+            register = self.register()
+            self._must_be_free((member.name for member in register.members), register)
+            self._load(register)
 
     def use_external(
         self, external: ExternalBroker, vhost: str, logins: Collection[str] = ()
@@ -130,30 +175,30 @@ class Hub:
             TransportError: the broker does not answer, or refuses; nothing is written.
         """
         with locked(self._folder / "lock"):
-            roster = self.roster()
-            new = replace(roster, external=external, vhost=vhost)
-            if roster.members and addresses(new, self.broker) != addresses(roster, self.broker):
+            register = self.register()
+            new = replace(register, external=external, vhost=vhost)
+            if register.members and addresses(new, self.broker) != addresses(register, self.broker):
                 raise ConfigurationError(
                     "this hub has another broker already",
                     why="its members' credentials hold that broker's address",
                     fix="choose another folder for the new hub",
                 )
-            self._must_be_free([*logins, *(member.name for member in roster.members)], new)
+            self._must_be_free([*logins, *(member.name for member in register.members)], new)
             self._save(new)
 
-    def roster(self) -> Roster:
+    def register(self) -> Register:
         """Return what the folder says.
 
         Raises:
             ConfigurationError: the file is damaged.
         """
         try:
-            return _ROSTER.validate_json(self._file.read_bytes())
+            return _REGISTER.validate_json(self._file.read_bytes())
         except FileNotFoundError:
-            return Roster()
+            return Register()
         except ValidationError as error:
             raise ConfigurationError(
-                f"the hub's roster {self._file} is damaged",
+                f"the hub's register {self._file} is damaged",
                 why=f"{error.error_count()} of its fields are not what the hub writes",
                 fix="put back a copy of the hub's folder",
             ) from error
@@ -162,42 +207,70 @@ class Hub:
         """Return where the credentials of a member lie."""
         return self._folder / "credentials" / f"{name}.toml"
 
-    def _credentials(self, roster: Roster, name: str, role: Role, password: str) -> Credentials:
-        url, admin_url = addresses(roster, self.broker)
-        return Credentials(
+    def _certify_broker(self, register: Register) -> None:
+        """The broker shows a certificate for the names under which members reach it."""
+        authority = self.authority.certificates()
+        pair = certify_broker(authority, [*register.hosts, LOOPBACK], now=time.time())
+        self.broker.use_tls(authority=authority.certificate, pair=pair)
+
+    def _equip(self, register: Register, name: str, role: Role) -> Register:
+        """Return the register in which a member of the hub's own folder has all it needs."""
+        path = self.credentials_path(name)
+        make_folder(path.parent)
+        keyring = Keyring(path.parent / f"{name}.keys")
+        member = Member(name=name, role=role)
+        password = ""
+        if register.external is None:
+            authority = self.authority.certificates()
+            pair = certify(authority, name, now=time.time())
+            keyring.write_certificate(
+                authority=authority.certificate, certificate=pair.certificate, key=pair.key
+            )
+            member = replace(member, certified_until=expires_at(pair.certificate))
+        if register.external is not None or role.sees_management:
+            password, member = give_password(member)
+        keyring.write_trust(self.authority.trust())
+        keyring.write_roster(self.authority.signed_roster())
+        if role is Role.ORCHESTRATOR:
+            enrol(self.authority, keyring, name, role, self.keyrings())
+        url, admin_url = addresses(register, self.broker)
+        credentials = Credentials(
             url=url,
             user=name,
             password=password,
             role=role,
             admin_url=admin_url if role.sees_management else "",
+            identity=keyring.folder.name,
         )
+        write_credentials(path, credentials)
+        return register.with_member(member)
 
-    def _save(self, roster: Roster) -> None:
+    def _save(self, register: Register) -> None:
         make_folder(self._folder)
-        replace_file(self._file, _ROSTER.dump_json(roster, indent=1).decode())
-        if roster.external is None:
+        replace_file(self._file, _REGISTER.dump_json(register, indent=1).decode())
+        if register.external is None:
             self.broker.ports()  # makes the broker's folder
-            at_boot = roster.definitions(is_booting=True)
+            at_boot = register.definitions(is_booting=True)
             replace_file(self.broker.definitions, json.dumps(at_boot, indent=1))
 
-    def _load(self, roster: Roster) -> None:
-        management = self._management(roster)
+    def _load(self, register: Register) -> None:
+        management = self.management(register)
         if management is None:
             return
-        management.post("definitions", content=roster.definitions())
-        if roster.removed:
-            for user in management.names("users") & roster.abandoned_logins():
-                management.delete("users", user)
-            for queue in management.names("queues", roster.vhost) & roster.abandoned_queues():
-                management.delete("queues", roster.vhost, queue)
-            self._save(replace(roster, removed=()))
+        management.post("definitions", content=register.definitions())
+        for user in management.names("users") & register.abandoned_logins():
+            management.delete("users", user)
+        for queue in management.names("queues", register.vhost) & register.abandoned_queues():
+            management.delete("queues", register.vhost, queue)
+        if register.removed:
+            self._save(replace(register, removed=()))
 
-    def _must_be_free(self, names: Iterable[str], roster: Roster) -> None:
+    def _must_be_free(self, names: Iterable[str], register: Register) -> None:
         """An external broker may have users of its own, whose passwords are not to change."""
-        management = self._management(roster) if roster.external else None
+        management = self.management(register) if register.external else None
         if management is None:
             return
-        taken = roster.foreign_logins(names, management.password_hashes())
+        taken = register.foreign_logins(names, management.password_hashes())
         if taken:
             raise ConfigurationError(
                 f"the broker has a user {' and a user '.join(taken)} already",
@@ -209,8 +282,9 @@ class Hub:
                 + ", since all vhosts of a broker share its users",
             )
 
-    def _management(self, roster: Roster) -> Management | None:
-        external = roster.external
+    def management(self, register: Register) -> Management | None:
+        """Return the way to the broker's management, None where the hub's own is away."""
+        external = register.external
         if external is not None:
             return Management(
                 url=external.admin_url, user=external.user, password=external.password
@@ -222,10 +296,28 @@ class Hub:
         return Management(url=admin.admin_url, user=admin.user, password=admin.password)
 
 
-def addresses(roster: Roster, broker: PrivateBroker) -> tuple[str, str]:
+def give_password(member: Member) -> tuple[str, Member]:
+    """Return a new password, and the member that logs in with it."""
+    password = secrets.token_urlsafe(_PASSWORD_BYTES)
+    hashed = password_hash(password, secrets.token_bytes(SALT_BYTES))
+    return password, replace(member, password_hash=hashed)
+
+
+def enrol(
+    authority: Authority, keyring: Keyring, name: str, role: Role, others: Iterable[Keyring]
+) -> None:
+    """A member whose keys lie in a keyring of this machine is in the roster."""
+    identity = new_identity(name, role)
+    keyring.write_identity(identity)
+    new = enrolled(identity.public)
+    authority.change(lambda roster, at: with_member(roster, new, at=at), [*others, keyring])
+
+
+def addresses(register: Register, broker: PrivateBroker) -> tuple[str, str]:
     """Return the AMQP address and that of the management pages."""
-    if roster.external is not None:
-        return roster.external.url, roster.external.admin_url
+    if register.external is not None:
+        return register.external.url, register.external.admin_url
     ports = broker.ports()
-    amqp = f"amqp://{LOOPBACK}:{ports.amqp}/{roster.vhost}"
+    host = f"[{register.hosts[0]}]" if ":" in register.hosts[0] else register.hosts[0]
+    amqp = f"amqps://{host}:{ports.amqp}/{register.vhost}"
     return amqp, f"http://{LOOPBACK}:{ports.management}"

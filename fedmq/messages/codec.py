@@ -1,13 +1,17 @@
 """Messages to bytes and back: the only place that packs or unpacks msgpack.
 
-On the wire a message is a msgpack array of three: the envelope (a map), the body (a bin that holds
-a map) and bulk data (a bin, empty except in chunks). The envelope is read first: version, type and
-size are checked before the body is decoded.
+On the wire a message is a frame, a msgpack array of five bins: the header (a map, the envelope),
+the keys (a map: for whom the content key is wrapped; empty where nothing is sealed), the body (a
+map, or what sealing made of it), bulk data (empty except in chunks) and the sender's signature over
+the first three. What seals and signatures are made of, `fedmq.security` knows. The header is read
+first: version, type and sizes are checked before the body is decoded.
 
 Reasons that a `ProtocolError` raised here may carry: too_large, not_msgpack, not_an_envelope,
-major_version, unknown_type, body_not_msgpack, body_invalid, data_unexpected.
+major_version, unknown_type, body_not_msgpack, body_invalid, data_unexpected, keys_invalid.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,11 +23,27 @@ from fedmq.messages.envelope import MAJOR, MINOR, Envelope
 from fedmq.messages.fields import MAX_CHUNK_BYTES
 from fedmq.messages.payloads import Chunk
 from fedmq.messages.registry import BODY_OF_TYPE, Body
+from fedmq.types import ID_PATTERN
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 """Of a body without bulk data; a plan's source of 256 KiB fits, a bomb does not."""
-MAX_ENVELOPE_BYTES: Final = 4096
-MAX_MESSAGE_BYTES: Final = MAX_BODY_BYTES + MAX_CHUNK_BYTES + MAX_ENVELOPE_BYTES
+MAX_HEADER_BYTES: Final = 4096
+MAX_READERS: Final = 256
+"""For so many a content key may be wrapped in one message."""
+MAX_WRAP_BYTES: Final = 256
+_MAX_KEYS_BYTES: Final = MAX_READERS * (MAX_WRAP_BYTES + 64)
+SEALING_BYTES: Final = 64
+"""At most so much longer a sealed part is than the plain one."""
+_FRAMING_BYTES: Final = 512
+MAX_MESSAGE_BYTES: Final = (
+    MAX_HEADER_BYTES
+    + _MAX_KEYS_BYTES
+    + MAX_BODY_BYTES
+    + MAX_CHUNK_BYTES
+    + 2 * SEALING_BYTES
+    + _FRAMING_BYTES
+)
+_MAX_SIGNATURE_BYTES: Final = 64
 _MAX_ITEMS: Final = 100_000
 
 _UNPACK_ERRORS: Final = (
@@ -44,58 +64,153 @@ class Message:
     data: bytes = b""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """A message as it travels: five pieces of bytes, none of them looked into."""
+
+    header: bytes
+    keys: bytes = b""
+    body: bytes
+    data: bytes = b""
+    signature: bytes = b""
+
+
 def encode(message: Message) -> bytes:
-    """Return the bytes of `message`.
+    """Return the bytes of `message`, neither sealed nor signed: for one's own disk.
+
+    Raises:
+        ProtocolError: the body is not of the envelope's type, or the message is beyond the limits.
+    """
+    return pack_frame(make_frame(message))
+
+
+def decode(encoded: bytes) -> Message:
+    """Return the message that `encoded` holds, which is neither sealed nor signed.
+
+    Raises:
+        ProtocolError: it holds none, or one of another major version; nothing else is raised.
+    """
+    frame = unpack_frame(encoded)
+    envelope = read_header(frame)
+    if frame.keys or frame.signature:
+        raise ProtocolError("body_invalid", "the message is sealed or signed")
+    return Message(envelope=envelope, body=read_body(envelope, frame.body), data=frame.data)
+
+
+def make_frame(message: Message) -> Frame:
+    """Return the frame of a message, neither sealed nor signed.
 
     Raises:
         ProtocolError: the body is not of the envelope's type, or the message is beyond the limits.
     """
     if message.envelope.type != message.body.TYPE:
         raise ProtocolError("unknown_type", "the envelope names another type than the body's")
+    header = msgpack.packb(message.envelope.model_dump(mode="json"))
     body = msgpack.packb(message.body.model_dump(mode="json"))
-    if len(body) > MAX_BODY_BYTES:
-        raise ProtocolError(
-            "too_large", f"a body of {len(body)} bytes, the limit is {MAX_BODY_BYTES}"
-        )
-    envelope = message.envelope.model_dump(mode="json")
-    encoded: bytes = msgpack.packb([envelope, body, message.data])
-    if len(encoded) > MAX_MESSAGE_BYTES:
-        raise ProtocolError(
-            "too_large", f"a message of {len(encoded)} bytes, the limit is {MAX_MESSAGE_BYTES}"
-        )
-    return encoded
+    for what, size, limit in (
+        ("an envelope", len(header), MAX_HEADER_BYTES),
+        ("a body", len(body), MAX_BODY_BYTES),
+        ("bulk data", len(message.data), MAX_CHUNK_BYTES),
+    ):
+        if size > limit:
+            raise ProtocolError("too_large", f"{what} of {size} bytes, the limit is {limit}")
+    return Frame(header=header, body=body, data=message.data)
 
 
-def decode(encoded: bytes) -> Message:
-    """Return the message that `encoded` holds.
+def pack_frame(frame: Frame) -> bytes:
+    """Return the bytes of a frame."""
+    packed: bytes = msgpack.packb(
+        [frame.header, frame.keys, frame.body, frame.data, frame.signature]
+    )
+    return packed
+
+
+def unpack_frame(encoded: bytes) -> Frame:
+    """Return the frame that `encoded` holds; its parts are within their limits.
 
     Raises:
-        ProtocolError: it holds none, or one of another major version; nothing else is raised.
+        ProtocolError: it holds none; nothing else is raised.
     """
     if len(encoded) > MAX_MESSAGE_BYTES:
         raise ProtocolError(
             "too_large", f"{len(encoded)} bytes came, the limit is {MAX_MESSAGE_BYTES}"
         )
     match _unpack(encoded, "not_msgpack"):
-        case [dict(header), bytes(packed), bytes(data)]:
+        case [bytes(header), bytes(keys), bytes(body), bytes(data), bytes(signature)]:
             pass
         case _:
             raise ProtocolError("not_an_envelope")
+    for part, limit in (
+        (header, MAX_HEADER_BYTES),
+        (keys, _MAX_KEYS_BYTES),
+        (body, MAX_BODY_BYTES + SEALING_BYTES),
+        (data, MAX_CHUNK_BYTES + SEALING_BYTES),
+        (signature, _MAX_SIGNATURE_BYTES),
+    ):
+        if len(part) > limit:
+            raise ProtocolError("too_large", f"a part of {len(part)} bytes, the limit is {limit}")
+    return Frame(header=header, keys=keys, body=body, data=data, signature=signature)
+
+
+def read_header(frame: Frame) -> Envelope:
+    """Return the envelope of a frame, whose sender nobody has vouched for.
+
+    Raises:
+        ProtocolError: it is none, of another major version, of no known type, or it has bulk data
+            and is no chunk.
+    """
+    header = _unpack(frame.header, "not_an_envelope")
+    if not isinstance(header, dict):
+        raise ProtocolError("not_an_envelope")
     envelope = _read_envelope(header)
-    body_class = BODY_OF_TYPE.get(envelope.type)
-    if body_class is None:
+    if envelope.type not in BODY_OF_TYPE:
         raise ProtocolError("unknown_type", f"no message has the type {envelope.type!r}")
-    if len(packed) > MAX_BODY_BYTES:
-        raise ProtocolError("too_large", f"a body of {len(packed)} bytes")
-    if data and body_class is not Chunk:
+    if frame.data and envelope.type != Chunk.TYPE:
         raise ProtocolError("data_unexpected")
+    return envelope
+
+
+def read_body(envelope: Envelope, packed: bytes) -> Body:
+    """Return the body that `packed` holds, of the envelope's type.
+
+    Raises:
+        ProtocolError: it holds none.
+    """
+    body_class = BODY_OF_TYPE[envelope.type]
     fields = _unpack(packed, "body_not_msgpack")
     if not isinstance(fields, dict):
         raise ProtocolError("body_invalid")
     if envelope.minor > MINOR:
         # A newer minor version may add fields; what this version does not know it does not need.
         fields = {name: fields[name] for name in fields if name in body_class.model_fields}
-    return Message(envelope=envelope, body=_read_body(body_class, fields), data=data)
+    try:
+        return body_class.model_validate(fields)
+    except ValidationError as error:
+        raise ProtocolError("body_invalid", _first_fault(error)) from None
+
+
+def pack_keys(wraps: Mapping[str, bytes]) -> bytes:
+    """Return the keys of a frame: reader -> content key, wrapped for that reader."""
+    packed: bytes = msgpack.packb(dict(sorted(wraps.items())))
+    return packed
+
+
+def read_keys(frame: Frame) -> dict[str, bytes]:
+    """Return for whom the content key of a frame is wrapped, and the wraps; none: it is not sealed.
+
+    Raises:
+        ProtocolError: they cannot be read.
+    """
+    if not frame.keys:
+        return {}
+    wraps = _unpack(frame.keys, "keys_invalid")
+    if not isinstance(wraps, dict) or not 0 < len(wraps) <= MAX_READERS:
+        raise ProtocolError("keys_invalid")
+    for reader, wrap in wraps.items():
+        is_id = isinstance(reader, str) and re.fullmatch(ID_PATTERN, reader) is not None
+        if not is_id or not isinstance(wrap, bytes) or len(wrap) > MAX_WRAP_BYTES:
+            raise ProtocolError("keys_invalid")
+    return wraps
 
 
 def _read_envelope(header: dict[object, object]) -> Envelope:
@@ -109,13 +224,6 @@ def _read_envelope(header: dict[object, object]) -> Envelope:
         return Envelope.model_validate(header)
     except ValidationError as error:
         raise ProtocolError("not_an_envelope", _first_fault(error)) from None
-
-
-def _read_body(body_class: type[Body], fields: dict[object, object]) -> Body:
-    try:
-        return body_class.model_validate(fields)
-    except ValidationError as error:
-        raise ProtocolError("body_invalid", _first_fault(error)) from None
 
 
 def _unpack(packed: bytes, reason: str) -> object:

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fedmq.messages.fields import Id, MessageIdField, Round, Seconds, ShortText
+from fedmq.messages.fields import Counter, Id, MessageIdField, Round, Seconds, ShortText
 from fedmq.types import NOWHERE
 
 MAJOR: Final = 1
@@ -43,6 +43,12 @@ class Envelope(BaseModel):
     """Unix seconds on the sender's clock: shown, never decided upon."""
     expires_at: Seconds | None = None
     """After this a request is not begun any more."""
+    roster: Counter = 0
+    """The version of the roster that the sender knows."""
+    counter: Counter = 0
+    """How many the sender had sent to this recipient, this one included: what has been counted once
+    is not taken again. Of messages that may be lost: larger than that of the one before. 0: chunks,
+    which their digest knows."""
 
     @property
     def place(self) -> Place:

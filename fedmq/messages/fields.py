@@ -22,6 +22,7 @@ Source = Annotated[str, Field(max_length=MAX_SOURCE_BYTES)]
 Count = Annotated[int, Field(ge=0, le=MAX_CASES)]
 Round = Annotated[int, Field(ge=0, le=1_000_000)]
 Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+Counter = Annotated[int, Field(ge=0, lt=2**63)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 ValidationShare = Annotated[float, Field(ge=0, lt=1)]
 """Of each node's cases; the rest train."""

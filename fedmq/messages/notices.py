@@ -50,6 +50,16 @@ class Welcome(Value):
     nonce: ShortText
 
 
+class RosterNotice(Value):
+    """The members of the federation with their keys, as its governance signed them."""
+
+    TYPE: ClassVar = "roster"
+
+    content: Annotated[str, Field(max_length=900_000)]
+    """JSON, to the byte what was signed (`fedmq.security.roster`)."""
+    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+
+
 class Activity(StrEnum):
     """What a node is doing."""
 

@@ -19,8 +19,10 @@ class Chunk(Value):
     TYPE: ClassVar = "payload.chunk"
 
     manifest: Manifest
+    """Of the plain bytes: what is sealed has the same address."""
     index: Annotated[int, Field(ge=0)]
     sha256: DigestField
+    """Of the bytes as they travel."""
 
 
 class ResendRequest(Value):
@@ -58,15 +60,23 @@ def chunk_extent(manifest: Manifest, index: int) -> tuple[int, int]:
     return offset, min(manifest.chunk_bytes, manifest.size_bytes - offset)
 
 
-def check_chunk(chunk: Chunk, data: bytes | memoryview) -> None:
-    """Return if `data` is what the header of the chunk says.
+def check_travelled(chunk: Chunk, data: bytes | memoryview) -> None:
+    """Return if `data`, as it travelled, is what the header of the chunk says.
 
     Raises:
-        ProtocolError: its index, length or hash is not.
+        ProtocolError: its hash is another.
+    """
+    if chunk_hash(data) != chunk.sha256:
+        raise ProtocolError("chunk_hash")
+
+
+def check_extent(chunk: Chunk, data: bytes | memoryview) -> None:
+    """Return if `data`, plain, can be the chunk of this index.
+
+    Raises:
+        ProtocolError: its index or length cannot be.
     """
     if chunk.index >= chunk.manifest.num_chunks:
         raise ProtocolError("chunk_out_of_range")
     if len(data) != chunk_extent(chunk.manifest, chunk.index)[1]:
         raise ProtocolError("chunk_length")
-    if chunk_hash(data) != chunk.sha256:
-        raise ProtocolError("chunk_hash")

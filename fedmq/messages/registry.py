@@ -10,6 +10,7 @@ from fedmq.messages.notices import (
     NodeOnline,
     Overview,
     Receipt,
+    RosterNotice,
     Welcome,
 )
 from fedmq.messages.payloads import Chunk, ResendRequest
@@ -55,6 +56,7 @@ Body = (
     | Welcome
     | Heartbeat
     | Overview
+    | RosterNotice
     | ExperimentOver
     | Submission
     | Acceptance

@@ -7,10 +7,11 @@ from typing import Any, Final, cast
 
 from fedmq.errors import ProtocolError
 from fedmq.hub.management import Management
-from fedmq.messages.codec import decode
 from fedmq.messages.notices import Activity, ExperimentOverview, NodeOverview, Overview
 from fedmq.monitor.hindrances import Hindrance, find_hindrances
 from fedmq.monitor.letters import MAX_HOURS, dead_letters
+from fedmq.security.roster import Roster
+from fedmq.security.wire import open_event
 from fedmq.transport import topology
 from fedmq.transport.rabbitmq import Login
 from fedmq.transport.rabbitmq_stream import StreamMessage, read_streams
@@ -54,7 +55,7 @@ class FederationStatus:
     """What keeps the broker from taking messages."""
 
 
-def read_status(management: Management, login: Login) -> FederationStatus:
+def read_status(management: Management, login: Login, roster: Roster) -> FederationStatus:
     """Return what the management API, the events of the last minute and the dead letters say.
 
     Raises:
@@ -74,7 +75,9 @@ def read_status(management: Management, login: Login) -> FederationStatus:
     )
     overviews = {
         sender: overview
-        for sender, overview in _newest_overviews(read[topology.MONITOR_EVENTS].messages).items()
+        for sender, overview in _newest_overviews(
+            read[topology.MONITOR_EVENTS].messages, roster
+        ).items()
         if sender not in names  # nodes may write events, but lead nothing
     }
     heard: dict[str, NodeOverview] = {}
@@ -133,12 +136,12 @@ def _doing(heard: NodeOverview | None) -> str:
     return f"{heard.activity} round {heard.round} ({heard.progress:.0%}) of {heard.experiment}"
 
 
-def _newest_overviews(events: Iterable[StreamMessage]) -> dict[str, Overview]:
+def _newest_overviews(events: Iterable[StreamMessage], roster: Roster) -> dict[str, Overview]:
     """Return the newest overview of each sender."""
     newest: dict[str, tuple[float, Overview]] = {}
     for event in events:
         try:
-            message = decode(event.body)
+            message = open_event(event.body, roster)
         except ProtocolError:
             continue
         sender, at = message.envelope.sender, message.envelope.sent_at

@@ -53,6 +53,7 @@ from fedmq.transport.ports import (
     Sink,
     Transport,
     TransportEvent,
+    Wire,
 )
 from fedmq.transport.received import NOBODY, Received
 from fedmq.transport.retention import Retention
@@ -92,6 +93,7 @@ class NodeService:
         node: NodeId,
         home: Home,
         make_transport: Callable[[Sink], Transport],
+        wire: Wire,
         make_worker: Callable[[Callable[[WorkerEvent], None]], WorkerPort],
         clock: Clock,
         version: str,
@@ -115,6 +117,7 @@ class NodeService:
         self._courier = Courier(
             me=node,
             transport=self._transport,
+            wire=wire,
             journal=self._records.journal,
             spool=self._storage.spool,
             clock=clock,

@@ -50,7 +50,6 @@ from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
-from fedmq.transport.inbox import Inbox
 from fedmq.transport.journal import Journal
 from fedmq.transport.retention import Retention
 from fedmq.transport.routes import to_node
@@ -96,7 +95,7 @@ class Leader:
         self._courier = courier
         self._spool = courier.spool
         self._store = Store(journal)
-        self._inbox = Inbox(journal, clock)
+        self._inbox = courier.inbox
         self._presence = presence
         self._retention = retention
         payloads = home.disk(PAYLOADS)

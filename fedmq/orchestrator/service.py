@@ -37,7 +37,14 @@ from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
 from fedmq.transport.inbox import TurnedAway
 from fedmq.transport.loop import Loop
-from fedmq.transport.ports import Connected, Disconnected, Sink, Transport, TransportEvent
+from fedmq.transport.ports import (
+    Connected,
+    Disconnected,
+    Sink,
+    Transport,
+    TransportEvent,
+    Wire,
+)
 from fedmq.transport.retention import Retention
 from fedmq.transport.routes import to_node
 from fedmq.transport.spool import Spool
@@ -62,6 +69,7 @@ class OrchestratorService:
         name: str,
         home: Home,
         make_transport: Callable[[Sink], Transport],
+        wire: Wire,
         clock: Clock,
         version: str,
         retention: Retention | None = None,
@@ -80,6 +88,7 @@ class OrchestratorService:
         self._courier = Courier(
             me=name,
             transport=self._transport,
+            wire=wire,
             journal=self._journal,
             spool=Spool(home.disk(PAYLOADS), chunk_bytes=chunk_bytes),
             clock=clock,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from fedmq.errors import ConfigurationError, TransportError
 from fedmq.messages.registry import Body
@@ -26,11 +26,8 @@ from fedmq.researcher.run import Run
 from fedmq.researcher.session import Session
 from fedmq.transport.home import Home
 from fedmq.transport.machine import LocalMachine, Machine
-from fedmq.transport.ports import Sink, Transport
+from fedmq.transport.ports import Sink, Transport, Wire
 from fedmq.types import NOWHERE, ExperimentId, ResearcherId, parse_id
-
-if TYPE_CHECKING:
-    from fedmq.hub.credentials import Credentials
 
 TIMEOUT_S: Final = 30.0
 FETCH_TIMEOUT_S: Final = 3600.0
@@ -53,6 +50,7 @@ class Client:
         researcher: str,
         home: Home,
         make_transport: Callable[[Sink], Transport],
+        wire: Wire,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._timeout_s = timeout_s
@@ -60,69 +58,39 @@ class Client:
             researcher=ResearcherId(parse_id(researcher, kind="researcher")),
             home=home,
             make_transport=make_transport,
-        )
-
-    @classmethod
-    def at(
-        cls,
-        url: str,
-        *,
-        user: str,
-        password: str,
-        home: Path | str,
-        timeout_s: float = TIMEOUT_S,
-        machine: Machine | None = None,
-    ) -> "Client":
-        """Return the client of `user` at a broker's address, amqp://HOST:PORT/VHOST.
-
-        `home` keeps what is not yet sent and the models that were fetched; `machine` is this one
-        unless told.
-
-        Raises:
-            ConfigurationError: the address or the name cannot be used.
-        """
-        # The broker's library is needed by those who connect, not by those who import fedmq.
-        from fedmq import __version__
-        from fedmq.transport.rabbitmq import make_login
-
-        login = make_login(url, user=user, password=password, program=f"fedmq {__version__}")
-        machine = machine or LocalMachine()
-        return cls(
-            researcher=user,
-            home=machine.home(Path(home)),
-            make_transport=partial(machine.transport, login),
-            timeout_s=timeout_s,
+            wire=wire,
         )
 
     @classmethod
     def from_credentials(
         cls,
-        credentials: "Credentials | Path | str",
+        credentials: Path | str,
         home: Path | str | None = None,
         timeout_s: float = TIMEOUT_S,
         machine: Machine | None = None,
     ) -> "Client":
-        """Return the client of whom the hub wrote these credentials for, or the file with them.
+        """Return the client of the researcher whose credentials are in a file.
 
-        `home` is by default a folder beside the file.
+        Its keys lie beside it. `home` keeps what is not yet sent and the models that were fetched,
+        by default in a folder beside the file; `machine` is this one unless told.
 
         Raises:
-            ConfigurationError: the file is missing or damaged, or is not a researcher's.
+            ConfigurationError: the file or the keys are missing or damaged, or not a researcher's.
         """
-        from fedmq.hub.credentials import Credentials, Role, read_credentials, require_role
+        from fedmq import __version__
+        from fedmq.hub.membership import read_membership
+        from fedmq.types import Role
 
-        if isinstance(credentials, Credentials):
-            known, folder = credentials, Path()
-        else:
-            known, folder = read_credentials(Path(credentials)), Path(credentials).parent
-        require_role(known, Role.RESEARCHER)
-        return cls.at(
-            known.url,
-            user=known.user,
-            password=known.password,
-            home=folder / f"{known.user}-files" if home is None else home,
+        membership = read_membership(Path(credentials), Role.RESEARCHER)
+        user = membership.credentials.user
+        place = membership.folder / f"{user}-files" if home is None else Path(home)
+        machine = machine or LocalMachine()
+        return cls(
+            researcher=user,
+            home=machine.home(place),
+            make_transport=partial(machine.transport, membership.login(f"fedmq {__version__}")),
+            wire=membership.wire(),
             timeout_s=timeout_s,
-            machine=machine,
         )
 
     def __enter__(self) -> Self:

@@ -36,6 +36,7 @@ from fedmq.transport.ports import (
     ReadersCounted,
     Transport,
     TransportEvent,
+    Wire,
 )
 from fedmq.transport.routes import from_researcher
 from fedmq.transport.spool import Spool
@@ -60,12 +61,13 @@ PAYLOADS_PREFETCH: Final = 8
 class Mailbox:
     """What one researcher sends and is sent."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that the outside gives a mailbox
         self,
         *,
         researcher: ResearcherId,
         home: Home,
         transport: Transport,
+        wire: Wire,
         clock: Clock,
         orchestrator: str,
         chunk_bytes: int = CHUNK_BYTES,
@@ -81,6 +83,7 @@ class Mailbox:
         self._courier = Courier(
             me=researcher,
             transport=transport,
+            wire=wire,
             journal=self._journal,
             spool=self._spool,
             clock=clock,

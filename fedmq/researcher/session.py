@@ -19,7 +19,7 @@ from fedmq.researcher.mailbox import Mailbox
 from fedmq.researcher.silence import explain_silence
 from fedmq.transport.home import Home
 from fedmq.transport.loop import Loop
-from fedmq.transport.ports import Sink, Transport, TransportEvent
+from fedmq.transport.ports import Sink, Transport, TransportEvent, Wire
 from fedmq.types import ExperimentId, ResearcherId
 
 LOOK_S: Final = 0.1
@@ -41,6 +41,7 @@ class Session:
         researcher: ResearcherId,
         home: Home,
         make_transport: Callable[[Sink], Transport],
+        wire: Wire,
         clock: Clock | None = None,
         orchestrator: str = ORCHESTRATOR,
     ) -> None:
@@ -49,6 +50,7 @@ class Session:
         self._clock = clock or SystemClock()
         self._orchestrator = orchestrator
         self._make_transport = make_transport
+        self._wire = wire
         self._loop: Loop[TransportEvent | _Ask] = Loop()
         self._death: BaseException | None = None
         self._news = threading.Condition()
@@ -204,6 +206,7 @@ class Session:
                 researcher=self.researcher,
                 home=self._home,
                 transport=self._make_transport(self._loop.put),
+                wire=self._wire,
                 clock=self._clock,
                 orchestrator=self._orchestrator,
             )

@@ -27,6 +27,7 @@ from fedmq.parameters import Parameters
 from fedmq.researcher.mailbox import Mailbox
 from fedmq.researcher.run import OVER
 from fedmq.simulation.machines import Machine, Outside, Program
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.simulation.training import VALIDATION_CASES, SimulatedWorker, num_cases
 from fedmq.simulation.transport import FaultyTransport
 from fedmq.transport.ports import Sink, TransportEvent
@@ -66,6 +67,7 @@ class OrchestratorMachine(Machine):
             name=ORCHESTRATOR,
             home=self.home,
             make_transport=make_transport,
+            wire=PlainWire(),
             clock=self.clock,
             version="0",
             chunk_bytes=CHUNK_BYTES,
@@ -101,6 +103,7 @@ class NodeMachine(Machine):
             node=self.node,
             home=self.home,
             make_transport=make_transport,
+            wire=PlainWire(),
             make_worker=lambda _sink: SimulatedWorker(
                 self.node, self.home, self._hand_in, self._work, self._note
             ),
@@ -203,6 +206,7 @@ class ResearcherMachine(Machine):
             researcher=RESEARCHER,
             home=self.home,
             transport=transport,
+            wire=PlainWire(),
             clock=self.clock,
             orchestrator=ORCHESTRATOR,
             chunk_bytes=CHUNK_BYTES,

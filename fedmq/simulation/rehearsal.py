@@ -32,6 +32,7 @@ from fedmq.orchestrator.service import OrchestratorService
 from fedmq.researcher.mailbox import Mailbox
 from fedmq.researcher.run import Run
 from fedmq.simulation.passing import PassingHome
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.simulation.script import Script
 from fedmq.simulation.shared_trainer import Ended, TrainerPort, Turn
 from fedmq.transport import topology
@@ -226,6 +227,7 @@ class Rehearsal:
             name=ORCHESTRATOR,
             home=self._home("orchestrator"),
             make_transport=lambda _sink: self._transport(ORCHESTRATOR),
+            wire=PlainWire(),
             clock=self,
             version=__version__,
         )
@@ -238,6 +240,7 @@ class Rehearsal:
             node=node,
             home=home,
             make_transport=lambda _sink: self._transport(node),
+            wire=PlainWire(),
             make_worker=lambda _sink: Turn(
                 self._trainer,
                 self._after,
@@ -277,6 +280,7 @@ class Rehearsal:
             researcher=RESEARCHER,
             home=self._home("researcher"),
             transport=self._transport(RESEARCHER),
+            wire=PlainWire(),
             clock=self,
             orchestrator=ORCHESTRATOR,
         )

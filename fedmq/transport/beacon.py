@@ -4,11 +4,11 @@ It reads no queue and keeps nothing, so it needs no disk.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from fedmq.clocks import Clock
-from fedmq.messages.codec import Message, encode
+from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.registry import Body
 from fedmq.transport import topology
@@ -20,6 +20,7 @@ from fedmq.transport.ports import (
     Sink,
     Transport,
     TransportEvent,
+    Wire,
 )
 from fedmq.transport.routes import event_key
 from fedmq.types import NOWHERE
@@ -30,7 +31,7 @@ TELL_S: Final = 5.0
 class Beacon:
     """Tells the same signs again and again while there is a connection."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that the outside gives a service
         self,
         *,
         me: str,
@@ -38,8 +39,12 @@ class Beacon:
         sink: Sink,
         clock: Clock,
         signs: Sequence[Body],
+        wire: Wire,
+        numbers: Iterator[int],
     ) -> None:
         self._me = me
+        self._wire = wire
+        self._numbers = numbers
         self._clock = clock
         self._signs = signs
         self._tickets = itertools.count(1)
@@ -79,14 +84,16 @@ class Beacon:
             sender=self._me,
             recipient=NOWHERE,
             sent_at=now,
+            roster=self._wire.version,
+            counter=next(self._numbers),
         )
         message = Message(envelope=envelope, body=body)
         self._transport.publish(
             Publication(
                 exchange=topology.EVENTS,
                 routing_key=event_key(NOWHERE, self._me, kind),
-                body=encode(message),
-                properties=properties_of(message),
+                body=self._wire.seal(message),
+                properties=properties_of(envelope),
                 mandatory=False,
             ),
             next(self._tickets),

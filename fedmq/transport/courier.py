@@ -11,11 +11,12 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
-from fedmq.messages.codec import Message, decode, encode
+from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.fields import Manifest
 from fedmq.messages.notices import (
@@ -25,12 +26,16 @@ from fedmq.messages.notices import (
     NodeOnline,
     Overview,
     Receipt,
+    RosterNotice,
     Welcome,
 )
 from fedmq.messages.payloads import Chunk, ResendRequest
 from fedmq.messages.registry import Body, payload_of
-from fedmq.transport import inbox, outbox, topology
+from fedmq.transport import counters, inbox, outbox, topology
+from fedmq.transport.counters import Counters
+from fedmq.transport.crier import Crier
 from fedmq.transport.fetcher import Fetcher
+from fedmq.transport.genuine import require_genuine
 from fedmq.transport.inbox import Inbox, TurnedAway
 from fedmq.transport.journal import Journal
 from fedmq.transport.outbox import Outbox, properties_of
@@ -45,26 +50,28 @@ from fedmq.transport.ports import (
     Returned,
     Transport,
     TransportEvent,
+    Wire,
 )
 from fedmq.transport.pusher import Pusher
 from fedmq.transport.receiver import Receiver
-from fedmq.transport.routes import Route, event_key, sender_word, way_back
+from fedmq.transport.routes import Route, event_key, to_node, to_researcher, way_back
 from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Lane
 from fedmq.transport.troubles import Troubles, refusal_of
-from fedmq.types import NOWHERE, Digest
+from fedmq.types import NOWHERE, Digest, NodeId, ResearcherId, Role
 
-SCHEMA: Final = outbox.SCHEMA + inbox.SCHEMA
+SCHEMA: Final = outbox.SCHEMA + inbox.SCHEMA + counters.SCHEMA
 
 
 class Courier:
     """The sending and receiving of one service."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that messages pass through
         self,
         *,
         me: str,
         transport: Transport,
+        wire: Wire,
         journal: Journal,
         spool: Spool,
         clock: Clock,
@@ -74,21 +81,24 @@ class Courier:
         self.spool = spool
         self._troubles = Troubles()
         self._transport = transport
+        self._wire = wire
         self._journal = journal
         self._clock = clock
         self._only_from = only_from
         self._receiver: Receiver
         self._newest = -math.inf  # when the last message was sent, less the steady clock
         self._tickets = itertools.count(1)
-        self._outbox = Outbox(journal, transport, self._tickets, clock)
-        self._inbox = Inbox(journal, clock)
-        self._pusher = Pusher(me, spool, transport, self._tickets, clock)
+        self._counters = Counters(journal)
+        self._outbox = Outbox(journal, transport, wire, self._tickets, clock)
+        self.inbox = Inbox(journal, self._counters, clock)
+        self._pusher = Pusher(me, spool, transport, wire, self._tickets, clock)
+        self._crier = Crier(wire, clock, self._say_roster)
         self._fetcher = Fetcher(spool, clock, self._ask, self._accept_waiting)
 
     def attach(self, receiver: Receiver) -> None:
         """Take up the messages that waited for their payloads when the last life ended."""
         self._receiver = receiver
-        for exchange, message in self._inbox.waiting():
+        for exchange, message in self.inbox.waiting():
             self._await_payload(message, exchange)
 
     @property
@@ -113,7 +123,7 @@ class Courier:
 
     def bytes_received(self, exchange: str, experiment: str) -> int:
         """Return the bytes of chunks that came through an exchange in this life."""
-        return self._inbox.bytes_of.get((exchange, experiment), 0)
+        return self.inbox.bytes_of.get((exchange, experiment), 0)
 
     def bytes_sent(self, exchange: str, experiment: str) -> int:
         """Return the bytes of chunks that went to an exchange in this life."""
@@ -159,18 +169,21 @@ class Courier:
                 attempt=place.attempt,
                 sent_at=self._clock.now(),
                 expires_at=expires_at,
+                roster=self._wire.version,
             ),
             body=body,
         )
 
     def post(self, message: Message, route: Route) -> None:
         """Send `message` until its receipt comes; call it inside a transaction."""
-        self._outbox.add(message, route)
+        if not self._outbox.has(message.envelope.message_id):
+            counter = self._counters.next_for(message.envelope.recipient)
+            self._outbox.add(_counted(message, counter), route)
 
     def drop(self, experiment: str, *, keep: str = "") -> None:
         """Send nothing more for an experiment but the message `keep`; await nothing of it."""
         self._outbox.drop(experiment, keep=keep)
-        self._inbox.drop(experiment)
+        self.inbox.drop(experiment)
         self._fetcher.drop(experiment)
 
     def push(self, manifest: Manifest, routes: Sequence[Route], experiment: str) -> None:
@@ -196,6 +209,7 @@ class Courier:
 
     def tick(self) -> None:
         """Do what is due: repeat what has no receipt, ask for what has not come."""
+        self._crier.tick(tells_all=self._only_from is None)
         self._outbox.flush()
         self._fetcher.tick()
 
@@ -224,8 +238,11 @@ class Courier:
 
     def _receive(self, delivery: Delivery) -> None:
         try:
-            message = decode(delivery.body)
-            self._require_genuine(message.envelope, delivery)
+            message = self._wire.open(delivery.body)
+            envelope = message.envelope
+            role = self._wire.role_of(envelope.sender)
+            require_genuine(envelope, delivery, me=self.me, role=role, only_from=self._only_from)
+            self._newest = envelope.sent_at - self._clock.steady()
             self._dispatch(message, delivery)
         except ProtocolError as error:
             self._turn_away(
@@ -243,56 +260,45 @@ class Courier:
             self._finish(message, delivery)
 
     def _turn_away(self, message: TurnedAway) -> None:
-        self._inbox.note_rejected(message)
+        self.inbox.note_rejected(message)
         self._receiver.turned_away(message)
-
-    def _require_genuine(self, envelope: Envelope, delivery: Delivery) -> None:
-        """Return if the broker vouches for the sender, and the sender may write here.
-
-        Raises:
-            ProtocolError: no_user_id, forged_sender, wrong_sender or wrong_recipient.
-        """
-        sender = delivery.properties.user_id
-        if not sender:
-            raise ProtocolError("no_user_id")
-        word = sender_word(delivery.exchange, delivery.routing_key)
-        if sender != envelope.sender or (word is not None and word != sender):
-            raise ProtocolError("forged_sender")
-        if self._only_from is not None and sender != self._only_from:
-            raise ProtocolError("wrong_sender")
-        if envelope.recipient not in {self.me, NOWHERE}:
-            raise ProtocolError("wrong_recipient")
-        self._newest = envelope.sent_at - self._clock.steady()
 
     def _dispatch(self, message: Message, delivery: Delivery) -> None:
         """Make durable what came."""
+        if self._only_from is None:
+            self._crier.heard(message.envelope)
         match message.body:
+            case RosterNotice() as notice:
+                self._wire.learn(notice)
             case Chunk() as chunk:
                 if self.spool.add(chunk, message.data):
                     self._fetcher.arrived(chunk.manifest)
                 self._fetcher.saw_chunk(chunk.manifest.digest, message.envelope.correlation_id)
-                self._inbox.count_bytes(
+                self.inbox.count_bytes(
                     delivery.exchange, message.envelope.experiment, len(delivery.body)
                 )
             case Receipt(of=message_id):
                 self._outbox.received(message_id, by=message.envelope.sender)
-            case ResendRequest() as request:
+            case ResendRequest() as request if self._is_news(message.envelope):
                 self._resend(request, message.envelope, delivery.exchange)
             case Hello() | Welcome() | NodeOnline() | Heartbeat() | Overview():
-                self._receiver.hear(message)
+                if self._is_news(message.envelope):
+                    self._receiver.hear(message)
+            case ResendRequest():
+                pass  # a copy
             case body:
                 self._take(message, delivery.exchange, payload_of(body))
 
     def _take(self, message: Message, exchange: str, manifest: Manifest | None) -> None:
-        if self._inbox.has(message.envelope):
+        if self.inbox.has(message.envelope):
             return
         if manifest is None or self.spool.has(manifest.digest):
             with self.transaction():
-                self._inbox.receive(message.envelope)
+                self.inbox.receive(message.envelope)
                 self._receiver.accept(message)
             return
         with self._journal.transaction():
-            self._inbox.wait(message, exchange)
+            self.inbox.wait(message, exchange)
 
     def _finish(self, message: Message, delivery: Delivery) -> None:
         """Do what may happen only once the delivery is off its queue."""
@@ -300,11 +306,11 @@ class Courier:
             case Chunk(manifest=manifest):
                 if self.spool.has(manifest.digest):
                     self._accept_waiting(manifest.digest)
-            case Receipt() | ResendRequest() | Hello() | Welcome():
+            case Receipt() | ResendRequest() | Hello() | Welcome() | RosterNotice():
                 pass
             case NodeOnline() | Heartbeat() | Overview():
                 pass
-            case _ if self._inbox.is_received(message.envelope):
+            case _ if self.inbox.is_received(message.envelope):
                 self._send_receipt(message, delivery.exchange)
             case _:
                 self._await_payload(message, delivery.exchange)
@@ -322,12 +328,12 @@ class Courier:
 
     def _accept_waiting(self, digest: Digest) -> None:
         self._receiver.fetched(digest)
-        for exchange, message in self._inbox.waiting():
+        for exchange, message in self.inbox.waiting():
             manifest = payload_of(message.body)
             if manifest is None or manifest.digest != digest:
                 continue
             with self.transaction():
-                self._inbox.receive(message.envelope)
+                self.inbox.receive(message.envelope)
                 try:
                     self._receiver.accept(message)
                 except ProtocolError as error:
@@ -352,7 +358,18 @@ class Courier:
         chunks, asked = request.missing or None, envelope.message_id
         self._pusher.push(manifest, [route], envelope.experiment, chunks=chunks, answers=asked)
 
+    def _is_news(self, envelope: Envelope) -> bool:
+        return self._counters.is_news(envelope.sender, envelope.counter)
+
     # Small messages that are not kept.
+
+    def _say_roster(self, notice: RosterNotice, member: str, role: Role) -> None:
+        """Send the roster to a member."""
+        route = to_node(NodeId(member))
+        if role is Role.RESEARCHER:
+            route = to_researcher(ResearcherId(member))
+        message = self.write(notice, f"roster.{self._wire.version}.{member}", member, Place())
+        self.say(message, route)
 
     def _send_receipt(self, message: Message, exchange: str) -> None:
         of = message.envelope
@@ -369,7 +386,7 @@ class Courier:
 
     def _ask(self, manifest: Manifest, missing: Sequence[int], route: Route, exp: str) -> str:
         body = ResendRequest(manifest=manifest, missing=list(missing))
-        recipient = self._only_from or NOWHERE
+        recipient = self._only_from or route.reader
         message_id = f"resend.{manifest.digest[:16]}.{next(self._tickets)}"
         message = self.write(body, message_id, recipient, Place(experiment=exp))
         self._publish(message, route.exchange, route.key(Lane.CONTROL))
@@ -387,13 +404,26 @@ class Courier:
     def _publish(
         self, message: Message, exchange: str, routing_key: str, *, mandatory: bool = True
     ) -> None:
+        counted = _counted(message, self._counters.next_sign())
+        readers = () if exchange == topology.EVENTS else (message.envelope.recipient,)
+        try:
+            body = self._wire.seal(counted, readers)
+        except ProtocolError as error:
+            if error.reason != "unknown_reader":
+                raise
+            return  # it may be lost, and who has no keys yet could not read it
         self._transport.publish(
             Publication(
                 exchange=exchange,
                 routing_key=routing_key,
-                body=encode(message),
-                properties=properties_of(message),
+                body=body,
+                properties=properties_of(message.envelope),
                 mandatory=mandatory,
             ),
             next(self._tickets),
         )
+
+
+def _counted(message: Message, counter: int) -> Message:
+    envelope = message.envelope.model_copy(update={"counter": counter})
+    return replace(message, envelope=envelope)

@@ -9,6 +9,7 @@ from fedmq.messages.envelope import Envelope
 from fedmq.messages.fields import Manifest
 from fedmq.messages.registry import payload_of
 from fedmq.transport import received
+from fedmq.transport.counters import Counters
 from fedmq.transport.journal import Journal
 from fedmq.transport.received import Received
 from fedmq.types import Digest
@@ -52,8 +53,9 @@ class TurnedAway:
 class Inbox:
     """What one service has received."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(self, journal: Journal, counters: Counters, clock: Clock) -> None:
         self._journal = journal
+        self._counters = counters
         self._clock = clock
         self.received = Received(journal, clock)
         self.bytes_of: dict[tuple[str, str], int] = {}
@@ -61,15 +63,16 @@ class Inbox:
 
     def is_received(self, envelope: Envelope) -> bool:
         """Return whether the message was received, with its payload."""
-        return self.received.has(envelope)
+        return self.received.has(envelope) or self._counters.has(envelope)
 
     def has(self, envelope: Envelope) -> bool:
         """Return whether the message was received, or is here and waits for its payload."""
-        return self.received.has(envelope) or self._is_waiting(envelope)
+        return self.is_received(envelope) or self._is_waiting(envelope)
 
     def receive(self, envelope: Envelope) -> None:
         """Note a message as received; it waits no more."""
         self.received.add(envelope)
+        self._counters.take(envelope)
         self._journal.execute(
             "DELETE FROM waiting WHERE sender = ? AND message_id = ?",
             (envelope.sender, envelope.message_id),

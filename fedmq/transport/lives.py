@@ -5,7 +5,7 @@ counts is on the disk, as after a kill. Until there is room nothing is read from
 queues keep what comes. Every other fault of the disk ends the process: a person has to look.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -15,9 +15,10 @@ from fedmq.clocks import Clock
 from fedmq.errors import DiskFull
 from fedmq.messages.registry import Body
 from fedmq.transport.beacon import Beacon
+from fedmq.transport.counters import beacon_sign, life_of
 from fedmq.transport.home import Home, Room
 from fedmq.transport.loop import Loop
-from fedmq.transport.ports import Sink, Transport, TransportEvent
+from fedmq.transport.ports import Sink, Transport, TransportEvent, Wire
 
 FIRST_PAUSE_S: Final = 1.0
 LAST_PAUSE_S: Final = 60.0
@@ -65,15 +66,18 @@ class Lives:
         nature: Nature,
         home: Home,
         make_transport: Callable[[Sink], Transport],
+        wire: Wire,
         clock: Clock,
     ) -> None:
         self._me = me
+        self._wire = wire
         self._nature = nature
         self._home = home
         self._make_transport = make_transport
         self._clock = clock
         self._loop: Loop[Any] = Loop()
         self._is_stopping = False
+        self._num_signs = 0
 
     def stop(self) -> None:
         """End `run` after the event in hand; may be called from a signal handler."""
@@ -119,6 +123,8 @@ class Lives:
             sink=loop.put,
             clock=self._clock,
             signs=self._nature.signs(room),
+            wire=self._wire,
+            numbers=self._numbers(),
         )
         look_at = self._clock.steady() + pause_s
 
@@ -135,6 +141,13 @@ class Lives:
             loop.run(beacon.handle, tick)
         finally:
             beacon.close()
+
+    def _numbers(self) -> Iterator[int]:
+        """Yield numbers that are larger than those of the last life, and less than the next's."""
+        life = life_of(self._home)
+        while True:
+            self._num_signs += 1
+            yield beacon_sign(life, self._num_signs)
 
     def _enter(self, loop: Loop[Any]) -> None:
         """Let `stop` end what begins now."""

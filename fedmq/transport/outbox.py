@@ -2,7 +2,8 @@
 
 A row is written in the transaction that decided to send it. It is published at once, after every
 reconnect, and at growing intervals while no receipt comes; a message that the broker returned or
-would not take is tried again sooner.
+would not take is tried again sooner. It is sealed once, and the same bytes each time; one whose
+reader's keys are not known yet waits until they are.
 """
 
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ from typing import Final
 
 from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
-from fedmq.messages.codec import Message, decode, encode
-from fedmq.transport.journal import Journal
-from fedmq.transport.ports import Properties, Publication, Transport
+from fedmq.messages.codec import Message, decode, encode, read_header, unpack_frame
+from fedmq.messages.envelope import Envelope
+from fedmq.transport.journal import Cell, Journal
+from fedmq.transport.ports import Properties, Publication, Transport, Wire
 from fedmq.transport.routes import Route
 from fedmq.transport.topology import Lane
 from fedmq.types import NOWHERE
@@ -24,7 +26,8 @@ CREATE TABLE IF NOT EXISTS outbox (
     exchange TEXT NOT NULL,
     routing_key TEXT NOT NULL,
     experiment TEXT NOT NULL,
-    encoded BLOB NOT NULL
+    encoded BLOB NOT NULL,
+    is_sealed INTEGER NOT NULL
 );
 """
 FIRST_REPEAT_S: Final = 300.0
@@ -51,10 +54,12 @@ class Outbox:
         self,
         journal: Journal,
         transport: Transport,
+        wire: Wire,
         tickets: Iterator[int],
         clock: Clock,
     ) -> None:
         self._journal = journal
+        self._wire = wire
         self._transport = transport
         self._tickets = tickets
         self._clock = clock
@@ -63,7 +68,7 @@ class Outbox:
         self._is_connected = False
         now = clock.steady()
         self._letters = {
-            str(message_id): _letter(decode(encoded), due=now)
+            str(message_id): _letter(read_header(unpack_frame(encoded)), due=now)
             for message_id, encoded in journal.rows(
                 "SELECT message_id, encoded FROM outbox ORDER BY rowid"
             )
@@ -81,18 +86,33 @@ class Outbox:
     def add(self, message: Message, route: Route) -> None:
         """Keep `message` until its receipt; one that is there already is not sent twice."""
         envelope = message.envelope
+        encoded, is_sealed = self._sealed(message)
         changed = self._journal.execute(
-            "INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?, ?, ?)",
             (
                 envelope.message_id,
                 route.exchange,
                 route.key(Lane.CONTROL),
                 envelope.experiment,
-                encode(message),
+                encoded,
+                is_sealed,
             ),
         )
         if changed:
-            self._letters[envelope.message_id] = _letter(message, due=self._clock.steady())
+            self._letters[envelope.message_id] = _letter(envelope, due=self._clock.steady())
+
+    def has(self, message_id: str) -> bool:
+        """Return whether a message is here that has no receipt."""
+        return self._recipient(message_id) is not None
+
+    def _sealed(self, message: Message) -> tuple[bytes, bool]:
+        """Return the bytes of a message, and whether its reader's keys were known for them."""
+        try:
+            return self._wire.seal(message, [message.envelope.recipient]), True
+        except ProtocolError as error:
+            if error.reason != "unknown_reader":
+                raise
+            return encode(message), False
 
     def received(self, message_id: str, *, by: str) -> None:
         """Forget a message whose receipt came.
@@ -115,7 +135,9 @@ class Outbox:
         encoded = self._journal.cell(
             "SELECT encoded FROM outbox WHERE message_id = ?", (message_id,)
         )
-        return decode(encoded).envelope.recipient if isinstance(encoded, bytes) else None
+        if not isinstance(encoded, bytes):
+            return None
+        return read_header(unpack_frame(encoded)).recipient
 
     def _forget(self, message_id: str) -> None:
         self._journal.execute("DELETE FROM outbox WHERE message_id = ?", (message_id,))
@@ -170,26 +192,38 @@ class Outbox:
         now = self._clock.steady()
         for message_id, letter in list(self._letters.items()):
             if letter.due <= now:
-                self._publish(message_id, letter)
                 # Until the broker's word; a word that never comes is a broken connection.
                 letter.due = now + LAST_REPEAT_S
+                self._publish(message_id, letter)
 
     def _publish(self, message_id: str, letter: _Letter) -> None:
         rows = self._journal.rows(
-            "SELECT exchange, routing_key, encoded FROM outbox WHERE message_id = ?", (message_id,)
+            "SELECT exchange, routing_key, encoded, is_sealed FROM outbox WHERE message_id = ?",
+            (message_id,),
         )
         if not rows:
             # Its transaction was rolled back.
             del self._letters[message_id]
             return
-        exchange, routing_key, encoded = rows[0]
+        exchange, routing_key, encoded, is_sealed = rows[0]
         ticket = next(self._tickets)
+        if not is_sealed:
+            encoded, is_sealed = self._sealed(decode(_bytes(encoded)))
+            if not is_sealed:
+                why = f"nobody knows the keys of {letter.recipient} yet"
+                self._open[ticket] = message_id
+                self.refused(ticket, why)
+                return
+            self._journal.execute(
+                "UPDATE outbox SET encoded = ?, is_sealed = 1 WHERE message_id = ?",
+                (encoded, message_id),
+            )
         self._open[ticket] = message_id
         self._transport.publish(
             Publication(
                 exchange=str(exchange),
                 routing_key=str(routing_key),
-                body=bytes(encoded) if isinstance(encoded, bytes) else b"",
+                body=_bytes(encoded),
                 properties=letter.properties,
             ),
             ticket,
@@ -200,13 +234,16 @@ class Outbox:
         return None if message_id is None else self._letters.get(message_id)
 
 
-def _letter(message: Message, *, due: float) -> _Letter:
-    return _Letter(recipient=message.envelope.recipient, properties=properties_of(message), due=due)
+def _letter(envelope: Envelope, *, due: float) -> _Letter:
+    return _Letter(recipient=envelope.recipient, properties=properties_of(envelope), due=due)
 
 
-def properties_of(message: Message) -> Properties:
+def _bytes(cell: Cell) -> bytes:
+    return cell if isinstance(cell, bytes) else b""
+
+
+def properties_of(envelope: Envelope) -> Properties:
     """Return the AMQP properties that mirror an envelope, for people and brokers."""
-    envelope = message.envelope
     return Properties(
         type=envelope.type,
         message_id=envelope.message_id,

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from fedmq.clocks import Clock
-from fedmq.messages.codec import Message, encode
+from fedmq.errors import ProtocolError
+from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.fields import Manifest
 from fedmq.messages.payloads import Chunk
 from fedmq.transport.outbox import properties_of
-from fedmq.transport.ports import Publication, Transport
+from fedmq.transport.ports import Publication, Transport, Wire
 from fedmq.transport.routes import Route
 from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Lane
@@ -50,12 +51,14 @@ class Pusher:
         me: str,
         spool: Spool,
         transport: Transport,
+        wire: Wire,
         tickets: Iterator[int],
         clock: Clock,
     ) -> None:
         self._me = me
         self._spool = spool
         self._transport = transport
+        self._wire = wire
         self._tickets = tickets
         self._clock = clock
         self._pushes: deque[_Push] = deque()
@@ -135,12 +138,18 @@ class Pusher:
                 recipient="-",
                 experiment=push.experiment,
                 sent_at=self._clock.now(),
+                roster=self._wire.version,
             ),
             body=chunk,
             data=data,
         )
         first, *others = (route.key(Lane.BULK) for route in push.routes)
-        body = encode(message)
+        try:
+            body = self._wire.seal(message, [route.reader for route in push.routes])
+        except ProtocolError:
+            # Nobody knows a reader's keys: who has none yet asks again once the roster has them.
+            push.left.clear()
+            return
         ticket = next(self._tickets)
         self._open[ticket] = _OnItsWay(push.manifest.digest, index, frozenset(push.routes))
         way = (push.routes[0].exchange, push.experiment)
@@ -151,7 +160,7 @@ class Pusher:
                 routing_key=first,
                 also_to=tuple(others),
                 body=body,
-                properties=properties_of(message),
+                properties=properties_of(message.envelope),
             ),
             ticket,
         )

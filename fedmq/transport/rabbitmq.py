@@ -4,6 +4,7 @@ This module remembers what is to be declared and read, and when to try again; a 
 of the pair of connections. Everything but the calls of the port happens on the transport's thread.
 """
 
+import ipaddress
 import itertools
 import logging
 import threading
@@ -27,12 +28,14 @@ from fedmq.transport.ports import (
     TransportEvent,
 )
 from fedmq.transport.rabbitmq_link import HEARTBEAT_S, Address, Link
+from fedmq.transport.rabbitmq_tls import Tls
 from fedmq.transport.topology import Queue
 
 MAX_WAIT_S: Final = 60.0
 _CLOSE_TIMEOUT_S: Final = 3.0
 _RECEIVE_BYTES: Final = 256 * 1024
-_PORT: Final = 5672
+_PLAIN: Final = "amqp"
+_PORTS: Final = {_PLAIN: 5672, "amqps": 5671}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,8 @@ class Login:
     """Name and version, for the connections page of the management UI."""
     heartbeat_s: int = HEARTBEAT_S
     """A connection on which nothing comes for so long, and five seconds more, is taken for dead."""
+    tls: Tls | None = None
+    """None: bytes travel as they are, on this machine alone."""
 
 
 def make_login(
@@ -57,32 +62,47 @@ def make_login(
     password: str,
     program: str = "fedmq",
     heartbeat_s: int = HEARTBEAT_S,
+    tls: Tls | None = None,
 ) -> Login:
-    """Return the login at a broker's address such as amqp://127.0.0.1:5672/fedmq.
+    """Return the login at a broker's address such as amqps://broker.example.org:443/fedmq.
 
-    The nodes of a cluster stand one after the other: amqp://ONE:5672,TWO:5672,THREE:5672/fedmq.
+    The nodes of a cluster stand one after the other: amqps://ONE:5671,TWO:5671,THREE:5671/fedmq.
+    Without `tls`, an address of amqps is believed by whom the system trusts.
 
     Raises:
-        ConfigurationError: the address is none, or asks for TLS, which is not there yet.
+        ConfigurationError: the address is none, or would let bytes travel a network as they are.
     """
     scheme, _, rest = url.partition("://")
-    if scheme != "amqp":
-        raise _unusable(f"it begins with {scheme if rest else 'nothing'}://, not with amqp://")
+    if scheme not in _PORTS:
+        raise _unusable(f"it begins with {scheme if rest else 'nothing'}://, not with amqps://")
     hosts, _, path = rest.partition("?")[0].partition("/")
+    addresses = tuple(
+        _parse_address(host, _PORTS[scheme]) for host in hosts.rpartition("@")[2].split(",")
+    )
+    if scheme == _PLAIN and not all(_is_this_machine(address.host) for address in addresses):
+        raise _unusable("amqp:// is for a broker on this machine alone: a network wants amqps://")
     return Login(
-        addresses=tuple(_parse_address(host) for host in hosts.rpartition("@")[2].split(",")),
+        addresses=addresses,
         vhost=unquote(path) or "/",
         user=user,
         password=password,
         program=program,
         heartbeat_s=heartbeat_s,
+        tls=None if scheme == _PLAIN else tls or Tls(authority=None),
     )
 
 
-def _parse_address(text: str) -> Address:
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _parse_address(text: str, usual_port: int) -> Address:
     parts = urlsplit(f"//{text}")
     try:
-        port = parts.port or _PORT
+        port = parts.port or usual_port
     except ValueError as error:
         raise _unusable("a port is no number up to 65535") from error
     if not parts.hostname:
@@ -94,7 +114,8 @@ def _unusable(why: str) -> ConfigurationError:
     return ConfigurationError(
         "the broker's address cannot be used",
         why=why,
-        fix="write it as amqp://HOST:PORT/VHOST, for a cluster as amqp://HOST:PORT,HOST:PORT/VHOST",
+        fix="write it as amqps://HOST:PORT/VHOST, for a cluster as "
+        "amqps://HOST:PORT,HOST:PORT/VHOST",
     )
 
 

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 import pika
 from pika.adapters.select_connection import IOLoop, SelectConnection
+from pika.credentials import ExternalCredentials
 
 from fedmq.transport import rabbitmq_publishing
 from fedmq.transport.ports import Delivery, Publication, TransportEvent
@@ -19,6 +20,7 @@ from fedmq.transport.rabbitmq_declaring import Declarer
 from fedmq.transport.rabbitmq_faults import is_refusal, reason_of
 from fedmq.transport.rabbitmq_publishing import Publisher
 from fedmq.transport.rabbitmq_reading import Reader
+from fedmq.transport.rabbitmq_tls import Tls
 from fedmq.transport.topology import Queue
 
 HEARTBEAT_S: Final = 30
@@ -48,6 +50,10 @@ class Credentials(Protocol):
     @property
     def password(self) -> str:
         """Its password."""
+
+    @property
+    def tls(self) -> Tls | None:
+        """Whom to believe and what to show; None on this machine alone."""
 
     @property
     def program(self) -> str:
@@ -217,13 +223,28 @@ class Link:
         self._loop.call_later(0.0, lambda: self._owner.link_broken(why, refused=refused))
 
 
+def proof_of(credentials: Credentials) -> pika.PlainCredentials | ExternalCredentials:
+    """Return what is said to the broker besides: the password, or that the certificate says it."""
+    if credentials.tls is not None and credentials.tls.certificate is not None:
+        return ExternalCredentials()
+    return pika.PlainCredentials(credentials.user, credentials.password)
+
+
+def tls_options(credentials: Credentials, host: str) -> pika.SSLOptions | None:
+    """Return what pika has to know for TLS to `host`, None where there is none."""
+    if credentials.tls is None:
+        return None
+    return pika.SSLOptions(credentials.tls.context(), server_hostname=host)
+
+
 def _parameters(credentials: Credentials, address: Address, role: str) -> pika.ConnectionParameters:
     host, port = address
     return pika.ConnectionParameters(
         host=host,
         port=port,
         virtual_host=credentials.vhost,
-        credentials=pika.PlainCredentials(credentials.user, credentials.password),
+        credentials=proof_of(credentials),
+        ssl_options=tls_options(credentials, host),
         heartbeat=credentials.heartbeat_s,
         blocked_connection_timeout=BLOCKED_TIMEOUT_S,
         connection_attempts=1,

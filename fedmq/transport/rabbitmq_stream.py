@@ -21,7 +21,7 @@ from pika.spec import Basic, BasicProperties
 from fedmq.errors import BrokerRefused, BrokerUnavailable, TransportError
 from fedmq.transport.rabbitmq import Login
 from fedmq.transport.rabbitmq_faults import is_refusal, reason_of
-from fedmq.transport.rabbitmq_link import Address
+from fedmq.transport.rabbitmq_link import Address, proof_of, tls_options
 
 MAX_BYTES: Final = 128 * 2**20
 MAX_S: Final = 10.0
@@ -73,7 +73,7 @@ def read_streams(
     # What pika would log is in the error, with the address left out.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     try:
-        connection = BlockingConnection([_parameters(login, one) for one in login.addresses])
+        connection = BlockingConnection([parameters(login, one) for one in login.addresses])
         try:
             readers = [_Reader(connection, stream, age) for stream, age in ages.items()]
             _read(connection, readers, max_bytes=max_bytes, deadline=time.monotonic() + max_s)
@@ -82,7 +82,7 @@ def read_streams(
             with suppress(AMQPError):
                 connection.close()
     except AMQPError as error:
-        raise _trouble(error, login) from error
+        raise trouble(error, login) from error
     return {reader.stream: reader.reading() for reader in readers}
 
 
@@ -157,12 +157,14 @@ def _seconds(timestamp: int | None) -> float | None:
     return timestamp / 1_000 if timestamp > _LATEST_SECOND else float(timestamp)
 
 
-def _parameters(login: Login, address: Address) -> pika.ConnectionParameters:
+def parameters(login: Login, address: Address) -> pika.ConnectionParameters:
+    """Return what pika has to know to log in at an address."""
     return pika.ConnectionParameters(
         host=address.host,
         port=address.port,
         virtual_host=login.vhost,
-        credentials=pika.PlainCredentials(login.user, login.password),
+        credentials=proof_of(login),
+        ssl_options=tls_options(login, address.host),
         connection_attempts=1,
         socket_timeout=_TIMEOUT_S,
         stack_timeout=2 * _TIMEOUT_S,
@@ -174,7 +176,8 @@ def _parameters(login: Login, address: Address) -> pika.ConnectionParameters:
     )
 
 
-def _trouble(error: AMQPError, login: Login) -> TransportError:
+def trouble(error: AMQPError, login: Login) -> TransportError:
+    """Return what an error of pika means for who logs in."""
     if is_refusal(error):
         return BrokerRefused(
             f"the broker refuses user {login.user}",

@@ -19,6 +19,12 @@ class Route:
         """Return the routing key of a lane."""
         return key(self.prefix, lane)
 
+    @property
+    def reader(self) -> str:
+        """Who reads what goes this way; `-` stands for the orchestrators."""
+        is_to_member = self.exchange in {topology.TASKS, topology.ANSWERS}
+        return self.prefix if is_to_member else NOWHERE
+
 
 def to_node(node: NodeId) -> Route:
     """Return the orchestrator's way to a node."""

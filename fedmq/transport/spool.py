@@ -20,7 +20,7 @@ from fedmq.messages.fields import Manifest
 from fedmq.messages.payloads import (
     CHUNK_BYTES,
     Chunk,
-    check_chunk,
+    check_extent,
     chunk_extent,
     chunk_hash,
     combine,
@@ -76,18 +76,18 @@ class Spool:
         """Return whether the payload of `chunk` is whole now; a repeated chunk changes nothing.
 
         Raises:
-            ProtocolError: the chunk is not what it says (nothing was written), or all chunks are
-                there and do not make the digest (all of them were thrown away).
+            ProtocolError: there is no such chunk (nothing was written), or all chunks are there and
+                do not make the digest (all of them were thrown away).
             StorageError: the disk took it not; the chunk counts as not come, and where it was the
                 last one, none of them.
         """
-        check_chunk(chunk, data)
+        check_extent(chunk, data)
         manifest = chunk.manifest
         if self.has(manifest.digest):
             return True
         known = self._known(manifest)
         if known[chunk.index] == _MISSING:
-            value = bytes.fromhex(chunk.sha256)
+            value = bytes.fromhex(chunk_hash(data))
             offset, _ = chunk_extent(manifest, chunk.index)
             self._disk.write(_part(manifest), offset, data)
             self._disk.write(_have(manifest), chunk.index * _HASH_BYTES, value)

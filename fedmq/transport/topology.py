@@ -5,13 +5,13 @@ loads at boot; the transports publish and consume by it. Reasons: docs/adr/0002-
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
 
-from fedmq.types import NOWHERE, ExperimentId, NodeId, ResearcherId
+from fedmq.types import NOWHERE, ExperimentId, NodeId, ResearcherId, Role
 
 TASKS: Final = "fedmq.tasks"
 REPLIES: Final = "fedmq.replies"
@@ -19,12 +19,14 @@ SUBMISSIONS: Final = "fedmq.submissions"
 ANSWERS: Final = "fedmq.answers"
 EVENTS: Final = "fedmq.events"
 DEAD: Final = "fedmq.dead"
+JOIN: Final = "fedmq.join"
 
 ORCHESTRATOR_INBOX: Final = "orchestrator.inbox"
 ORCHESTRATOR_EVENTS: Final = "orchestrator.events"
 MONITOR_EVENTS: Final = "monitor.events"
 MONITOR_DEAD: Final = "monitor.dead"
 DEAD_QUEUE: Final = "dead"
+JOINS: Final = "hub.joins"
 
 DELIVERY_LIMIT: Final = 20
 CONTROL_LENGTH: Final = 10_000
@@ -32,6 +34,7 @@ BULK_BYTES: Final = 8 * 2**30
 EVENT_TTL_MS: Final = 60_000
 EVENT_LENGTH: Final = 10_000
 DEAD_LENGTH: Final = 100_000
+JOINS_LENGTH: Final = 1_000
 DEAD_LOOKS: Final = 1_000_000
 """So often dead letters may be looked at; without a limit of its own, RabbitMQ 4 gives them 20."""
 WATCHED_EVENTS_AGE: Final = "5m"
@@ -130,7 +133,18 @@ EXCHANGES: Final = (
     Exchange(name=ANSWERS, type="direct"),
     Exchange(name=EVENTS, type="topic"),
     Exchange(name=DEAD, type="topic", internal=True),
+    Exchange(name=JOIN, type="topic"),
 )
+
+
+SENDERS: Final[Mapping[str, frozenset[Role]]] = {
+    TASKS: frozenset({Role.ORCHESTRATOR}),
+    REPLIES: frozenset({Role.NODE}),
+    SUBMISSIONS: frozenset({Role.RESEARCHER}),
+    ANSWERS: frozenset({Role.ORCHESTRATOR}),
+    EVENTS: frozenset({Role.NODE, Role.ORCHESTRATOR}),
+}
+"""Who writes to an exchange, whatever the broker allows."""
 
 
 def key(*words: str) -> str:
@@ -166,6 +180,11 @@ def researcher_inbox(researcher: ResearcherId) -> str:
 def researcher_payloads(researcher: ResearcherId) -> str:
     """Return the name of the queue of a researcher's chunks."""
     return f"researcher.{researcher}.payloads"
+
+
+def join_answers(name: str) -> str:
+    """Return the name of the queue in which the hub answers who wants to become a member."""
+    return f"join.{name}"
 
 
 def _control(name: str, *bindings: Binding, single_reader: bool = True) -> Queue:
@@ -263,6 +282,7 @@ def _common_queues() -> tuple[Queue, ...]:
         ),
         _watched(MONITOR_EVENTS, EVENTS),
         _watched(MONITOR_DEAD, DEAD),
+        Queue(name=JOINS, arguments=classic, bindings=(Binding(exchange=JOIN, key="*"),)),
     )
 
 
@@ -299,6 +319,11 @@ def policies() -> tuple[Policy, ...]:
             name="dead",
             pattern=r"^dead$",
             definition={"delivery-limit": DEAD_LOOKS, "max-length": DEAD_LENGTH},
+        ),
+        Policy(
+            name="joins",
+            pattern=rf"^({re.escape(JOINS)}|join\..+)$",
+            definition={"max-length": JOINS_LENGTH, "overflow": "drop-head"},
         ),
         _watched_policy("watched-events", MONITOR_EVENTS, WATCHED_EVENTS_AGE),
         _watched_policy("watched-dead", MONITOR_DEAD, f"{WATCHED_DEAD_DAYS}D"),
@@ -365,6 +390,24 @@ def researcher_rights(researcher: ResearcherId) -> Rights:
         write=_exactly(SUBMISSIONS),
         read=_exactly(researcher_inbox(researcher), researcher_payloads(researcher)),
         topics={SUBMISSIONS: own},
+    )
+
+
+def join_queue(name: str) -> Queue:
+    """Return the queue in which the hub answers who wants to become a member."""
+    return Queue(
+        name=join_answers(name),
+        arguments={"x-queue-type": "classic"},
+        bindings=(Binding(exchange=JOIN, key=key(name, "answer")),),
+    )
+
+
+def join_rights(name: str) -> Rights:
+    """Return the rights of who wants to become a member: ask under that name, read the answer."""
+    return Rights(
+        write=_exactly(JOIN),
+        read=_exactly(join_answers(name)),
+        topics={JOIN: rf"^{re.escape(name)}$"},
     )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.hub.credentials import Credentials, Role, write_credentials
+from fedmq.hub.credentials import Credentials, write_credentials
+from fedmq.types import Role
 from tests.support.federation import LYON, Federation
 
 NOBODY = "amqp://127.0.0.1:1/nowhere"

@@ -13,7 +13,7 @@ import pytest
 
 from fedmq.errors import BrokerUnavailable, ConfigurationError
 from fedmq.hub.broker import PrivateBroker
-from fedmq.hub.credentials import Credentials, Role, read_credentials
+from fedmq.hub.credentials import Credentials, read_credentials
 from fedmq.hub.definitions import SALT_BYTES, User, make_definitions, password_hash
 from fedmq.hub.lifecycle import Status, down, external, status, up
 from fedmq.hub.management import Management
@@ -23,7 +23,7 @@ from fedmq.transport import topology
 from fedmq.transport.ports import Connected, ConsumerLost, Disconnected
 from fedmq.transport.rabbitmq import RabbitTransport, make_login
 from fedmq.transport.rabbitmq_stream import read_streams
-from fedmq.types import NodeId
+from fedmq.types import NodeId, Role
 from tests.contract.wires import Member
 from tests.support.broker import EVERYTHING
 
@@ -209,10 +209,10 @@ def test_an_external_broker_gets_members_and_keeps_its_own_users(
     there.put("users", "taken", content={"password": "theirs", "tags": ""})
     external(tmp_path, **owned.way)
     hub = Hub(tmp_path)
-    before = hub.roster()
+    before = hub.register()
     with pytest.raises(ConfigurationError, match="the broker has a user taken already"):
         hub.add_member("taken", Role.NODE)
-    assert hub.roster() == before
+    assert hub.register() == before
     credentials = hub.add_member("elsewhere", Role.NODE)
     with joined(credentials) as member:
         assert member.events == [Connected()]

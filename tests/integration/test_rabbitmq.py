@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.hub.credentials import Credentials, Role
+from fedmq.hub.credentials import Credentials
 from fedmq.hub.lifecycle import up
 from fedmq.hub.members import Hub
 from fedmq.hub.processes import wait_for_end
@@ -22,7 +22,7 @@ from fedmq.transport.ports import (
 )
 from fedmq.transport.rabbitmq import RabbitTransport, make_login
 from fedmq.transport.topology import TASKS, experiment_queues
-from fedmq.types import ExperimentId
+from fedmq.types import ExperimentId, Role
 from tests.contract.wires import Member
 from tests.integration.test_hub import ended, joined, until
 from tests.support.cluster import control

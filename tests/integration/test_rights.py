@@ -13,11 +13,11 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 from fedmq.errors import BrokerRefused
-from fedmq.hub.credentials import Credentials, Role, read_credentials
+from fedmq.hub.credentials import Credentials, read_credentials
 from fedmq.hub.lifecycle import up
 from fedmq.hub.management import Management
 from fedmq.hub.members import Hub
-from fedmq.hub.roster import VHOST
+from fedmq.hub.register import VHOST
 from fedmq.transport import topology
 from fedmq.transport.ports import (
     Confirmed,
@@ -31,7 +31,7 @@ from fedmq.transport.ports import (
 from fedmq.transport.rabbitmq import make_login
 from fedmq.transport.rabbitmq_stream import read_streams
 from fedmq.transport.topology import EVENTS, REPLIES, SUBMISSIONS, TASKS, experiment_queues, key
-from fedmq.types import ExperimentId, NodeId
+from fedmq.types import ExperimentId, NodeId, Role
 from tests.contract.wires import Member
 from tests.integration.test_hub import ended, joined, management, until
 

@@ -15,10 +15,10 @@ from typing import Any, Final, TypeVar, cast
 
 import fedmq
 from fedmq.hub.broker import PrivateBroker
-from fedmq.hub.credentials import Credentials, Role, read_credentials, write_credentials
+from fedmq.hub.credentials import Credentials, read_credentials, write_credentials
 from fedmq.hub.ports import LOOPBACK
 from fedmq.transport import topology
-from fedmq.types import NodeId, ResearcherId
+from fedmq.types import NodeId, ResearcherId, Role
 from tests.support import held_plan
 from tests.support.broker import TestBroker, federation_rights
 from tests.support.hosts import Hosts

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from fedmq.cli.main import main
-from fedmq.hub.credentials import Credentials, Role, write_credentials
+from fedmq.hub.credentials import Credentials, write_credentials
+from fedmq.types import Role
 from tests.unit.cli.line import CommandLine, Outcome
 
 

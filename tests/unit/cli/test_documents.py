@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from fedmq.cli.documents import SCHEMA_VERSION, make_document
-from fedmq.hub.credentials import Credentials, Role
+from fedmq.hub.credentials import Credentials
 from fedmq.messages.notices import ExperimentOverview
+from fedmq.types import Role
 
 
 class Colour(StrEnum):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.hub.credentials import Role
 from fedmq.hub.members import Hub
+from fedmq.types import Role
 from tests.unit.cli.line import CommandLine
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from fedmq.claims import claimed
-from fedmq.hub.credentials import Role, read_credentials
+from fedmq.hub.credentials import read_credentials
 from fedmq.node.records import open_records
 from fedmq.transport.home import RESERVE_BYTES, LocalHome
 from fedmq.transport.inbox import Inbox, TurnedAway
+from fedmq.types import Role
 from tests.support.clock import FakeClock
 from tests.unit.cli.line import CommandLine
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.hub.credentials import Role
 from fedmq.imaging.synthetic import SITES, write_cohort
+from fedmq.types import Role
 from tests.unit.cli.line import CommandLine
 
 LYON = "chu-lyon"

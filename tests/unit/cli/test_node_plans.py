@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.hub.credentials import Role
 from fedmq.learning.catalogue import plan_digest, plan_source
 from fedmq.messages.fields import PlanReference
 from fedmq.node.plans import Asked
 from fedmq.node.records import open_records
 from fedmq.transport.home import LocalHome
+from fedmq.types import Role
 from tests.unit.cli.line import CommandLine
 
 PLAN = "clinical-logistic"

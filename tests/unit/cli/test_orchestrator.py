@@ -4,14 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedmq.claims import claimed
-from fedmq.hub.credentials import Role
 from fedmq.messages.fields import Manifest
 from fedmq.orchestrator import store
 from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport import courier as couriers
 from fedmq.transport.home import RESERVE_BYTES, LocalHome
 from fedmq.transport.inbox import Inbox, TurnedAway
-from fedmq.types import Digest, ExperimentId, ResearcherId
+from fedmq.types import Digest, ExperimentId, ResearcherId, Role
 from tests.support.clock import FakeClock
 from tests.unit.cli.line import CommandLine
 from tests.unit.cli.reports import make_report

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import fedmq as package
-from fedmq.hub.credentials import Role
 from fedmq.learning.catalogue import CATALOGUE, plan_digest, plan_source
 from fedmq.parameters import load_parameters
+from fedmq.types import Role
 from tests.unit.cli.line import CommandLine
 from tests.unit.cli.reports import LUNG, Told, make_record, make_report
 

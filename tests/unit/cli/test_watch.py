@@ -9,10 +9,10 @@ import pytest
 
 from fedmq.cli.tables import below, lay_out
 from fedmq.cli.watch import NODE_TITLES, node_rows, print_dead, print_status, reasons_are_at
-from fedmq.hub.credentials import Role
 from fedmq.messages.notices import ExperimentOverview
 from fedmq.monitor.letters import DeadLetter, DeadLetters
 from fedmq.monitor.status import FederationStatus, NodeStatus
+from fedmq.types import Role
 from tests.unit.cli.line import CommandLine
 
 REASON = "2 of 4; waiting for chu-lyon, ico-nantes; ghu-paris failed: update_not_finite"

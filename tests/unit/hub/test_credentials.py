@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedmq.errors import ConfigurationError
-from fedmq.hub.credentials import Credentials, Role, read_credentials, write_credentials
+from fedmq.hub.credentials import Credentials, read_credentials, write_credentials
+from fedmq.types import Role
 
 WORD = "s3cret"
 NODE = Credentials(

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from fedmq.errors import BrokerUnavailable, ConfigurationError
-from fedmq.hub.credentials import Role
 from fedmq.hub.lifecycle import down, external, status, up
 from fedmq.hub.members import Hub
 from fedmq.hub.ports import choose_ports
-from fedmq.hub.roster import Roster
+from fedmq.hub.register import Roster
+from fedmq.types import Role
 
 
 def test_the_status_of_a_hub_that_never_was_is_empty_and_makes_nothing(tmp_path: Path) -> None:

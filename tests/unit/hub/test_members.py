@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from fedmq.errors import ConfigurationError
-from fedmq.hub.credentials import Role, read_credentials
+from fedmq.hub.credentials import read_credentials
 from fedmq.hub.definitions import password_hash
 from fedmq.hub.members import Hub
-from fedmq.hub.roster import ExternalBroker
+from fedmq.hub.register import ExternalBroker
+from fedmq.types import Role
 
 WORD = "s3cret"
 
@@ -74,7 +75,7 @@ def test_the_hash_in_the_definitions_is_that_of_the_password(tmp_path: Path) -> 
     hub = Hub(tmp_path)
     credentials = hub.add_member("chu-lyon", Role.NODE)
     written = json.loads(hub.broker.definitions.read_text())
-    assert written == hub.roster().definitions(is_booting=True)
+    assert written == hub.register().definitions(is_booting=True)
     (user,) = written["users"]
     salt = base64.b64decode(user["password_hash"])[:4]
     assert user["password_hash"] == password_hash(credentials.password, salt)
@@ -144,4 +145,4 @@ def test_a_hub_keeps_to_its_broker(tmp_path: Path) -> None:
     other = ExternalBroker(url="amqp://hub/fedmq", admin_url="http://hub", user="a", password=WORD)
     with pytest.raises(ConfigurationError, match="another broker already"):
         hub.use_external(other, "fedmq")
-    assert hub.roster().external is None
+    assert hub.register().external is None

@@ -14,7 +14,7 @@ from fedmq.errors import (
     StorageError,
     TransportError,
 )
-from fedmq.hub.credentials import Credentials, Role, write_credentials
+from fedmq.hub.credentials import Credentials, write_credentials
 from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.parameters import load_parameters, parameters_bytes
 from fedmq.researcher.client import Client
@@ -24,7 +24,7 @@ from fedmq.transport.home import Home, LocalHome
 from fedmq.transport.machine import LocalMachine
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import Disconnected, Sink
-from fedmq.types import ResearcherId
+from fedmq.types import ResearcherId, Role
 from tests.unit.researcher.federation import ANNA, Federation, experiment, wait_until
 
 LARGE = {"weight": np.arange(CHUNK_BYTES // 2, dtype=np.float32)}

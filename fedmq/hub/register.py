@@ -1,4 +1,4 @@
-"""The roster: who belongs to a federation, with which role, and what that makes of its broker."""
+"""The register: who belongs to a federation, with which role, and what that makes of its broker."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -6,11 +6,12 @@ from typing import Final
 
 from pydantic import ConfigDict
 
-from fedmq.hub.credentials import Role
 from fedmq.hub.definitions import Entry, User, make_definitions
+from fedmq.hub.ports import LOOPBACK
+from fedmq.security.joining import JOINER
 from fedmq.transport import topology
 from fedmq.transport.topology import Profile, Rights, Topology, profile_at
-from fedmq.types import NodeId, ResearcherId
+from fedmq.types import NodeId, ResearcherId, Role
 
 VHOST: Final = "fedmq"
 _TAGS: Final[dict[Role, tuple[str, ...]]] = {
@@ -20,12 +21,27 @@ _TAGS: Final[dict[Role, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Invitation:
+    """A join token that was handed out, without its secret."""
+
+    secret_hash: str
+    expires_at: float
+    password_hash: str = ""
+    """Of the login of who joins; empty where it shows the token's certificate."""
+    is_used: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """One login of the federation."""
 
     name: str
     role: Role
-    password_hash: str = field(repr=False)
+    password_hash: str = field(default="", repr=False)
+    """Empty where it shows a certificate, and before it has joined."""
+    invitation: Invitation | None = None
+    certified_until: float = 0.0
+    """Unix seconds; 0 where it has no certificate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +55,15 @@ class ExternalBroker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Roster:
+class Register:
     """The members of a federation, and those whose traces the broker has yet to lose."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     vhost: str = VHOST
     external: ExternalBroker | None = None
+    hosts: tuple[str, ...] = (LOOPBACK,)
+    """Names and addresses at which members reach the hub's own broker, the usual one first."""
     members: tuple[Member, ...] = ()
     removed: tuple[Member, ...] = ()
 
@@ -53,16 +71,16 @@ class Roster:
         """Return the member of this name."""
         return next((member for member in self.members if member.name == name), None)
 
-    def with_member(self, new: Member) -> "Roster":
-        """Return the roster with a member added, or in the place of the one of its name."""
+    def with_member(self, new: Member) -> "Register":
+        """Return the register with a member added, or in the place of the one of its name."""
         kept = [member for member in self.members if member.name != new.name]
         return replace(
             self,
             members=tuple(sorted([*kept, new], key=lambda member: member.name)),
         )
 
-    def without_member(self, gone: Member) -> "Roster":
-        """Return the roster with a member moved to those who are removed."""
+    def without_member(self, gone: Member) -> "Register":
+        """Return the register with a member moved to those who are removed."""
         return replace(
             self,
             members=tuple(member for member in self.members if member != gone),
@@ -89,6 +107,15 @@ class Roster:
             )
             for member in self.members
         ]
+        users += [
+            User(
+                name=JOINER + member.name,
+                password_hash=member.invitation.password_hash,
+                rights=topology.join_rights(member.name),
+            )
+            for member in self.members
+            if member.invitation is not None
+        ]
         return make_definitions(self.vhost, self.layout(), users, binds_streams=not is_booting)
 
     def foreign_logins(self, names: Iterable[str], hashes: Mapping[str, str]) -> list[str]:
@@ -101,11 +128,15 @@ class Roster:
 
     def abandoned_logins(self) -> set[str]:
         """Return the names that no member has any more."""
-        return _names(self.removed) - _names(self.members)
+        invited = {JOINER + one.name for one in self.members if one.invitation is not None}
+        joined = {JOINER + one.name for one in self.members if one.invitation is None}
+        gone = _names(self.removed) | {JOINER + one.name for one in self.removed} | joined
+        return gone - _names(self.members) - invited
 
     def abandoned_queues(self) -> set[str]:
         """Return the queues that no member has any more."""
-        return _queue_names(self.removed) - _queue_names(self.members)
+        joins = {topology.join_answers(one.name) for one in (*self.members, *self.removed)}
+        return (_queue_names(self.removed) | joins) - _queue_names(self.members)
 
 
 def rights(member: Member) -> Rights:
@@ -124,13 +155,17 @@ def rights(member: Member) -> Rights:
 
 
 def _layout(members: tuple[Member, ...], profile: Profile = Profile.SINGLE) -> Topology:
-    return topology.federation(
+    layout = topology.federation(
         nodes=[NodeId(member.name) for member in members if member.role is Role.NODE],
         researchers=[
             ResearcherId(member.name) for member in members if member.role is Role.RESEARCHER
         ],
         profile=profile,
     )
+    joins = tuple(
+        topology.join_queue(member.name) for member in members if member.invitation is not None
+    )
+    return replace(layout, queues=(*layout.queues, *joins))
 
 
 def _names(members: tuple[Member, ...]) -> set[str]:

@@ -5,10 +5,9 @@ from typing import cast
 
 import pytest
 
-from fedmq.hub.credentials import Role
-from fedmq.hub.roster import ExternalBroker, Member, Roster, rights
+from fedmq.hub.register import ExternalBroker, Member, Roster, rights
 from fedmq.transport import topology
-from fedmq.types import NodeId, ResearcherId
+from fedmq.types import NodeId, ResearcherId, Role
 
 
 def member(name: str, role: Role) -> Member:

@@ -1,0 +1,320 @@
+"""Enrolment: who is invited, who asks, who is admitted, and who is out again.
+
+An invitation is a token with a secret that the hub keeps the hash of, and a login that can ask and
+nothing else. It is good once, and for a day. Whoever is admitted is in the next roster.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from fedmq.errors import ConfigurationError, ProtocolError
+from fedmq.hub.files import make_folder, replace_file
+from fedmq.hub.members import Hub, addresses, give_password
+from fedmq.hub.register import Invitation, Member, Register
+from fedmq.security.certificates import certify, certify_member, expires_at
+from fedmq.security.joining import (
+    JOINER,
+    SECRET_BYTES,
+    TOKEN_HOURS,
+    JoinAnswer,
+    JoinRequest,
+    JoinToken,
+    Way,
+    hash_secret,
+    open_invitation,
+    seal_password,
+)
+from fedmq.security.roster import SignedRoster, enrolled, with_member, without_member
+from fedmq.transport import topology
+from fedmq.types import Role
+
+MAX_REQUESTS: Final = 100
+"""Requests read from the broker at once."""
+Now = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Somebody who wants to become a member."""
+
+    request: JoinRequest
+
+    @property
+    def fingerprint(self) -> str:
+        """What the hub's operator compares with what the site reads out."""
+        return self.request.public.fingerprint
+
+
+class Enrolment:
+    """The comings and goings at one hub."""
+
+    def __init__(self, hub: Hub, folder: Path, now: Now = time.time) -> None:
+        self._hub = hub
+        self._requests = folder / "requests"
+        self._now = now
+
+    def invite(self, name: str, role: Role, *, hours: float = TOKEN_HOURS) -> JoinToken:
+        """Return a token for a member, whose queues stand from now on; an older token is void.
+
+        Raises:
+            ConfigurationError: the name cannot be one, is another's, or is in the roster already.
+            TransportError: an external broker does not answer or refuses.
+        """
+        if self._hub.authority.roster().find(name) is not None:
+            raise ConfigurationError(
+                f"{name} has joined already",
+                why="its keys are in the roster",
+                fix=f"if they are lost or stolen: fedmq hub revoke {name}",
+            )
+        if any(one.name == name for one in self._hub.authority.roster().revoked):
+            raise ConfigurationError(
+                f"{name} cannot join again",
+                why="it was revoked, and its certificate may still be about",
+                fix="choose another name, such as " + f"{name}-2",
+            )
+        self._hub.add_member(name, role)
+        secret, until = secrets.token_hex(SECRET_BYTES), self._now() + hours * 3600
+        way, password_hash = self._way(name, hours)
+        invitation = Invitation(
+            secret_hash=hash_secret(secret), expires_at=until, password_hash=password_hash
+        )
+        self._hub.change(partial(_invited, name, invitation))
+        governance = self._hub.authority.governance().public
+        return JoinToken(
+            federation=governance.name,
+            name=name,
+            role=role,
+            way=way,
+            governance=governance.signing.hex(),
+            mailbox=governance.sealing.hex(),
+            secret=secret,
+            expires_at=until,
+        )
+
+    def requests(self) -> tuple[Asked, ...]:
+        """Return who asked and is not answered, by name; what waits at the broker is fetched.
+
+        Raises:
+            TransportError: the broker does not answer, or refuses.
+        """
+        self._fetch()
+        make_folder(self._requests)
+        found = (
+            _read_request(path.read_text(), str(path))
+            for path in sorted(self._requests.glob("*.json"))
+        )
+        return tuple(Asked(request=request) for request in found)
+
+    def keep(self, request: JoinRequest) -> Asked:
+        """Return a request that came as a file; it waits to be admitted."""
+        make_folder(self._requests)
+        replace_file(self._requests / f"{request.name}.json", request.model_dump_json())
+        return Asked(request=request)
+
+    def admit(self, request: JoinRequest, fingerprint: str) -> JoinAnswer:
+        """Return the answer that makes a member of who asked; the site has it by the broker too.
+
+        `fingerprint` is what the site read out: the request is not taken at its word.
+
+        Raises:
+            ConfigurationError: it is another's; or the token is unknown, used or too old.
+            TransportError: the broker does not answer, or refuses; the member is in all the same,
+                and finds the answer by asking again.
+        """
+        shown = Asked(request=request).fingerprint
+        if "".join(fingerprint.split()).lower() != shown.replace(" ", ""):
+            raise ConfigurationError(
+                f"{request.name} is not admitted",
+                why="the fingerprint that was given is not that of the request",
+                fix="ask the site to read it out again: it shows it where it joins; if they differ "
+                "still, somebody else has sent this request",
+            )
+        member = self._invited(request)
+        password, new = "", replace(member, invitation=_used(member))
+        certificate = ""
+        if request.certificate_request and self._hub.register().external is None:
+            certificate = certify_member(
+                self._hub.authority.certificates(),
+                request.certificate_request,
+                request.name,
+                now=self._now(),
+            )
+            new = replace(new, certified_until=expires_at(certificate))
+        else:
+            password, new = give_password(new)
+        register = self._hub.change(lambda known: known.with_member(new))
+        signed = self._enrol(request)
+        answer = JoinAnswer(
+            url=addresses(register, self._hub.broker)[0],
+            authority=self._authority(register),
+            certificate=certificate,
+            password=seal_password(password, request.public) if password else "",
+            roster=signed.notice,
+        )
+        (self._requests / f"{request.name}.json").unlink(missing_ok=True)
+        self._publish(register, request.name, answer)
+        return answer
+
+    def revoke(self, name: str, reason: str) -> SignedRoster:
+        """Return the roster without a member: it is cut off, and what it signs counts no more.
+
+        Raises:
+            ConfigurationError: there is no such member, or the hub needs it.
+            TransportError: an external broker does not answer or refuses; it is done at `up`.
+        """
+        self._hub.require_removable(name)
+        signed = self._hub.authority.change(
+            lambda roster, at: without_member(roster, name, reason, at=at), self._hub.keyrings()
+        )
+        self._hub.remove_member(name)
+        return signed
+
+    def close(self, name: str) -> None:
+        """The login and queue of who joined as `name` are gone: the answer has arrived."""
+        self._hub.change(partial(_without_invitations, [name]))
+
+    def tidy(self) -> None:
+        """Invitations that are too old, or whose answer was fetched, have no login any more."""
+        register = self._hub.register()
+        stale = [one for one in register.members if self._is_done(register, one)]
+        if stale:
+            self._hub.change(partial(_without_invitations, [one.name for one in stale]))
+
+    def _is_done(self, register: Register, member: Member) -> bool:
+        if member.invitation is None:
+            return False
+        if member.invitation.expires_at < self._now():
+            return True
+        return member.invitation.is_used and self._num_answers(register, member.name) == 0
+
+    def _num_answers(self, register: Register, name: str) -> int | None:
+        management = self._hub.management(register)
+        if management is None:
+            return None
+        return management.count_messages(register.vhost, topology.join_answers(name))
+
+    def _way(self, name: str, hours: float) -> tuple[Way, str]:
+        """Return the way of who joins, and the hash of its password where it has one."""
+        register = self._hub.register()
+        url, _ = addresses(register, self._hub.broker)
+        if register.external is not None:
+            password, member = give_password(Member(name=name, role=Role.NODE))
+            return Way(url=url, password=password), member.password_hash
+        authority = self._hub.authority.certificates()
+        pair = certify(authority, JOINER + name, now=self._now(), days=hours / 24)
+        way = Way(
+            url=url,
+            authority=authority.certificate,
+            certificate=pair.certificate,
+            key=pair.key,
+        )
+        return way, ""
+
+    def _authority(self, register: Register) -> str:
+        return "" if register.external else self._hub.authority.certificates().certificate
+
+    def _invited(self, request: JoinRequest) -> Member:
+        try:
+            secret = open_invitation(request, self._hub.authority.governance())
+        except ProtocolError as error:
+            raise ConfigurationError(
+                f"{request.name} is not admitted", why=str(error), fix="ask again with a new token"
+            ) from error
+        member = self._hub.register().find(request.name)
+        invitation = None if member is None else member.invitation
+        why = ""
+        if member is None or invitation is None or member.role is not request.role:
+            why = "nobody of that name and role is invited"
+        elif not secrets.compare_digest(invitation.secret_hash, hash_secret(secret)):
+            why = "the token is not the newest one for that name"
+        elif invitation.is_used:
+            why = "its token was used already"
+        elif invitation.expires_at < self._now():
+            why = "its token is too old"
+        if why or member is None:
+            raise ConfigurationError(
+                f"{request.name} is not admitted",
+                why=why,
+                fix=f"invite it again: fedmq hub add-{request.role} {request.name}",
+            )
+        return member
+
+    def _enrol(self, request: JoinRequest) -> SignedRoster:
+        new = enrolled(request.public)
+        return self._hub.authority.change(
+            lambda roster, at: with_member(roster, new, at=at), self._hub.keyrings()
+        )
+
+    def _publish(self, register: Register, name: str, answer: JoinAnswer) -> None:
+        management = self._hub.management(register)
+        if management is None:
+            return
+        key = topology.key(name, "answer")
+        management.publish(register.vhost, topology.JOIN, key, answer.model_dump_json().encode())
+
+    def _fetch(self) -> None:
+        register = self._hub.register()
+        management = self._hub.management(register)
+        if management is None:
+            return
+        for user, body in management.take(register.vhost, topology.JOINS, MAX_REQUESTS):
+            try:
+                request = _read_request(body.decode(errors="replace"), "the broker")
+            except ConfigurationError:
+                continue  # whoever was invited to ask sends nonsense: there is nobody to tell
+            if user == JOINER + request.name:
+                self.keep(request)
+
+
+def read_request(path: Path) -> JoinRequest:
+    """Return the request that a site wrote to a file.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is none.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"the request {path} cannot be read",
+            why=str(error),
+            fix="name the file that `join TOKEN --request FILE` wrote at the site",
+        ) from error
+    return _read_request(text, str(path))
+
+
+def _read_request(text: str, where: str) -> JoinRequest:
+    try:
+        return JoinRequest.model_validate_json(text)
+    except ValidationError as error:
+        raise ConfigurationError(
+            f"what comes from {where} is no request to join",
+            why=f"{error.error_count()} of its fields are not what a site writes",
+            fix="let the site ask again: join TOKEN --request FILE",
+        ) from error
+
+
+def _invited(name: str, invitation: Invitation, register: Register) -> Register:
+    member = register.find(name)
+    return (
+        register if member is None else register.with_member(replace(member, invitation=invitation))
+    )
+
+
+def _used(member: Member) -> Invitation | None:
+    return None if member.invitation is None else replace(member.invitation, is_used=True)
+
+
+def _without_invitations(names: list[str], register: Register) -> Register:
+    for name in names:
+        member = register.find(name)
+        if member is not None:
+            register = register.with_member(replace(member, invitation=None))
+    return register

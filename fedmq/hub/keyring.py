@@ -1,0 +1,236 @@
+"""A member's keyring: the folder with its own keys, the roster, and what it trusts.
+
+keys.json         the member's private keys, for its owner alone
+trust.json        the key of the federation's governance, pinned when the member joined
+roster.json       the newest roster, as the governance signed it
+held.json         a newer one that a person has to look at first, if there is one
+authority.pem     the certificate of who vouches for the broker, where there is TLS
+certificate.pem   the member's own certificate for the broker, and its key
+key.pem
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import structlog
+from pydantic import Field, TypeAdapter, ValidationError
+
+from fedmq.errors import ConfigurationError, ProtocolError
+from fedmq.hub.files import make_folder, replace_file
+from fedmq.messages.fields import Id, Value
+from fedmq.messages.notices import RosterNotice
+from fedmq.security.identities import SECRET_BYTES, Identity, make_identity
+from fedmq.security.roster import KeyHex, Roster, SignedRoster, open_roster, read_notice, unproven
+from fedmq.security.wire import SealedWire
+from fedmq.types import Role
+
+AUTHORITY: Final = "authority.pem"
+CERTIFICATE: Final = "certificate.pem"
+CERTIFICATE_KEY: Final = "key.pem"
+_KEYS: Final = "keys.json"
+_TRUST: Final = "trust.json"
+_ROSTER: Final = "roster.json"
+_HELD: Final = "held.json"
+
+_T = TypeVar("_T")
+
+log = structlog.get_logger()
+
+
+class _Keys(Value):
+    """What keys.json holds."""
+
+    name: Id
+    role: Role = Field(strict=False)
+    signing: KeyHex
+    sealing: KeyHex
+    payloads: KeyHex
+    retired: list[KeyHex] = Field(default_factory=list)
+
+
+class Trust(Value):
+    """What a member was told when it joined, and believes no message about."""
+
+    federation: Id
+    governance: KeyHex
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """One folder of keys."""
+
+    folder: Path
+
+    def write_identity(self, identity: Identity) -> None:
+        """The folder holds these keys, for its owner alone."""
+        make_folder(self.folder)
+        keys = _Keys(
+            name=identity.name,
+            role=identity.role,
+            signing=identity.signing.hex(),
+            sealing=identity.sealing.hex(),
+            payloads=identity.payloads.hex(),
+            retired=[key.hex() for key in identity.retired],
+        )
+        replace_file(self.folder / _KEYS, keys.model_dump_json(indent=1))
+
+    def identity(self) -> Identity:
+        """Return the member's keys.
+
+        Raises:
+            ConfigurationError: there are none, or the file is damaged.
+        """
+        keys = self._read(_KEYS, TypeAdapter(_Keys))
+        return Identity(
+            name=keys.name,
+            role=keys.role,
+            signing=bytes.fromhex(keys.signing),
+            sealing=bytes.fromhex(keys.sealing),
+            payloads=bytes.fromhex(keys.payloads),
+            retired=tuple(map(bytes.fromhex, keys.retired)),
+        )
+
+    def write_trust(self, trust: Trust) -> None:
+        """The member trusts this governance."""
+        make_folder(self.folder)
+        replace_file(self.folder / _TRUST, trust.model_dump_json(indent=1))
+
+    def trust(self) -> Trust:
+        """Return whom the member trusts.
+
+        Raises:
+            ConfigurationError: the file is missing or damaged.
+        """
+        return self._read(_TRUST, TypeAdapter(Trust))
+
+    def write_roster(self, signed: SignedRoster) -> None:
+        """This is the member's roster; none is held back any more."""
+        replace_file(self.folder / _ROSTER, signed.notice.model_dump_json(indent=1))
+        (self.folder / _HELD).unlink(missing_ok=True)
+
+    def hold_roster(self, signed: SignedRoster) -> None:
+        """This roster waits for a person's word."""
+        replace_file(self.folder / _HELD, signed.notice.model_dump_json(indent=1))
+
+    def signed_roster(self) -> SignedRoster:
+        """Return the member's roster as it was signed.
+
+        Raises:
+            ConfigurationError: the file is missing or damaged.
+        """
+        return read_notice(self._read(_ROSTER, TypeAdapter(RosterNotice)))
+
+    def held_roster(self) -> SignedRoster | None:
+        """Return the roster that waits for a person's word, None where none does."""
+        if not (self.folder / _HELD).exists():
+            return None
+        return read_notice(self._read(_HELD, TypeAdapter(RosterNotice)))
+
+    def roster(self, signed: SignedRoster) -> Roster:
+        """Return a roster that the member's governance signed.
+
+        Raises:
+            ProtocolError: it did not.
+        """
+        return open_roster(signed, bytes.fromhex(self.trust().governance))
+
+    def roster_stamp(self) -> int:
+        """Return what changes when another program writes the roster."""
+        try:
+            return (self.folder / _ROSTER).stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def write_certificate(self, *, authority: str, certificate: str, key: str) -> None:
+        """The member shows this certificate to a broker for which the authority vouches."""
+        make_folder(self.folder)
+        replace_file(self.folder / AUTHORITY, authority)
+        if certificate:
+            replace_file(self.folder / CERTIFICATE_KEY, key)
+            replace_file(self.folder / CERTIFICATE, certificate)
+
+    def _read(self, name: str, adapter: TypeAdapter[_T]) -> _T:
+        path = self.folder / name
+        try:
+            return adapter.validate_json(path.read_bytes())
+        except OSError as error:
+            raise ConfigurationError(
+                f"the keys in {self.folder} cannot be read",
+                why=f"{name}: {error.strerror or error}",
+                fix="join the federation again: ask the hub's operator for a new token",
+            ) from error
+        except ValidationError as error:
+            raise ConfigurationError(
+                f"{path} is damaged",
+                why=f"{error.error_count()} of its fields are not what this program writes",
+                fix="put back a copy, or join the federation again",
+            ) from error
+
+
+def new_identity(name: str, role: Role) -> Identity:
+    """Return an identity of fresh keys."""
+    return make_identity(name, role, [os.urandom(SECRET_BYTES) for _ in range(3)])
+
+
+class KeptWire(SealedWire):
+    """The wire of a member by its keyring, which it keeps up to date."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._stamp = keyring.roster_stamp()
+        self._signed = keyring.signed_roster()
+        super().__init__(keyring.identity(), keyring.roster(self._signed), random=os.urandom)
+
+    def learn(self, notice: RosterNotice) -> None:
+        """Take a roster, if the governance signed it and it is newer than the one that is known.
+
+        One in which an orchestrator has keys for which its earlier ones do not vouch waits until a
+        person has looked at it.
+
+        Raises:
+            ProtocolError: roster_forged, roster_invalid; or roster_forked: the governance signed
+                two different rosters of one version.
+        """
+        signed = read_notice(notice)
+        roster = self._keyring.roster(signed)
+        if roster.version == self.roster.version and signed.content != self._signed.content:
+            raise ProtocolError("roster_forked", f"there are two rosters {roster.version}")
+        if roster.version <= self.roster.version:
+            return
+        if roster.federation != self.roster.federation:
+            raise ProtocolError("roster_forged", "the roster is of another federation")
+        if strangers := unproven(self.roster, roster, Role.ORCHESTRATOR):
+            self._keyring.hold_roster(signed)
+            log.warning(
+                "roster_held",
+                version=roster.version,
+                sender=", ".join(one.name for one in strangers),
+                fix="compare fingerprints with the hub's operator: fedmq node roster",
+            )
+            return
+        self._keyring.write_roster(signed)
+        self._take(signed, roster)
+        log.info("roster_learnt", version=roster.version)
+
+    def notice(self) -> RosterNotice | None:
+        """Return the roster for others."""
+        return self._signed.notice
+
+    def review(self) -> None:
+        """Look whether another program of this machine has written a newer roster."""
+        stamp = self._keyring.roster_stamp()
+        if stamp == self._stamp:
+            return
+        signed = self._keyring.signed_roster()
+        roster = self._keyring.roster(signed)
+        self._stamp = stamp
+        if roster.version > self.roster.version:
+            self._take(signed, roster)
+            log.info("roster_learnt", version=roster.version)
+
+    def _take(self, signed: SignedRoster, roster: Roster) -> None:
+        self._signed, self.roster = signed, roster
+        self._stamp = self._keyring.roster_stamp()
+        self.identity = self._keyring.identity()

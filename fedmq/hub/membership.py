@@ -1,0 +1,81 @@
+"""A membership: what a member's program needs, read from the file of its credentials."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedmq.errors import ConfigurationError
+from fedmq.hub.credentials import Credentials, read_credentials
+from fedmq.hub.keyring import AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, KeptWire, Keyring
+from fedmq.types import Role
+
+if TYPE_CHECKING:
+    from fedmq.transport.rabbitmq import Login
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """A member's credentials, and the keys beside them."""
+
+    credentials: Credentials
+    folder: Path
+    """Where the file of the credentials is."""
+
+    @property
+    def keyring(self) -> Keyring:
+        """The member's keys."""
+        return Keyring(self.folder / self.credentials.identity)
+
+    def login(
+        self, program: str, *, heartbeat_s: int = 30, allows_tls_1_2: bool = False
+    ) -> "Login":
+        """Return the way to the broker.
+
+        Raises:
+            ConfigurationError: the address cannot be used.
+        """
+        # The broker's library is needed by those who connect, not by those who read a file.
+        from fedmq.transport.rabbitmq import make_login
+        from fedmq.transport.rabbitmq_tls import Tls
+
+        known, keys = self.credentials, self.folder / self.credentials.identity
+        tls = None
+        if (keys / AUTHORITY).exists():
+            has_certificate = (keys / CERTIFICATE).exists()
+            tls = Tls(
+                authority=keys / AUTHORITY,
+                certificate=keys / CERTIFICATE if has_certificate else None,
+                key=keys / CERTIFICATE_KEY if has_certificate else None,
+                allows_1_2=allows_tls_1_2,
+            )
+        return make_login(
+            known.url,
+            user=known.user,
+            password=known.password,
+            program=program,
+            heartbeat_s=heartbeat_s,
+            tls=tls,
+        )
+
+    def wire(self) -> KeptWire:
+        """Return how the member signs and seals.
+
+        Raises:
+            ConfigurationError: there are no keys, or they are damaged.
+        """
+        if not self.credentials.identity:
+            raise ConfigurationError(
+                f"{self.credentials.user} has no keys",
+                why="its credentials name no folder of keys",
+                fix="join the federation: ask the hub's operator for a token",
+            )
+        return KeptWire(self.keyring)
+
+
+def read_membership(path: Path, role: Role | None = None) -> Membership:
+    """Return what a file of credentials, and the folder beside it, say.
+
+    Raises:
+        ConfigurationError: as `read_credentials`.
+    """
+    return Membership(credentials=read_credentials(path, role), folder=path.parent)

@@ -1,0 +1,1 @@
+"""Who somebody is, what they signed, and what only they can read."""

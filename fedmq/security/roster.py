@@ -1,0 +1,221 @@
+"""The roster: who belongs to a federation, with which keys and role, signed by its governance.
+
+Every member has the key of the governance from the day it joined, and takes a roster from whoever
+brings it, if the signature holds and the version is newer. Exact bytes are signed, and kept.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Final
+
+from pydantic import Field, ValidationError
+
+from fedmq.errors import ProtocolError
+from fedmq.messages.fields import Id, Seconds, ShortText, Value, Word
+from fedmq.messages.notices import RosterNotice
+from fedmq.security.identities import Identity, PublicIdentity, fingerprint, is_signed
+from fedmq.types import Role
+
+KeyHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+SignatureHex = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+_PURPOSE: Final = b"roster"
+_ROTATION: Final = b"rotation"
+
+
+class Enrolled(Value):
+    """One member, as the governance vouches for it."""
+
+    name: Id
+    role: Annotated[Role, Word]
+    signing: KeyHex
+    sealing: KeyHex
+    previous: KeyHex | None = None
+    """The signing key before this one: what it signed may still be on its way."""
+    proof: SignatureHex | None = None
+    """The previous key's signature over this one: the owner of both is the same."""
+
+    @property
+    def public(self) -> PublicIdentity:
+        """The member's keys."""
+        return PublicIdentity(
+            name=self.name,
+            role=self.role,
+            signing=bytes.fromhex(self.signing),
+            sealing=bytes.fromhex(self.sealing),
+        )
+
+    @property
+    def signing_keys(self) -> tuple[bytes, ...]:
+        """The keys whose signatures count, the newest first."""
+        keys = [self.signing] if self.previous is None else [self.signing, self.previous]
+        return tuple(bytes.fromhex(key) for key in keys)
+
+    def follows(self, earlier: "Enrolled") -> bool:
+        """Return whether the owner of the earlier keys says that these are the next ones."""
+        if self.public == earlier.public:
+            return True
+        return (
+            self.role is earlier.role
+            and self.previous == earlier.signing
+            and self.proof is not None
+            and is_rotation(self.public, bytes.fromhex(earlier.signing), self.proof)
+        )
+
+
+class Revoked(Value):
+    """Keys that count no more, whatever they sign."""
+
+    name: Id
+    signing: KeyHex
+    version: Annotated[int, Field(ge=1)]
+    """Of the first roster without them."""
+    reason: ShortText
+
+
+class Roster(Value):
+    """The members of a federation."""
+
+    federation: Id
+    version: Annotated[int, Field(ge=1)]
+    issued_at: Seconds
+    members: Annotated[list[Enrolled], Field(max_length=10_000)]
+    revoked: Annotated[list[Revoked], Field(max_length=100_000)] = Field(default_factory=list)
+
+    def find(self, name: str) -> Enrolled | None:
+        """Return the member of this name."""
+        return self._by_name.get(name)
+
+    def of_role(self, role: Role) -> tuple[Enrolled, ...]:
+        """Return the members with a role."""
+        return tuple(member for member in self.members if member.role is role)
+
+    def is_revoked(self, signing: bytes) -> bool:
+        """Return whether a signing key was revoked."""
+        return signing.hex() in self._revoked_keys
+
+    @cached_property
+    def _by_name(self) -> dict[str, Enrolled]:
+        return {member.name: member for member in self.members}
+
+    @cached_property
+    def _revoked_keys(self) -> frozenset[str]:
+        return frozenset(one.signing for one in self.revoked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedRoster:
+    """A roster as its exact bytes, and the governance's signature over them."""
+
+    content: str
+    signature: bytes
+
+    @property
+    def notice(self) -> RosterNotice:
+        """The message that brings it."""
+        return RosterNotice(content=self.content, signature=self.signature.hex())
+
+
+def read_notice(notice: RosterNotice) -> SignedRoster:
+    """Return what a message brought."""
+    return SignedRoster(content=notice.content, signature=bytes.fromhex(notice.signature))
+
+
+def sign_roster(roster: Roster, governance: Identity) -> SignedRoster:
+    """Return the roster, signed."""
+    content = roster.model_dump_json()
+    return SignedRoster(content=content, signature=governance.sign(_PURPOSE, content.encode()))
+
+
+def open_roster(signed: SignedRoster, governance: bytes) -> Roster:
+    """Return the roster that the owner of the governance's key signed.
+
+    Raises:
+        ProtocolError: roster_forged, roster_invalid.
+    """
+    if not is_signed(signed.signature, governance, _PURPOSE, signed.content.encode()):
+        raise ProtocolError("roster_forged", "the federation's governance did not sign this roster")
+    try:
+        roster = Roster.model_validate_json(signed.content)
+    except ValidationError as error:
+        raise ProtocolError("roster_invalid", f"{error.error_count()} of its fields") from None
+    if len({member.name for member in roster.members}) != len(roster.members):
+        raise ProtocolError("roster_invalid", "two members have one name")
+    return roster
+
+
+def governance_fingerprint(key: bytes) -> str:
+    """Return the fingerprint of a federation's governance."""
+    return fingerprint(b"governance", key)
+
+
+def sign_rotation(new: PublicIdentity, earlier: Identity) -> str:
+    """Return the earlier key's word, in hexadecimal, that `new` are its owner's next keys."""
+    return earlier.sign(_ROTATION, *_words(new)).hex()
+
+
+def is_rotation(new: PublicIdentity, earlier: bytes, proof: str) -> bool:
+    """Return whether the owner of the signing key `earlier` says that `new` are its next keys."""
+    return is_signed(bytes.fromhex(proof), earlier, _ROTATION, *_words(new))
+
+
+def unproven(earlier: Roster, later: Roster, role: Role) -> tuple[Enrolled, ...]:
+    """Return the members of a role whose keys changed and whose earlier keys do not say so.
+
+    A governance that was taken over could put its own keys in the place of the orchestrator's: who
+    trusted the earlier ones asks a person before it trusts these.
+    """
+    return tuple(
+        member
+        for member in later.of_role(role)
+        if not any(member.follows(known) for known in earlier.of_role(role))
+    )
+
+
+def enrolled(public: PublicIdentity) -> Enrolled:
+    """Return a member with its first keys."""
+    return Enrolled(
+        name=public.name,
+        role=public.role,
+        signing=public.signing.hex(),
+        sealing=public.sealing.hex(),
+    )
+
+
+def with_member(roster: Roster, new: Enrolled, *, at: float) -> Roster:
+    """Return the next roster, with a member added or in the place of the one of its name."""
+    kept = [member for member in roster.members if member.name != new.name]
+    return _next(roster, [*kept, new], roster.revoked, at=at)
+
+
+def without_member(roster: Roster, name: str, reason: str, *, at: float) -> Roster:
+    """Return the next roster, without a member, whose keys count no more."""
+    gone = roster.find(name)
+    kept = [member for member in roster.members if member.name != name]
+    keys = () if gone is None else gone.signing_keys
+    revoked = [
+        Revoked(name=name, signing=key.hex(), version=roster.version + 1, reason=reason)
+        for key in keys
+    ]
+    return _next(roster, kept, [*roster.revoked, *revoked], at=at)
+
+
+def _next(
+    roster: Roster, members: Iterable[Enrolled], revoked: list[Revoked], *, at: float
+) -> Roster:
+    return Roster(
+        federation=roster.federation,
+        version=roster.version + 1,
+        issued_at=at,
+        members=sorted(members, key=lambda member: member.name),
+        revoked=revoked,
+    )
+
+
+def _words(identity: PublicIdentity) -> tuple[bytes, ...]:
+    return (
+        identity.name.encode(),
+        identity.role.encode(),
+        identity.signing,
+        identity.sealing,
+    )

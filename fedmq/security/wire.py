@@ -1,0 +1,217 @@
+"""The wire: messages signed by who sends them and sealed to who reads them, and opened again.
+
+Signed are the exact bytes of header, keys and body; the bulk data of a chunk by its hash in the
+body. Sealed are the body and the data. Events are signed only: whoever watches the federation reads
+them. A roster is not sealed, and its frame need not be signed: it carries the signature of the
+governance, and has to reach those who do not know its bringer's new keys yet.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from fedmq.errors import ProtocolError
+from fedmq.messages.codec import (
+    Frame,
+    Message,
+    make_frame,
+    pack_frame,
+    pack_keys,
+    read_body,
+    read_header,
+    read_keys,
+    unpack_frame,
+)
+from fedmq.messages.envelope import Envelope
+from fedmq.messages.notices import Heartbeat, NodeOnline, Overview, RosterNotice
+from fedmq.messages.payloads import Chunk, check_travelled, chunk_hash
+from fedmq.security.identities import Identity, is_signed
+from fedmq.security.roster import Enrolled, Roster
+from fedmq.security.sealing import (
+    KEY_BYTES,
+    NONCE_BYTES,
+    open_body,
+    open_chunk,
+    seal_body,
+    seal_chunk,
+    unwrap_key,
+    wrap_key,
+)
+from fedmq.types import NOWHERE, Role
+
+EVENTS: Final = frozenset({Heartbeat.TYPE, NodeOnline.TYPE, Overview.TYPE})
+"""Types whose bodies everybody in the federation reads."""
+K = TypeVar("K")
+V = TypeVar("V")
+_PURPOSE: Final = b"message"
+_KEPT: Final = 4096
+"""Wraps and content keys that are not made again for each chunk of a payload."""
+
+
+class SealedWire:
+    """The wire of one member, by its identity and the newest roster it knows."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        roster: Roster,
+        *,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self.identity = identity
+        self.roster = roster
+        self._random = random
+        self._wraps: OrderedDict[tuple[bytes, str, str], bytes] = OrderedDict()
+        self._keys: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
+
+    @property
+    def version(self) -> int:
+        """The version of the roster."""
+        return self.roster.version
+
+    def role_of(self, name: str) -> Role | None:
+        """Return what somebody is, None where nobody vouches for that."""
+        member = self.roster.find(name)
+        return None if member is None else member.role
+
+    def members(self, role: Role) -> Sequence[str]:
+        """Return the names of the members with a role."""
+        return [member.name for member in self.roster.of_role(role)]
+
+    def seal(self, message: Message, readers: Collection[str] = ()) -> bytes:
+        """Return the bytes of a message for its readers; `-` stands for all orchestrators.
+
+        Raises:
+            ProtocolError: unknown_reader; the roster has no keys of a reader. Or the message is
+                beyond the limits.
+        """
+        frame = make_frame(message)
+        if message.envelope.type not in {*EVENTS, RosterNotice.TYPE}:
+            frame = self._sealed(message, frame, self._resolved(readers))
+        signature = self.identity.sign(_PURPOSE, frame.header, frame.keys, frame.body)
+        return pack_frame(replace(frame, signature=signature))
+
+    def open(self, encoded: bytes) -> Message:
+        """Return the message, if its sender is a member who signed it and meant it for this one.
+
+        Raises:
+            ProtocolError: as the codec's; or unknown_sender, revoked_sender, bad_signature,
+                not_sealed, wrong_recipient, seal_broken, chunk_hash. Nothing else is raised.
+        """
+        frame = unpack_frame(encoded)
+        envelope = read_header(frame)
+        if envelope.type == RosterNotice.TYPE:
+            return Message(envelope=envelope, body=read_body(envelope, frame.body))
+        require_signature(frame, envelope, self.roster)
+        wraps = read_keys(frame)
+        if not wraps:
+            if envelope.type not in EVENTS:
+                raise ProtocolError("not_sealed", "a message that only its reader may read is open")
+            return Message(envelope=envelope, body=read_body(envelope, frame.body))
+        key = self._unwrapped(wraps, envelope.sender)
+        body = read_body(envelope, open_body(frame.body, key, header=frame.header))
+        data = b""
+        if isinstance(body, Chunk):
+            check_travelled(body, frame.data)
+            data = open_chunk(frame.data, key, body)
+        return Message(envelope=envelope, body=body, data=data)
+
+    def _sealed(self, message: Message, frame: Frame, readers: Collection[Enrolled]) -> Frame:
+        match message.body:
+            case Chunk(manifest=manifest) as chunk:
+                key = self.identity.payload_key(manifest)
+                data = seal_chunk(message.data, key, chunk)
+                travelling = chunk.model_copy(update={"sha256": chunk_hash(data)})
+                frame = make_frame(replace(message, body=travelling, data=b""))
+            case _:
+                key, data = self._random(KEY_BYTES), b""
+        wraps = {reader.name: self._wrapped(key, reader) for reader in readers}
+        nonce = self._random(NONCE_BYTES)
+        body = seal_body(frame.body, key, header=frame.header, nonce=nonce)
+        return replace(frame, keys=pack_keys(wraps), body=body, data=data)
+
+    def _resolved(self, readers: Collection[str]) -> Collection[Enrolled]:
+        """Return the readers with their keys."""
+        found: dict[str, Enrolled] = {}
+        for name in readers:
+            if name == NOWHERE:
+                found |= {one.name: one for one in self.roster.of_role(Role.ORCHESTRATOR)}
+                continue
+            member = self.roster.find(name)
+            if member is not None:
+                found[name] = member
+        if not found:
+            raise ProtocolError(
+                "unknown_reader",
+                f"there are no keys of {', '.join(readers) or 'anybody'} in the roster",
+                why=f"roster {self.roster.version} does not have them",
+                fix="the hub's operator: fedmq hub status",
+            )
+        return found.values()
+
+    def _wrapped(self, key: bytes, reader: Enrolled) -> bytes:
+        known = (key, reader.name, reader.sealing)
+        wrap = self._wraps.get(known)
+        if wrap is None:
+            wrap = wrap_key(
+                key,
+                sender=self.identity.name,
+                reader=reader.name,
+                reader_key=bytes.fromhex(reader.sealing),
+            )
+            _keep(self._wraps, known, wrap)
+        return wrap
+
+    def _unwrapped(self, wraps: dict[str, bytes], sender: str) -> bytes:
+        wrap = wraps.get(self.identity.name)
+        if wrap is None:
+            raise ProtocolError("wrong_recipient", "the message is sealed for others")
+        known = (sender, wrap)
+        key = self._keys.get(known)
+        if key is None:
+            key = unwrap_key(
+                wrap, sender=sender, reader=self.identity.name, own_keys=self.identity.sealing_keys
+            )
+            _keep(self._keys, known, key)
+        return key
+
+
+def open_event(encoded: bytes, roster: Roster) -> Message:
+    """Return an event, if its sender is a member who signed it; whoever watches may read it.
+
+    Raises:
+        ProtocolError: as `SealedWire.open`; or sealed: it is no event.
+    """
+    frame = unpack_frame(encoded)
+    envelope = read_header(frame)
+    require_signature(frame, envelope, roster)
+    if frame.keys or envelope.type not in EVENTS:
+        raise ProtocolError("sealed", "only its readers read this message")
+    return Message(envelope=envelope, body=read_body(envelope, frame.body))
+
+
+def require_signature(frame: Frame, envelope: Envelope, roster: Roster) -> None:
+    """Return if the sender of a frame is a member, and signed it with a key that counts.
+
+    Raises:
+        ProtocolError: unknown_sender, revoked_sender, bad_signature.
+    """
+    sender = envelope.sender
+    member = roster.find(sender)
+    if member is None:
+        is_gone = any(one.name == sender for one in roster.revoked)
+        reason = "revoked_sender" if is_gone else "unknown_sender"
+        raise ProtocolError(reason, f"{sender} is not in roster {roster.version}")
+    for key in member.signing_keys:
+        if not roster.is_revoked(key) and is_signed(
+            frame.signature, key, _PURPOSE, frame.header, frame.keys, frame.body
+        ):
+            return
+    raise ProtocolError("bad_signature", f"{sender} did not sign this message")
+
+
+def _keep(known: OrderedDict[K, V], key: K, value: V) -> None:
+    known[key] = value
+    if len(known) > _KEPT:
+        known.popitem(last=False)

@@ -1,0 +1,60 @@
+"""The crier: brings the newest roster to members who know an older one.
+
+All nodes hear of a new roster at once, and whoever writes with an old one hears it then. What is
+brought may be lost; who has missed it still writes with the old one, and is told again.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from fedmq.clocks import Clock
+from fedmq.messages.envelope import Envelope
+from fedmq.messages.notices import RosterNotice
+from fedmq.transport.ports import Wire
+from fedmq.types import Role
+
+REVIEW_S: Final = 1.0
+"""So often it is looked whether there is a newer roster on this machine."""
+PATIENCE_S: Final = 5.0
+"""So long after a member was told, it is not told again."""
+
+Say = Callable[[RosterNotice, str, Role], None]
+
+
+class Crier:
+    """What one service knows of the rosters of others."""
+
+    def __init__(self, wire: Wire, clock: Clock, say: Say) -> None:
+        self._wire = wire
+        self._clock = clock
+        self._say = say
+        self._review_at = clock.steady()
+        self._told_at: dict[str, float] = {}
+        self._cried = wire.version
+
+    def tick(self, *, tells_all: bool) -> None:
+        """Look for a newer roster; tell every node of one, if that is this service's part."""
+        if self._clock.steady() < self._review_at:
+            return
+        self._review_at = self._clock.steady() + REVIEW_S
+        self._wire.review()
+        if tells_all and self._wire.version != self._cried:
+            self._cried = self._wire.version
+            for name in self._wire.members(Role.NODE):
+                self._tell(name, Role.NODE)
+
+    def heard(self, envelope: Envelope) -> None:
+        """Tell the sender of a message, if it knows an older roster."""
+        if envelope.roster >= self._wire.version:
+            return
+        role = self._wire.role_of(envelope.sender)
+        told_at = self._told_at.get(envelope.sender)
+        is_told = told_at is not None and self._clock.steady() < told_at + PATIENCE_S
+        if role in {Role.NODE, Role.RESEARCHER} and not is_told:
+            self._tell(envelope.sender, role)
+
+    def _tell(self, name: str, role: Role) -> None:
+        notice = self._wire.notice()
+        if notice is not None:
+            self._told_at[name] = self._clock.steady()
+            self._say(notice, name, role)

@@ -1,0 +1,68 @@
+"""Asking a hub to be admitted, through its broker: one question, and the wait for the answer."""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from pika import BasicProperties
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+from pika.exceptions import AMQPError
+
+from fedmq.transport import topology
+from fedmq.transport.rabbitmq import Login
+from fedmq.transport.rabbitmq_stream import parameters, trouble
+
+_POLL_S: Final = 1.0
+
+
+def ask_to_join(
+    login: Login,
+    name: str,
+    request: bytes,
+    *,
+    take: Callable[[bytes], None],
+    wait_s: float,
+) -> bool:
+    """Return whether the hub's answer to `request` came within `wait_s` seconds, and was taken.
+
+    It stays with the broker until `take` has returned.
+
+    Raises:
+        BrokerUnavailable: nobody answers at the broker's address.
+        BrokerRefused: the token is used or too old.
+    """
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    try:
+        connection = BlockingConnection([parameters(login, one) for one in login.addresses])
+        try:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            _ask(channel, login.user, name, request)
+            return _wait(channel, name, take, wait_s=wait_s)
+        finally:
+            with suppress(AMQPError):
+                connection.close()
+    except AMQPError as error:
+        raise trouble(error, login) from error
+
+
+def _ask(channel: BlockingChannel, user: str, name: str, request: bytes) -> None:
+    said = BasicProperties(user_id=user, delivery_mode=2, content_type="application/json")
+    channel.basic_publish(topology.JOIN, name, request, said, mandatory=True)
+
+
+def _wait(
+    channel: BlockingChannel, name: str, take: Callable[[bytes], None], *, wait_s: float
+) -> bool:
+    deadline = time.monotonic() + wait_s
+    while True:
+        method, _, body = channel.basic_get(topology.join_answers(name))
+        if method is not None and body is not None:
+            take(body)
+            channel.basic_ack(method.delivery_tag or 0)
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        channel.connection.sleep(min(_POLL_S, max(0.0, deadline - time.monotonic())))
