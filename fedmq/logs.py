@@ -42,6 +42,7 @@ ALLOWED: Final = frozenset(
 """Keys that a line may have: nothing about a patient has a name here."""
 
 _PLAIN: Final = re.compile(r"[a-z0-9._-]{1,80}")
+_LOOK_AT_ROSTER: Final = "compare fingerprints with the hub's operator: fedmq node roster"
 _OTHER_LOGIN: Final = "put the credentials that the hub wrote last in place, and start again"
 
 
@@ -83,6 +84,15 @@ def log_rejected(*, reason: str, queue: str, kind: str, sender: str) -> None:
     words = {"queue": queue, "kind": kind, "sender": sender}
     known = {key: word for key, word in words.items() if _PLAIN.fullmatch(word)}
     structlog.get_logger().warning("message_rejected", reason=reason, **known)
+
+
+def log_roster(what: str, version: int, sender: str) -> None:
+    """Say what has become of a roster that came."""
+    log = structlog.get_logger()
+    if sender:
+        log.warning(what, version=version, sender=sender, fix=_LOOK_AT_ROSTER)
+    else:
+        log.info(what, version=version)
 
 
 def configure(*, as_json: bool = False) -> None:

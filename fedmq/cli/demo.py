@@ -24,7 +24,7 @@ def demo(
     """Show a federation of four invented hospitals on this machine, and one experiment."""
     from fedmq.cli.rounds import exit_code, follow
 
-    say("fedmq demo: invented patients, relaxed settings (no TLS, plan approved for you)")
+    say("fedmq demo: invented patients; relaxed: members admitted and plan approved without you")
     federation = _federation()
     try:
         federation.start()

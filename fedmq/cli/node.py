@@ -55,7 +55,7 @@ def start(
     from fedmq.cli.serving import make_transport, stop_on_signals
     from fedmq.clocks import SystemClock
     from fedmq.hub.membership import read_membership
-    from fedmq.logs import configure
+    from fedmq.logs import configure, log_roster
     from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
     from fedmq.node.needs import read_room, read_signs
     from fedmq.node.service import NodeService
@@ -67,7 +67,7 @@ def start(
     machine: Machine = context.obj
     folder = require_node()
     membership = read_membership(folder / "credentials.toml", Role.NODE)
-    login, wire = membership.credentials, membership.wire()
+    login, wire = membership.credentials, membership.wire(log_roster)
     configure(as_json=json_logs)
     home, clock = machine.home(folder), SystemClock()
     connect = make_transport(machine, membership, f"fedmq {__version__}")

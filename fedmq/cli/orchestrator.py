@@ -26,7 +26,7 @@ def start(
     from fedmq.cli.serving import make_transport, stop_on_signals
     from fedmq.clocks import SystemClock
     from fedmq.hub.membership import read_membership
-    from fedmq.logs import configure
+    from fedmq.logs import configure, log_roster
     from fedmq.orchestrator.needs import read_room
     from fedmq.orchestrator.service import OrchestratorService
     from fedmq.orchestrator.status import read_signs
@@ -41,7 +41,7 @@ def start(
     settings = read_settings()
     path = credentials or settings.hub / "credentials" / "orchestrator.toml"
     membership = read_membership(path, Role.ORCHESTRATOR)
-    login, wire = membership.credentials, membership.wire()
+    login, wire = membership.credentials, membership.wire(log_roster)
     configure(as_json=json_logs)
     home, clock = machine.home(settings.orchestrator), SystemClock()
     connect = make_transport(machine, membership, f"fedmq {__version__}")

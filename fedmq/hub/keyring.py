@@ -10,11 +10,11 @@ key.pem
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-import structlog
 from pydantic import Field, TypeAdapter, ValidationError
 
 from fedmq.errors import ConfigurationError, ProtocolError
@@ -35,8 +35,6 @@ _ROSTER: Final = "roster.json"
 _HELD: Final = "held.json"
 
 _T = TypeVar("_T")
-
-log = structlog.get_logger()
 
 
 class _Keys(Value):
@@ -177,8 +175,12 @@ def new_identity(name: str, role: Role) -> Identity:
 class KeptWire(SealedWire):
     """The wire of a member by its keyring, which it keeps up to date."""
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(
+        self, keyring: Keyring, tell: Callable[[str, int, str], None] = lambda *_: None
+    ) -> None:
+        """Read the keyring; `tell` hears what happens to the roster: what, its version, to whom."""
         self._keyring = keyring
+        self._tell = tell
         self._stamp = keyring.roster_stamp()
         self._signed = keyring.signed_roster()
         super().__init__(keyring.identity(), keyring.roster(self._signed), random=os.urandom)
@@ -203,16 +205,11 @@ class KeptWire(SealedWire):
             raise ProtocolError("roster_forged", "the roster is of another federation")
         if strangers := unproven(self.roster, roster, Role.ORCHESTRATOR):
             self._keyring.hold_roster(signed)
-            log.warning(
-                "roster_held",
-                version=roster.version,
-                sender=", ".join(one.name for one in strangers),
-                fix="compare fingerprints with the hub's operator: fedmq node roster",
-            )
+            self._tell("roster_held", roster.version, ", ".join(one.name for one in strangers))
             return
         self._keyring.write_roster(signed)
         self._take(signed, roster)
-        log.info("roster_learnt", version=roster.version)
+        self._tell("roster_learnt", roster.version, "")
 
     def notice(self) -> RosterNotice | None:
         """Return the roster for others."""
@@ -228,7 +225,7 @@ class KeptWire(SealedWire):
         self._stamp = stamp
         if roster.version > self.roster.version:
             self._take(signed, roster)
-            log.info("roster_learnt", version=roster.version)
+            self._tell("roster_learnt", roster.version, "")
 
     def _take(self, signed: SignedRoster, roster: Roster) -> None:
         self._signed, self.roster = signed, roster

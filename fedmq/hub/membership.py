@@ -1,5 +1,6 @@
 """A membership: what a member's program needs, read from the file of its credentials."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,8 +58,8 @@ class Membership:
             tls=tls,
         )
 
-    def wire(self) -> KeptWire:
-        """Return how the member signs and seals.
+    def wire(self, tell: Callable[[str, int, str], None] = lambda *_: None) -> KeptWire:
+        """Return how the member signs and seals; `tell` hears what happens to its roster.
 
         Raises:
             ConfigurationError: there are no keys, or they are damaged.
@@ -69,7 +70,7 @@ class Membership:
                 why="its credentials name no folder of keys",
                 fix="join the federation: ask the hub's operator for a token",
             )
-        return KeptWire(self.keyring)
+        return KeptWire(self.keyring, tell)
 
 
 def read_membership(path: Path, role: Role | None = None) -> Membership:

@@ -5,7 +5,15 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fedmq.messages.fields import Counter, Id, MessageIdField, Round, Seconds, ShortText
+from fedmq.messages.fields import (
+    Counter,
+    Id,
+    MessageIdField,
+    Round,
+    Seconds,
+    ShortText,
+    StreamField,
+)
 from fedmq.types import NOWHERE
 
 MAJOR: Final = 1
@@ -45,6 +53,8 @@ class Envelope(BaseModel):
     """After this a request is not begun any more."""
     roster: Counter = 0
     """The version of the roster that the sender knows."""
+    stream: StreamField = "-"
+    """Where the sender counts: one journal, which may be lost and begun anew."""
     counter: Counter = 0
     """How many the sender had sent to this recipient, this one included: what has been counted once
     is not taken again. Of messages that may be lost: larger than that of the one before. 0: chunks,

@@ -53,11 +53,11 @@ from fedmq.transport.ports import (
     Sink,
     Transport,
     TransportEvent,
-    Wire,
 )
 from fedmq.transport.received import NOBODY, Received
 from fedmq.transport.retention import Retention
 from fedmq.transport.routes import from_node
+from fedmq.transport.wires import Wire
 from fedmq.types import NOWHERE, Digest, ExperimentId, NodeId
 
 SETTLE_S: Final = 5.0

@@ -43,12 +43,12 @@ from fedmq.transport.ports import (
     Sink,
     Transport,
     TransportEvent,
-    Wire,
 )
 from fedmq.transport.retention import Retention
 from fedmq.transport.routes import to_node
 from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Profile
+from fedmq.transport.wires import Wire
 from fedmq.types import Digest, ExperimentId, NodeId
 
 OVERVIEW_S: Final = 5.0

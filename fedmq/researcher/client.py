@@ -26,7 +26,8 @@ from fedmq.researcher.run import Run
 from fedmq.researcher.session import Session
 from fedmq.transport.home import Home
 from fedmq.transport.machine import LocalMachine, Machine
-from fedmq.transport.ports import Sink, Transport, Wire
+from fedmq.transport.ports import Sink, Transport
+from fedmq.transport.wires import Wire
 from fedmq.types import NOWHERE, ExperimentId, ResearcherId, parse_id
 
 TIMEOUT_S: Final = 30.0

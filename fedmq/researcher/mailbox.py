@@ -36,10 +36,10 @@ from fedmq.transport.ports import (
     ReadersCounted,
     Transport,
     TransportEvent,
-    Wire,
 )
 from fedmq.transport.routes import from_researcher
 from fedmq.transport.spool import Spool
+from fedmq.transport.wires import Wire
 from fedmq.types import NOWHERE, Digest, ExperimentId, ResearcherId
 
 SCHEMA: Final = """

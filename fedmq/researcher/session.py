@@ -19,7 +19,8 @@ from fedmq.researcher.mailbox import Mailbox
 from fedmq.researcher.silence import explain_silence
 from fedmq.transport.home import Home
 from fedmq.transport.loop import Loop
-from fedmq.transport.ports import Sink, Transport, TransportEvent, Wire
+from fedmq.transport.ports import Sink, Transport, TransportEvent
+from fedmq.transport.wires import Wire
 from fedmq.types import ExperimentId, ResearcherId
 
 LOOK_S: Final = 0.1

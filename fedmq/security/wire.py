@@ -117,6 +117,16 @@ class SealedWire:
             data = open_chunk(frame.data, key, body)
         return Message(envelope=envelope, body=body, data=data)
 
+    def learn(self, notice: RosterNotice) -> None:
+        """Keep the roster: nothing newer is taken here."""
+
+    def notice(self) -> RosterNotice | None:
+        """There is none for others."""
+        return None
+
+    def review(self) -> None:
+        """Nothing else writes it."""
+
     def _sealed(self, message: Message, frame: Frame, readers: Collection[Enrolled]) -> Frame:
         match message.body:
             case Chunk(manifest=manifest) as chunk:

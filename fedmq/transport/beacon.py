@@ -20,9 +20,9 @@ from fedmq.transport.ports import (
     Sink,
     Transport,
     TransportEvent,
-    Wire,
 )
 from fedmq.transport.routes import event_key
+from fedmq.transport.wires import Wire
 from fedmq.types import NOWHERE
 
 TELL_S: Final = 5.0

@@ -2,7 +2,8 @@
 
 Messages that are kept until their receipt are counted for each recipient: 1, 2, 3. Who received
 them notes which numbers came, as ranges, for ever: a copy of a message whose id was forgotten long
-ago is known by its number. No clock is asked.
+ago is known by its number. No clock is asked. A journal that is begun anew counts
+from 1 again, and says so by the name of its stream, which is random.
 
 Messages that may be lost carry the number of the sender's life, which each start of a program makes
 one larger, and a number within it; of each life only growing numbers are taken. They are forgotten
@@ -23,17 +24,19 @@ CREATE TABLE IF NOT EXISTS counted_out (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counted_in (
     sender TEXT NOT NULL,
+    stream TEXT NOT NULL,
     recipient TEXT NOT NULL,
     first INTEGER NOT NULL,
     last INTEGER NOT NULL,
-    PRIMARY KEY (sender, recipient, first)
+    PRIMARY KEY (sender, stream, recipient, first)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS lives (
     only INTEGER PRIMARY KEY CHECK (only = 1),
-    number INTEGER NOT NULL
+    number INTEGER NOT NULL,
+    stream TEXT NOT NULL
 );
 """
-_STREAM: Final = "sender = ? AND recipient = ?"
+_STREAM: Final = "sender = ? AND stream = ? AND recipient = ?"
 _LIFE_SHIFT: Final = 32
 BEACON: Final = 2**31
 """Numbers within a life from here on are of its beacon."""
@@ -49,12 +52,13 @@ class Counters:
         self._journal = journal
         with journal.transaction():
             journal.execute(
-                "INSERT INTO lives VALUES (1, 1)"
+                "INSERT INTO lives VALUES (1, 1, lower(hex(randomblob(8))))"
                 " ON CONFLICT (only) DO UPDATE SET number = number + 1"
             )
             self._life = read_life(journal)
+            self.stream = str(journal.cell("SELECT stream FROM lives"))
         self._told = 0
-        self._heard: dict[str, dict[int, int]] = {}
+        self._heard: dict[tuple[str, str], dict[int, int]] = {}
 
     def next_for(self, recipient: str) -> int:
         """Return the number of the next kept message to `recipient`; inside its transaction."""
@@ -70,7 +74,7 @@ class Counters:
         """Return whether a kept message with this number was taken from its sender."""
         found = self._journal.cell(
             f"SELECT 1 FROM counted_in WHERE {_STREAM} AND first <= ? AND last >= ?",  # noqa: S608
-            (envelope.sender, envelope.recipient, envelope.counter, envelope.counter),
+            (*_stream_of(envelope), envelope.counter, envelope.counter),
         )
         return found is not None
 
@@ -79,7 +83,7 @@ class Counters:
         counter = envelope.counter
         if counter == 0 or self.has(envelope):
             return
-        stream = (envelope.sender, envelope.recipient)
+        stream = _stream_of(envelope)
         first = self._journal.cell(
             f"SELECT first FROM counted_in WHERE {_STREAM} AND last = ?",  # noqa: S608
             (*stream, counter - 1),
@@ -94,7 +98,7 @@ class Counters:
                 (*stream, counter + 1),
             )
         self._journal.execute(
-            "INSERT OR REPLACE INTO counted_in VALUES (?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO counted_in VALUES (?, ?, ?, ?, ?)",
             (*stream, counter if first is None else first, counter if last is None else last),
         )
 
@@ -103,10 +107,11 @@ class Counters:
         self._told += 1
         return (self._life << _LIFE_SHIFT) | self._told
 
-    def is_news(self, sender: str, counter: int) -> bool:
+    def is_news(self, envelope: Envelope) -> bool:
         """Return whether a message that may be lost is newer than those before; note it."""
+        counter = envelope.counter
         life, number = counter >> _LIFE_SHIFT, counter & (2**_LIFE_SHIFT - 1)
-        lives = self._heard.setdefault(sender, {})
+        lives = self._heard.setdefault((envelope.sender, envelope.stream), {})
         if number <= lives.get(life, 0):
             return False
         if life not in lives and len(lives) >= _LIVES_KNOWN:
@@ -116,6 +121,10 @@ class Counters:
             del lives[oldest]
         lives[life] = number
         return True
+
+
+def _stream_of(envelope: Envelope) -> tuple[str, str, str]:
+    return envelope.sender, envelope.stream, envelope.recipient
 
 
 def read_life(journal: Journal) -> int:

@@ -50,7 +50,6 @@ from fedmq.transport.ports import (
     Returned,
     Transport,
     TransportEvent,
-    Wire,
 )
 from fedmq.transport.pusher import Pusher
 from fedmq.transport.receiver import Receiver
@@ -58,7 +57,8 @@ from fedmq.transport.routes import Route, event_key, to_node, to_researcher, way
 from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Lane
 from fedmq.transport.troubles import Troubles, refusal_of
-from fedmq.types import NOWHERE, Digest, NodeId, ResearcherId, Role
+from fedmq.transport.wires import Wire
+from fedmq.types import Digest, NodeId, ResearcherId, Role
 
 SCHEMA: Final = outbox.SCHEMA + inbox.SCHEMA + counters.SCHEMA
 
@@ -178,7 +178,7 @@ class Courier:
         """Send `message` until its receipt comes; call it inside a transaction."""
         if not self._outbox.has(message.envelope.message_id):
             counter = self._counters.next_for(message.envelope.recipient)
-            self._outbox.add(_counted(message, counter), route)
+            self._outbox.add(self._counted(message, counter), route)
 
     def drop(self, experiment: str, *, keep: str = "") -> None:
         """Send nothing more for an experiment but the message `keep`; await nothing of it."""
@@ -359,7 +359,7 @@ class Courier:
         self._pusher.push(manifest, [route], envelope.experiment, chunks=chunks, answers=asked)
 
     def _is_news(self, envelope: Envelope) -> bool:
-        return self._counters.is_news(envelope.sender, envelope.counter)
+        return self._counters.is_news(envelope)
 
     # Small messages that are not kept.
 
@@ -404,7 +404,7 @@ class Courier:
     def _publish(
         self, message: Message, exchange: str, routing_key: str, *, mandatory: bool = True
     ) -> None:
-        counted = _counted(message, self._counters.next_sign())
+        counted = self._counted(message, self._counters.next_sign())
         readers = () if exchange == topology.EVENTS else (message.envelope.recipient,)
         try:
             body = self._wire.seal(counted, readers)
@@ -423,7 +423,6 @@ class Courier:
             next(self._tickets),
         )
 
-
-def _counted(message: Message, counter: int) -> Message:
-    envelope = message.envelope.model_copy(update={"counter": counter})
-    return replace(message, envelope=envelope)
+    def _counted(self, message: Message, counter: int) -> Message:
+        numbers = {"stream": self._counters.stream, "counter": counter}
+        return replace(message, envelope=message.envelope.model_copy(update=numbers))

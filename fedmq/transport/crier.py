@@ -10,7 +10,7 @@ from typing import Final
 from fedmq.clocks import Clock
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.notices import RosterNotice
-from fedmq.transport.ports import Wire
+from fedmq.transport.wires import Wire
 from fedmq.types import Role
 
 REVIEW_S: Final = 1.0

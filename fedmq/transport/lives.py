@@ -18,7 +18,8 @@ from fedmq.transport.beacon import Beacon
 from fedmq.transport.counters import beacon_sign, life_of
 from fedmq.transport.home import Home, Room
 from fedmq.transport.loop import Loop
-from fedmq.transport.ports import Sink, Transport, TransportEvent, Wire
+from fedmq.transport.ports import Sink, Transport, TransportEvent
+from fedmq.transport.wires import Wire
 
 FIRST_PAUSE_S: Final = 1.0
 LAST_PAUSE_S: Final = 60.0

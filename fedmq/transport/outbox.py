@@ -15,9 +15,10 @@ from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message, decode, encode, read_header, unpack_frame
 from fedmq.messages.envelope import Envelope
 from fedmq.transport.journal import Cell, Journal
-from fedmq.transport.ports import Properties, Publication, Transport, Wire
+from fedmq.transport.ports import Properties, Publication, Transport
 from fedmq.transport.routes import Route
 from fedmq.transport.topology import Lane
+from fedmq.transport.wires import Wire
 from fedmq.types import NOWHERE
 
 SCHEMA: Final = """

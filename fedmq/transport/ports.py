@@ -1,4 +1,4 @@
-"""The ports to a broker and to its members: what goes out, what comes back, and nothing of how.
+"""The port to a broker: what goes out, what comes back, and nothing of how.
 
 A transport is asked, never waited for: every call returns at once, and what becomes of it arrives
 as an event at the `sink` that the transport was built with. The promises of
@@ -14,14 +14,11 @@ every implementation:
 6. The broker checks `user_id`: a publication carries the login of its connection.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fedmq.messages.codec import Message
-from fedmq.messages.notices import RosterNotice
 from fedmq.transport.topology import Queue
-from fedmq.types import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,47 +156,6 @@ TransportEvent = (
 
 Sink = Callable[[TransportEvent], None]
 """Takes each event; called on the transport's thread, so it hands on and returns."""
-
-
-class Wire(Protocol):
-    """How messages become bytes that only their readers read, and how it is known who sent them."""
-
-    @property
-    def version(self) -> int:
-        """The version of the roster."""
-
-    def role_of(self, name: str) -> Role | None:
-        """Return what the roster says that somebody is; None where nobody vouches for that."""
-
-    def members(self, role: Role) -> Sequence[str]:
-        """Return the names of the members with a role."""
-
-    def seal(self, message: Message, readers: Collection[str] = ()) -> bytes:
-        """Return the bytes of a message for its readers; `-` stands for all orchestrators.
-
-        Raises:
-            ProtocolError: unknown_reader; nobody knows a reader's keys.
-        """
-
-    def open(self, encoded: bytes) -> Message:
-        """Return the message, if its sender is who it says and meant it for this member.
-
-        Raises:
-            ProtocolError: it is not, or it is no message.
-        """
-
-    def learn(self, notice: RosterNotice) -> None:
-        """Take a roster, if it is genuine and newer.
-
-        Raises:
-            ProtocolError: it is not genuine.
-        """
-
-    def notice(self) -> RosterNotice | None:
-        """Return the roster for others, None where there is none."""
-
-    def review(self) -> None:
-        """Look whether another program of this machine has a newer roster."""
 
 
 class Transport(Protocol):

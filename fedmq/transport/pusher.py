@@ -15,10 +15,11 @@ from fedmq.messages.envelope import Envelope
 from fedmq.messages.fields import Manifest
 from fedmq.messages.payloads import Chunk
 from fedmq.transport.outbox import properties_of
-from fedmq.transport.ports import Publication, Transport, Wire
+from fedmq.transport.ports import Publication, Transport
 from fedmq.transport.routes import Route
 from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Lane
+from fedmq.transport.wires import Wire
 from fedmq.types import Digest
 
 WINDOW: Final = 8

@@ -33,6 +33,7 @@ from fedmq.node.records import open_records
 from fedmq.node.service import NodeService
 from fedmq.node.worker import Worker, WorkerEvent
 from fedmq.parameters import load_parameters, save_parameters
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
@@ -63,6 +64,7 @@ class Desk:
         self.courier = Courier(
             me="orchestrator",
             transport=self.transport,
+            wire=PlainWire(),
             journal=self.journal,
             spool=Spool(LocalDisk(folder / "payloads")),
             clock=SystemClock(),
@@ -127,6 +129,7 @@ class Federation:
             node=LYON,
             home=LocalHome(self.home),
             make_transport=self._make_transport,
+            wire=PlainWire(),
             make_worker=self._make_worker,
             clock=SystemClock(),
             version="0.1",

@@ -16,12 +16,14 @@ from typing import Any, Final, TypeVar, cast
 import fedmq
 from fedmq.hub.broker import PrivateBroker
 from fedmq.hub.credentials import Credentials, read_credentials, write_credentials
+from fedmq.hub.local import enrol_here
 from fedmq.hub.ports import LOOPBACK
 from fedmq.transport import topology
 from fedmq.types import NodeId, ResearcherId, Role
 from tests.support import held_plan
 from tests.support.broker import TestBroker, federation_rights
 from tests.support.hosts import Hosts
+from tests.support.keys import Keys, move_in
 
 PATIENCE_S: Final = 90.0
 """For whatever is waited for: two busy cores may be slow, a hang is caught all the same."""
@@ -236,6 +238,15 @@ class Federation:
         """Return the file of a member's credentials at the hub."""
         return self.home(CENTRE) / "hub" / "credentials" / f"{name}.toml"
 
+    def node_credentials(self, name: str) -> Path:
+        """Return the file of a node's credentials in its own home."""
+        return self.home(name) / "node" / "credentials.toml"
+
+    @property
+    def researcher_credentials(self) -> Path:
+        """The file of the researcher's credentials in their own home."""
+        return self.home(RESEARCHER) / "credentials.toml"
+
     def join_broker(self, broker: TestBroker, nodes: Sequence[str]) -> None:
         """Give the members credentials for a vhost of their own on the run's broker."""
         rights = federation_rights(list(nodes), [RESEARCHER])
@@ -245,35 +256,54 @@ class Federation:
             profile=broker.profile,
         )
         vhost = broker.make_vhost(layout, rights)
-        self.credentials("any").parent.mkdir(parents=True)
-        roles = {RESEARCHER: Role.RESEARCHER, "monitor": Role.MONITOR}
-        for name in rights:
-            role = Role.ORCHESTRATOR if name == "orchestrator" else roles.get(name, Role.NODE)
+        folder = self.credentials("any").parent
+        folder.mkdir(parents=True)
+        known = {
+            RESEARCHER: Role.RESEARCHER,
+            "monitor": Role.MONITOR,
+            "orchestrator": Role.ORCHESTRATOR,
+        }
+        roles = {name: known.get(name, Role.NODE) for name in rights}
+        keys = Keys({name: role for name, role in roles.items() if not role.sees_management})
+        for name, role in roles.items():
+            keys.write_keyring(folder / f"{name}.keys", keys.identities.get(name))
             login = Credentials(
                 url=broker.url(vhost),
                 user=name,
                 password=broker.password,
                 role=role,
                 admin_url=broker.management.url if role.sees_management else "",
+                identity=f"{name}.keys",
             )
             write_credentials(self.credentials(name), login)
-        self._hand_over_to_researcher()
-
-    def join_hub(self, nodes: Sequence[str]) -> None:
-        """Give the members credentials of a private hub, which is started."""
-        self.do(CENTRE, "hub", "up")
         for node in nodes:
-            self.do(CENTRE, "hub", "add-node", node)
-        self.do(CENTRE, "hub", "add-researcher", RESEARCHER)
-        self._hand_over_to_researcher()
+            move_in(self.credentials(node), self.node_credentials(node))
+        move_in(self.credentials(RESEARCHER), self.researcher_credentials)
+
+    def join_hub(self, nodes: Sequence[str], hosts: Sequence[str] = ()) -> None:
+        """Let the members join a private hub, which is started; `hosts` are its addresses."""
+        names = [option for host in hosts for option in ("--host", host)]
+        self.do(CENTRE, "hub", "init", "trial", *names)
+        self.do(CENTRE, "hub", "up")
+        hub = self.home(CENTRE) / "hub"
+        for node in nodes:
+            enrol_here(hub, node, Role.NODE, self.node_credentials(node))
+        enrol_here(hub, RESEARCHER, Role.RESEARCHER, self.researcher_credentials)
 
     def join_lines(self, hosts: Hosts) -> None:
         """Let members with a host of their own find the hub over their line."""
         hosts.listen(self.broker)
         for name, address in hosts.addresses.items():
-            known = read_credentials(self.credentials(name))
+            path = self.own_credentials(name)
+            known = read_credentials(path)
             url = known.url.replace(LOOPBACK, address)
-            write_credentials(self.credentials(name), replace(known, url=url))
+            write_credentials(path, replace(known, url=url))
+
+    def own_credentials(self, name: str) -> Path:
+        """Return the file from which a member's program reads its credentials."""
+        if name == RESEARCHER:
+            return self.researcher_credentials
+        return self.credentials(name) if name == "orchestrator" else self.node_credentials(name)
 
     @property
     def broker(self) -> PrivateBroker:
@@ -281,8 +311,7 @@ class Federation:
         return PrivateBroker(self.home(CENTRE) / "hub" / "broker")
 
     def add_node(self, name: str) -> None:
-        """Make the home of a node, with a dataset in it."""
-        self.do(name, "node", "init", name, "--credentials", str(self.credentials(name)))
+        """Register a dataset at a node that has joined."""
         self.do(name, "node", "data", "add", DATASET, str(self.write_tables(name)))
 
     def write_tables(self, name: str) -> Path:
@@ -373,10 +402,6 @@ class Federation:
         """The line of [config] that lets training be held."""
         return f"holds = {json.dumps(str(self.holds))}"
 
-    def _hand_over_to_researcher(self) -> None:
-        known = read_credentials(self.credentials(RESEARCHER))
-        write_credentials(self.home(RESEARCHER) / "credentials.toml", known)
-
 
 @contextmanager
 def running_federation(
@@ -400,7 +425,8 @@ def running_federation(
             federation.commands[name] = [*way(name), *FEDMQ]
     try:
         if broker is None:
-            federation.join_hub([LYON, PARIS])
+            addresses = () if hosts is None else tuple(hosts.addresses.values())
+            federation.join_hub([LYON, PARIS], [LOOPBACK, *addresses])
             if hosts is not None:
                 federation.join_lines(hosts)
         else:

@@ -9,6 +9,7 @@ import pytest
 from fedmq.cli.main import main
 from fedmq.hub.credentials import Credentials, write_credentials
 from fedmq.types import Role
+from tests.support.keys import Keys
 from tests.unit.cli.line import CommandLine, Outcome
 
 
@@ -50,12 +51,15 @@ def credentials(home: Path) -> Callable[..., Path]:
     ) -> Path:
         path = path or home / f"{name}.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
+        keys = Keys({name: role})
+        keys.write_keyring(path.with_suffix(".keys"), keys.identities[name])
         login = Credentials(
             url="amqp://127.0.0.1:1/nowhere",
             user=name,
             password="s3cret",  # noqa: S106 - invented
             role=role,
             admin_url=admin_url,
+            identity=path.with_suffix(".keys").name,
         )
         write_credentials(path, login)
         return path

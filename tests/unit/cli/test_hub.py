@@ -23,30 +23,55 @@ def test_a_hub_that_never_was_is_down(fedmq: CommandLine) -> None:
     }
 
 
-def test_members_are_added_shown_and_removed(fedmq: CommandLine, home: Path) -> None:
-    """The file is the data, typed from here; no password is in what is shown."""
+def test_members_are_invited_shown_and_revoked(fedmq: CommandLine, home: Path) -> None:
+    """The token is the data, and in a file; no secret is in what is shown later."""
+    made = fedmq("hub", "init", "trial", "--host", "broker.example.org")
+    assert len(made.data.split()) == 8
+    assert "amqps://broker.example.org:" in made.talk
+    assert fedmq("hub", "fingerprint").data == made.data
     added = fedmq("hub", "add-node", "chu-lyon")
-    assert added.data == "hub/credentials/chu-lyon.toml\n"
-    assert (home / added.data.strip()).exists()
-    assert added.talk.splitlines()[-1].endswith("fedmq node init chu-lyon --credentials FILE")
+    assert added.data.startswith("fedmq-join-1.")
+    assert (home / "chu-lyon.token").read_text() == added.data
+    assert (home / "chu-lyon.token").stat().st_mode & 0o777 == 0o600
+    assert added.talk.splitlines()[-2:] == [
+        "next: at the hospital: fedmq node join chu-lyon.token",
+        "      then here: fedmq hub joins",
+    ]
     assert fedmq("hub", "add-researcher", "ada").ends_with_next
     lines = fedmq("hub", "status").data.splitlines()
-    assert lines[-3:] == ["member    role", "ada       researcher", "chu-lyon  node"]
+    assert lines[-6:-3] == ["member        role", "ada           researcher", "chu-lyon      node"]
     shown = fedmq("hub", "status", "--json")
-    assert shown.json["members"] == {"ada": "researcher", "chu-lyon": "node"}
+    assert shown.json["members"]["chu-lyon"] == "node"
     assert "password" not in shown.data
-    assert all(one.password_hash not in shown.data for one in Hub(home / "hub").roster().members)
-    removed = fedmq("hub", "remove", "ada")
+    removed = fedmq("hub", "revoke", "ada")
     assert (removed.code, removed.ends_with_next) == (0, True)
-    assert fedmq("hub", "status", "--json").json["members"] == {"chu-lyon": "node"}
+    assert "ada" not in fedmq("hub", "status", "--json").json["members"]
+
+
+def test_a_second_hub_in_a_home_is_refused(fedmq: CommandLine, home: Path) -> None:
+    """Its authority would be lost, and with it every member."""
+    fedmq("hub", "init", "trial")
+    before = (home / "hub" / "authority" / "keys.json").read_bytes()
+    again = fedmq("hub", "init", "trial")
+    assert (again.code, again.data) == (1, "")
+    assert "error: there is a hub already" in again.talk
+    assert (home / "hub" / "authority" / "keys.json").read_bytes() == before
+
+
+def test_without_a_hub_nobody_is_invited(fedmq: CommandLine) -> None:
+    """The error says how to make one."""
+    outcome = fedmq("hub", "add-node", "chu-lyon")
+    assert (outcome.code, outcome.data) == (1, "")
+    assert "fix: fedmq hub init NAME" in outcome.talk
 
 
 def test_a_name_that_cannot_be_one_is_an_error(fedmq: CommandLine, home: Path) -> None:
     """It says what names may be."""
+    fedmq("hub", "init", "trial")
     outcome = fedmq("hub", "add-node", "CHU.Lyon")
     assert (outcome.code, outcome.data) == (1, "")
     assert "1 to 40 of a-z, 0-9 and -" in outcome.talk
-    assert Hub(home / "hub").roster().find("CHU.Lyon") is None
+    assert Hub(home / "hub").register().find("CHU.Lyon") is None
 
 
 def test_the_hub_goes_down_twice_without_an_error(fedmq: CommandLine, home: Path) -> None:

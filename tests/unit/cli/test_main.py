@@ -13,9 +13,11 @@ CHANGING = frozenset(
     {
         *("demo", "down", "run"),
         *("experiments fetch", "experiments pause", "experiments resume", "experiments stop"),
-        *("hub add-node", "hub add-researcher", "hub down", "hub remove", "hub up"),
-        *("node init", "node start", "node data add", "node data remove"),
+        *("hub add-node", "hub add-researcher", "hub admit", "hub down", "hub init"),
+        *("hub revoke", "hub up", "join", "node join"),
+        *("node start", "node data add", "node data remove"),
         *("node plans approve", "node plans reject", "orchestrator start"),
+        "hub fingerprint",  # one line, to be read out
     }
 )
 """The commands that change something; what they print is for people."""
@@ -60,7 +62,7 @@ def test_the_version_is_said(fedmq: CommandLine) -> None:
     [
         ("nosuch",),
         ("node", "nosuch"),
-        ("node", "init"),
+        ("node", "join"),
         ("plans", "--nosuch"),
         ("demo", "--rounds", "0"),
         ("experiments", "show"),

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fedmq.claims import claimed
-from fedmq.hub.credentials import read_credentials
 from fedmq.node.records import open_records
+from fedmq.transport.counters import Counters
 from fedmq.transport.home import RESERVE_BYTES, LocalHome
 from fedmq.transport.inbox import Inbox, TurnedAway
 from fedmq.types import Role
@@ -18,26 +18,11 @@ LYON = "chu-lyon"
 
 
 @pytest.fixture
-def node(fedmq: CommandLine, credentials: Callable[..., Path]) -> CommandLine:
+def node(fedmq: CommandLine, credentials: Callable[..., Path], home: Path) -> CommandLine:
     """Return the command line of a machine that is a node."""
-    path = credentials(LYON, Role.NODE)
-    made = fedmq("node", "init", LYON, "--credentials", str(path))
-    assert made.code == 0
-    assert made.talk.splitlines()[0] == f"this is the node {LYON}; its folder is node"
-    assert made.ends_with_next
+    credentials(LYON, Role.NODE, home / "node" / "credentials.toml")
+    open_records(LocalHome(home / "node")).close()
     return fedmq
-
-
-def test_a_node_is_not_made_with_the_file_of_another_role(
-    fedmq: CommandLine, credentials: Callable[..., Path], home: Path
-) -> None:
-    """Nothing is made; the error says whose file it is."""
-    path = credentials("ada", Role.RESEARCHER)
-    outcome = fedmq("node", "init", LYON, "--credentials", str(path))
-    assert outcome.code == 1
-    assert "why: they are of the researcher ada" in outcome.talk
-    assert f"fedmq hub add-node {LYON}" in outcome.talk
-    assert not (home / "node").exists()
 
 
 def test_a_node_is_not_started_with_the_file_of_another_role(
@@ -50,7 +35,7 @@ def test_a_node_is_not_started_with_the_file_of_another_role(
     assert outcome.talk.splitlines() == [
         "error: the credentials of ada are not a node's",
         "  why: expected: role node; got: role researcher",
-        "  fix: ask the hub's operator for the file of your node: fedmq hub add-node NAME",
+        "  fix: join as a node: fedmq node join TOKEN",
     ]
 
 
@@ -64,24 +49,11 @@ def test_a_second_node_in_a_home_is_refused(node: CommandLine, home: Path) -> No
         assert node("node", "data", "list").code == 0
 
 
-def test_a_home_stays_that_of_its_node(
-    node: CommandLine, credentials: Callable[..., Path], home: Path
-) -> None:
-    """Another name is refused; the same one may come again with a new password."""
-    path = credentials("ghu-paris", Role.NODE)
-    assert (
-        "this folder belongs to another node"
-        in node("node", "init", "ghu-paris", "--credentials", str(path)).talk
-    )
-    assert node("node", "init", LYON, "--credentials", str(home / f"{LYON}.toml")).code == 0
-    assert read_credentials(home / "node" / "credentials.toml").user == LYON
-
-
 def test_status_says_what_waits_and_what_was_turned_away(node: CommandLine, home: Path) -> None:
     """For people and for programs."""
     records = open_records(LocalHome(home / "node"))
     for reason in ("too_large", "not_msgpack", "too_large"):
-        Inbox(records.journal, FakeClock(lambda: 0.0)).note_rejected(
+        Inbox(records.journal, Counters(records.journal), FakeClock(lambda: 0.0)).note_rejected(
             TurnedAway(reason=reason, queue="q", kind="k", sender="u", size_bytes=1)
         )
     records.close()
@@ -129,5 +101,5 @@ def test_what_is_no_node_yet_says_how_to_make_it_one(
     outcome = fedmq("node", *words)
     assert (outcome.code, outcome.data) == (1, "")
     assert "error: this machine is no node yet" in outcome.talk
-    assert "fix: fedmq node init NAME --credentials FILE" in outcome.talk
+    assert "fix: fedmq node join TOKEN" in outcome.talk
     assert not (home / "node").exists()

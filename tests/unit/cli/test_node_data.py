@@ -15,7 +15,7 @@ LYON = "chu-lyon"
 @pytest.fixture
 def node(fedmq: CommandLine, credentials: Callable[..., Path], home: Path) -> CommandLine:
     """Return the command line of a node, with a folder `cases` of three cases, one cut in two."""
-    fedmq("node", "init", LYON, "--credentials", str(credentials(LYON, Role.NODE)))
+    credentials(LYON, Role.NODE, home / "node" / "credentials.toml")
     write_cohort(SITES[LYON], home / "cases", num_cases=3)
     corrupt = min(path for path in (home / "cases").iterdir() if path.is_dir())
     pet = corrupt / "PET.nii.gz"

@@ -19,9 +19,9 @@ PURPOSE = "Progression-free survival at 12 months from the clinical table, for t
 
 
 @pytest.fixture
-def node(fedmq: CommandLine, credentials: Callable[..., Path]) -> CommandLine:
+def node(fedmq: CommandLine, credentials: Callable[..., Path], home: Path) -> CommandLine:
     """Return the command line of a node."""
-    fedmq("node", "init", "chu-lyon", "--credentials", str(credentials("chu-lyon", Role.NODE)))
+    credentials("chu-lyon", Role.NODE, home / "node" / "credentials.toml")
     return fedmq
 
 

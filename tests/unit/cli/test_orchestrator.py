@@ -8,6 +8,7 @@ from fedmq.messages.fields import Manifest
 from fedmq.orchestrator import store
 from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport import courier as couriers
+from fedmq.transport.counters import Counters
 from fedmq.transport.home import RESERVE_BYTES, LocalHome
 from fedmq.transport.inbox import Inbox, TurnedAway
 from fedmq.types import Digest, ExperimentId, ResearcherId, Role
@@ -54,7 +55,7 @@ def test_status_says_what_it_leads_keeps_and_turned_away(fedmq: CommandLine, hom
         )
     )
     for reason in ("no_user_id", "not_msgpack", "no_user_id"):
-        Inbox(journal, FakeClock(lambda: 0.0)).note_rejected(
+        Inbox(journal, Counters(journal), FakeClock(lambda: 0.0)).note_rejected(
             TurnedAway(reason=reason, queue="q", kind="k", sender="u", size_bytes=1)
         )
     journal.close()

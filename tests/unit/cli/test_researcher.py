@@ -220,7 +220,7 @@ def test_the_file_of_another_role_is_refused(
         assert outcome.talk.splitlines() == [
             "error: the credentials of somebody are not a researcher's",
             f"  why: expected: role researcher; got: role {role}",
-            "  fix: ask the hub's operator for a file of your own: fedmq hub add-researcher NAME",
+            "  fix: join as a researcher: fedmq join TOKEN",
         ]
 
 

@@ -55,7 +55,7 @@ def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
     ("text", "why"),
     [
         ("url = ", "it is no TOML"),
-        ('url = "amqp://h/v"\nuser = "a"\nrole = "node"\n', "password: Field required"),
+        ('url = "amqp://h/v"\nrole = "node"\n', "user: Field required"),
         ('url = "u"\nuser = "a"\npassword = "p"\nrole = "king"\n', "role: "),
         ('url = "u"\nuser = "a"\npassword = "p"\nrole = "node"\ncolour = "red"\n', "colour: "),
         ('url = "u"\nuser = "a"\npassword = ["hidden"]\nrole = "node"\n', "password: "),

@@ -10,7 +10,7 @@ import pytest
 from fedmq.errors import ConfigurationError
 from fedmq.hub.credentials import read_credentials
 from fedmq.hub.definitions import password_hash
-from fedmq.hub.members import Hub
+from fedmq.hub.members import BUILT_IN, Hub
 from fedmq.hub.register import ExternalBroker
 from fedmq.types import Role
 
@@ -19,9 +19,11 @@ WORD = "s3cret"
 
 def test_the_same_member_again_has_the_same_credentials(tmp_path: Path) -> None:
     """Also for another program with the same folder."""
-    first = Hub(tmp_path).add_member("chu-lyon", Role.NODE)
-    assert Hub(tmp_path).add_member("chu-lyon", Role.NODE) == first
-    assert [member.name for member in Hub(tmp_path).members()] == ["chu-lyon"]
+    Hub(tmp_path).make("trial")
+    first = read_credentials(Hub(tmp_path).credentials_path("monitor"))
+    Hub(tmp_path).make("trial")
+    assert read_credentials(Hub(tmp_path).credentials_path("monitor")) == first
+    assert [member.name for member in Hub(tmp_path).members()] == sorted(BUILT_IN)
 
 
 def test_a_name_has_one_role(tmp_path: Path) -> None:
@@ -41,42 +43,50 @@ def test_names_that_are_no_words_of_queue_names_are_refused(tmp_path: Path, name
     assert not (tmp_path / "hub").exists()
 
 
-def test_credentials_hold_addresses_and_a_password_of_their_own(tmp_path: Path) -> None:
-    """The management's address goes to those who have a use for it."""
+def test_credentials_hold_addresses_and_what_is_shown_there(tmp_path: Path) -> None:
+    """Certificates for the broker; the management's address and a password for its pages."""
     hub = Hub(tmp_path)
-    node, monitor = (
-        hub.add_member("chu-lyon", Role.NODE),
-        hub.add_member("watch", Role.MONITOR),
+    hub.make("trial", ["broker.example.org"])
+    orchestrator, monitor = (
+        read_credentials(hub.credentials_path(name)) for name in ("orchestrator", "monitor")
     )
     ports = hub.broker.ports()
-    assert node.url == monitor.url == f"amqp://127.0.0.1:{ports.amqp}/fedmq"
-    assert (node.admin_url, monitor.admin_url) == ("", f"http://127.0.0.1:{ports.management}")
-    assert len(node.password) >= 32
-    assert node.password != monitor.password
-    assert read_credentials(tmp_path / "credentials" / "chu-lyon.toml") == node
+    assert orchestrator.url == monitor.url == f"amqps://broker.example.org:{ports.amqp}/fedmq"
+    assert (orchestrator.admin_url, orchestrator.password) == ("", "")
+    assert monitor.admin_url == f"http://127.0.0.1:{ports.management}"
+    assert len(monitor.password) >= 32
+    for name in BUILT_IN:
+        keys = hub.credentials_path(name).with_suffix(".keys")
+        assert {"authority.pem", "certificate.pem", "key.pem"} <= {p.name for p in keys.iterdir()}
 
 
-def test_nothing_in_the_folder_is_for_others_and_no_password_is_in_the_roster(
+def test_nothing_in_the_folder_is_for_others_and_no_password_is_in_the_register(
     tmp_path: Path,
 ) -> None:
-    """The roster and the definitions hold salted hashes of the password."""
+    """The register and the definitions hold salted hashes of the password; keys have one reader."""
     folder = tmp_path / "hub"
-    credentials = Hub(folder).add_member("chu-lyon", Role.NODE)
+    hub = Hub(folder)
+    hub.make("trial")
+    credentials = read_credentials(hub.credentials_path("monitor"))
     assert folder.stat().st_mode & 0o777 == 0o700
     for path in (folder / "members.json", folder / "broker" / "definitions.json"):
-        assert path.stat().st_mode & 0o777 == 0o600
         assert credentials.password not in path.read_text()
-    (member,) = Hub(folder).members()
-    assert member.password_hash not in repr(member)
+    for path in folder.rglob("*"):
+        if path.is_file() and "lock" not in path.name:
+            assert path.stat().st_mode & 0o777 == 0o600, path
+    assert all(
+        member.password_hash not in repr(member) for member in hub.members() if member.password_hash
+    )
 
 
 def test_the_hash_in_the_definitions_is_that_of_the_password(tmp_path: Path) -> None:
     """Else nobody could log in after a boot."""
     hub = Hub(tmp_path)
-    credentials = hub.add_member("chu-lyon", Role.NODE)
+    hub.make("trial")
+    credentials = read_credentials(hub.credentials_path("monitor"))
     written = json.loads(hub.broker.definitions.read_text())
     assert written == hub.register().definitions(is_booting=True)
-    (user,) = written["users"]
+    (user,) = [one for one in written["users"] if one["name"] == "monitor"]
     salt = base64.b64decode(user["password_hash"])[:4]
     assert user["password_hash"] == password_hash(credentials.password, salt)
 
@@ -84,11 +94,13 @@ def test_the_hash_in_the_definitions_is_that_of_the_password(tmp_path: Path) -> 
 def test_lost_credentials_are_replaced_by_new_ones(tmp_path: Path) -> None:
     """The old password is known to nobody any more, and valid no more."""
     hub = Hub(tmp_path)
-    old, (before,) = hub.add_member("chu-lyon", Role.NODE), hub.members()
-    hub.credentials_path("chu-lyon").unlink()
-    new, (after,) = hub.add_member("chu-lyon", Role.NODE), hub.members()
+    hub.make("trial")
+    old, before = read_credentials(hub.credentials_path("monitor")), hub.register().find("monitor")
+    hub.credentials_path("monitor").unlink()
+    hub.make("trial")
+    new, after = read_credentials(hub.credentials_path("monitor")), hub.register().find("monitor")
     assert old.password != new.password
-    assert before.password_hash != after.password_hash
+    assert before != after
 
 
 def test_a_removed_member_is_gone_from_the_folder(tmp_path: Path) -> None:
@@ -105,19 +117,18 @@ def test_a_removed_member_is_gone_from_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_name_of_a_removed_member_is_free_for_another_role(tmp_path: Path) -> None:
-    """With a new password."""
+    """Its queues are another's."""
     hub = Hub(tmp_path)
-    old = hub.add_member("lyon", Role.NODE)
+    hub.add_member("lyon", Role.NODE)
     hub.remove_member("lyon")
-    new = hub.add_member("lyon", Role.RESEARCHER)
-    assert new.role is Role.RESEARCHER
-    assert new.password != old.password
+    hub.add_member("lyon", Role.RESEARCHER)
+    assert [member.role for member in hub.members()] == [Role.RESEARCHER]
 
 
 def test_the_hubs_own_members_stay(tmp_path: Path) -> None:
     """Without its admin the hub could not change the broker."""
     hub = Hub(tmp_path)
-    hub.add_member("hub-admin", Role.ADMIN)
+    hub.make("trial")
     with pytest.raises(ConfigurationError, match="the hub itself needs it"):
         hub.remove_member("hub-admin")
 
@@ -134,7 +145,7 @@ def test_a_damaged_roster_is_a_clear_error(tmp_path: Path) -> None:
     """It is never taken for an empty one, which would forget every member."""
     for text in ("", "{", '{"members": [{"name": "chu-lyon"}]}', '{"colour": 1}'):
         (tmp_path / "members.json").write_text(text)
-        with pytest.raises(ConfigurationError, match=r"roster .* is damaged"):
+        with pytest.raises(ConfigurationError, match=r"register .* is damaged"):
             Hub(tmp_path).members()
 
 

@@ -1,11 +1,11 @@
-"""The roster: members and their rights, and what the broker has to forget."""
+"""The register: members and their rights, and what the broker has to forget."""
 
 from dataclasses import replace
 from typing import cast
 
 import pytest
 
-from fedmq.hub.register import ExternalBroker, Member, Roster, rights
+from fedmq.hub.register import ExternalBroker, Invitation, Member, Register, rights
 from fedmq.transport import topology
 from fedmq.types import NodeId, ResearcherId, Role
 
@@ -18,14 +18,37 @@ def member(name: str, role: Role) -> Member:
 ANOTHER = "another hash"
 LYON = member("chu-lyon", Role.NODE)
 PARIS = member("ghu-paris", Role.NODE)
-ROSTER = Roster(
+ROSTER = Register(
     members=(LYON, PARIS, member("monitor", Role.MONITOR), member("r-one", Role.RESEARCHER))
 )
 
+JOINERS = {f"join-{one.name}" for one in ROSTER.members}
+"""The logins that nobody joins with: whoever is a member has no invitation any more."""
+JOINS = {f"join.{one.name}" for one in ROSTER.members}
+INVITATION = Invitation(secret_hash="a" * 64, expires_at=1.0)
 
-def entries(roster: Roster, kind: str) -> list[dict[str, str]]:
+
+def test_who_is_invited_has_a_login_that_asks_and_a_queue_for_the_answer() -> None:
+    """It may write under its own name to one exchange and read one queue, and nothing else."""
+    register = ROSTER.with_member(replace(LYON, invitation=INVITATION))
+    (rights_of,) = [p for p in entries(register, "permissions") if p["user"] == "join-chu-lyon"]
+    assert rights_of == {
+        "user": "join-chu-lyon",
+        "vhost": "fedmq",
+        "configure": "^$",
+        "write": r"^(fedmq\.join)$",
+        "read": r"^(join\.chu\-lyon)$",
+    }
+    (topic,) = [p for p in entries(register, "topic_permissions") if p["user"] == "join-chu-lyon"]
+    assert topic["write"] == r"^chu\-lyon$"
+    assert "join.chu-lyon" in {queue["name"] for queue in entries(register, "queues")}
+    assert "join-chu-lyon" not in register.abandoned_logins()
+    assert "join.chu-lyon" not in register.abandoned_queues()
+
+
+def entries(register: Register, kind: str) -> list[dict[str, str]]:
     """Return one list of the definitions."""
-    return cast("list[dict[str, str]]", roster.definitions()[kind])
+    return cast("list[dict[str, str]]", register.definitions()[kind])
 
 
 @pytest.mark.parametrize(
@@ -45,8 +68,8 @@ def test_rights_follow_the_role(role: Role, expected: topology.Rights) -> None:
 
 def test_only_admins_and_monitors_may_use_the_management_pages() -> None:
     """A tag opens them; everybody else has none."""
-    roster = Roster(members=tuple(member(role, role) for role in Role))
-    assert {user["name"]: user["tags"] for user in entries(roster, "users")} == {
+    register = Register(members=tuple(member(role, role) for role in Role))
+    assert {user["name"]: user["tags"] for user in entries(register, "users")} == {
         "admin": "administrator",
         "monitor": "monitoring",
         "node": "",
@@ -67,8 +90,8 @@ def test_chunks_have_replicas_on_an_external_cluster(hosts: str, kind: str) -> N
         user="a",
         password=ANOTHER,
     )
-    roster = replace(ROSTER, external=external)
-    queues = {queue.name: queue.arguments["x-queue-type"] for queue in roster.layout().queues}
+    register = replace(ROSTER, external=external)
+    queues = {queue.name: queue.arguments["x-queue-type"] for queue in register.layout().queues}
     assert queues["node.chu-lyon.payloads"] == queues["researcher.r-one.payloads"] == kind
 
 
@@ -91,26 +114,26 @@ def test_every_member_has_its_queues_and_its_permission() -> None:
 
 def test_who_is_removed_is_remembered_until_the_broker_forgot() -> None:
     """With the queues that were its own, and no others."""
-    roster = ROSTER.without_member(LYON)
-    assert roster.find("chu-lyon") is None
-    assert roster.removed == (LYON,)
-    assert roster.abandoned_logins() == {"chu-lyon"}
-    assert roster.abandoned_queues() == {"node.chu-lyon.tasks", "node.chu-lyon.payloads"}
-    assert ROSTER.abandoned_queues() == set()
+    register = ROSTER.without_member(LYON)
+    assert register.find("chu-lyon") is None
+    assert register.removed == (LYON,)
+    assert register.abandoned_logins() == {"chu-lyon"} | JOINERS
+    assert register.abandoned_queues() == {"node.chu-lyon.tasks", "node.chu-lyon.payloads"} | JOINS
+    assert ROSTER.abandoned_queues() == JOINS
 
 
 def test_who_comes_back_is_not_to_be_forgotten() -> None:
     """Its login and its queues are a member's again."""
     back = ROSTER.without_member(LYON).with_member(LYON)
     assert back.members == ROSTER.members
-    assert (back.abandoned_logins(), back.abandoned_queues()) == (set(), set())
+    assert (back.abandoned_logins(), back.abandoned_queues()) == (JOINERS, JOINS)
 
 
 def test_who_comes_back_in_another_role_leaves_its_old_queues() -> None:
     """The login stays, the queues of the node go."""
     back = ROSTER.without_member(LYON).with_member(member("chu-lyon", Role.RESEARCHER))
-    assert back.abandoned_logins() == set()
-    assert back.abandoned_queues() == {"node.chu-lyon.tasks", "node.chu-lyon.payloads"}
+    assert back.abandoned_logins() == JOINERS
+    assert back.abandoned_queues() == {"node.chu-lyon.tasks", "node.chu-lyon.payloads"} | JOINS
 
 
 def test_a_member_of_the_same_name_is_replaced() -> None:

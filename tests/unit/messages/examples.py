@@ -15,6 +15,7 @@ from fedmq.messages.notices import (
     NodeOverview,
     Overview,
     Receipt,
+    RosterNotice,
     Welcome,
 )
 from fedmq.messages.payloads import Chunk, ResendRequest, chunk_hash, make_manifest
@@ -137,6 +138,7 @@ BODIES: Final[tuple[Body, ...]] = (
             )
         ],
     ),
+    RosterNotice(content='{"version":1}', signature="0f" * 64),
     ExperimentOver(state="finished", reason=""),
     Submission(spec=SPEC, plan_source="class Plan: ...", initial=MANIFEST),
     Acceptance(experiment="pfs-12-a1"),
@@ -163,6 +165,9 @@ def a_message(body: Body) -> Message:
             attempt=1,
             sent_at=1_700_000_000.25,
             expires_at=1_700_000_060.0,
+            roster=3,
+            stream="0123456789abcdef",
+            counter=17,
         ),
         body=body,
         data=DATA if isinstance(body, Chunk) else b"",

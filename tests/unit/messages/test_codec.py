@@ -6,7 +6,9 @@ import hashlib
 import json
 import random
 import tracemalloc
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgpack
 import pytest
@@ -14,7 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedmq.errors import ProtocolError
-from fedmq.messages.codec import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, decode, encode
+from fedmq.messages.codec import (
+    MAX_BODY_BYTES,
+    MAX_MESSAGE_BYTES,
+    Frame,
+    decode,
+    encode,
+    pack_frame,
+    unpack_frame,
+)
 from fedmq.messages.envelope import MAJOR, MINOR
 from fedmq.messages.registry import BODIES, Body
 from tests.unit.messages import examples
@@ -23,11 +33,24 @@ GOLDEN = Path(__file__).parent / "golden.json"
 ENCODED = {body.TYPE: encode(examples.a_message(body)) for body in examples.BODIES}
 
 
-def unpacked(body: Body) -> list[object]:
-    """Return the three parts of an encoded example, to be altered."""
-    parts = msgpack.unpackb(ENCODED[body.TYPE])
-    assert isinstance(parts, list)
-    return parts
+def altered(
+    example: Body,
+    header: Mapping[str, object] = MappingProxyType({}),
+    body: Mapping[str, object] = MappingProxyType({}),
+    *,
+    body_bytes: bytes | None = None,
+    data: bytes | None = None,
+) -> bytes:
+    """Return an encoded example with fields of its header and body, or whole parts, altered."""
+    frame = unpack_frame(ENCODED[example.TYPE])
+    packed = msgpack.packb(msgpack.unpackb(frame.body) | body)
+    return pack_frame(
+        Frame(
+            header=msgpack.packb(msgpack.unpackb(frame.header) | header),
+            body=packed if body_bytes is None else body_bytes,
+            data=frame.data if data is None else data,
+        )
+    )
 
 
 def reason_of(encoded: bytes) -> str:
@@ -80,49 +103,40 @@ def test_a_flipped_bit_is_refused_or_yields_a_valid_message(body: Body) -> None:
 
 def test_an_unknown_type_is_refused_before_its_body_is_decoded() -> None:
     """The reason names the type although the body is no msgpack at all."""
-    parts = unpacked(examples.BODIES[0])
-    parts[0]["type"] = "run.anything"  # type: ignore[index] - a map of the envelope
-    parts[1] = b"\xc1"
-    assert reason_of(msgpack.packb(parts)) == "unknown_type"
+    encoded = altered(examples.BODIES[0], header={"type": "run.anything"}, body_bytes=b"\xc1")
+    assert reason_of(encoded) == "unknown_type"
 
 
 def test_another_major_version_is_refused_with_its_reason() -> None:
     """A receiver says that the protocol differs, not that the message is broken."""
-    parts = unpacked(examples.BODIES[0])
-    parts[0]["major"] = MAJOR + 1  # type: ignore[index] - a map of the envelope
-    assert reason_of(msgpack.packb(parts)) == "major_version"
+    encoded = altered(examples.BODIES[0], header={"major": MAJOR + 1})
+    assert reason_of(encoded) == "major_version"
 
 
 def test_unknown_fields_of_a_newer_minor_version_are_read_over() -> None:
     """A newer sender may add fields, to the envelope and to the body."""
     body = examples.BODIES[0]
-    parts = unpacked(body)
-    parts[0] |= {"minor": MINOR + 1, "priority": 3}  # type: ignore[operator] - a map
-    parts[1] = msgpack.packb(msgpack.unpackb(parts[1]) | {"later": True})
-    assert decode(msgpack.packb(parts)).body == body
+    encoded = altered(body, header={"minor": MINOR + 1, "priority": 3}, body={"later": True})
+    assert decode(encoded).body == body
 
 
 def test_an_unknown_field_of_this_minor_version_is_refused() -> None:
     """Within one version nothing is read over."""
-    parts = unpacked(examples.BODIES[0])
-    parts[1] = msgpack.packb(msgpack.unpackb(parts[1]) | {"later": True})
-    assert reason_of(msgpack.packb(parts)) == "body_invalid"
+    assert reason_of(altered(examples.BODIES[0], body={"later": True})) == "body_invalid"
 
 
 def test_extension_types_and_timestamps_are_refused() -> None:
     """Nothing but maps, lists, text, bytes, numbers, booleans and nil crosses the wire."""
     for value in (msgpack.ExtType(5, b"x"), msgpack.Timestamp(1)):
-        parts = unpacked(examples.BODIES[0])
-        parts[1] = msgpack.packb(msgpack.unpackb(parts[1]) | {"config": {"epochs": value}})
-        assert reason_of(msgpack.packb(parts)) in {"body_not_msgpack", "body_invalid"}
+        encoded = altered(examples.BODIES[0], body={"config": {"epochs": value}})
+        assert reason_of(encoded) in {"body_not_msgpack", "body_invalid"}
 
 
 def test_infinite_and_missing_numbers_are_refused() -> None:
     """NaN and infinity have no place in a metric, a weight or a config."""
     for value in (float("nan"), float("inf")):
-        parts = unpacked(examples.BODIES[0])
-        parts[1] = msgpack.packb(msgpack.unpackb(parts[1]) | {"config": {"rate": value}})
-        assert reason_of(msgpack.packb(parts)) == "body_invalid"
+        encoded = altered(examples.BODIES[0], body={"config": {"rate": value}})
+        assert reason_of(encoded) == "body_invalid"
 
 
 def test_a_message_beyond_the_limit_is_refused_by_its_length_alone() -> None:
@@ -152,9 +166,7 @@ def test_a_body_beyond_the_limit_is_not_sent() -> None:
 
 def test_data_beside_anything_but_a_chunk_is_refused() -> None:
     """Bulk bytes travel in chunks only."""
-    parts = unpacked(examples.BODIES[0])
-    parts[2] = b"surplus"
-    assert reason_of(msgpack.packb(parts)) == "data_unexpected"
+    assert reason_of(altered(examples.BODIES[0], data=b"surplus")) == "data_unexpected"
 
 
 @settings(max_examples=300, deadline=None)

@@ -9,7 +9,14 @@ from pydantic import ValidationError
 
 from fedmq.errors import ProtocolError
 from fedmq.messages.fields import Manifest
-from fedmq.messages.payloads import Chunk, check_chunk, chunk_extent, chunk_hash, make_manifest
+from fedmq.messages.payloads import (
+    Chunk,
+    check_extent,
+    check_travelled,
+    chunk_extent,
+    chunk_hash,
+    make_manifest,
+)
 from fedmq.types import Digest
 
 
@@ -55,20 +62,29 @@ def test_the_same_bytes_in_other_chunks_have_another_address() -> None:
     ("index", "data", "reason"),
     [
         (2, b"two", "chunk_out_of_range"),
+        (0, b"two", "chunk_length"),
         (1, b"twos", "chunk_length"),
-        (1, b"tow", "chunk_hash"),
     ],
 )
 def test_a_chunk_that_is_not_what_it_says_is_refused(index: int, data: bytes, reason: str) -> None:
-    """Index, length and hash are each checked."""
+    """Index and length are checked against the manifest."""
     manifest = Manifest(digest="ab" * 32, size_bytes=7, chunk_bytes=4)
     chunk = Chunk(manifest=manifest, index=index, sha256=chunk_hash(b"two"))
     with pytest.raises(ProtocolError) as caught:
-        check_chunk(chunk, data)
+        check_extent(chunk, data)
     assert caught.value.reason == reason
+
+
+def test_bytes_that_were_altered_on_their_way_are_refused() -> None:
+    """Before anything is made of them."""
+    manifest = Manifest(digest="ab" * 32, size_bytes=7, chunk_bytes=4)
+    chunk = Chunk(manifest=manifest, index=1, sha256=chunk_hash(b"two"))
+    check_travelled(chunk, b"two")
+    with pytest.raises(ProtocolError, match="chunk hash"):
+        check_travelled(chunk, b"tow")
 
 
 def test_a_chunk_that_is_what_it_says_passes() -> None:
     """The last chunk may be shorter than the others."""
     manifest = Manifest(digest="ab" * 32, size_bytes=7, chunk_bytes=4)
-    check_chunk(Chunk(manifest=manifest, index=1, sha256=chunk_hash(b"two")), b"two")
+    check_extent(Chunk(manifest=manifest, index=1, sha256=chunk_hash(b"two")), b"two")

@@ -28,6 +28,7 @@ from fedmq.node.records import open_records
 from fedmq.node.service import NodeService
 from fedmq.node.warm_trainers import TrainerKey
 from fedmq.parameters import Parameters, load_parameters, save_parameters
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
@@ -105,6 +106,7 @@ class Orchestrator:
         self.courier = Courier(
             me="orchestrator",
             transport=self.transport,
+            wire=PlainWire(),
             journal=self.journal,
             spool=Spool(LocalDisk(self.folder / "payloads")),
             clock=FakeClock(lambda: world.now),
@@ -212,6 +214,7 @@ class World:
             node=LYON,
             home=LocalHome(self.home),
             make_transport=self._make_transport,
+            wire=PlainWire(),
             make_worker=lambda _sink: self.worker,
             clock=FakeClock(self.clock),
             version="0.1",

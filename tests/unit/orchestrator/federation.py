@@ -11,6 +11,7 @@ from fedmq.orchestrator import store
 from fedmq.orchestrator.leader import Lead
 from fedmq.orchestrator.service import OrchestratorService
 from fedmq.orchestrator.store import Store
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import topology
 from fedmq.transport.home import LocalHome
 from fedmq.transport.journal import Journal
@@ -144,6 +145,7 @@ class World:
             name=ORCHESTRATOR,
             home=Limited(self),
             make_transport=make_transport,
+            wire=PlainWire(),
             clock=FakeClock(self.clock),
             version="1",
         )

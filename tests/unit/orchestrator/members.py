@@ -30,6 +30,7 @@ from fedmq.messages.submissions import (
     Submission,
 )
 from fedmq.parameters import load_parameters, parameters_bytes
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
@@ -83,6 +84,7 @@ class Member:
         self.courier = Courier(
             me=name,
             transport=self.transport,
+            wire=PlainWire(),
             journal=self.journal,
             spool=Spool(self.disk),
             clock=FakeClock(lambda: world.now),

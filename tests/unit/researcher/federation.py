@@ -12,6 +12,7 @@ from fedmq.messages.registry import Body
 from fedmq.orchestrator.service import OrchestratorService
 from fedmq.researcher.client import Client
 from fedmq.researcher.experiment import Experiment
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import topology
 from fedmq.transport.home import LocalHome
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
@@ -136,6 +137,7 @@ class Federation:
             researcher=ANNA,
             home=LocalHome(self.folder / home),
             make_transport=self.transport(ANNA),
+            wire=PlainWire(),
             timeout_s=timeout_s,
         )
         self._clients.append(made)
@@ -150,6 +152,7 @@ class Federation:
                 name="orchestrator",
                 home=LocalHome(self.folder / "orchestrator"),
                 make_transport=self.transport("orchestrator"),
+                wire=PlainWire(),
                 clock=SystemClock(),
                 version="0",
             )

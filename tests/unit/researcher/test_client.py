@@ -19,12 +19,14 @@ from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.parameters import load_parameters, parameters_bytes
 from fedmq.researcher.client import Client
 from fedmq.researcher.mailbox import Mailbox
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import topology
 from fedmq.transport.home import Home, LocalHome
 from fedmq.transport.machine import LocalMachine
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import Disconnected, Sink
 from fedmq.types import ResearcherId, Role
+from tests.support.keys import Keys
 from tests.unit.researcher.federation import ANNA, Federation, experiment, wait_until
 
 LARGE = {"weight": np.arange(CHUNK_BYTES // 2, dtype=np.float32)}
@@ -112,6 +114,7 @@ def test_what_a_client_could_not_send_the_next_one_sends(
             researcher=ANNA,
             home=LocalHome(tmp_path / "home"),
             make_transport=lambda _: nowhere,
+            wire=PlainWire(),
             timeout_s=0.2,
         ) as client,
         pytest.raises(BrokerUnavailable, match="waits as lung-") as caught,
@@ -138,6 +141,7 @@ def test_a_broker_that_refuses_is_told_at_once(tmp_path: Path) -> None:
             researcher=ANNA,
             home=LocalHome(tmp_path / "home"),
             make_transport=refusing,
+            wire=PlainWire(),
             timeout_s=3600.0,
         ) as client,
         pytest.raises(BrokerRefused, match="wrong password"),
@@ -195,7 +199,7 @@ def test_credentials_of_another_role_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "credentials.toml"
     login = _login("chu-lyon", Role.NODE)
     write_credentials(path, login)
-    for given in (path, str(path), login):
+    for given in (path, str(path)):
         with pytest.raises(ConfigurationError, match="role researcher; got: role node"):
             Client.from_credentials(given)
 
@@ -203,6 +207,8 @@ def test_credentials_of_another_role_are_refused(tmp_path: Path) -> None:
 def test_credentials_of_a_researcher_make_a_client_with_a_home_beside_them(tmp_path: Path) -> None:
     """Nothing connects yet."""
     path = tmp_path / "credentials.toml"
+    keys = Keys({ANNA: Role.RESEARCHER})
+    keys.write_keyring(tmp_path / "anna.keys", keys.identities[ANNA])
     write_credentials(path, _login(ANNA, Role.RESEARCHER))
     asked: list[Path] = []
 
@@ -217,7 +223,9 @@ def test_credentials_of_a_researcher_make_a_client_with_a_home_beside_them(tmp_p
 
 
 def _login(user: str, role: Role) -> Credentials:
-    return Credentials(url="amqp://127.0.0.1:1/x", user=user, password=user, role=role)
+    return Credentials(
+        url="amqp://127.0.0.1:1/x", user=user, password=user, role=role, identity=f"{user}.keys"
+    )
 
 
 def _no(_event: object) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from fedmq.clocks import SystemClock
 from fedmq.errors import BrokerRefused, BrokerUnavailable, TransportError
+from fedmq.hub.credentials import Credentials, write_credentials
 from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.orchestrator.service import OrchestratorService
 from fedmq.parameters import parameters_bytes
@@ -19,14 +20,25 @@ from fedmq.researcher.client import Client
 from fedmq.transport import topology
 from fedmq.transport.home import LocalHome
 from fedmq.transport.rabbitmq import RabbitTransport
-from fedmq.types import NodeId, ResearcherId
+from fedmq.types import NodeId, ResearcherId, Role
 from tests.support.broker import TestBroker, federation_rights
+from tests.support.keys import Keys
 from tests.unit.researcher.federation import ANNA, LYON, experiment
 
 pytestmark = pytest.mark.rabbitmq
 
 LARGE = {"weight": np.arange(CHUNK_BYTES, dtype=np.float32)}
 """Four chunks and a header."""
+
+
+def write(path: Path, url: str, password: str, keys: Keys) -> Path:
+    """Return the file of anna's credentials, with her keys beside it."""
+    login = Credentials(
+        url=url, user=ANNA, role=Role.RESEARCHER, password=password, identity="anna.keys"
+    )
+    keys.write_keyring(path.parent / "anna.keys", keys.identities[ANNA])
+    write_credentials(path, login)
+    return path
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,7 @@ class Place:
     broker: TestBroker
     vhost: str
     folder: Path
+    keys: Keys
     stop_orchestrator: Callable[[], None]
 
     @property
@@ -47,13 +60,10 @@ class Place:
         self, password: str | None = None, home: str = "home", timeout_s: float = 60.0
     ) -> Client:
         """Return a client of anna's."""
-        return Client.at(
-            self.url,
-            user=ANNA,
-            password=password or self.broker.password,
-            home=self.folder / home,
-            timeout_s=timeout_s,
+        path = write(
+            self.folder / "credentials.toml", self.url, password or self.broker.password, self.keys
         )
+        return Client.from_credentials(path, home=self.folder / home, timeout_s=timeout_s)
 
 
 @pytest.fixture
@@ -63,6 +73,7 @@ def place(broker: TestBroker, tmp_path: Path) -> Iterator[Place]:
         nodes=[NodeId(LYON)], researchers=[ResearcherId(ANNA)], profile=broker.profile
     )
     vhost = broker.make_vhost(layout, federation_rights([LYON], [ANNA]))
+    keys = Keys({ANNA: Role.RESEARCHER, "orchestrator": Role.ORCHESTRATOR})
     services: list[OrchestratorService] = []
     ready = threading.Event()
 
@@ -72,6 +83,7 @@ def place(broker: TestBroker, tmp_path: Path) -> Iterator[Place]:
             name="orchestrator",
             home=LocalHome(tmp_path / "orchestrator"),
             make_transport=lambda sink: RabbitTransport(login, sink),
+            wire=keys.wire("orchestrator"),
             clock=SystemClock(),
             version="0",
         )
@@ -87,7 +99,7 @@ def place(broker: TestBroker, tmp_path: Path) -> Iterator[Place]:
         services[0].loop.stop()
         thread.join()
 
-    yield Place(broker, vhost, tmp_path, stop)
+    yield Place(broker, vhost, tmp_path, keys, stop)
     stop()
     broker.remove_vhost(vhost)
 
@@ -152,8 +164,10 @@ def test_no_broker_is_told_after_the_time_for_an_answer(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"amqp://127.0.0.1:{closed.getsockname()[1]}/fedmq"
+        keys = Keys({ANNA: Role.RESEARCHER, "orchestrator": Role.ORCHESTRATOR})
+        path = write(tmp_path / "credentials.toml", url, ANNA, keys)
         with (
-            Client.at(url, user=ANNA, password=ANNA, home=tmp_path, timeout_s=0.5) as client,
+            Client.from_credentials(path, home=tmp_path, timeout_s=0.5) as client,
             pytest.raises(BrokerUnavailable, match="waits as lung-"),
         ):
             client.submit(experiment())

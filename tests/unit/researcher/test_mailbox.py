@@ -18,6 +18,7 @@ from fedmq.messages.submissions import Acceptance, Query, QueryKind, Rejection, 
 from fedmq.parameters import parameters_bytes
 from fedmq.researcher import mailbox as mailboxes
 from fedmq.researcher.mailbox import Mailbox
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
@@ -49,6 +50,7 @@ class Centre:
         self.courier = Courier(
             me="orchestrator",
             transport=self.transport,
+            wire=PlainWire(),
             journal=self.journal,
             spool=Spool(LocalDisk(world.folder / "centre" / "payloads")),
             clock=FakeClock(lambda: world.now),
@@ -126,6 +128,7 @@ class World:
             researcher=ANNA,
             home=LocalHome(self.folder / "home"),
             transport=transport,
+            wire=PlainWire(),
             clock=FakeClock(lambda: self.now),
             orchestrator="orchestrator",
         )

@@ -15,6 +15,7 @@ from fedmq.messages.notices import ExperimentOver, Receipt
 from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.messages.replies import TrainReply
 from fedmq.messages.requests import CancelRequest
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
@@ -59,6 +60,7 @@ class Member:
         self.courier = Courier(
             me=self.name,
             transport=self.transport,
+            wire=PlainWire(),
             journal=self.journal,
             spool=Spool(LocalDisk(self.folder / "payloads")),
             clock=FakeClock(lambda: self.world.now),

@@ -10,8 +10,10 @@ from fedmq.errors import DiskFull, StorageError
 from fedmq.messages.codec import decode
 from fedmq.messages.notices import Activity, Heartbeat
 from fedmq.messages.registry import Body
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import topology
 from fedmq.transport.home import Room
+from fedmq.transport.journal import Journal
 from fedmq.transport.lives import Lives, Nature
 from fedmq.transport.loop import Loop
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
@@ -55,8 +57,13 @@ class World:
             nature=nature,
             home=self,  # type: ignore[arg-type]  # all that is asked of it is whether it has room
             make_transport=lambda sink: MemoryTransport(self.broker, LYON, sink),
+            wire=PlainWire(),
             clock=clock,
         )
+
+    def journal(self, *_schemas: str) -> Journal:
+        """Find none: so full is the disk."""
+        raise StorageError("the journal cannot be opened")
 
     def has_room(self, size_bytes: int) -> bool:
         """Return what was prepared, once everybody has been heard."""

@@ -18,14 +18,15 @@ USER = "chu-lyon"
 @pytest.mark.parametrize(
     ("url", "addresses", "vhost"),
     [
-        ("amqp://hub.example:5673/fedmq", [("hub.example", 5673)], "fedmq"),
-        ("amqp://hub.example", [("hub.example", 5672)], "/"),
-        ("amqp://hub.example/a%2Fb?heartbeat=9", [("hub.example", 5672)], "a/b"),
-        ("amqp://user:word@hub.example/fedmq", [("hub.example", 5672)], "fedmq"),
-        ("amqp://[::1]:5673,[::2]/fedmq", [("::1", 5673), ("::2", 5672)], "fedmq"),
+        ("amqps://hub.example:443/fedmq", [("hub.example", 443)], "fedmq"),
+        ("amqps://hub.example", [("hub.example", 5671)], "/"),
+        ("amqp://localhost", [("localhost", 5672)], "/"),
+        ("amqps://hub.example/a%2Fb?heartbeat=9", [("hub.example", 5671)], "a/b"),
+        ("amqps://user:word@hub.example/fedmq", [("hub.example", 5671)], "fedmq"),
+        ("amqps://[::1]:5673,[::2]/fedmq", [("::1", 5673), ("::2", 5671)], "fedmq"),
         (
-            "amqp://one:1,two:2,three/fedmq",
-            [("one", 1), ("two", 2), ("three", 5672)],
+            "amqps://one:1,two:2,three/fedmq",
+            [("one", 1), ("two", 2), ("three", 5671)],
             "fedmq",
         ),
     ],
@@ -44,18 +45,19 @@ def test_an_address_names_a_broker_or_the_nodes_of_a_cluster(
         "",
         "hub:5672",
         "http://hub/fedmq",
-        "amqps://hub/fedmq",
-        "amqp:///fedmq",
-        "amqp://one,,two/fedmq",
-        "amqp://one:x/fedmq",
-        "amqp://one:70000/fedmq",
+        "amqp://hub/fedmq",
+        "amqp://127.0.0.1,hub/fedmq",
+        "amqps:///fedmq",
+        "amqps://one,,two/fedmq",
+        "amqps://one:x/fedmq",
+        "amqps://one:70000/fedmq",
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused(url: str) -> None:
     """With the form that it ought to have."""
     with pytest.raises(ConfigurationError, match="cannot be used") as caught:
         make_login(url, user=USER, password=USER)
-    assert "amqp://HOST:PORT/VHOST" in str(caught.value.fix)
+    assert "amqps://HOST:PORT/VHOST" in str(caught.value.fix)
 
 
 def test_addresses_are_tried_in_turn_and_then_from_the_first_again() -> None:

@@ -150,12 +150,12 @@ def test_chunks_that_do_not_make_the_digest_are_thrown_away() -> None:
     assert len(spool.missing(lie)) == len(PARTS)
 
 
-def test_a_corrupt_chunk_is_refused_and_stays_missing() -> None:
-    """The hash is checked before a byte is written."""
+def test_a_chunk_of_another_length_is_refused_and_stays_missing() -> None:
+    """Before a byte is written; whether it is what was sent, the wire has looked."""
     disk = ForgetfulDisk()
     spool = Spool(disk)
-    with pytest.raises(ProtocolError):
-        spool.add(a_chunk(1), bytes(SIZE))
+    with pytest.raises(ProtocolError, match="chunk length"):
+        spool.add(a_chunk(1), bytes(SIZE + 1))
     assert disk.names() == ()
     assert 1 in spool.missing(MANIFEST)
 

@@ -1,0 +1,49 @@
+"""The port to other members: how messages become bytes, and bytes messages of somebody known."""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from fedmq.messages.codec import Message
+from fedmq.messages.notices import RosterNotice
+from fedmq.types import Role
+
+
+class Wire(Protocol):
+    """How messages become bytes that only their readers read, and how it is known who sent them."""
+
+    @property
+    def version(self) -> int:
+        """The version of the roster."""
+
+    def role_of(self, name: str) -> Role | None:
+        """Return what the roster says that somebody is; None where nobody vouches for that."""
+
+    def members(self, role: Role) -> Sequence[str]:
+        """Return the names of the members with a role."""
+
+    def seal(self, message: Message, readers: Collection[str] = ()) -> bytes:
+        """Return the bytes of a message for its readers; `-` stands for all orchestrators.
+
+        Raises:
+            ProtocolError: unknown_reader; nobody knows a reader's keys.
+        """
+
+    def open(self, encoded: bytes) -> Message:
+        """Return the message, if its sender is who it says and meant it for this member.
+
+        Raises:
+            ProtocolError: it is not, or it is no message.
+        """
+
+    def learn(self, notice: RosterNotice) -> None:
+        """Take a roster, if it is genuine and newer.
+
+        Raises:
+            ProtocolError: it is not genuine.
+        """
+
+    def notice(self) -> RosterNotice | None:
+        """Return the roster for others, None where there is none."""
+
+    def review(self) -> None:
+        """Look whether another program of this machine has a newer roster."""
