@@ -12,7 +12,6 @@ from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.imaging.volumes import Volume, load_volume, save_volume
 from fedmq.messages.codec import MAX_MESSAGE_BYTES
 from fedmq.transport import topology
-from fedmq.transport.rabbitmq import make_login
 from fedmq.types import NodeId
 from tests.support.federation import (
     CENTRE,
@@ -23,6 +22,8 @@ from tests.support.federation import (
     Program,
     until,
 )
+from tests.support.keys import move_in
+from tests.support.members import connection, login_at
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -123,15 +124,15 @@ def test_a_faulty_experiment_file_is_refused_before_anything_is_sent(
 
 def credentials(federation: Federation, name: str, **changes: str) -> str:
     """Return a file with the changed credentials of a member."""
-    path = federation.folder / f"changed-{name}.toml"
+    path = federation.credentials(name).with_name(f"changed-{name}.toml")  # the keys lie there
     write_credentials(path, replace(read_credentials(federation.credentials(name)), **changes))
     return str(path)
 
 
 def services_elsewhere(federation: Federation, home: str, **changes: str) -> list[Program]:
     """Return a node and an orchestrator with changed credentials, in a home of their own."""
-    login = credentials(federation, LYON, **changes)
-    federation.do(home, "node", "init", LYON, "--credentials", login)
+    login = Path(credentials(federation, LYON, **changes))
+    move_in(login, federation.node_credentials(home))
     leader = credentials(federation, "orchestrator", **changes)
     return [
         federation.start(f"{home} node", home, "node", "start"),
@@ -191,28 +192,21 @@ def test_what_is_no_node_is_not_started(federation: Federation) -> None:
     outcome = federation.fedmq("nobodys-home", "node", "start")
     assert outcome.code == 1
     assert "this machine is no node yet" in outcome.talk
-    assert "fix: fedmq node init NAME --credentials FILE" in outcome.talk
+    assert "fix: fedmq node join TOKEN" in outcome.talk
 
 
 def test_garbage_in_a_nodes_queue_becomes_dead_letters_with_a_reason(
     federation: Federation,
 ) -> None:
     """`fedmq dead` shows where and whose; `fedmq node status` says why; the node works on."""
-    known = read_credentials(federation.credentials("orchestrator"))
-    login = make_login(known.url, user=known.user, password=known.password)
-    host, port = login.addresses[0]
-    connection = pika.BlockingConnection(
-        pika.ConnectionParameters(
-            host, port, login.vhost, pika.PlainCredentials(login.user, login.password)
-        )
-    )
-    channel = connection.channel()
-    properties = pika.BasicProperties(user_id=known.user, type="garbage")
+    bare = connection(login_at(federation.credentials("orchestrator")))
+    channel = bare.channel()
+    properties = pika.BasicProperties(user_id="orchestrator", type="garbage")
     for body in (b"\xc1 no message", bytes(MAX_MESSAGE_BYTES + 1)):
         channel.basic_publish(
             topology.TASKS, topology.key(LYON, topology.Lane.CONTROL), body, properties
         )
-    connection.close()
+    bare.close()
 
     def rejected() -> bool:
         counts = federation.status(LYON)["rejected"]

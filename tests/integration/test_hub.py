@@ -13,19 +13,21 @@ import pytest
 
 from fedmq.errors import BrokerUnavailable, ConfigurationError
 from fedmq.hub.broker import PrivateBroker
-from fedmq.hub.credentials import Credentials, read_credentials
+from fedmq.hub.credentials import read_credentials
 from fedmq.hub.definitions import SALT_BYTES, User, make_definitions, password_hash
 from fedmq.hub.lifecycle import Status, down, external, status, up
 from fedmq.hub.management import Management
 from fedmq.hub.members import Hub
+from fedmq.hub.membership import Membership
 from fedmq.hub.processes import wait_for_end
 from fedmq.transport import topology
 from fedmq.transport.ports import Connected, ConsumerLost, Disconnected
-from fedmq.transport.rabbitmq import RabbitTransport, make_login
+from fedmq.transport.rabbitmq import Login, RabbitTransport
 from fedmq.transport.rabbitmq_stream import read_streams
 from fedmq.types import NodeId, Role
 from tests.contract.wires import Member
 from tests.support.broker import EVERYTHING
+from tests.support.members import PROGRAM, enrolled, login_at
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker]
 
@@ -45,10 +47,10 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def joined(credentials: Credentials) -> Iterator[Member]:
+def joined(membership: Membership | Login) -> Iterator[Member]:
     """Yield a member whose transport was started, and has told how that went."""
     member = Member()
-    login = make_login(credentials.url, user=credentials.user, password=credentials.password)
+    login = membership if isinstance(membership, Login) else membership.login(PROGRAM)
     member.transport = RabbitTransport(login, member.events.append, max_wait_s=0.05)
     member.transport.start()
     try:
@@ -127,9 +129,10 @@ def test_the_broker_listens_on_loopback_only(folder: Path) -> None:
 def test_members_that_are_added_while_it_runs_log_in_at_once(folder: Path) -> None:
     """Their queues are there; who is connected already does not notice."""
     hub = Hub(folder)
-    first = hub.add_member("added-first", Role.NODE)
+    assert hub.authority.exists
+    first = enrolled(folder, "added-first", Role.NODE)
     with joined(first) as one:
-        second = hub.add_member("added-second", Role.NODE)
+        second = enrolled(folder, "added-second", Role.NODE)
         with joined(second) as two:
             for member, name in ((one, "added-first"), (two, "added-second")):
                 member.transport.consume(topology.node_tasks(NodeId(name)), prefetch=1)
@@ -147,7 +150,7 @@ def _num_consumers(management: Management, vhost: str) -> int:
 def test_a_member_that_is_removed_is_cut_off(folder: Path) -> None:
     """At once, for good, and its queues go with it."""
     hub = Hub(folder)
-    credentials = hub.add_member("removed", Role.NODE)
+    credentials = enrolled(folder, "removed", Role.NODE)
     admin = management(folder)
     with joined(credentials) as member:
         assert member.events == [Connected()]
@@ -156,18 +159,6 @@ def test_a_member_that_is_removed_is_cut_off(folder: Path) -> None:
         assert len(member.of(Connected)) == 1
     assert "removed" not in admin.names("users")
     assert admin.names("queues", "fedmq") == queue_names(hub)
-
-
-def test_a_member_with_a_new_password_cannot_use_the_old_one(folder: Path) -> None:
-    """Losing the file of a member's credentials is answered by making them anew."""
-    hub = Hub(folder)
-    old = hub.add_member("renewed", Role.RESEARCHER)
-    hub.credentials_path("renewed").unlink()
-    new = hub.add_member("renewed", Role.RESEARCHER)
-    with joined(new) as member:
-        assert member.events == [Connected()]
-    with joined(old) as member:
-        assert member.of(Disconnected)[0].refused
 
 
 @dataclass(frozen=True)
@@ -213,8 +204,7 @@ def test_an_external_broker_gets_members_and_keeps_its_own_users(
     with pytest.raises(ConfigurationError, match="the broker has a user taken already"):
         hub.add_member("taken", Role.NODE)
     assert hub.register() == before
-    credentials = hub.add_member("elsewhere", Role.NODE)
-    with joined(credentials) as member:
+    with joined(enrolled(tmp_path, "elsewhere", Role.NODE)) as member:
         assert member.events == [Connected()]
         member.transport.consume("node.elsewhere.tasks", prefetch=1)
         until(lambda: _num_consumers(there, "elsewhere") == 1)
@@ -265,13 +255,13 @@ def test_what_is_committed_under_infra_can_be_loaded(folder: Path) -> None:
 
 def a_federation(folder: Path) -> Status:
     """Return the status of a hub with two nodes and a researcher, which is up."""
-    hub = Hub(folder)
+    Hub(folder).make("trial")
     for name, role in (
         ("chu-lyon", Role.NODE),
         ("ghu-paris", Role.NODE),
         ("r-one", Role.RESEARCHER),
     ):
-        hub.add_member(name, role)
+        enrolled(folder, name, role)
     return up(folder)
 
 
@@ -286,8 +276,7 @@ def test_a_broker_that_was_killed_comes_back_with_every_queue(tmp_path: Path) ->
         assert not status(folder).is_running
         assert up(folder) == before
         assert management(folder).names("queues", "fedmq") == queue_names(Hub(folder))
-        monitor = read_credentials(Hub(folder).credentials_path("monitor"))
-        login = make_login(monitor.url, user=monitor.user, password=monitor.password)
+        login = login_at(Hub(folder).credentials_path("monitor"))
         streams = (topology.MONITOR_EVENTS, topology.MONITOR_DEAD)
         read = read_streams(login, dict.fromkeys(streams, "1h"))
         assert all(reading.is_complete for reading in read.values())
@@ -322,7 +311,7 @@ def test_an_emptied_broker_comes_back_with_every_member(tmp_path: Path) -> None:
         up(folder)
         assert management(folder).names("users") == BUILT_IN | {"chu-lyon", "r-one"}
         assert management(folder).names("queues", "fedmq") == queue_names(hub)
-        with joined(hub.add_member("chu-lyon", Role.NODE)) as member:
+        with joined(enrolled(folder, "chu-lyon", Role.NODE)) as member:
             assert member.events == [Connected()]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fedmq.errors import BrokerRefused, BrokerUnavailable
 from fedmq.hub.management import Management
-from fedmq.messages.codec import Message, encode
+from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.notices import Activity, ExperimentOverview, NodeOverview, Overview
 from fedmq.monitor.letters import MAX_HOURS, DeadLetter, read_dead
@@ -27,8 +27,9 @@ from fedmq.transport.ports import (
 from fedmq.transport.rabbitmq import RabbitTransport
 from fedmq.transport.rabbitmq_link import Address
 from fedmq.transport.rabbitmq_stream import StreamMessage, read_streams
-from fedmq.types import NodeId, ResearcherId
+from fedmq.types import NodeId, ResearcherId, Role
 from tests.support.broker import EVERYTHING, TestBroker, federation_rights
+from tests.support.keys import Keys
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -48,8 +49,9 @@ def until(claim: Callable[[], bool], what: str) -> None:
 class Member:
     """A member of the federation that is connected."""
 
-    def __init__(self, broker: TestBroker, vhost: str, user: str) -> None:
+    def __init__(self, broker: TestBroker, vhost: str, user: str, keys: Keys) -> None:
         self.name = user
+        self._keys = keys
         self.events: list[TransportEvent] = []
         self.transport = RabbitTransport(broker.login(vhost, user), self.events.append)
         self.transport.start()
@@ -109,7 +111,9 @@ class Member:
             recipient="-",
             sent_at=at,
         )
-        body = encode(Message(envelope=envelope, body=overview))
+        message = Message(envelope=envelope, body=overview)
+        signer = self.name if self.name in self._keys.identities else envelope.sender
+        body = self._keys.wire(signer).seal(message)
         self.publish(topology.EVENTS, f"-.{self.name}.overview", body)
 
 
@@ -125,6 +129,9 @@ class World:
         rights["centre-two"] = topology.orchestrator_rights("centre-two")
         rights["operator"] = EVERYTHING
         self.broker = broker
+        roles = dict.fromkeys(NODES, Role.NODE) | {"r-one": Role.RESEARCHER}
+        leaders = dict.fromkeys(("orchestrator", "centre-two"), Role.ORCHESTRATOR)
+        self.keys = Keys(roles | leaders)
         self.vhost = broker.make_vhost(layout, rights)
         self.monitor = replace(broker.management, user="monitor", password=broker.password)
         self.login = broker.login(self.vhost, "monitor")
@@ -132,13 +139,13 @@ class World:
 
     def join(self, user: str) -> Member:
         """Return a connected member."""
-        member = Member(self.broker, self.vhost, user)
+        member = Member(self.broker, self.vhost, user, self.keys)
         self._members.append(member)
         return member
 
     def status(self) -> FederationStatus:
         """Return what the monitor sees."""
-        return read_status(self.monitor, self.login)
+        return read_status(self.monitor, self.login, self.keys.roster)
 
     def nodes(self) -> dict[str, NodeStatus]:
         """Return the rows of the nodes."""
@@ -355,14 +362,18 @@ def test_a_wrong_password_is_a_refusal_and_no_broker_is_said_so(world: World) ->
     """Both before anything is shown."""
     wrong = replace(world.login, password="no")  # noqa: S106 - wrong
     with pytest.raises(BrokerRefused, match="refuses user monitor"):
-        read_status(replace(world.monitor, password="no"), world.login)  # noqa: S106 - wrong
+        read_status(
+            replace(world.monitor, password="no"),  # noqa: S106 - wrong
+            world.login,
+            world.keys.roster,
+        )
     with pytest.raises(BrokerRefused, match="refuses user monitor"):
-        read_status(world.monitor, wrong)
+        read_status(world.monitor, wrong, world.keys.roster)
     with pytest.raises(BrokerRefused, match="refuses user monitor"):
         read_dead(wrong)
     nowhere = Management(url="http://127.0.0.1:9", user="monitor", password="x")  # noqa: S106
     with pytest.raises(BrokerUnavailable, match="does not answer"):
-        read_status(nowhere, world.login)
+        read_status(nowhere, world.login, world.keys.roster)
     with pytest.raises(BrokerUnavailable, match="Connection refused"):
         read_dead(replace(world.login, addresses=(Address("127.0.0.1", 9),)))
 

@@ -36,6 +36,7 @@ import json, sys
 from pathlib import Path
 from fedmq.clocks import SystemClock
 from fedmq.orchestrator.service import OrchestratorService
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport.home import LocalHome
 from fedmq.transport.rabbitmq import Login, RabbitTransport
 
@@ -44,6 +45,7 @@ OrchestratorService(
     name=login["user"],
     home=LocalHome(Path(home)),
     make_transport=lambda sink: RabbitTransport(Login(**login), sink),
+    wire=PlainWire(),
     clock=SystemClock(),
     version="1",
 ).run()

@@ -1,16 +1,19 @@
 """The transport when RabbitMQ itself has a bad day: wrong passwords, kills, alarms."""
 
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fedmq.hub.credentials import Credentials
+from fedmq.hub.keyring import Keyring
 from fedmq.hub.lifecycle import up
 from fedmq.hub.members import Hub
+from fedmq.hub.membership import Membership
 from fedmq.hub.processes import wait_for_end
+from fedmq.security.certificates import certify
 from fedmq.transport.ports import (
     Blocked,
     Confirmed,
@@ -20,52 +23,68 @@ from fedmq.transport.ports import (
     Properties,
     Publication,
 )
-from fedmq.transport.rabbitmq import RabbitTransport, make_login
+from fedmq.transport.rabbitmq import RabbitTransport
+from fedmq.transport.rabbitmq_tls import Tls
 from fedmq.transport.topology import TASKS, experiment_queues
 from fedmq.types import ExperimentId, Role
 from tests.contract.wires import Member
 from tests.integration.test_hub import ended, joined, until
 from tests.support.cluster import control
+from tests.support.members import PROGRAM, enrolled
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker]
 
 TASK = Publication(
     exchange=TASKS, routing_key="chu-lyon.control", body=b"task", properties=Properties()
 )
-WRONG = "wrong"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return the folder of a hub with one node, which is up."""
     with ended(tmp_path_factory.mktemp("hub")) as made:
-        Hub(made).add_member("chu-lyon", Role.NODE)
         up(made)
+        enrolled(made, "chu-lyon", Role.NODE)
         yield made
 
 
-def of(folder: Path, name: str, role: Role) -> Credentials:
-    """Return a member's credentials."""
-    return Hub(folder).add_member(name, role)
+def of(folder: Path, name: str, role: Role) -> Membership:
+    """Return a member, enrolled if it is not yet; the orchestrator is from the beginning."""
+    Hub(folder).make("trial")
+    return enrolled(folder, name, role)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"password": WRONG}, {"user": "nobody"}, {"url": "/nowhere"}],
-    ids=["password", "user", "vhost"],
+    [{"user": "nobody"}, {"vhost": "nowhere"}],
+    ids=["user", "vhost"],
 )
 def test_a_login_that_the_broker_refuses_is_told_and_tried_again(
     folder: Path, change: dict[str, str]
 ) -> None:
     """An operator may mend it at the broker; the address is not in what is told."""
-    node = of(folder, "chu-lyon", Role.NODE)
-    if "url" in change:
-        change = {"url": node.url.replace("/fedmq", change["url"])}
-    with joined(replace(node, **change)) as member:
+    login = of(folder, "chu-lyon", Role.NODE).login(PROGRAM)
+    if "user" in change:  # one for whom the authority vouches, and whom the broker does not know
+        login = replace(login, tls=_certificate_of(folder, change["user"]))
+    with joined(replace(login, **change)) as member:  # type: ignore[arg-type] - words
         until(lambda: len(member.events) >= 3)
         assert all(event.refused for event in member.of(Disconnected)), member.events
         assert not member.of(Connected)
-        assert not any(WRONG in event.why for event in member.of(Disconnected))
+
+
+def _certificate_of(folder: Path, name: str) -> Tls:
+    """Return what the hub's authority would give somebody."""
+    authority = Hub(folder).authority.certificates()
+    pair = certify(authority, name, now=time.time())
+    keyring = Keyring(folder / "strangers" / name)
+    keyring.write_certificate(
+        authority=authority.certificate, certificate=pair.certificate, key=pair.key
+    )
+    return Tls(
+        authority=keyring.folder / "authority.pem",
+        certificate=keyring.folder / "certificate.pem",
+        key=keyring.folder / "key.pem",
+    )
 
 
 def test_what_is_declared_before_the_start_is_there_when_connected(folder: Path) -> None:
@@ -73,7 +92,7 @@ def test_what_is_declared_before_the_start_is_there_when_connected(folder: Path)
     known = of(folder, "orchestrator", Role.ORCHESTRATOR)
     queues = experiment_queues(ExperimentId("e-early"))
     member = Member()
-    login = make_login(known.url, user=known.user, password=known.password)
+    login = known.login(PROGRAM)
     member.transport = RabbitTransport(login, member.events.append, max_wait_s=0.05)
     member.transport.declare(queues)
     member.transport.consume(queues[0].name, prefetch=1)

@@ -7,16 +7,15 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
-import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 from fedmq.errors import BrokerRefused
-from fedmq.hub.credentials import Credentials, read_credentials
 from fedmq.hub.lifecycle import up
 from fedmq.hub.management import Management
 from fedmq.hub.members import Hub
+from fedmq.hub.membership import Membership, read_membership
 from fedmq.hub.register import VHOST
 from fedmq.transport import topology
 from fedmq.transport.ports import (
@@ -28,12 +27,12 @@ from fedmq.transport.ports import (
     Publication,
     Returned,
 )
-from fedmq.transport.rabbitmq import make_login
 from fedmq.transport.rabbitmq_stream import read_streams
 from fedmq.transport.topology import EVENTS, REPLIES, SUBMISSIONS, TASKS, experiment_queues, key
 from fedmq.types import ExperimentId, NodeId, Role
 from tests.contract.wires import Member
 from tests.integration.test_hub import ended, joined, management, until
+from tests.support.members import PROGRAM, connected, enrolled
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker]
 
@@ -46,16 +45,15 @@ CLOSED = (ChannelClosedByBroker, ConnectionClosedByBroker)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return the folder of a federation of two nodes and a researcher."""
     with ended(tmp_path_factory.mktemp("hub")) as made:
-        hub = Hub(made)
-        for name, role in ((LYON, Role.NODE), (PARIS, Role.NODE), (RESEARCHER, Role.RESEARCHER)):
-            hub.add_member(name, role)
         up(made)
+        for name, role in ((LYON, Role.NODE), (PARIS, Role.NODE), (RESEARCHER, Role.RESEARCHER)):
+            enrolled(made, name, role)
         yield made
 
 
-def credentials(folder: Path, name: str) -> Credentials:
-    """Return what the hub wrote for a member."""
-    return read_credentials(Hub(folder).credentials_path(name))
+def credentials(folder: Path, name: str) -> Membership:
+    """Return a member of the hub."""
+    return read_membership(Hub(folder).credentials_path(name))
 
 
 def publish(member: Member, exchange: str, routing_key: str) -> None:
@@ -233,14 +231,8 @@ class Watched:
     @contextmanager
     def channel(self, name: str = "monitor") -> Iterator[BlockingChannel]:
         """Yield a channel of a member's own connection."""
-        known = credentials(self._folder, name)
-        address = known.url.replace("//", f"//{known.user}:{known.password}@")
-        connection = pika.BlockingConnection(pika.URLParameters(address))
-        try:
+        with connected(credentials(self._folder, name).login(PROGRAM)) as connection:
             yield connection.channel()
-        finally:
-            if connection.is_open:
-                connection.close()
 
     def refuses(self, attempt: Callable[[BlockingChannel], object], why: str) -> None:
         """The broker ends the channel or the connection with this word."""
@@ -270,8 +262,7 @@ class Watched:
 
     def _count(self) -> dict[str, int]:
         # What a stream holds is read, since its number lags; events of the orchestrator expire.
-        known = credentials(self._folder, "hub-admin")
-        login = make_login(known.url, user=known.user, password=known.password)
+        login = credentials(self._folder, "hub-admin").login(PROGRAM)
         read = read_streams(login, dict.fromkeys(self.streams, "1h"))
         counts = {name: len(reading.messages) for name, reading in read.items()}
         with self.channel("hub-admin") as channel:
@@ -469,7 +460,7 @@ def test_a_monitor_sees_every_queue_and_steers_nothing(folder: Path, watched: Wa
 @pytest.mark.parametrize("name", [LYON, RESEARCHER, "orchestrator"])
 def test_other_members_cannot_use_the_management(folder: Path, name: str) -> None:
     """They have its address from nobody, and their password does not open it."""
-    known = credentials(folder, name)
+    known = credentials(folder, name).credentials
     assert known.admin_url == ""
     client = management(folder)
     with pytest.raises(BrokerRefused):

@@ -8,7 +8,7 @@ import pika
 import pytest
 
 from fedmq.clocks import SystemClock
-from fedmq.messages.codec import Message, encode
+from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.submissions import Query, QueryKind
 from fedmq.orchestrator.service import OrchestratorService
@@ -16,8 +16,9 @@ from fedmq.transport import topology
 from fedmq.transport.home import JOURNAL_NAME, LocalHome
 from fedmq.transport.journal import Journal
 from fedmq.transport.rabbitmq import RabbitTransport
-from fedmq.types import NOWHERE, NodeId, ResearcherId
+from fedmq.types import NOWHERE, NodeId, ResearcherId, Role
 from tests.support.broker import TestBroker, federation_rights
+from tests.support.keys import Keys
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -52,18 +53,18 @@ def test_a_message_without_a_user_id_is_turned_away_and_the_same_with_it_is_take
     vhost = broker.make_vhost(layout, federation_rights([], [ANNA]))
     login = broker.login(vhost, "orchestrator")
     home = tmp_path / "orchestrator"
-    body = encode(
-        Message(
-            envelope=Envelope(
-                type=Query.TYPE,
-                message_id="q-1",
-                sender=ANNA,
-                recipient=NOWHERE,
-                sent_at=time.time(),
-            ),
-            body=Query(kind=QueryKind.LIST),
-        )
+    keys = Keys({ANNA: Role.RESEARCHER, "orchestrator": Role.ORCHESTRATOR})
+    message = Message(
+        envelope=Envelope(
+            type=Query.TYPE,
+            message_id="q-1",
+            sender=ANNA,
+            recipient=NOWHERE,
+            sent_at=time.time(),
+        ),
+        body=Query(kind=QueryKind.LIST),
     )
+    body = keys.wire(ANNA).seal(message, [NOWHERE])
     services: list[OrchestratorService] = []
     ready = threading.Event()
 
@@ -72,6 +73,7 @@ def test_a_message_without_a_user_id_is_turned_away_and_the_same_with_it_is_take
             name="orchestrator",
             home=LocalHome(home),
             make_transport=lambda sink: RabbitTransport(login, sink),
+            wire=keys.wire("orchestrator"),
             clock=SystemClock(),
             version="0",
         )

@@ -9,9 +9,9 @@ import pytest
 
 from fedmq.hub.credentials import read_credentials, write_credentials
 from fedmq.hub.ports import LOOPBACK
-from fedmq.transport.rabbitmq import make_login
 from tests.support.broker import TestBroker
 from tests.support.federation import CENTRE, LYON, PARIS, Federation
+from tests.support.members import login_at
 from tests.support.odd_machine import OddMachine
 from tests.support.proxy import Proxy
 from tests.support.small_disk import SmallDisk, small_disk
@@ -50,7 +50,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, broker: TestBroker) -> Itera
             CENTRE: [*centre.command, *odd_centre.command],
         }
         federation.join_broker(broker, [LYON, PARIS])
-        line = _lay_line(federation.credentials(PARIS))
+        line = _lay_line(federation.own_credentials(PARIS))
         try:
             federation.start_orchestrator()
             for node in (LYON, PARIS):
@@ -76,7 +76,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, broker: TestBroker) -> Itera
 def _lay_line(credentials: Path) -> Proxy:
     """Let the owner of these credentials reach the broker through a line that can be cut."""
     known = read_credentials(credentials)
-    login = make_login(known.url, user=known.user, password=known.password)
+    login = login_at(credentials)
     line = Proxy(login.addresses[0][1])  # of a cluster one node: the others are not in sight
     url = known.url.replace(urlsplit(known.url).netloc, f"{LOOPBACK}:{line.port}")
     write_credentials(credentials, replace(known, url=url))

@@ -9,11 +9,10 @@ import pika
 import pytest
 from pika.exceptions import ChannelClosedByBroker
 
-from fedmq.hub.credentials import read_credentials
 from fedmq.transport import topology
-from fedmq.transport.rabbitmq import make_login
 from fedmq.types import NodeId
 from tests.support.federation import CENTRE, LYON, PARIS, Federation, until
+from tests.support.members import connected, login_at
 
 pytestmark = [
     pytest.mark.rabbitmq,
@@ -41,13 +40,7 @@ class Letter:
 @contextmanager
 def channel_of(federation: Federation, user: str) -> Iterator[pika.channel.Channel]:
     """Yield a channel of a member by a program that is not fedmq."""
-    known = read_credentials(federation.credentials(user))
-    login = make_login(known.url, user=known.user, password=known.password)
-    host, port = login.addresses[0]
-    secret = pika.PlainCredentials(login.user, login.password)
-    with pika.BlockingConnection(
-        pika.ConnectionParameters(host, port, login.vhost, secret)
-    ) as connection:
+    with connected(login_at(federation.own_credentials(user))) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
         yield channel

@@ -3,20 +3,19 @@
 import json
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 import pika
 import pytest
 
 from fedmq.hub.broker import PrivateBroker
-from fedmq.hub.credentials import read_credentials
 from fedmq.transport import topology
-from fedmq.transport.rabbitmq import make_login
 from fedmq.types import NodeId
 from tests.faults.network.conftest import SIZE
 from tests.support.cluster import control
 from tests.support.federation import CENTRE, LYON, Federation, until
+from tests.support.members import connected, login_at
 
 pytestmark = [
     pytest.mark.row("23"),
@@ -30,22 +29,11 @@ TASKS: Final = topology.node_tasks(NodeId(LYON))
 TO_LYON: Final = topology.key(LYON, topology.Lane.CONTROL)
 
 
-@contextmanager
-def connected(federation: Federation, user: str) -> Iterator[pika.BlockingConnection]:
-    """Yield a connection of a member by a program that is not fedmq."""
-    known = read_credentials(federation.credentials(user))
-    login = make_login(known.url, user=known.user, password=known.password)
-    host, port = login.addresses[0]
-    connection = pika.BlockingConnection(
-        pika.ConnectionParameters(
-            host, port, login.vhost, pika.PlainCredentials(login.user, login.password)
-        )
-    )
-    try:
-        yield connection
-    finally:
-        if connection.is_open:
-            connection.close()
+def connected_as(
+    federation: Federation, user: str
+) -> AbstractContextManager[pika.BlockingConnection]:
+    """Return a connection of a member by a program that is not fedmq."""
+    return connected(login_at(federation.own_credentials(user)))
 
 
 @contextmanager
@@ -64,7 +52,7 @@ def limited(federation: Federation, **limits: int) -> Iterator[None]:
 
 def publish_garbage(federation: Federation, count: int) -> None:
     """Put messages into Lyon's control queue that it will turn away."""
-    with connected(federation, "orchestrator") as connection:
+    with connected_as(federation, "orchestrator") as connection:
         channel = connection.channel()
         channel.confirm_delivery()
         for _ in range(count):
@@ -110,7 +98,7 @@ def test_what_was_handed_over_too_often_is_a_dead_letter_and_is_sent_again(
     with limited(federation, delivery_limit=2):
         identifier = submit(federation)
         for _ in range(3):
-            with connected(federation, LYON) as connection:
+            with connected_as(federation, LYON) as connection:
                 until(lambda: die_on_a_message(connection), "a message")
 
         def dead() -> list[dict[str, Any]]:
