@@ -6,6 +6,8 @@ FEDMQ_HEARTBEAT_S       seconds of silence, and five more, after which a node or
                         takes its connection to the broker for dead (default 30, at least 2)
 FEDMQ_TLS_1_2           true: take a broker that speaks TLS 1.2 and nothing newer (default false)
 FEDMQ_BROKER_URL        AMQP address of a broker of one's own, for the hub and the demo
+FEDMQ_BROKER_AUTHORITY  file with the certificates of who vouches for that broker, as PEM; without
+                        it those are believed whom the system trusts
 FEDMQ_BROKER_ADMIN_URL  address of its management with an administrator's login
 """
 
@@ -32,6 +34,24 @@ class Settings(BaseSettings):
     tls_1_2: bool = False
     broker_url: str | None = None
     broker_admin_url: SecretStr | None = None
+    broker_authority: Path | None = None
+
+    def read_broker_authority(self) -> str:
+        """Return who vouches for a broker of one's own, as PEM; empty: nobody but the system.
+
+        Raises:
+            ConfigurationError: the file cannot be read.
+        """
+        if self.broker_authority is None:
+            return ""
+        try:
+            return self.broker_authority.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"the certificates {self.broker_authority} cannot be read",
+                why=str(error),
+                fix="let FEDMQ_BROKER_AUTHORITY name a file of PEM certificates, or unset it",
+            ) from error
 
     @property
     def hub(self) -> Path:

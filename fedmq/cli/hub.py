@@ -63,6 +63,7 @@ def up() -> None:
             settings.hub,
             amqp_url=settings.broker_url,
             admin_url=settings.broker_admin_url.get_secret_value(),
+            authority=settings.read_broker_authority(),
         )
     else:
         state = lifecycle.up(settings.hub, say)

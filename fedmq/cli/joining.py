@@ -102,8 +102,10 @@ def _compare(token: "JoinToken", given: str) -> None:
     from fedmq.hub.joiner import federation_fingerprint
 
     shown = federation_fingerprint(token)
-    say(f"you are about to join {token.federation} as {token.name}; its fingerprint by the token:")
-    show(shown)
+    say(
+        f"you are about to join {token.federation} as {token.name}; by the token its fingerprint is"
+    )
+    say(shown)
     said = given or typer.prompt("type what the hub's operator reads out to you", err=True)
     if "".join(said.split()).lower() != shown.replace(" ", ""):
         raise ConfigurationError(

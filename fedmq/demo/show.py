@@ -128,6 +128,7 @@ class Demo:
                 own.hub,
                 amqp_url=own.broker_url,
                 admin_url=own.broker_admin_url.get_secret_value(),
+                authority=own.read_broker_authority(),
             )
         else:
             state = lifecycle.up(own.hub, self._say)

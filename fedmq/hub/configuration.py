@@ -72,9 +72,19 @@ def private_configuration(
 
 
 def network_configuration() -> str:
-    """Return rabbitmq.conf of a broker that hospitals reach."""
-    ways = f"listeners.tcp = none\nlisteners.ssl.1 = 0.0.0.0:{NETWORK_PORT}\n"
-    return f"{ways}{_tls(NETWORK_TLS, allows_1_2=False)}{_EVERYWHERE}{_NETWORK}"
+    """Return rabbitmq.conf of a broker that hospitals reach and that no hub has set up.
+
+    Members log in with passwords there; its certificate is its operator's.
+    """
+    return (
+        "listeners.tcp = none\n"
+        f"listeners.ssl.1 = 0.0.0.0:{NETWORK_PORT}\n"
+        f"ssl_options.certfile = {NETWORK_TLS / 'certificate.pem'}\n"
+        f"ssl_options.keyfile = {NETWORK_TLS / 'key.pem'}\n"
+        "ssl_options.versions.1 = tlsv1.3\n"
+        "auth_mechanisms.1 = PLAIN\n"
+        f"{_EVERYWHERE}{_NETWORK}"
+    )
 
 
 def _tls(folder: Path, *, allows_1_2: bool) -> str:

@@ -206,7 +206,8 @@ class Enrolment:
         url, _ = addresses(register, self._hub.broker)
         if register.external is not None:
             password, member = give_password(Member(name=name, role=Role.NODE))
-            return Way(url=url, password=password), member.password_hash
+            way = Way(url=url, authority=register.external.authority, password=password)
+            return way, member.password_hash
         authority = self._hub.authority.certificates()
         pair = certify(authority, JOINER + name, now=self._now(), days=hours / 24)
         way = Way(
@@ -218,7 +219,9 @@ class Enrolment:
         return way, ""
 
     def _authority(self, register: Register) -> str:
-        return "" if register.external else self._hub.authority.certificates().certificate
+        if register.external is not None:
+            return register.external.authority
+        return self._hub.authority.certificates().certificate
 
     def _invited(self, request: JoinRequest) -> Member:
         try:

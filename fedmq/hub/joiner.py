@@ -79,6 +79,7 @@ class Joiner:
             key = make_key()
             replace_file(self._own.folder / CERTIFICATE_KEY, key)
             certificate_request = make_request(key, token.name)
+        if token.way.authority:
             Keyring(self.folder / _WAY).write_certificate(
                 authority=token.way.authority,
                 certificate=token.way.certificate,

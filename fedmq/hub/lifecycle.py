@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote, unquote, urlsplit
@@ -83,11 +83,12 @@ def make(
     return status(folder)
 
 
-def external(folder: Path, *, amqp_url: str, admin_url: str) -> Status:
+def external(folder: Path, *, amqp_url: str, admin_url: str, authority: str = "") -> Status:
     """Return once the hub has its members on a broker that it does not run.
 
     `admin_url` holds the login of an administrator, as http://USER:PASSWORD@HOST:15672; `amqp_url`
-    is what members will connect to. The broker's other users and vhosts are left alone.
+    is what members will connect to, `authority` the PEM of who vouches for it where their systems
+    trust nobody who does. The broker's other users and vhosts are left alone.
 
     Raises:
         ConfigurationError: an address cannot be used, or a name is taken at the broker; the hub is
@@ -95,6 +96,7 @@ def external(folder: Path, *, amqp_url: str, admin_url: str) -> Status:
         TransportError: the broker does not answer, or refuses.
     """
     broker, vhost = _parse_external(amqp_url, admin_url)
+    broker = replace(broker, authority=authority)
     hub = Hub(folder)
     # The administrator is the broker's own.
     logins = {name: role for name, role in BUILT_IN.items() if role is not Role.ADMIN}

@@ -227,6 +227,8 @@ class Hub:
                 authority=authority.certificate, certificate=pair.certificate, key=pair.key
             )
             member = replace(member, certified_until=expires_at(pair.certificate))
+        elif register.external.authority:
+            keyring.write_certificate(authority=register.external.authority, certificate="", key="")
         if register.external is not None or role.sees_management:
             password, member = give_password(member)
         keyring.write_trust(self.authority.trust())

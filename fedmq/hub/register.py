@@ -52,6 +52,8 @@ class ExternalBroker:
     admin_url: str
     user: str
     password: str = field(repr=False)
+    authority: str = ""
+    """PEM of who vouches for it; empty: whom members' systems trust."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ import pytest
 from fedmq.hub.credentials import Credentials, write_credentials
 from fedmq.types import Role
 from tests.support.federation import LYON, Federation
+from tests.support.keys import Keys, move_in
 
 NOBODY = "amqp://127.0.0.1:1/nowhere"
 """Services wait for a broker that does not answer: none is needed here."""
@@ -22,10 +23,19 @@ def place(tmp_path: Path) -> Iterator[Federation]:
     both = place.home("both")
     folder = both / "hub" / "credentials"
     folder.mkdir(parents=True)
-    for name, role in {LYON: Role.NODE, "orchestrator": Role.ORCHESTRATOR}.items():
-        login = Credentials(url=NOBODY, user=name, password="p", role=role)  # noqa: S106 - invented
+    roles = {LYON: Role.NODE, "orchestrator": Role.ORCHESTRATOR}
+    keys = Keys(roles)
+    for name, role in roles.items():
+        login = Credentials(
+            url=NOBODY,
+            user=name,
+            password="p",  # noqa: S106 - invented
+            role=role,
+            identity=f"{name}.keys",
+        )
+        keys.write_keyring(folder / f"{name}.keys", keys.identities[name])
         write_credentials(folder / f"{name}.toml", login)
-    place.do("both", "node", "init", LYON)
+    move_in(folder / f"{LYON}.toml", both / "node" / "credentials.toml")
     yield place
     place.close()
 

@@ -160,6 +160,8 @@ class Federation:
         self.programs: dict[str, Program] = {}
         self.commands: dict[str, Sequence[str]] = {}
         """What stands for `fedmq` in a home, or under a name, where that is something else."""
+        self.node_folders: dict[str, Path] = {}
+        """Where this process finds the folders of nodes that are on disks of their own."""
         self.settings: dict[str, str] = {}
         """What every program finds in its environment besides."""
         self._logs = folder / "logs"
@@ -240,7 +242,7 @@ class Federation:
 
     def node_credentials(self, name: str) -> Path:
         """Return the file of a node's credentials in its own home."""
-        return self.home(name) / "node" / "credentials.toml"
+        return self.node_folders.get(name, self.home(name) / "node") / "credentials.toml"
 
     @property
     def researcher_credentials(self) -> Path:

@@ -76,6 +76,8 @@ def make_odd(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    import cryptography.x509  # noqa: F401 - its machine code knows one class of moments
+
     make_odd(Path(sys.argv.pop(1)))
     from fedmq.cli.main import main  # only now: whatever it imports is to see the odd machine
 
