@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -123,10 +124,10 @@ def installed_paths() -> tuple[Path, ...]:
     # A checkout holds more than its package.
     paths += [Path(entry) for entry in sys.path if entry and Path(entry) != package.parent]
     paths.append(package)
-    return _outermost(paths)
+    return outermost(paths)
 
 
-def _outermost(paths: list[Path]) -> tuple[Path, ...]:
+def outermost(paths: Iterable[Path]) -> tuple[Path, ...]:
     """Return those that are there and lie in no other one."""
     there = dict.fromkeys(path for path in paths if path.exists())
     return tuple(path for path in there if not there.keys() & set(path.parents))

@@ -3,18 +3,20 @@
 It has to be alone in its process: a thread that is there already would keep everything.
 """
 
-import ctypes
+import errno
 import os
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from fedmq.containment import landlock, limits, namespaces, seccomp
-from fedmq.containment.cell import Cell, Means, installed_paths
+from fedmq.containment.cell import Cell, Means, installed_paths, outermost
 from fedmq.containment.kernel import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, prctl
 
 _OF_THE_MACHINE: Final = tuple(
-    Path("/proc", name) for name in ("cpuinfo", "meminfo", "stat", "self", "sys/vm/overcommit_memory")
+    Path("/proc", name)
+    for name in ("cpuinfo", "meminfo", "stat", "self", "sys/vm/overcommit_memory")
 )
 
 
@@ -26,9 +28,8 @@ def confine(cell: Cell, parent: int) -> None:
     Raises:
         OSError: one of the means cannot be had; nothing may be run then.
     """
-    # Loaded before the files are out of reach.
-    ctypes.CDLL(None)
-    readable = (*installed_paths(), *cell.readable)
+    readable = outermost((*installed_paths(), *cell.readable))
+    _require_hidden(cell.folder, readable)
     has_namespaces = Means.NAMESPACES in cell.means
     limits.set_limits(cell.limits)
     number = os.getpid()  # no other process of the machine has it now
@@ -56,6 +57,18 @@ def die_with(parent: int) -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the kernel was told
         os._exit(1)
+
+
+def _require_hidden(folder: Path, readable: Iterable[Path]) -> None:
+    """Return if the cell's folder, and with it that of its program, lies in nothing readable.
+
+    Raises:
+        OSError: it does.
+    """
+    for path in readable:
+        if folder.resolve().is_relative_to(path.resolve()):
+            text = "FEDMQ_HOME lies within a folder that every plan may read; move it"
+            raise OSError(errno.EPERM, text, str(path))
 
 
 def _rules(cell: Cell, readable: tuple[Path, ...]) -> list[tuple[Path, landlock.Right]]:

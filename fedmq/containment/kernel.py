@@ -63,11 +63,12 @@ def drop_bounds() -> None:
 
 
 def keep_capabilities(kept: int) -> None:
-    """Have these capabilities, as a mask of bits, and no other."""
-    low, high = kept & 0xFFFFFFFF, kept >> 32
+    """Have of these capabilities, a mask of bits below 32, those that are there, and no other."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-    sets = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)  # effective, permitted, inheritable
-    syscall(_CAPGET[MACHINE] + 1, header, sets)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then the upper bits of each
+    syscall(_CAPGET[MACHINE], header, sets)
+    left = kept & sets[1]
+    syscall(_CAPGET[MACHINE] + 1, header, (ctypes.c_uint32 * 6)(left, left))
 
 
 def _checked(result: int) -> int:

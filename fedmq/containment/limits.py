@@ -36,7 +36,7 @@ def take_own_user(limits: Limits, number: int, *, counts_apart: bool) -> None:
 
     Linux counts the processes of a user. Root, whom it does not count, becomes a user of its own,
     told from others by `number`, which can still read what root can, as far as the other means let
-    it. `counts_apart`: whether this is a user namespace, where an ordinary user's count begins anew.
+    it. `counts_apart`: whether this is a user namespace, where a user's count begins anew.
     """
     drop_bounds()
     if os.geteuid() != 0:
@@ -46,15 +46,14 @@ def take_own_user(limits: Limits, number: int, *, counts_apart: bool) -> None:
         return
     _set_limit(resource.RLIMIT_NPROC, limits.num_processes)
     prctl(PR_SET_KEEPCAPS, 1)
-    own = _FIRST_OWN_USER + number
     with contextlib.suppress(OSError):
         os.setgroups([])
-    try:
-        os.setresgid(own, own, own)
-        os.setresuid(own, own, own)
-    except OSError:  # in a container that has no such number
-        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    for user in (_FIRST_OWN_USER + number, _NOBODY):
+        # A container may lack the first; one that has neither counts its root as any other user.
+        with contextlib.suppress(OSError):
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+            break
     keep_capabilities(_PASS_OVER_MODES)
 
 

@@ -26,9 +26,7 @@ _OF_ALL_BELOW: Final = 0x8000
 _HERE: Final = -100
 _MOST_NODES: Final = 100_000
 """Files in scratch."""
-DEVICES: Final = tuple(
-    Path("/dev", name) for name in ("null", "zero", "full", "random", "urandom")
-)
+DEVICES: Final = tuple(Path("/dev", name) for name in ("null", "zero", "full", "random", "urandom"))
 _OF_THE_MACHINE: Final = (Path("/proc/cpuinfo"), Path("/proc/meminfo"))
 
 
@@ -52,15 +50,18 @@ def split_in_two() -> None:
     """Return in a child that is the first of its namespace; this process stays to end as it does.
 
     When one of the two is killed the other goes too, and with the child all that it has started.
+    SIGTERM to this process ends the child, and this one when all of them are gone.
     """
     child = os.fork()
     if child == 0:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         return
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))
     nothing = os.open(os.devnull, os.O_RDWR)
     for channel in range(3):  # who reads them waits for the child's end alone
         os.dup2(nothing, channel)
     _, status = os.waitpid(child, 0)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number != signal.SIGKILL:
@@ -129,7 +130,7 @@ def _mount(
     source: str | None, place: Path, kind: str | None, flags: int, options: bytes | None = None
 ) -> None:
     name = None if source is None else os.fsencode(source)
-    call("mount", name, os.fsencode(place), kind and kind.encode(), flags, options)
+    call("mount", name, os.fsencode(place), None if kind is None else kind.encode(), flags, options)
 
 
 def _set_attributes(place: Path, flags: int, *, below: bool) -> None:
