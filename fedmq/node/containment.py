@@ -54,6 +54,9 @@ class Containment:
         return f"{self.level} ({', '.join([*means, 'limits'])}){lacks}"
 
 
+UNCONTAINED: Final = Containment(means=frozenset(), lacks={"means": "none was asked for"})
+
+
 def find_containment(folder: Path | None = None) -> Containment:
     """Return what this machine has, tried with harmless processes; takes a fraction of a second.
 

@@ -87,6 +87,7 @@ def test_status_says_what_waits_and_what_was_turned_away(node: CommandLine, home
     shown = node("node", "status")
     lines = shown.data.splitlines()
     assert lines.pop(5).startswith("disk free         ")
+    assert lines.pop(5).startswith("containment       ")
     assert lines == [
         "datasets          0",
         "plans awaiting    0",
@@ -99,6 +100,7 @@ def test_status_says_what_waits_and_what_was_turned_away(node: CommandLine, home
     assert shown.ends_with_next
     document = node("node", "status", "--json").json
     assert document.pop("room")["needed_bytes"] == RESERVE_BYTES
+    assert document.pop("containment").keys() == {"level", "means", "lacks"}
     assert document == {
         "schema_version": 1,
         "datasets": 0,
