@@ -53,6 +53,18 @@ def test_a_node_is_not_started_with_the_file_of_another_role(
     ]
 
 
+def test_a_node_that_cannot_contain_plans_is_not_started(
+    node: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing could even be tried; the operator is told what to do, and what to allow."""
+    monkeypatch.setattr("sys.executable", "/no/such/python")
+    outcome = node("node", "start")
+    assert (outcome.code, outcome.data) == (1, "")
+    assert "error: plans cannot be kept from the network and from files" in outcome.talk
+    assert "FEDMQ_ALLOW_UNCONTAINED=1" in outcome.talk
+    assert node("node", "status", "--json").json["containment"]["level"] == "insufficient"
+
+
 def test_a_second_node_in_a_home_is_refused(node: CommandLine, home: Path) -> None:
     """Commands that look go on meanwhile."""
     with claimed(home / "node", "a node"):
