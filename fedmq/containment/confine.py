@@ -49,7 +49,7 @@ def confine(cell: Cell, parent: int) -> None:
     if Means.LANDLOCK in cell.means:
         landlock.restrict(_rules(cell, readable))
     if Means.SECCOMP in cell.means:
-        seccomp.refuse_calls(local_sockets=has_namespaces, new_groups=has_namespaces)
+        seccomp.refuse_calls(is_in_namespaces=has_namespaces)
 
 
 def die_with(parent: int) -> None:

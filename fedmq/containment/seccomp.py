@@ -34,6 +34,27 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "prlimit64": (302, 261),
     "setsid": (112, 157),
     "setpgid": (109, 154),
+    # What files are, beside what is in them.
+    "chmod": (90, -1),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, -1),
+    "fchown": (93, 55),
+    "lchown": (94, -1),
+    "fchownat": (260, 54),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
+    "utime": (132, -1),
+    "utimes": (235, -1),
+    "futimesat": (261, -1),
+    "utimensat": (280, 88),
     # Other processes.
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
@@ -87,7 +108,14 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "fspick": (433, 433),
     "mount_setattr": (442, 442),
 }
-_LEAVING: Final = frozenset({"setsid", "setpgid"})
+_HELD_BY_NAMESPACES: Final = frozenset(
+    # Leaving the process group; modes, owners and times, which Landlock does not keep.
+    (
+        "setsid setpgid chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat "
+        "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat "
+        "utime utimes futimesat utimensat"
+    ).split()
+)
 _ABSENT: Final = frozenset({"clone3"})
 """Its flags lie in memory, which a filter cannot read: said not to be there, programs use clone."""
 
@@ -111,22 +139,21 @@ def is_known_machine() -> bool:
     return MACHINE in _AUDIT
 
 
-def refuse_calls(*, local_sockets: bool, new_groups: bool) -> None:
-    """Leave this thread without the calls of the table.
+def refuse_calls(*, is_in_namespaces: bool) -> None:
+    """Leave this thread without the calls of the table, less those that its namespaces hold.
 
-    `local_sockets`: whether sockets of the same machine (AF_UNIX) stay; `new_groups`: whether a
-    process may leave its process group.
+    They hold sockets of the same machine (AF_UNIX) too.
 
     Raises:
         OSError: the kernel refuses.
     """
-    code = filter_code(MACHINE, local_sockets=local_sockets, new_groups=new_groups)
+    code = filter_code(MACHINE, is_in_namespaces=is_in_namespaces)
     buffer = ctypes.create_string_buffer(code, len(code))
     program = _Program(len(code) // 8, ctypes.addressof(buffer))
     prctl(PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(program))
 
 
-def filter_code(machine: str, *, local_sockets: bool, new_groups: bool) -> bytes:
+def filter_code(machine: str, *, is_in_namespaces: bool) -> bytes:
     """Return the filter for a machine: a pure function, so that tests can run it by hand."""
     column = 0 if machine == "x86_64" else 1
     tests = {
@@ -134,7 +161,7 @@ def filter_code(machine: str, *, local_sockets: bool, new_groups: bool) -> bytes
         "prctl": _Test(argument=0, code=_IS_EQUAL, value=PR_SET_PDEATHSIG),
         "prlimit64": _Test(argument=0, code=_IS_EQUAL, value=0, is_refused_if=False),
     }
-    if local_sockets:
+    if is_in_namespaces:
         tests["socket"] = _Test(
             argument=0, code=_IS_EQUAL, value=socket.AF_UNIX, is_refused_if=False
         )
@@ -147,7 +174,7 @@ def filter_code(machine: str, *, local_sockets: bool, new_groups: bool) -> bytes
         _line(_RETURN, _REFUSE | errno.EPERM),
     ]
     for name, numbers in _NUMBERS.items():
-        if numbers[column] < 0 or (new_groups and name in _LEAVING):
+        if numbers[column] < 0 or (is_in_namespaces and name in _HELD_BY_NAMESPACES):
             continue
         lines += _refusal(numbers[column], name, tests.get(name))
     lines.append(_line(_RETURN, _ALLOW))

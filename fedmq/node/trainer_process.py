@@ -60,6 +60,8 @@ def trainer_environment(scratch: Path, num_threads: int) -> dict[str, str]:
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(scratch),
         "TMPDIR": str(scratch),
+        "USER": "trainer",  # libraries ask who it is, and a cell has no table of users
+        "LOGNAME": "trainer",
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(Path(fedmq.__file__).parent.parent),
         "PYTHONHASHSEED": "0",  # sets have one order, so that equal tasks give equal bytes
