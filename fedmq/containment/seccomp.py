@@ -26,15 +26,10 @@ _NEW_NAMESPACES: Final = 0x7E020000
 """Of clone: mount, cgroup, uts, ipc, user, pid and network."""
 
 # Name -> number on x86_64, on aarch64 (-1: not there).
-_NUMBERS: Final[dict[str, tuple[int, int]]] = {
-    "socket": (41, 198),
-    "clone": (56, 220),
-    "clone3": (435, 435),
-    "prctl": (157, 167),
-    "prlimit64": (302, 261),
+_HELD_BY_NAMESPACES: Final[dict[str, tuple[int, int]]] = {
+    # Leaving the process group; modes, owners and times, which Landlock does not keep.
     "setsid": (112, 157),
     "setpgid": (109, 154),
-    # What files are, beside what is in them.
     "chmod": (90, -1),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
@@ -55,6 +50,14 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "utimes": (235, -1),
     "futimesat": (261, -1),
     "utimensat": (280, 88),
+}
+_NUMBERS: Final[dict[str, tuple[int, int]]] = {
+    **_HELD_BY_NAMESPACES,
+    "socket": (41, 198),
+    "clone": (56, 220),
+    "clone3": (435, 435),
+    "prctl": (157, 167),
+    "prlimit64": (302, 261),
     # Other processes.
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
@@ -108,14 +111,6 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "fspick": (433, 433),
     "mount_setattr": (442, 442),
 }
-_HELD_BY_NAMESPACES: Final = frozenset(
-    # Leaving the process group; modes, owners and times, which Landlock does not keep.
-    (
-        "setsid setpgid chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat "
-        "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat "
-        "utime utimes futimesat utimensat"
-    ).split()
-)
 _ABSENT: Final = frozenset({"clone3"})
 """Its flags lie in memory, which a filter cannot read: said not to be there, programs use clone."""
 
