@@ -5,6 +5,10 @@ FEDMQ_KEEP_MODELS       the models of so many rounds of an experiment stay (defa
 FEDMQ_HEARTBEAT_S       seconds of silence, and five more, after which a node or an orchestrator
                         takes its connection to the broker for dead (default 30, at least 2)
 FEDMQ_TLS_1_2           true: take a broker that speaks TLS 1.2 and nothing newer (default false)
+FEDMQ_TASK_TIMEOUT_S    seconds that a node gives one task (default 86400: a day)
+FEDMQ_TASK_MEMORY_MB    MB of memory for each process of a plan (default: what the machine has)
+FEDMQ_TASK_SCRATCH_MB   MB of files that a plan may keep beside its model (default 1024)
+FEDMQ_ALLOW_UNCONTAINED 1 lets a node run plans where it cannot keep them from network and files
 FEDMQ_BROKER_URL        AMQP address of a broker of one's own, for the hub and the demo
 FEDMQ_BROKER_AUTHORITY  file with the certificates of who vouches for that broker, as PEM; without
                         it those are believed whom the system trusts
@@ -32,6 +36,10 @@ class Settings(BaseSettings):
     keep_models: Annotated[int, Field(ge=1)] = 10
     heartbeat_s: Annotated[int, Field(ge=2, le=600)] = 30
     tls_1_2: bool = False
+    task_timeout_s: Annotated[int, Field(ge=1)] = 86_400
+    task_memory_mb: Annotated[int, Field(ge=256)] | None = None
+    task_scratch_mb: Annotated[int, Field(ge=1)] = 1024
+    allow_uncontained: bool = False
     broker_url: str | None = None
     broker_admin_url: SecretStr | None = None
     broker_authority: Path | None = None

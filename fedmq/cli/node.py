@@ -52,6 +52,7 @@ def start(
     """Take part in experiments until stopped; started again, go on where it was."""
     from fedmq import __version__
     from fedmq.claims import claimed
+    from fedmq.cli.node_containment import contained_worker
     from fedmq.cli.serving import make_transport, stop_on_signals
     from fedmq.clocks import SystemClock
     from fedmq.hub.membership import read_membership
@@ -59,7 +60,6 @@ def start(
     from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
     from fedmq.node.needs import read_room, read_signs
     from fedmq.node.service import NodeService
-    from fedmq.node.worker import Worker
     from fedmq.transport.lives import Lives, Nature
     from fedmq.transport.machine import Machine
     from fedmq.types import NodeId, Role
@@ -71,6 +71,7 @@ def start(
     configure(as_json=json_logs)
     home, clock = machine.home(folder), SystemClock()
     connect = make_transport(machine, membership, f"fedmq {__version__}")
+    make_worker = contained_worker(folder)
 
     def make() -> NodeService:
         return NodeService(
@@ -78,7 +79,7 @@ def start(
             home=home,
             make_transport=connect,
             wire=wire,
-            make_worker=lambda sink: Worker(folder / "scratch", sink),
+            make_worker=make_worker,
             clock=clock,
             version=__version__,
             keep_incident=CappedLog(folder / INCIDENTS_NAME).write,
@@ -109,6 +110,7 @@ def start(
 def status(*, as_json: Json = False) -> None:
     """Show what this node has waiting, keeps, and turned away."""
     from fedmq.errors import DiskFull
+    from fedmq.node.containment import find_containment
     from fedmq.node.needs import read_room
     from fedmq.transport.home import LocalHome
     from fedmq.transport.inbox import count_rejected
@@ -130,12 +132,15 @@ def status(*, as_json: Json = False) -> None:
         )
     }
     reasons = count_rejected(journal)
+    found = find_containment()
     if as_json:
-        show_json({**counts, "rejected": reasons, "room": room})
+        containment = {"level": found.level, "means": sorted(found.means), "lacks": found.lacks}
+        show_json({**counts, "rejected": reasons, "room": room, "containment": containment})
         return
     for name, count in counts.items():
         show(f"{name.replace('_', ' '):<18}{count}")
     show_room(room)
+    show(f"containment       {found.line}")
     for reason, count in reasons.items():
         show(f"turned away       {count} x {reason}")
     if counts["plans_awaiting"]:

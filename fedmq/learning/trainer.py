@@ -1,17 +1,14 @@
-"""The trainer: a process that runs plans for a node, `python -m fedmq.learning.trainer NODE_PID`.
+"""The trainer: a process that runs plans for a node; `contained_trainer` starts it.
 
 Jobs come on stdin and answers leave on what was stdout, a JSON line each (`trainer_protocol`). All
 that plan code prints goes to stderr. The process ends with its stdin, or with the node's death.
 """
 
-import ctypes
 import faulthandler
 import os
-import resource
-import signal
 import sys
 import threading
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from fedmq.learning.trainer_jobs import perform
 from fedmq.learning.trainer_protocol import (
@@ -24,15 +21,9 @@ from fedmq.learning.trainer_protocol import (
     version_fault,
 )
 
-_PR_SET_PDEATHSIG: Final = 1
-
 
 def main() -> int:
     """Answer jobs until stdin ends; return the exit status."""
-    if len(sys.argv) > 1:
-        _die_with(int(sys.argv[1]))
-    # A core file would hold patients' data.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     jobs, answers = _claim_channels()
     faulthandler.enable()
     lock = threading.Lock()
@@ -69,15 +60,3 @@ def _claim_channels() -> tuple[BinaryIO, BinaryIO]:
     os.close(nothing)
     os.dup2(2, 1)
     return jobs, answers
-
-
-def _die_with(parent: int) -> None:
-    """Make the kernel kill this process when the thread that started it ends (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the kernel was told
-        os._exit(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

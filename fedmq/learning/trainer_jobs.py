@@ -45,8 +45,9 @@ from fedmq.learning.trainer_results import (
 )
 from fedmq.messages.replies import FailureCode
 from fedmq.parameters import (
+    Parameters,
     load_parameters,
-    save_parameters,
+    write_parameters,
 )
 
 Report = Callable[[float, str], None]
@@ -169,8 +170,14 @@ def _train(job: Job, plan: TrainingPlan, found: _Found, task: Task) -> Fit:
             why="the plan found none with all that it needs",
             fix="compare the clinical table with the columns that the plan reads",
         )
-    _guarded(FailureCode.INTERNAL, lambda: save_parameters(parameters, _path(job.output_path)))
+    _guarded(FailureCode.INTERNAL, lambda: _write(parameters, _path(job.output_path)))
     return fit
+
+
+def _write(parameters: Parameters, path: Path) -> None:
+    """Fill the output's file, which the node makes: it is whole once the job is done."""
+    with path.open("wb") as file:
+        write_parameters(parameters, file)
 
 
 def _evaluate(job: Job, plan: TrainingPlan, found: _Found, task: Task) -> Assessment:

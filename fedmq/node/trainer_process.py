@@ -5,8 +5,8 @@ by the thread that then waits for it.
 """
 
 import contextlib
+import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,27 +14,44 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
 import fedmq
+from fedmq.containment.cell import OUTPUTS, SCRATCH, Cell, Limits, Means
 from fedmq.learning.trainer_protocol import MAX_LINE_BYTES
 from fedmq.node.capped_log import CappedLog
+from fedmq.node.cells import make_cell, remove_folder, size_bytes
+from fedmq.node.containment import SCRATCH_PREFIX
 
-SCRATCH_PREFIX: Final = "scratch-"
 _READ_BYTES: Final = 64 * 1024
 _DEATH_S: Final = 10.0
 """How long to wait for the kernel to end a killed process."""
+_POLITE_S: Final = 5.0
+"""How long a trainer's keeper has to see all of them out."""
+_WATCH_S: Final = 0.25
 _LAST_WORDS_S: Final = 5.0
 """How long to read what an ended process left in its pipes, where another keeps them open."""
 
 
-def trainer_command() -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a trainer is started with; one that is warm serves jobs that need the same."""
+
+    num_threads: int
+    readable: tuple[Path, ...]
+    means: frozenset[Means]
+    limits: Limits
+
+
+def trainer_command(cell_file: Path) -> tuple[str, ...]:
     """Return the command of a trainer that belongs to this process.
 
     -P and -s: the scratch folder, which a plan may write, is no place to import from.
     """
-    return (sys.executable, "-P", "-s", "-u", "-m", "fedmq.learning.trainer", str(os.getpid()))
+    module = "fedmq.learning.contained_trainer"
+    return (sys.executable, "-P", "-s", "-u", "-m", module, str(cell_file), str(os.getpid()))
 
 
 def trainer_environment(scratch: Path, num_threads: int) -> dict[str, str]:
@@ -43,6 +60,8 @@ def trainer_environment(scratch: Path, num_threads: int) -> dict[str, str]:
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(scratch),
         "TMPDIR": str(scratch),
+        "USER": "trainer",  # libraries ask who it is, and a cell has no table of users
+        "LOGNAME": "trainer",
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(Path(fedmq.__file__).parent.parent),
         "PYTHONHASHSEED": "0",  # sets have one order, so that equal tasks give equal bytes
@@ -57,17 +76,24 @@ class TrainerProcess:
 
     def __init__(
         self,
-        command: Sequence[str],
+        needs: Needs,
         *,
         folder: Path,
-        num_threads: int,
+        command: Sequence[str] | None,
         log: CappedLog,
         on_line: Callable[["TrainerProcess", bytes], None],
         on_end: Callable[["TrainerProcess"], None],
     ) -> None:
+        """Start it; `command` stands in for its own, in tests."""
+        self.folder: Path | None = None
+        """Its own, None where none could be made."""
+        self.fault = ""
+        """Why it was ended for what it did, where it was."""
+        self._needs = needs
         self._command = command
-        self._folder = folder
-        self._num_threads = num_threads
+        self._place = folder
+        self._deadline = math.inf
+        self._output_bytes = 0
         self._log = log
         self._on_line = on_line
         self._on_end = on_end
@@ -102,44 +128,78 @@ class TrainerProcess:
                 self._process.stdin.write(line)
                 self._process.stdin.flush()
 
+    def allow(self, *, seconds: float, output_bytes: int = 0) -> None:
+        """Have the process ended after so many seconds, or with more output than that."""
+        self._deadline = time.monotonic() + seconds
+        self._output_bytes = output_bytes
+
     def kill(self) -> None:
         """End the process with all of its group, and return when it is gone."""
         self._is_unwanted = True
+        if self._has_keeper:  # which is gone when all are that it keeps
+            self._signal(os.kill, signal.SIGTERM)
+            self._ended.wait(_POLITE_S)
         self._kill_group()
         self._ended.wait(_DEATH_S)
 
+    @property
+    def _has_keeper(self) -> bool:
+        return self._command is None and Means.NAMESPACES in self._needs.means
+
     def _kill_group(self) -> None:
+        self._signal(os.killpg, signal.SIGKILL)
+
+    def _signal(self, send: Callable[[int, int], None], number: signal.Signals) -> None:
         with self._lock:
             # Until it is reaped, under this lock, its number belongs to no other process.
             if self._process and self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
+                    send(self._process.pid, number)
 
     def _attend(self) -> None:
         """Start the process, stay until it has ended, clear up after it, tell of its end."""
         try:
-            scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=self._folder))
-            self._process = self._start(scratch)
+            self.folder = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=self._place))
+            self._process = self._start(self.folder)
         except OSError as error:
             self._log.write(f"-- the trainer could not be started: {error.strerror}\n".encode())
             self._ended.set()
             self._started.set()
         else:
             self._started.set()
+            threading.Thread(target=self._watch, name="watch", daemon=True).start()
             self._read_until_end(self._process)
-            shutil.rmtree(scratch, ignore_errors=True)
+        if self.folder is not None:
+            remove_folder(self.folder)
         self._on_end(self)
 
-    def _start(self, scratch: Path) -> subprocess.Popen[bytes]:
+    def _start(self, folder: Path) -> subprocess.Popen[bytes]:
+        needs = self._needs
+        cell = Cell(folder=folder, readable=needs.readable, means=needs.means, limits=needs.limits)
+        cell_file = make_cell(cell)
         return subprocess.Popen(  # noqa: S603 - the command is ours
-            self._command,
-            cwd=scratch,
-            env=trainer_environment(scratch, self._num_threads),
+            self._command or trainer_command(cell_file),
+            cwd=folder / SCRATCH,
+            env=trainer_environment(folder / SCRATCH, needs.num_threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+
+    def _watch(self) -> None:
+        """End the process when its time is over, or its files are too large."""
+        while self.folder is not None and not self._ended.wait(_WATCH_S):
+            size = sum(size_bytes(self.folder / name) for name in (SCRATCH, OUTPUTS))
+            if time.monotonic() > self._deadline:
+                self._give_up("it took longer than a task may (FEDMQ_TASK_TIMEOUT_S)")
+            elif size > self._needs.limits.scratch_bytes + self._output_bytes:
+                self._give_up("its files are larger than they may be (FEDMQ_TASK_SCRATCH_MB)")
+
+    def _give_up(self, fault: str) -> None:
+        self.fault = fault
+        self._log.write(f"-- the trainer was ended: {fault}\n".encode())
+        self.kill()
 
     def _read_until_end(self, process: subprocess.Popen[bytes]) -> None:
         readers = [

@@ -4,7 +4,7 @@ A warm trainer has read its plan's libraries already. It also holds memory, so t
 them, and one that nobody uses ends after a while. Knows no clock, no thread and no process.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -42,7 +42,7 @@ class TrainerKey:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Warm(Generic[T]):
     trainer: T
-    num_threads: int
+    traits: Hashable
     unused_since: float | None = None
     """When it was first seen without a job since its last one; None until then."""
 
@@ -59,14 +59,14 @@ class WarmTrainers(Generic[T]):
         """The trainers, the least recently used first."""
         return tuple(warm.trainer for warm in self._warm.values())
 
-    def take(self, key: TrainerKey, num_threads: int, start: Callable[[], T]) -> T:
+    def take(self, key: TrainerKey, traits: Hashable, start: Callable[[], T]) -> T:
         """Return the warm trainer of `key`, or a new one once there is room for it.
 
-        None may be busy. A trainer's number of threads is that of its start: for another number
-        there is another trainer.
+        None may be busy. The traits of a trainer are those of its start, such as its number of
+        threads: for others there is another trainer.
         """
         warm = self._warm.pop(key, None)
-        if warm is not None and not warm.trainer.has_ended and warm.num_threads == num_threads:
+        if warm is not None and not warm.trainer.has_ended and warm.traits == traits:
             self._warm[key] = replace(warm, unused_since=None)
             return warm.trainer
         leaving = [] if warm is None else [warm.trainer]
@@ -75,7 +75,7 @@ class WarmTrainers(Generic[T]):
         for trainer in leaving:  # before the new one is there: never more than MAX_WARM processes
             trainer.kill()
         trainer = start()
-        self._warm[key] = _Warm(trainer=trainer, num_threads=num_threads)
+        self._warm[key] = _Warm(trainer=trainer, traits=traits)
         return trainer
 
     def put_out(self, trainer: T) -> bool:

@@ -4,21 +4,40 @@ It knows jobs and answers, no message and no broker. Which trainers it keeps war
 decides.
 """
 
-import shutil
+import math
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from fedmq.containment.cell import Limits
 from fedmq.errors import StorageError, TrainingError
-from fedmq.learning.trainer_protocol import Answer, Broken, Job, Progress, job_line, parse_answer
+from fedmq.learning.trainer_protocol import (
+    Answer,
+    Broken,
+    Done,
+    Job,
+    Progress,
+    job_line,
+    parse_answer,
+)
 from fedmq.messages.replies import FailureCode
 from fedmq.node.capped_log import CappedLog
-from fedmq.node.trainer_process import SCRATCH_PREFIX, TrainerProcess, trainer_command
+from fedmq.node.cells import (
+    count_fault,
+    hand_in,
+    output_bytes,
+    readable_paths,
+    remove_folder,
+    take_out,
+)
+from fedmq.node.containment import SCRATCH_PREFIX, Containment, find_containment
+from fedmq.node.trainer_process import Needs, TrainerProcess
 from fedmq.node.warm_trainers import TrainerKey, WarmTrainers
 from fedmq.types import ExperimentId
 
 LOG_NAME: Final = "trainer.log"
+TASK_TIMEOUT_S: Final = 86_400.0
 
 WorkerEvent = Answer
 """Progress of a job; or its end, once: Done or Broken."""
@@ -36,9 +55,15 @@ class Worker:
         folder: Path,
         sink: Callable[[WorkerEvent], None],
         *,
+        containment: Containment | None = None,
+        limits: Limits | None = None,
+        timeout_s: float = TASK_TIMEOUT_S,
         command: Sequence[str] | None = None,
     ) -> None:
-        """Make `folder` ready; `command` stands in for the trainer's own, in tests."""
+        """Make `folder` ready; `command` stands in for the trainer's own, in tests.
+
+        Without a `containment` it finds out what the machine has, and uses that.
+        """
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -48,22 +73,27 @@ class Worker:
                 fix="give the program the right to its folder",
             ) from error
         for remains in folder.glob(f"{SCRATCH_PREFIX}*"):  # of a node that was killed
-            shutil.rmtree(remains, ignore_errors=True)
+            remove_folder(remains)
         self._folder = folder
         self._sink = sink
-        self._command = tuple(command or trainer_command())
+        self._means = (containment or find_containment(folder)).means
+        self._limits = limits or Limits()
+        self._timeout_s = timeout_s
+        self._command = command
         self._log = CappedLog(folder / LOG_NAME)
         self._lock = threading.Lock()
         self._trainers: WarmTrainers[TrainerProcess] = WarmTrainers()
         self._busy: TrainerProcess | None = None
         """The trainer of the job that is running."""
-        self._job_id: str | None = None
+        self._job: Job | None = None
+        """The job that is running, with the node's own paths."""
         self._is_closed = False
 
     @property
     def job_id(self) -> str | None:
         """The job that is running, if one is."""
-        return self._job_id
+        job = self._job
+        return None if job is None else job.job_id
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -76,11 +106,19 @@ class Worker:
         """Hand `job` to the trainer of `key`; its Done or Broken comes later, once.
 
         Raises:
-            TrainingError: a job is running, the worker is closed, or the job is no line.
+            TrainingError: a job is running, the worker is closed, the job is no line, or its data
+                cannot be shown to a plan.
+            StorageError: the disk refuses.
         """
-        line = job_line(job)
+        job_line(job)
+        needs = Needs(
+            num_threads=num_threads,
+            readable=readable_paths(job, self._folder.parent),
+            means=self._means,
+            limits=self._limits,
+        )
         with self._lock:
-            if self._job_id is not None or self._is_closed:
+            if self._job is not None or self._is_closed:
                 raise TrainingError(
                     f"job {job.job_id} cannot begin",
                     why="the worker is closed" if self._is_closed else "another one is running",
@@ -88,15 +126,18 @@ class Worker:
                 )
             self._log.write(f"-- job {job.job_id}, round {job.round}\n".encode())
             # The lock is held until a new one is in place: its end cannot be told before.
-            trainer = self._trainers.take(key, num_threads, lambda: self._start(num_threads))
-            self._busy, self._job_id = trainer, job.job_id
+            trainer = self._trainers.take(key, needs, lambda: self._start(needs))
+            inner = job if trainer.folder is None else hand_in(job, trainer.folder)
+            line = job_line(inner)
+            self._busy, self._job = trainer, job
+            trainer.allow(seconds=self._timeout_s, output_bytes=output_bytes(job))
         trainer.send(line)
 
     def cancel(self) -> None:
         """Kill the trainer of the job in hand with all that it started; no event tells of it."""
         with self._lock:
             trainer, self._busy = self._busy, None
-            self._job_id = None
+            self._job = None
             if trainer is not None:
                 self._trainers.put_out(trainer)
         if trainer is not None:
@@ -118,15 +159,15 @@ class Worker:
         """Kill all trainers and begin no job any more."""
         with self._lock:
             self._is_closed = True
-            self._busy = self._job_id = None
+            self._busy = self._job = None
             leaving = self._trainers.put_out_all()
         _kill(leaving)
 
-    def _start(self, num_threads: int) -> TrainerProcess:
+    def _start(self, needs: Needs) -> TrainerProcess:
         return TrainerProcess(
-            self._command,
+            needs,
             folder=self._folder,
-            num_threads=num_threads,
+            command=self._command,
             log=self._log,
             on_line=self._take_line,
             on_end=self._take_end,
@@ -141,10 +182,13 @@ class Worker:
             return
         leaving: tuple[TrainerProcess, ...] = ()
         with self._lock:
-            if trainer is not self._busy or answer.job_id != self._job_id:
+            if trainer is not self._busy or self._job is None or answer.job_id != self.job_id:
                 return  # of a job that is over, or is not this trainer's
+            if isinstance(answer, Done):
+                answer = _checked(answer, self._job, trainer)
             if not isinstance(answer, Progress):
-                self._busy = self._job_id = None
+                trainer.allow(seconds=math.inf)
+                self._busy = self._job = None
             if isinstance(answer, Broken) and answer.code is FailureCode.OUT_OF_MEMORY:
                 leaving = self._trainers.put_out_all()
         self._free(leaving)
@@ -157,24 +201,30 @@ class Worker:
                 return  # replaced, cancelled, or told already
             if trainer is not self._busy:
                 return  # it waited; the next job of its key has a new one
-            job_id, self._busy, self._job_id = self._job_id, None, None
+            job_id, self._busy, self._job = self.job_id, None, None
             if trainer.was_killed_from_outside:
                 leaving = self._trainers.put_out_all()
         self._free(leaving)
         if job_id is not None:
-            self._sink(
-                Broken(
-                    job_id=job_id,
-                    code=FailureCode.WORKER_DIED,
-                    what=f"the process ended in the middle of the job; see {LOG_NAME}",
-                )
-            )
+            # What the plan's own doing ended would end in the same way when asked for again.
+            code = FailureCode.TRAINING_ERROR if trainer.fault else FailureCode.WORKER_DIED
+            what = trainer.fault or f"the process ended in the middle of the job; see {LOG_NAME}"
+            self._sink(Broken(job_id=job_id, code=code, what=what))
 
     def _free(self, leaving: tuple[TrainerProcess, ...]) -> None:
         """Give back what warm trainers hold: memory is short, and the job will come again."""
         if leaving:
             self._log.write(b"-- memory is short, it seems; the trainers that waited were ended\n")
         _kill(leaving)
+
+
+def _checked(done: Done, job: Job, trainer: TrainerProcess) -> Done | Broken:
+    """Return an answer once its output is in its place, or what is wrong with it."""
+    if fault := count_fault(job, done):
+        return Broken(job_id=job.job_id, code=FailureCode.PLAN_ERROR, what=fault)
+    if trainer.folder is not None and (fault := take_out(job, trainer.folder)):
+        return Broken(job_id=job.job_id, code=FailureCode.UPDATE_MISSHAPEN, what=fault)
+    return done
 
 
 def _kill(trainers: tuple[TrainerProcess, ...]) -> None:

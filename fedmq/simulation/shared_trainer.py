@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import Final, Protocol
 
 from fedmq.learning.trainer_protocol import Broken, Done, Job, Progress
+from fedmq.node.containment import UNCONTAINED
 from fedmq.node.warm_trainers import TrainerKey
 from fedmq.node.worker import LOG_NAME, Worker, WorkerEvent
 from fedmq.types import ExperimentId
@@ -35,7 +36,8 @@ class SharedTrainer:
     def __init__(self, folder: Path) -> None:
         self._log = folder / LOG_NAME
         self._answers: SimpleQueue[WorkerEvent] = SimpleQueue()
-        self._worker = Worker(folder, self._answers.put)
+        # One process reads the cases of all nodes, on the machine of who wrote the plan.
+        self._worker = Worker(folder, self._answers.put, containment=UNCONTAINED)
 
     def perform(self, key: TrainerKey, job: Job, num_threads: int) -> tuple[Ended, float]:
         """Return how a job ended, and after how many seconds."""

@@ -23,6 +23,7 @@ from fedmq.node.warm_trainers import MAX_WARM, UNUSED_S, TrainerKey
 from fedmq.node.worker import Worker, WorkerEvent
 from fedmq.parameters import load_parameters, save_parameters
 from fedmq.types import Digest, ExperimentId
+from tests.support.insiders import children, descendants, find_insider, processes_about
 from tests.support.tiny_plan import write_job
 
 DEADLINE_S = 60.0
@@ -73,10 +74,18 @@ class Site:
         return self.end_of(self.begin(write_job(self.folder, mood), experiment=experiment))
 
     def run_pid(self, experiment: str = "exp-1") -> int:
-        """Return the pid that a job has seen itself."""
-        job = self.begin(write_job(self.folder, "pid"), experiment=experiment)
+        """Return the pid of the trainer that has done a job."""
+        job = self.begin(write_job(self.folder), experiment=experiment)
         assert isinstance(self.end_of(job), Done)
-        return int(load_parameters(Path(job.output_path or ""))["w"][0])
+        return self.worker.pids[-1]
+
+    def insiders(self) -> list[Process]:
+        """Return the running processes whose pids the last report of progress names."""
+        event = self.wait(says_pids)
+        assert isinstance(event, Progress)
+        trainer = self.worker.pids[-1]
+        found = [find_insider(trainer, int(pid)) for pid in event.text.split()]
+        return [process for process in found if process is not None]
 
     def scratch_folders(self) -> list[Path]:
         """Return the folders of trainers that are there."""
@@ -100,13 +109,6 @@ def wait_until(claim: Callable[[], bool]) -> None:
     while not claim():
         assert time.monotonic() < deadline, "it did not become true"
         threading.Event().wait(0.01)
-
-
-def processes(event: WorkerEvent) -> list[Process]:
-    """Return the running processes whose pids a report of progress names."""
-    assert isinstance(event, Progress)
-    found = [find_process(int(pid)) for pid in event.text.split()]
-    return [process for process in found if process is not None]
 
 
 def says_pids(event: WorkerEvent) -> bool:
@@ -184,7 +186,7 @@ def test_prints_reach_the_log_alone_and_the_log_stays_small(site: Site) -> None:
 def test_cancel_ends_a_trainer_and_what_it_started_at_once(site: Site) -> None:
     """When cancel returns the trainer is gone; its own child follows; no event tells of the job."""
     job = site.begin(write_job(site.folder, "sleeps"))
-    trainer, other = processes(site.wait(says_pids))
+    trainer, other = site.insiders()
     assert site.worker.pids == (trainer.pid,)
     begun = time.monotonic()
     site.worker.cancel()
@@ -262,7 +264,7 @@ def test_a_trainer_is_kept_for_its_key(site: Site) -> None:
     assert len(set(pids)) == 3
     assert [site.run_pid(name) for name in names] == pids
     assert site.worker.pids == tuple(pids)
-    job = site.begin(write_job(site.folder, "pid"), experiment="exp-2", num_threads=2)
+    job = site.begin(write_job(site.folder), experiment="exp-2", num_threads=2)
     assert isinstance(site.end_of(job), Done)
     assert find_process(pids[1]) is None
     assert site.worker.pids[:2] == (pids[0], pids[2])
@@ -289,7 +291,7 @@ def test_cancel_leaves_the_trainers_of_others_alone(site: Site) -> None:
     """Only the job in hand is cancelled; the experiment beside it goes on where it was."""
     other = site.run_pid("exp-2")
     site.begin(write_job(site.folder, "sleeps"))
-    busy, _ = processes(site.wait(says_pids))
+    busy, _ = site.insiders()
     site.worker.cancel()
     assert not busy.is_running()
     assert site.run_pid("exp-2") == other
@@ -300,7 +302,7 @@ def test_a_trainer_that_nobody_uses_ends_after_a_while(site: Site) -> None:
     unused = find_process(site.run_pid("exp-2"))
     assert unused is not None
     site.begin(write_job(site.folder, "sleeps"))
-    busy, _ = processes(site.wait(says_pids))
+    busy, _ = site.insiders()
     for now in (100.0, 99.0 + UNUSED_S):
         site.worker.end_unused(now)
         assert unused.is_running()
@@ -328,7 +330,7 @@ def test_close_kills_all_trainers(site: Site) -> None:
     """Those that wait and the busy one; none may stay behind with a patient's data."""
     warm = [find_process(site.run_pid(name)) for name in ("exp-1", "exp-2")]
     site.begin(write_job(site.folder, "sleeps"), experiment="exp-3")
-    busy, _ = processes(site.wait(says_pids))
+    busy, _ = site.insiders()
     site.worker.close()
     assert not [one for one in (*warm, busy) if one is None or one.is_running()]
     assert site.worker.pids == ()
@@ -358,7 +360,7 @@ def test_a_busy_trainer_that_is_killed_frees_the_memory_of_those_that_wait(site:
     """The kernel kills where memory is short; the job comes again, and has all of it then."""
     other = find_process(site.run_pid("exp-2"))
     job = site.begin(write_job(site.folder, "sleeps"))
-    busy, _ = processes(site.wait(says_pids))
+    busy, _ = site.insiders()
     busy.send(signal.SIGKILL)
     died = site.end_of(job)
     assert isinstance(died, Broken)
@@ -406,7 +408,7 @@ def test_a_trainer_knows_nothing_of_the_nodes_settings(
     assert done.metrics["num_threads"] == (3.0, 1.0)
     assert done.metrics["torch"] == (0.0, 1.0)
     [cwd] = [name.removeprefix("cwd ") for name in done.metrics if name.startswith("cwd ")]
-    assert Path(cwd).parent == site.folder / "worker"
+    assert Path(cwd).parents[1] == site.folder / "worker"
 
 
 def test_one_job_at_a_time_and_none_after_the_end(site: Site) -> None:
@@ -423,31 +425,27 @@ def test_one_job_at_a_time_and_none_after_the_end(site: Site) -> None:
         site.begin(write_job(site.folder))
 
 
-def test_a_process_that_leaves_the_group_does_not_hide_the_end(site: Site) -> None:
-    """It holds the pipes of the dead trainer open; worker_died comes all the same."""
+def test_a_process_that_leaves_the_group_ends_with_its_trainer(site: Site) -> None:
+    """In a session of its own, with the pipes of the trainer open; worker_died comes at once."""
     job = site.begin(write_job(site.folder, "escapes"))
-    [other] = processes(site.wait(says_pids))
-    try:
-        died = site.end_of(job)
-    finally:
-        other.send(signal.SIGKILL)
+    died = site.end_of(job)
     assert isinstance(died, Broken)
     assert died.code is FailureCode.WORKER_DIED
+    assert site.wait(says_pids)
+    wait_until(lambda: not processes_about(site.folder))
 
 
 def test_a_job_is_not_given_to_a_trainer_that_has_ended(site: Site) -> None:
-    """Not even while its last words are still waited for."""
+    """Not even while its last words are still waited for; what it has left behind is gone."""
     job = site.begin(write_job(site.folder, "leaves_another"))
-    trainer, other = processes(site.wait(says_pids))
     assert isinstance(site.end_of(job), Done)
-    try:
-        [ended] = site.worker._trainers.all
-        trainer.send(signal.SIGKILL)
-        wait_until(lambda: ended.has_ended)
-        assert isinstance(site.run(), Done)
-        assert trainer.pid not in site.worker.pids
-    finally:
-        other.send(signal.SIGKILL)
+    trainer, other = site.insiders()
+    [ended] = site.worker._trainers.all
+    trainer.send(signal.SIGKILL)
+    wait_until(lambda: ended.has_ended)
+    assert isinstance(site.run(), Done)
+    assert trainer.pid not in site.worker.pids
+    wait_until(lambda: not other.is_running())
 
 
 def test_a_trainer_of_another_version_than_the_node_says_so(site: Site) -> None:
@@ -590,14 +588,12 @@ def test_a_trainer_ends_with_a_node_that_is_killed(tmp_path: Path) -> None:
         node.stdin.write(job_line(write_job(tmp_path, "sleeps")))
         node.stdin.flush()
         assert node.stdout.readline() == b"sleeps\n"
-        trainer, other = (find_process(int(pid)) for pid in node.stdout.readline().split())
-        assert trainer is not None
-        assert other is not None
-        try:
-            node.kill()
-            wait_until(lambda: not trainer.is_running())
-        finally:
-            other.send(signal.SIGKILL)
+        assert node.stdout.readline().split()
+        [trainer] = children(node.pid)
+        everybody = [find_process(pid) for pid in descendants(trainer)]
+        assert len(everybody) == 3, "its keeper, the trainer, what the plan has started"
+        node.kill()
+        wait_until(lambda: not [one for one in everybody if one and one.is_running()])
     assert list(folder.glob("scratch-*"))
     Worker(folder, print).close()
     assert not list(folder.glob("scratch-*")), "the next node clears up"

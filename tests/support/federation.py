@@ -325,6 +325,7 @@ class Federation:
             (folder / f"case-{number}").mkdir()
             rows.append(f"case-{number},{name},{number * len(name) / 7:.6f}")
         (folder / "clinical.csv").write_text("\n".join(rows) + "\n")
+        (folder / ".holds").symlink_to(self.holds)  # a plan reads its dataset, and where links lead
         return folder
 
     def approve(self, *nodes: str) -> None:
@@ -385,14 +386,26 @@ class Federation:
     # Training that waits.
 
     def hold(self, node: str, number: int) -> None:
-        """Let a node's training of a round wait; the plan's config has to name `holds`."""
-        (self.holds / f"hold.{node}.{number}").touch()
+        """Let a node's training of a round wait; the plan's config has to name `holds`.
+
+        The mark is a pipe: plans can read and not write, and whether one reads it can be told.
+        """
+        mark = self.holds / f"hold.{node}.{number}"
+        if not mark.exists():
+            os.mkfifo(mark)
 
     def reached(self, node: str, number: int) -> None:
-        """Return once the training that is held has begun; the next call waits for the next."""
-        mark = self.holds / f"reached.{node}.{number}"
-        until(mark.exists, f"round {number} of {node}")
-        mark.unlink()
+        """Return once the training that is held has begun, and has not ended."""
+        mark = self.holds / f"hold.{node}.{number}"
+
+        def is_read() -> bool:
+            try:
+                os.close(os.open(mark, os.O_WRONLY | os.O_NONBLOCK))
+            except OSError:
+                return False
+            return True
+
+        until(is_read, f"round {number} of {node}")
 
     def release(self) -> None:
         """Let every training go on, and forget which began."""

@@ -3,6 +3,7 @@
 Additions and products only: the same bits wherever and however often it runs.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,8 +23,7 @@ class HeldConfig(PlanConfig):
 
     size: int = 1_000
     holds: str = ""
-    """A folder: while it has the file hold.SITE.ROUND, that training waits; reached.SITE.ROUND
-    says that it has begun."""
+    """A folder: while it has the pipe hold.SITE.ROUND, that training waits, and has it open."""
     train_s: float = 0.0
     """So long each training takes at least."""
     nan_round: int = 0
@@ -104,7 +104,9 @@ class HeldPlan(TrainingPlan):
         if not self.config.holds:
             return
         task.report(0.5, "held")
-        folder, place = Path(self.config.holds), f"{cases[0].clinical['site']}.{task.round}"
-        (folder / f"reached.{place}").touch()
-        while (folder / f"hold.{place}").exists():
-            time.sleep(0.05)
+        mark = Path(self.config.holds) / f"hold.{cases[0].clinical['site']}.{task.round}"
+        if mark.exists():
+            pipe = os.open(mark, os.O_RDONLY | os.O_NONBLOCK)
+            while mark.exists():
+                time.sleep(0.05)
+            os.close(pipe)

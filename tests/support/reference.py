@@ -62,6 +62,7 @@ def _train(
     config: dict[str, ConfigValue],
 ) -> tuple[Parameters, int]:
     save_parameters(model, folder / "before")
+    after = folder / f"after.{node}.{number}"  # arrays are maps of their files: one for each
     job = Job(
         job_id="reference",
         kind=JobKind.TRAIN,
@@ -73,7 +74,7 @@ def _train(
         clinical=None,
         spoiled=(),
         parameters_path=str(folder / "before"),
-        output_path=str(folder / "after"),
+        output_path=str(after),
         seed=SEED,
         round=number,
         split_seed=SEED,
@@ -81,4 +82,4 @@ def _train(
     )
     done = perform(job, lambda _share, _text: None)
     assert isinstance(done, Done), done
-    return load_parameters(folder / "after"), done.num_cases
+    return load_parameters(after), done.num_cases

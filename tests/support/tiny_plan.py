@@ -122,9 +122,6 @@ class TinyPlan(TrainingPlan):
     def dies(self, fit, task):
         os._exit(3)
 
-    def pid(self, fit, task):
-        return self.with_w(fit, np.full(3, os.getpid(), np.float32))
-
     def sleeps(self, fit, task):
         other = subprocess.Popen(["sleep", "1000"])
         task.report(0.6, f"{os.getpid()} {other.pid}")

@@ -39,6 +39,18 @@ def test_a_node_is_not_started_with_the_file_of_another_role(
     ]
 
 
+def test_a_node_that_cannot_contain_plans_is_not_started(
+    node: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing could even be tried; the operator is told what to do, and what to allow."""
+    monkeypatch.setattr("sys.executable", "/no/such/python")
+    outcome = node("node", "start")
+    assert (outcome.code, outcome.data) == (1, "")
+    assert "error: plans cannot be kept from the network and from files" in outcome.talk
+    assert "FEDMQ_ALLOW_UNCONTAINED=1" in outcome.talk
+    assert node("node", "status", "--json").json["containment"]["level"] == "insufficient"
+
+
 def test_a_second_node_in_a_home_is_refused(node: CommandLine, home: Path) -> None:
     """Commands that look go on meanwhile."""
     with claimed(home / "node", "a node"):
@@ -60,6 +72,7 @@ def test_status_says_what_waits_and_what_was_turned_away(node: CommandLine, home
     shown = node("node", "status")
     lines = shown.data.splitlines()
     assert lines.pop(5).startswith("disk free         ")
+    assert lines.pop(5).startswith("containment       ")
     assert lines == [
         "datasets          0",
         "plans awaiting    0",
@@ -72,6 +85,7 @@ def test_status_says_what_waits_and_what_was_turned_away(node: CommandLine, home
     assert shown.ends_with_next
     document = node("node", "status", "--json").json
     assert document.pop("room")["needed_bytes"] == RESERVE_BYTES
+    assert document.pop("containment").keys() == {"level", "means", "lacks"}
     assert document == {
         "schema_version": 1,
         "datasets": 0,

@@ -1,0 +1,42 @@
+"""How a node's commands have plans contained: as well as the machine can, or with a word of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedmq.cli.console import say
+
+if TYPE_CHECKING:
+    from fedmq.node.worker import Worker, WorkerEvent
+
+_MB = 2**20
+
+
+def contained_worker(folder: Path) -> "Callable[[Callable[[WorkerEvent], None]], Worker]":
+    """Say what keeps plans in; return what makes the worker of the node in `folder`.
+
+    Raises:
+        ConfigurationError: nothing keeps plans from network and files, and nobody allowed that.
+    """
+    from fedmq.containment.cell import Limits
+    from fedmq.node.containment import find_containment, require_containment
+    from fedmq.node.worker import Worker
+    from fedmq.settings import read_settings
+
+    settings = read_settings()
+    found = find_containment(folder)
+    require_containment(found, is_uncontained_allowed=settings.allow_uncontained)
+    say(f"containment: {found.line}")
+    if not found.is_enough:
+        say("warning: plans run with the rights of this user (FEDMQ_ALLOW_UNCONTAINED)")
+    limits = Limits(
+        memory_bytes=settings.task_memory_mb and settings.task_memory_mb * _MB,
+        scratch_bytes=settings.task_scratch_mb * _MB,
+    )
+    return lambda sink: Worker(
+        folder / "scratch",
+        sink,
+        containment=found,
+        limits=limits,
+        timeout_s=settings.task_timeout_s,
+    )

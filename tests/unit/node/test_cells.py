@@ -1,0 +1,116 @@
+"""Files of jobs on their way into a trainer's cell, and out."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fedmq.errors import TrainingError
+from fedmq.learning.trainer_protocol import Done, Job
+from fedmq.node.cells import (
+    count_fault,
+    hand_in,
+    output_bytes,
+    readable_paths,
+    remove_folder,
+    size_bytes,
+    take_out,
+)
+from tests.support.tiny_plan import write_job
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return the folder of a cell."""
+    for name in ("in", "out"):
+        (tmp_path / "cell" / name).mkdir(parents=True)
+    return tmp_path / "cell"
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """Return a job with its files."""
+    return write_job(tmp_path)
+
+
+def test_a_job_goes_in_under_names_that_stay(job: Job, folder: Path) -> None:
+    """Nothing of the job before is left; the model is a second name, no copy."""
+    (folder / "out" / "output").write_text("of the job before")
+    inner = hand_in(job, folder)
+    assert inner.parameters_path == str(folder / "in" / "model")
+    assert Path(str(inner.parameters_path)).samefile(str(job.parameters_path))
+    assert Path(str(inner.source_path)).read_bytes() == Path(str(job.source_path)).read_bytes()
+    assert (folder / "out" / "output").read_bytes() == b""
+    hand_in(write_job(folder.parent, parameters_path=None, source_path=None), folder)
+    assert not list((folder / "in").iterdir())
+
+
+def test_what_comes_out_is_a_file_of_its_own(job: Job, folder: Path) -> None:
+    """A link, a pipe, a folder and a second name are none, and are gone before they are opened."""
+    place, output = Path(str(job.output_path)), folder / "out" / "output"
+    output.write_bytes(b"trained")
+    assert take_out(job, folder) == ""
+    assert place.read_bytes() == b"trained"
+    place.unlink()
+    (folder / "secret").write_bytes(b"secret")
+    for make in (
+        lambda: output.symlink_to(folder / "secret"),
+        lambda: os.mkfifo(output),
+        output.mkdir,
+        lambda: output.hardlink_to(folder / "secret"),
+    ):
+        make()
+        assert "no file of their own" in take_out(job, folder)
+        assert not place.is_symlink()
+        assert not place.exists()
+    assert "not there" in take_out(job, folder)
+
+
+def test_more_cases_than_there_are_folders_are_a_fault(job: Job) -> None:
+    """Five are there."""
+    for trained, split, is_fault in ((4, 5, False), (6, 5, True), (1, 6, True)):
+        done = Done(
+            job_id=job.job_id,
+            num_cases=trained,
+            metrics={},
+            num_training_cases=split - 1,
+            num_validation_cases=1,
+            num_cases_left_out=0,
+        )
+        assert bool(count_fault(job, done)) is is_fault
+
+
+def test_links_in_a_dataset_are_followed(job: Job, tmp_path: Path) -> None:
+    """Of cases, and of files of cases: to where they say, and to where that leads."""
+    cases, archive = Path(job.dataset_folder), tmp_path / "archive"
+    (archive / "v2").mkdir(parents=True)
+    (archive / "pet").write_text("x")
+    (archive / "now").symlink_to("v2")
+    (cases / "case-9").symlink_to(archive / "now")
+    (cases / "case-1" / "PET.nii").symlink_to(archive / "pet")
+    found = readable_paths(job, tmp_path / "home")
+    assert set(found) == {cases, archive / "now", archive / "v2", archive / "pet"}
+
+
+def test_a_dataset_that_holds_the_nodes_folder_is_not_shown(job: Job) -> None:
+    """Its journal and credentials would be among what a plan may read."""
+    with pytest.raises(TrainingError, match="FEDMQ_HOME"):
+        readable_paths(job, Path(job.dataset_folder) / "case-1" / "node")
+
+
+def test_sizes_are_those_of_the_disk(job: Job, tmp_path: Path) -> None:
+    """And a folder is removed however deep it is."""
+    assert output_bytes(job) > 16 * 2**20
+    place = tmp_path / "deep"
+    place.mkdir()
+    (place / "file").write_bytes(bytes(100_000))
+    assert size_bytes(place) >= 100_000
+    here = Path.cwd()
+    os.chdir(place)
+    for _ in range(3000):
+        Path("d").mkdir()
+        os.chdir("d")
+    os.chdir(here)
+    assert size_bytes(place) >= 0
+    remove_folder(place)
+    assert not place.exists()
