@@ -63,6 +63,7 @@ class FakeWorker:
         self.keys: list[TrainerKey] = []
         self.num_cancelled = 0
         self.ended_experiments: list[ExperimentId] = []
+        self.ended_datasets: list[str] = []
         self.unused_looked_at: list[float] = []
         self.is_closed = False
         self.begun: Callable[[Job], None] = lambda _job: None
@@ -81,6 +82,10 @@ class FakeWorker:
     def end_experiment(self, experiment: ExperimentId) -> None:
         """Note it."""
         self.ended_experiments.append(experiment)
+
+    def end_dataset(self, dataset: str) -> None:
+        """Note it."""
+        self.ended_datasets.append(dataset)
 
     def end_unused(self, now: float) -> None:
         """Note when."""
