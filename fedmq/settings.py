@@ -2,6 +2,7 @@
 
 FEDMQ_HOME              the folder of this machine's part of a federation (default ~/.fedmq)
 FEDMQ_KEEP_MODELS       the models of so many rounds of an experiment stay (default 10: the last)
+FEDMQ_AUDIT_YEARS       entries of a node's audit log stay so many years (default 10)
 FEDMQ_HEARTBEAT_S       seconds of silence, and five more, after which a node or an orchestrator
                         takes its connection to the broker for dead (default 30, at least 2)
 FEDMQ_BROKER_URL        AMQP address of a broker of one's own, for the hub and the demo
@@ -27,6 +28,7 @@ class Settings(BaseSettings):
         default_factory=lambda: Path.home() / ".fedmq"
     )
     keep_models: Annotated[int, Field(ge=1)] = 10
+    audit_years: Annotated[int, Field(ge=1, le=1_000)] = 10
     heartbeat_s: Annotated[int, Field(ge=2, le=600)] = 30
     broker_url: str | None = None
     broker_admin_url: SecretStr | None = None

@@ -1,17 +1,19 @@
 """Commands of who runs the node of a hospital."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedmq.cli import node_data, node_plans
+from fedmq.cli import node_audit, node_data, node_plans
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, typed
-from fedmq.cli.node_home import open_own_records, require_node
+from fedmq.cli.node_home import open_own_records, operator_name, require_node
 
 app = typer.Typer(no_args_is_help=True, help="The program of one hospital.")
 app.add_typer(node_data.app, name="data")
 app.add_typer(node_plans.app, name="plans")
+app.add_typer(node_audit.app, name="audit")
 
 
 @app.command()
@@ -25,6 +27,8 @@ def init(
     """Make this machine the node NAME: its folder, its credentials, its journal."""
     from fedmq.errors import ConfigurationError
     from fedmq.hub.credentials import Role, read_credentials, write_credentials
+    from fedmq.node.audit_facts import NodeMade
+    from fedmq.node.closing import require_member
     from fedmq.node.records import open_records
     from fedmq.settings import read_settings
     from fedmq.transport.home import LocalHome
@@ -44,7 +48,10 @@ def init(
             why=f"it is the home of {read_credentials(own).user}",
             fix="choose another folder with FEDMQ_HOME",
         )
-    open_records(LocalHome(settings.node)).close()
+    records = open_records(LocalHome(settings.node), by=operator_name())
+    require_member(records)
+    records.audit.note(NodeMade(node=name))
+    records.close()
     write_credentials(own, login)
     say(f"this is the node {name}; its folder is {typed(settings.node)}")
     next_command("fedmq node data add NAME FOLDER", "fedmq node plans list", "fedmq node start")
@@ -74,6 +81,7 @@ def start(
     machine: Machine = context.obj
     folder = require_node()
     login = read_credentials(folder / "credentials.toml", Role.NODE)
+    _require_member()
     configure(as_json=json_logs)
     home, clock = machine.home(folder), SystemClock()
     connect = make_transport(machine, login, f"fedmq {__version__}")
@@ -101,6 +109,23 @@ def start(
         lives.run()
     say(f"node {login.user} has ended; its tasks wait")
     next_command("fedmq node start", "fedmq node status")
+
+
+@app.command()
+def leave() -> None:
+    """Leave the federation for good: close the audit log, which stays; never start again here."""
+    from fedmq.claims import claimed
+    from fedmq.cli.words import count
+    from fedmq.node.closing import leave as close
+
+    with claimed(require_node(), "the node"):
+        records = open_own_records()
+        record, head = close(records), records.audit.head()
+    experiments, rounds = count(record.num_experiments, "experiment"), record.num_rounds
+    say(f"this node has left the federation, after {experiments} with {count(rounds, 'round')}")
+    say("its files stay; ask the hub's operator to take its login back")
+    show(f"head        {head}")
+    next_command("fedmq node audit export FILE", "fedmq node audit verify")
 
 
 @app.command()
@@ -140,3 +165,14 @@ def status(*, as_json: Json = False) -> None:
         next_command("fedmq node plans list")
     else:
         next_command("fedmq node data list", "fedmq node plans list")
+
+
+def _require_member() -> None:
+    """Return if the node has not left; a disk so full that nobody can say lets it wait."""
+    from fedmq.errors import DiskFull
+    from fedmq.node.closing import require_member
+
+    with suppress(DiskFull):
+        records = open_own_records()
+        require_member(records)
+        records.close()

@@ -165,15 +165,6 @@ class AuditLog:
             first = int(rows[-1][0] or 0) + 1
 
 
-def verify_lines(lines: Iterable[bytes], heads: Iterable[Head] = ()) -> Verdict:
-    """Return what is found of an exported log, which may begin with any entry."""
-    check = ChainCheck(is_whole=False, heads=heads)
-    for line in lines:
-        if not check.take(line):
-            break
-    return check.finish()
-
-
 def _read(lines: Iterable[bytes]) -> Iterator[Entry]:
     for line in lines:
         entry = read_entry(line)

@@ -3,13 +3,8 @@
 from typing import Final
 
 from fedmq.node.audit_chain import Head, read_entry
-from fedmq.node.audit_facts import (
-    DatasetChanged,
-    EntriesPruned,
-    EvaluationAnswered,
-    NodeLeft,
-    TrainingDone,
-)
+from fedmq.node.audit_facts import EntriesPruned, NodeLeft
+from fedmq.node.audit_verify import named_lists
 from fedmq.node.records import Records
 
 YEAR_S: Final = 365.25 * 86_400.0
@@ -45,15 +40,6 @@ def prune(records: Records, *, years: int, now: float) -> int:
                     f"DELETE FROM {table} WHERE number <= ?",  # noqa: S608 - own names
                     (through.number,),
                 )
-            records.case_lists.forget_all_but(_named_lists(records))
+            lists = records.case_lists
+            lists.forget_all_but(named_lists(records) | lists.of_tasks())
     return count
-
-
-def _named_lists(records: Records) -> set[str]:
-    audit = records.audit
-    return {
-        *(fact.cases for fact in audit.facts(DatasetChanged)),
-        *(fact.cases for fact in audit.facts(TrainingDone)),
-        *(fact.cases for fact in audit.facts(EvaluationAnswered)),
-        *records.case_lists.of_tasks(),
-    }

@@ -66,12 +66,14 @@ class CaseLists:
             if isinstance(hashes, bytes) and wanted in _hashes(hashes)
         )
 
-    def damaged(self) -> Digest | None:
-        """Return a list that is not the one of its digest, None where all are."""
-        for digest, hashes in self._journal.rows("SELECT digest, hashes FROM case_lists"):
-            if not isinstance(hashes, bytes) or list_digest(hashes) != digest:
-                return Digest(str(digest))
-        return None
+    def sound(self) -> frozenset[str]:
+        """Return the digests of the lists that are what their digest says."""
+        rows = self._journal.rows("SELECT digest, hashes FROM case_lists")
+        return frozenset(
+            str(digest)
+            for digest, hashes in rows
+            if isinstance(hashes, bytes) and list_digest(hashes) == digest
+        )
 
     def forget_all_but(self, needed: Iterable[str]) -> None:
         """Forget the lists that no entry names any more; call it inside a transaction."""

@@ -44,6 +44,9 @@ class Withdrawals:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
+    def __len__(self) -> int:
+        return int(self._journal.cell("SELECT count(*) FROM withdrawn") or 0)
+
     def of(self, dataset: str) -> tuple[Withdrawal, ...]:
         """Return the withdrawn cases of a dataset, by name."""
         rows = self._journal.rows(

@@ -90,6 +90,8 @@ class Work:
         self._began_at = 0.0
         self._left_out: dict[str, frozenset[str]] = {}
         """By dataset: the withdrawn cases that its trainers were not given."""
+        self._num_withdrawn = 0
+        """Of all datasets, when it was looked last; none is ever taken back."""
 
     def resume(self) -> None:
         """Answer what an earlier life trained; what it left half done is done again."""
@@ -112,16 +114,11 @@ class Work:
             self._begin(task)
 
     def review(self) -> None:
-        """End the task in hand if the operator has rejected its plan or withdrawn a case meanwhile.
-
-        With what is left it is begun again; no trainer that waits keeps a case that is withdrawn.
-        """
-        task = self.current
-        if task is not None and self._is_outdated(task, None):
-            self._worker.cancel()
-            self._let_go(task)
-        for dataset in tuple(self._left_out):
-            self._leave_out(dataset)
+        """End the task in hand if the operator has rejected its plan; look for withdrawals."""
+        num_withdrawn = len(self._records.withdrawals)
+        if num_withdrawn != self._num_withdrawn:
+            self._num_withdrawn = num_withdrawn
+            self._forget_withdrawn()
         task = self.current
         if task is None:
             return
@@ -285,6 +282,18 @@ class Work:
         self._log("task_answered", task, seconds)
         self._let_go(task)
         return True
+
+    def _forget_withdrawn(self) -> None:
+        """End the task in hand where it has a case that is withdrawn, and trainers that wait.
+
+        With what is left it is begun again.
+        """
+        task = self.current
+        if task is not None and self._is_outdated(task, None):
+            self._worker.cancel()
+            self._let_go(task)
+        for dataset in tuple(self._left_out):
+            self._leave_out(dataset)
 
     def _leave_out(self, dataset: str) -> tuple[Withdrawal, ...]:
         """Return the withdrawn cases of a dataset; no trainer stays that was given one of them."""
