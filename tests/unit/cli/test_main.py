@@ -14,7 +14,8 @@ CHANGING = frozenset(
         *("demo", "down", "run"),
         *("experiments fetch", "experiments pause", "experiments resume", "experiments stop"),
         *("hub add-node", "hub add-researcher", "hub down", "hub remove", "hub up"),
-        *("node init", "node start", "node data add", "node data remove"),
+        *("node init", "node start", "node data add", "node data remove", "node leave"),
+        "node audit export",
         *("node plans approve", "node plans reject", "orchestrator start"),
     }
 )
