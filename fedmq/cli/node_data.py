@@ -43,10 +43,14 @@ def add(
     """Register a folder of cases, after reading every file."""
     import time
 
-    inspection = open_own_records().datasets.add(
-        name, folder, clinical, now=time.time(), progress=_progress
-    )
+    records = open_own_records()
+    inspection = records.datasets.add(name, folder, clinical, now=time.time(), progress=_progress)
     _show_inspection(name, inspection)
+    for case in inspection.cases:
+        for other in sorted(records.withdrawals.datasets_with(case.case_id)):
+            say(
+                f"{case.case_id} is withdrawn from {other}; if it is that patient: withdraw it here"
+            )
     next_command("fedmq node plans list", "fedmq node start")
 
 
@@ -131,6 +135,8 @@ def withdraw(
         say("all later models of these experiments were made from them")
     else:
         say("it had entered no model")
+    for other in done.also_in:
+        say(f"{other} has a case {case} too; if it is that patient: withdraw it there as well")
     next_command(f"fedmq node data withdrawn {dataset}", "fedmq node audit show")
 
 

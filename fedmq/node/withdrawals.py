@@ -55,6 +55,11 @@ class Withdrawals:
         )
         return tuple(_withdrawal(row) for row in rows)
 
+    def datasets_with(self, case_id: str) -> frozenset[str]:
+        """Return the datasets in which a case of this name is withdrawn."""
+        rows = self._journal.rows("SELECT dataset FROM withdrawn WHERE case_id = ?", (case_id,))
+        return frozenset(str(row[0]) for row in rows)
+
     def names(self, dataset: str) -> frozenset[str]:
         """Return the names of the withdrawn cases of a dataset."""
         return frozenset(one.case_id for one in self.of(dataset))

@@ -27,6 +27,8 @@ class Withdrawn:
     """How many cases the dataset has now; None where it is not registered."""
     is_new: bool
     """Whether the case was not withdrawn before."""
+    also_in: tuple[str, ...]
+    """The other datasets that have a case of that name, not withdrawn: perhaps the same patient."""
 
 
 def withdraw_case(
@@ -63,7 +65,13 @@ def withdraw_case(
             records.audit.note(fact)
         rest = records.datasets.find(dataset)
     num_cases = None if rest is None else rest.num_cases
-    return Withdrawn(case_hash=case, models=models, num_cases=num_cases, is_new=is_new)
+    return Withdrawn(
+        case_hash=case,
+        models=models,
+        num_cases=num_cases,
+        is_new=is_new,
+        also_in=_datasets_with(records, case_id),
+    )
 
 
 def models_with(audit: AuditLog, lists: Collection[str]) -> tuple[Entered, ...]:
@@ -86,6 +94,15 @@ def models_with(audit: AuditLog, lists: Collection[str]) -> tuple[Entered, ...]:
         )
         for one in audit.facts(TrainingDone)
         if one.cases in lists
+    )
+
+
+def _datasets_with(records: Records, case_id: str) -> tuple[str, ...]:
+    gone = records.withdrawals.datasets_with(case_id)
+    return tuple(
+        one.name
+        for one in records.datasets.all()
+        if one.name not in gone and case_id in case_names(one.folder)
     )
 
 

@@ -131,3 +131,17 @@ def test_a_case_or_dataset_that_is_not_there_cannot_be_withdrawn(node: CommandLi
     assert outcome.talk.splitlines()[0] == "error: the dataset lung has no case nobody"
     outcome = node("node", "data", "withdraw", "liver", "nobody")
     assert (outcome.code, outcome.talk.splitlines()[0]) == (1, "error: there is no dataset liver")
+
+
+def test_another_dataset_with_a_case_of_that_name_is_told(node: CommandLine, home: Path) -> None:
+    """When it is withdrawn, and when such a dataset is added: it may be the same patient."""
+    first, *_ = sorted(path.name for path in (home / "cases").iterdir() if path.is_dir())
+    node("node", "data", "add", "lung", "cases")
+    node("node", "data", "add", "whole", "cases")
+    done = node("node", "data", "withdraw", "lung", first)
+    assert f"whole has a case {first} too" in done.talk
+    added = node("node", "data", "add", "again", "cases")
+    assert f"{first} is withdrawn from lung; if it is that patient" in added.talk
+    node("node", "data", "withdraw", "whole", first)
+    assert "again has a case" in node("node", "data", "withdraw", "whole", first).talk
+    assert "whole has a case" not in node("node", "data", "withdraw", "lung", first).talk
