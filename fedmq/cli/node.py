@@ -121,8 +121,11 @@ def leave() -> None:
     with claimed(require_node(), "the node"):
         records = open_own_records()
         record, head = close(records), records.audit.head()
+        num_unsent = int(records.journal.cell("SELECT count(*) FROM outbox") or 0)
     experiments, rounds = count(record.num_experiments, "experiment"), record.num_rounds
     say(f"this node has left the federation, after {experiments} with {count(rounds, 'round')}")
+    if num_unsent:
+        say(f"{count(num_unsent, 'message')} without a receipt will not be sent any more")
     say("its files stay; ask the hub's operator to take its login back")
     show(f"head        {head}")
     next_command("fedmq node audit export FILE", "fedmq node audit verify")

@@ -15,8 +15,8 @@ from fedmq.errors import TrainingError
 from fedmq.messages.fields import ConfigValue, Count, LongText, Number, ShortText
 from fedmq.messages.replies import FailureCode
 
-MAX_LINE_BYTES: Final = 2**20
-"""With its line feed; a longer line is no line of this protocol."""
+MAX_LINE_BYTES: Final = 8 * 2**20
+"""With its line feed; a longer line is no line of this protocol. Names of cases take the most."""
 MAX_METRICS: Final = 100
 MAX_TEXT: Final = 200
 """Characters of a progress text and of a metric's name."""

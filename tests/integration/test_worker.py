@@ -491,8 +491,8 @@ SAY_DONE = "print(json.dumps(done), flush=True); "
         READ_JOB
         + FORGE
         + "print('hello', json.dumps(done), sep='\\n', flush=True); signal.pause()",
-        READ_JOB + "os.write(1, bytes(3 * 2**20)); signal.pause()",
-        READ_JOB + "os.write(1, b'{' * 2**21 + b'}'); signal.pause()",
+        READ_JOB + "os.write(1, bytes(9 * 2**20)); signal.pause()",
+        READ_JOB + "os.write(1, b'{' * 2**23 + b'}'); signal.pause()",
         READ_JOB + FORGE + "os.write(1, json.dumps(done).encode()); os._exit(0)",
         "raise SystemExit(0)",
         "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
