@@ -177,5 +177,7 @@ def _require_member() -> None:
 
     with suppress(DiskFull):
         records = open_own_records()
-        require_member(records)
-        records.close()
+        try:
+            require_member(records)
+        finally:
+            records.close()

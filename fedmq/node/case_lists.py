@@ -84,7 +84,10 @@ class CaseLists:
     # The cases that the output of a task comes from, until it is answered.
 
     def keep_task(self, task_id: str, cases: Digest) -> None:
-        """Note which cases a task was done with."""
+        """Note which cases a task was done with; forget those of tasks that are gone."""
+        self._journal.execute(
+            "DELETE FROM task_cases WHERE message_id NOT IN (SELECT message_id FROM tasks)"
+        )
         self._journal.execute("INSERT OR REPLACE INTO task_cases VALUES (?, ?)", (task_id, cases))
 
     def of_task(self, task_id: str) -> Digest | None:
@@ -96,12 +99,6 @@ class CaseLists:
         """Return the digests of the cases of all tasks that are done and not answered."""
         rows = self._journal.rows("SELECT DISTINCT cases FROM task_cases")
         return frozenset(str(row[0]) for row in rows)
-
-    def forget_tasks(self) -> None:
-        """Forget the cases of tasks that are answered or dropped."""
-        self._journal.execute(
-            "DELETE FROM task_cases WHERE message_id NOT IN (SELECT message_id FROM tasks)"
-        )
 
     def _key(self) -> bytes:
         # Not kept in memory: the transaction that made it may yet be undone.

@@ -58,8 +58,8 @@ def open_records(
 ) -> Records:
     """Return the records in a node's home.
 
-    The audit log has the times of `clock`, else the system's;
-    `by` is the person who acts, where one does; `make_key` makes the key of the case lists, once.
+    The audit log has the times of `clock`, else the system's, and acts of the person `by`, where
+    one acts; `make_key` makes the key of the case lists, once.
 
     Raises:
         StorageError: the folder or the file cannot be used.

@@ -158,6 +158,7 @@ def test_the_same_list_of_cases_is_kept_once(world: World) -> None:
         world.train(number)
         world.done()
     assert world.rows("case_lists") == before + 1
+    assert world.rows("task_cases") == 1
     assert len(list(log_of(world).facts(TrainingDone))) == 4
 
 
