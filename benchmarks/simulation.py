@@ -55,6 +55,7 @@ def _sums(found: Findings) -> dict[str, int]:
         "stale_run": found.stale_run,
         "digest_mismatches": found.digest_mismatches,
         "turned_away": found.turned_away,
+        "log_faults": found.log_faults,
         "not_at_rest": int(bool(found.why)),
     }
 

@@ -2,6 +2,7 @@
 
 FEDMQ_HOME              the folder of this machine's part of a federation (default ~/.fedmq)
 FEDMQ_KEEP_MODELS       the models of so many rounds of an experiment stay (default 10: the last)
+FEDMQ_AUDIT_YEARS       entries of a node's audit log stay so many years (default 10)
 FEDMQ_HEARTBEAT_S       seconds of silence, and five more, after which a node or an orchestrator
                         takes its connection to the broker for dead (default 30, at least 2)
 FEDMQ_TLS_1_2           true: take a broker that speaks TLS 1.2 and nothing newer (default false)
@@ -34,6 +35,7 @@ class Settings(BaseSettings):
         default_factory=lambda: Path.home() / ".fedmq"
     )
     keep_models: Annotated[int, Field(ge=1)] = 10
+    audit_years: Annotated[int, Field(ge=1, le=1_000)] = 10
     heartbeat_s: Annotated[int, Field(ge=2, le=600)] = 30
     tls_1_2: bool = False
     task_timeout_s: Annotated[int, Field(ge=1)] = 86_400

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_table
-from fedmq.cli.words import size
+from fedmq.cli.words import count, size
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fedmq.clocks import Clock
     from fedmq.settings import Settings
     from fedmq.transport.disused import Disused, Share
     from fedmq.transport.home import LocalHome
@@ -98,9 +99,32 @@ def _clear(program: str, folder: "Path", settings: "Settings", *, dry_run: bool)
         disused = _find(program, home, retention)
         shares = measure(home, disused, retention=retention, clock=clock)
         is_freed = not (dry_run or is_running)
+        if program == "node":
+            shares = (*shares, *_prune(home, settings, clock, dry_run=not is_freed))
         if is_freed:
             free(home, disused, retention=retention, clock=clock)
     return Cleared(program=program, is_running=is_running, is_freed=is_freed, shares=shares)
+
+
+def _prune(
+    home: "LocalHome", settings: "Settings", clock: "Clock", *, dry_run: bool
+) -> "tuple[Share, ...]":
+    """Return how much of a node's audit log is old; it is gone then, unless told otherwise."""
+    from fedmq.node.audit_retention import find_old, prune
+    from fedmq.node.records import open_records
+    from fedmq.transport.disused import Share
+
+    years, now = settings.audit_years, clock.now()
+    records = open_records(home, clock)
+    try:
+        number, _ = find_old(records, years=years, now=now)
+        if not dry_run:
+            prune(records, years=years, now=now)
+    finally:
+        records.close()
+    # Their bytes are those of pages, which are empty only once they went.
+    what = f"entries of the audit log older than {count(years, 'year')}"
+    return (Share(what=what, count=number, size_bytes=0),) if number else ()
 
 
 def _find(program: str, home: "LocalHome", retention: "Retention") -> "Disused":

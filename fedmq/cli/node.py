@@ -1,16 +1,18 @@
 """Commands of who runs the node of a hospital."""
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from fedmq.cli import joining, node_data, node_plans
+from fedmq.cli import joining, node_audit, node_data, node_plans
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, typed
-from fedmq.cli.node_home import open_own_records, require_node
+from fedmq.cli.node_home import open_own_records, operator_name, require_node
 
 app = typer.Typer(no_args_is_help=True, help="The program of one hospital.")
 app.add_typer(node_data.app, name="data")
 app.add_typer(node_plans.app, name="plans")
+app.add_typer(node_audit.app, name="audit")
 
 
 @app.command()
@@ -23,6 +25,8 @@ def join(
     wait: joining.Wait = 600.0,
 ) -> None:
     """Make this machine a node: its keys are made here; the hub's operator admits it."""
+    from fedmq.hub.credentials import read_credentials
+    from fedmq.node.audit_facts import NodeMade
     from fedmq.node.records import open_records
     from fedmq.settings import read_settings
     from fedmq.transport.home import LocalHome
@@ -38,7 +42,9 @@ def join(
         wait_s=wait,
     )
     if has_joined:
-        open_records(LocalHome(folder)).close()
+        records = open_records(LocalHome(folder), by=operator_name())
+        records.audit.note(NodeMade(node=read_credentials(folder / "credentials.toml").user))
+        records.close()
         say(f"this machine is a node of the federation; its folder is {typed(folder)}")
         next_command("fedmq node data add NAME FOLDER", "fedmq node plans list", "fedmq node start")
 
@@ -68,6 +74,7 @@ def start(
     folder = require_node()
     membership = read_membership(folder / "credentials.toml", Role.NODE)
     login, wire = membership.credentials, membership.wire(log_roster)
+    _require_member()
     configure(as_json=json_logs)
     home, clock = machine.home(folder), SystemClock()
     connect = make_transport(machine, membership, f"fedmq {__version__}")
@@ -104,6 +111,26 @@ def start(
         lives.run()
     say(f"node {login.user} has ended; its tasks wait")
     next_command("fedmq node start", "fedmq node status")
+
+
+@app.command()
+def leave() -> None:
+    """Leave the federation for good: close the audit log, which stays; never start again here."""
+    from fedmq.claims import claimed
+    from fedmq.cli.words import count
+    from fedmq.node.closing import leave as close
+
+    with claimed(require_node(), "the node"):
+        records = open_own_records()
+        record, head = close(records), records.audit.head()
+        num_unsent = int(records.journal.cell("SELECT count(*) FROM outbox") or 0)
+    experiments, rounds = count(record.num_experiments, "experiment"), record.num_rounds
+    say(f"this node has left the federation, after {experiments} with {count(rounds, 'round')}")
+    if num_unsent:
+        say(f"{count(num_unsent, 'message')} without a receipt will not be sent any more")
+    say("its files stay; ask the hub's operator to take its login back")
+    show(f"head        {head}")
+    next_command("fedmq node audit export FILE", "fedmq node audit verify")
 
 
 @app.command()
@@ -147,3 +174,16 @@ def status(*, as_json: Json = False) -> None:
         next_command("fedmq node plans list")
     else:
         next_command("fedmq node data list", "fedmq node plans list")
+
+
+def _require_member() -> None:
+    """Return if the node has not left; a disk so full that nobody can say lets it wait."""
+    from fedmq.errors import DiskFull
+    from fedmq.node.closing import require_member
+
+    with suppress(DiskFull):
+        records = open_own_records()
+        try:
+            require_member(records)
+        finally:
+            records.close()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _MAX_NAMED = 10
 _SPEAKS_EVERY = 10
+_SHORT = 12
+"""Digits of a digest that are shown where there is no room for all."""
 
 app = typer.Typer(no_args_is_help=True, help="Datasets: what experiments may learn from.")
 
@@ -41,10 +43,14 @@ def add(
     """Register a folder of cases, after reading every file."""
     import time
 
-    inspection = open_own_records().datasets.add(
-        name, folder, clinical, now=time.time(), progress=_progress
-    )
+    records = open_own_records()
+    inspection = records.datasets.add(name, folder, clinical, now=time.time(), progress=_progress)
     _show_inspection(name, inspection)
+    for case in inspection.cases:
+        for other in sorted(records.withdrawals.datasets_with(case.case_id)):
+            say(
+                f"{case.case_id} is withdrawn from {other}; if it is that patient: withdraw it here"
+            )
     next_command("fedmq node plans list", "fedmq node start")
 
 
@@ -96,6 +102,64 @@ def remove(name: Dataset) -> None:
     open_own_records().datasets.remove(name)
     say(f"{name} is no dataset of this node any more; its files are untouched")
     next_command("fedmq node data list")
+
+
+@app.command()
+def withdraw(
+    dataset: Dataset,
+    case: Annotated[str, typer.Argument(help="The case, as its folder is named")],
+    *,
+    reason: Annotated[str, typer.Option(help="For your own records.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Leave a case out of every later round: its patient withdrew consent. There is no way back."""
+    import time
+
+    from fedmq.node.withdrawing import withdraw_case
+
+    done = withdraw_case(open_own_records(), dataset, case, reason=reason, now=time.time())
+    if as_json:
+        show_json(done)
+        return
+    if done.is_new:
+        say(f"{case} of {dataset} is in no later round, and is not counted any more")
+    else:
+        say(f"{case} of {dataset} was withdrawn before; nothing has changed")
+    if done.models:
+        say(f"it had entered {count(len(done.models), 'update')}, and through them these models:")
+        rows = [
+            (one.experiment, one.round, one.update[:_SHORT], one.model[:_SHORT] or "-")
+            for one in done.models
+        ]
+        show_table(("experiment", "round", "update", "model"), rows)
+        say("all later models of these experiments were made from them")
+    else:
+        say("it had entered no model")
+    for other in done.also_in:
+        say(f"{other} has a case {case} too; if it is that patient: withdraw it there as well")
+    next_command(f"fedmq node data withdrawn {dataset}", "fedmq node audit show")
+
+
+@app.command()
+def withdrawn(dataset: Dataset, *, as_json: Json = False) -> None:
+    """List the cases of a dataset that were withdrawn; their names are for you alone."""
+    from datetime import UTC, datetime
+
+    known = open_own_records().withdrawals.of(dataset)
+    if as_json:
+        show_json({"dataset": dataset, "withdrawn": known})
+        return
+    if known:
+        show_table(
+            ("case", "since", "reason"),
+            [
+                (one.case_id, f"{datetime.fromtimestamp(one.at, UTC):%Y-%m-%d}", one.reason or "-")
+                for one in known
+            ],
+        )
+    else:
+        say(f"no case of {dataset} is withdrawn")
+    next_command(f"fedmq node data withdraw {dataset} CASE", f"fedmq node data check {dataset}")
 
 
 def _progress(done: int, of: int) -> None:

@@ -31,4 +31,17 @@ def open_own_records() -> "Records":
     from fedmq.node.records import open_records
     from fedmq.transport.home import LocalHome
 
-    return open_records(LocalHome(require_node()))
+    return open_records(LocalHome(require_node()), by=operator_name())
+
+
+def operator_name() -> str:
+    """Return the name by which the machine knows who types; the audit log has it."""
+    import getpass
+    import os
+
+    from fedmq.node.audit_facts import plain
+
+    try:
+        return plain(getpass.getuser())
+    except (KeyError, OSError):  # a user without a name, as in a container
+        return f"uid-{os.getuid()}"

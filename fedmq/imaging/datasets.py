@@ -7,7 +7,7 @@ A folder per case; its NIfTI files are told apart by the words of their names. a
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from fedmq.imaging.cases import Case
 from fedmq.imaging.clinical import Rows, read_clinical
 
 CLINICAL_FILE: Final = "clinical.csv"
+MODALITIES: Final = ("CT", "MASK", "PET")
 _PET_WORDS: Final = frozenset({"PET", "PT", "SUV"})
 _CT_WORDS: Final = frozenset({"CT"})
 _MASK_WORDS: Final = frozenset({"MASK", "SEG"})
@@ -31,10 +32,13 @@ class MatchReport:
     folders_without_row: tuple[str, ...]
 
 
-def find_cases(folder: Path, clinical: Path | None = None) -> tuple[Case, ...]:
+def find_cases(
+    folder: Path, clinical: Path | None = None, *, without: Collection[str] = ()
+) -> tuple[Case, ...]:
     """Return a case for each folder in `folder`, by case id; what a case lacks is left out of it.
 
-    The clinical table is `clinical`, or `clinical.csv` in the folder, where there is one.
+    The clinical table is `clinical`, or `clinical.csv` in the folder, where there is one. Nothing
+    is looked for in the folders of the cases `without`.
 
     Raises:
         DatasetError: code missing_file or empty (no folder, no case in it), ambiguous_file (two
@@ -47,9 +51,9 @@ def find_cases(folder: Path, clinical: Path | None = None) -> tuple[Case, ...]:
     table = clinical or folder / CLINICAL_FILE
     rows = read_clinical(table) if clinical or table.is_file() else {}
     cases = tuple(
-        Case(case_id=place.name, volumes=_find_volumes(place), clinical=rows.get(place.name, {}))
-        for place in sorted(folder.iterdir(), key=lambda place: place.name)
-        if place.is_dir() and not place.name.startswith(".")
+        Case(case_id=name, volumes=find_volumes(folder / name), clinical=rows.get(name, {}))
+        for name in case_names(folder)
+        if name not in without
     )
     if not cases:
         raise DatasetError(
@@ -59,6 +63,14 @@ def find_cases(folder: Path, clinical: Path | None = None) -> tuple[Case, ...]:
             fix="put each case's volumes in a folder of its own, named after the case",
         )
     return cases
+
+
+def case_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the cases that have a folder in `folder`, sorted; of no folder none."""
+    places = folder.iterdir() if folder.is_dir() else ()
+    return tuple(
+        sorted(place.name for place in places if place.is_dir() and not place.name.startswith("."))
+    )
 
 
 def match_report(cases: Sequence[Case], rows: Rows) -> MatchReport:
@@ -71,12 +83,17 @@ def match_report(cases: Sequence[Case], rows: Rows) -> MatchReport:
 
 
 def split_cases(
-    cases: Sequence[Case], *, seed: int, validation_share: float = 0.2
+    cases: Sequence[Case],
+    *,
+    seed: int,
+    validation_share: float = 0.2,
+    withdrawn: Collection[str] = (),
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
     """Return training and validation cases, each by case id; same seed and names, same split.
 
     Cases are ordered by SHA-256 of `seed:case_id` and the first of them validate: as many as the
     share says, at least one and not all where there are two cases; none where the share is 0.
+    Ids of `withdrawn` cases keep their places, empty: nobody else moves because one went.
 
     Raises:
         ConfigurationError: the share is not in [0, 1).
@@ -85,20 +102,30 @@ def split_cases(
         raise ConfigurationError(
             "validation_share is out of range", why="it is a share: 0 or more, below 1"
         )
-    ranked = sorted(cases, key=lambda case: (_rank(seed, case.case_id), case.case_id))
+    ranked = sorted(
+        {*withdrawn, *(case.case_id for case in cases)}, key=lambda name: (_rank(seed, name), name)
+    )
     count = math.floor(validation_share * len(ranked) + 0.5)
     count = min(max(count, 1), len(ranked) - 1) if validation_share and len(ranked) > 1 else 0
-    training = sorted(ranked[count:], key=lambda case: case.case_id)
-    validation = sorted(ranked[:count], key=lambda case: case.case_id)
-    return tuple(training), tuple(validation)
+    validating = {*ranked[:count]}
+    here = sorted(
+        (case for case in cases if case.case_id not in withdrawn), key=lambda case: case.case_id
+    )
+    training = tuple(case for case in here if case.case_id not in validating)
+    validation = tuple(case for case in here if case.case_id in validating)
+    return training, validation
 
 
 def _rank(seed: int, case_id: str) -> str:
     return hashlib.sha256(f"{seed}:{case_id}".encode()).hexdigest()
 
 
-def _find_volumes(folder: Path) -> Mapping[str, Path]:
-    """Return the best file of each modality: SUV before PET, a PET mask before a CT mask."""
+def find_volumes(folder: Path) -> Mapping[str, Path]:
+    """Return the best file of each modality: SUV before PET, a PET mask before a CT mask.
+
+    Raises:
+        DatasetError: code ambiguous_file: two files of the case answer to one modality.
+    """
     found: dict[str, dict[int, list[Path]]] = {}
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         if path.name.lower().endswith(_SUFFIXES) and not path.name.startswith("."):

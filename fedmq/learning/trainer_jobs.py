@@ -92,6 +92,8 @@ def _perform(job: Job, report: Report) -> Done:
     match job.kind:
         case JobKind.PREPARE:
             return _done(job, found, num_cases=len(found.training), metrics={})
+        case JobKind.TRAIN if not found.training:  # all were withdrawn
+            return _done(job, found, num_cases=0, metrics={})
         case JobKind.TRAIN:
             fit = _train(job, plan, found, task)
             return _done(job, found, num_cases=fit.num_cases, metrics=fit.metrics)
@@ -126,14 +128,18 @@ def _seed_generators(seed: int) -> None:
 
 
 def _find_cases(job: Job, modalities: tuple[str, ...]) -> _Found:
-    found = find_cases(Path(job.dataset_folder), Path(job.clinical) if job.clinical else None)
+    withdrawn = dict(job.withdrawn)
+    found = find_cases(
+        Path(job.dataset_folder), Path(job.clinical) if job.clinical else None, without=withdrawn
+    )
     spoiled = frozenset(job.spoiled)
     cases = [_without(spoiled, case) for case in found]
     usable = [case for case in cases if case.volumes.keys() >= set(modalities)]
+    gone = [name for name, had in withdrawn.items() if set(had) >= set(modalities)]
     training, validation = split_cases(
-        usable, seed=job.split_seed, validation_share=job.validation_share
+        usable, seed=job.split_seed, validation_share=job.validation_share, withdrawn=gone
     )
-    if not training:
+    if not training and not gone:
         raise DatasetError(
             "no case of the dataset can train",
             code="missing_modality",
@@ -202,7 +208,19 @@ def _done(job: Job, found: _Found, *, num_cases: int, metrics: Metrics) -> Done:
         num_training_cases=len(found.training),
         num_validation_cases=len(found.validation),
         num_cases_left_out=found.num_left_out,
+        cases=tuple(case.case_id for case in _given(job.kind, found)),
     )
+
+
+def _given(kind: JobKind, found: _Found) -> tuple[Case, ...]:
+    """Return the cases that the plan was given."""
+    match kind:
+        case JobKind.PREPARE:
+            return ()
+        case JobKind.TRAIN:
+            return found.training
+        case JobKind.EVALUATE:
+            return found.validation
 
 
 def _path(path: str | None) -> Path:

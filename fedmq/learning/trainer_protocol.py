@@ -15,8 +15,8 @@ from fedmq.errors import TrainingError
 from fedmq.messages.fields import ConfigValue, Count, LongText, Number, ShortText
 from fedmq.messages.replies import FailureCode
 
-MAX_LINE_BYTES: Final = 2**20
-"""With its line feed; a longer line is no line of this protocol."""
+MAX_LINE_BYTES: Final = 8 * 2**20
+"""With its line feed; a longer line is no line of this protocol. Names of cases take the most."""
 MAX_METRICS: Final = 100
 MAX_TEXT: Final = 200
 """Characters of a progress text and of a metric's name."""
@@ -54,6 +54,9 @@ class Job:
     """The clinical table, where it does not stand in the dataset's folder."""
     spoiled: tuple[tuple[str, str], ...]
     """Case and modality of each volume that was found unfit; such a case lacks it."""
+    withdrawn: tuple[tuple[str, tuple[str, ...]], ...]
+    """Each case that is not to be used, with the modalities that it had: its place in the split
+    stays empty."""
     parameters_path: str | None
     """The parameters to begin with; None where there is nothing to train or evaluate."""
     output_path: str | None
@@ -95,6 +98,8 @@ class Done:
     num_validation_cases: Count
     num_cases_left_out: Count
     """Cases that lack a modality of the plan, or have it unfit; in neither of the two counts."""
+    cases: tuple[str, ...] = ()
+    """The names of the cases that the plan was given: those that train, or those that validate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

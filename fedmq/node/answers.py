@@ -9,6 +9,8 @@ import structlog
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import Failure, FailureCode, Refusal, RefusalCode
+from fedmq.node.audit import AuditLog
+from fedmq.node.audit_words import decision_of, incident_of
 from fedmq.transport.courier import Courier
 from fedmq.transport.routes import from_node
 from fedmq.types import NodeId
@@ -27,11 +29,13 @@ class Answers:
         node: NodeId,
         courier: Courier,
         *,
+        audit: AuditLog,
         keep_incident: Callable[[bytes], None],
         make_incident: Callable[[], str],
     ) -> None:
         self._node = node
         self._courier = courier
+        self._audit = audit
         self._keep_incident = keep_incident
         self._make_incident = make_incident
 
@@ -48,6 +52,7 @@ class Answers:
 
     def refuse(self, envelope: Envelope, code: RefusalCode, *, again: bool = False) -> None:
         """Answer that the policy says no."""
+        self._audit.note(decision_of(envelope, code))
         self.give(envelope, Refusal(code=code, request_type=envelope.type), again=again)
         log.info(
             "request_refused",
@@ -62,6 +67,7 @@ class Answers:
     ) -> None:
         """Answer that something broke; `what` stays on the site, beside the incident's id."""
         incident = self._make_incident()
+        self._audit.note(incident_of(envelope, code, incident))
         body = Failure(code=code, request_type=envelope.type, incident=incident)
         self.give(envelope, body, again=again)
         words = f"{incident} {envelope.message_id} {code}: {what}"

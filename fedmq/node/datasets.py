@@ -1,16 +1,20 @@
 """Datasets: what a node's operator has registered for experiments, by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.checks import Finding, check_case
-from fedmq.imaging.datasets import find_cases
+from fedmq.imaging.datasets import case_names, find_cases
+from fedmq.node.audit import AuditLog
+from fedmq.node.audit_facts import DatasetChanged
+from fedmq.node.case_lists import CaseLists
+from fedmq.node.withdrawals import Withdrawals
 from fedmq.transport.journal import Cell, Journal
-from fedmq.types import parse_id
+from fedmq.types import Digest, parse_id
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS datasets (
@@ -29,6 +33,7 @@ CREATE TABLE IF NOT EXISTS spoiled (
 """
 _COLUMNS: Final = "name, folder, clinical, num_cases, added_at"
 
+Change = Literal["added", "changed", "removed"]
 Tell = Callable[[int, int], None]
 """Takes how many cases were read, of how many."""
 
@@ -72,8 +77,18 @@ class Inspection:
 class Datasets:
     """The registered datasets of one node; the command line and the service share them."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        audit: AuditLog,
+        case_lists: CaseLists,
+        withdrawals: Withdrawals,
+    ) -> None:
         self._journal = journal
+        self._audit = audit
+        self._case_lists = case_lists
+        self._withdrawals = withdrawals
 
     def add(
         self,
@@ -95,7 +110,7 @@ class Datasets:
         parse_id(name, kind="dataset")
         if self.find(name) is not None:
             raise _name_taken(name)
-        inspection = inspect(folder, clinical, progress)
+        inspection = inspect(folder, clinical, progress, without=self._withdrawals.names(name))
         if not inspection.num_sound:
             first = inspection.findings[0]
             raise DatasetError(
@@ -113,13 +128,14 @@ class Datasets:
                     clinical=None if clinical is None else clinical.resolve(),
                     num_cases=len(inspection.cases),
                     added_at=now,
-                )
+                ),
+                inspection.cases,
             )
             self._note_spoiled(name, inspection)
         return inspection
 
-    def register(self, dataset: Dataset) -> None:
-        """Let experiments use a dataset whose files were read.
+    def register(self, dataset: Dataset, cases: Collection[Case] = ()) -> None:
+        """Let experiments use a dataset whose files were read, and had these cases.
 
         Raises:
             ConfigurationError: the name is taken.
@@ -131,10 +147,12 @@ class Datasets:
             dataset.num_cases,
             dataset.added_at,
         )
-        if not self._journal.execute(
-            "INSERT OR IGNORE INTO datasets VALUES (?, ?, ?, ?, ?)", cells
-        ):
-            raise _name_taken(dataset.name)
+        with self._journal.transaction():
+            if not self._journal.execute(
+                "INSERT OR IGNORE INTO datasets VALUES (?, ?, ?, ?, ?)", cells
+            ):
+                raise _name_taken(dataset.name)
+            self._tell("added", dataset.name, dataset.num_cases, cases)
 
     def check(self, name: str, progress: Tell = _tell_nobody) -> Inspection:
         """Return what is found in a dataset now; its count and its unfit volumes are of today.
@@ -146,13 +164,29 @@ class Datasets:
         dataset = self.find(name)
         if dataset is None:
             raise unknown_dataset(name)
-        inspection = inspect(dataset.folder, dataset.clinical, progress)
+        inspection = inspect(
+            dataset.folder, dataset.clinical, progress, without=self._withdrawals.names(name)
+        )
         with self._journal.transaction():
             self._journal.execute(
                 "UPDATE datasets SET num_cases = ? WHERE name = ?", (len(inspection.cases), name)
             )
             self._note_spoiled(name, inspection)
+            self._tell("changed", name, len(inspection.cases), inspection.cases)
         return inspection
+
+    def recount(self, name: str) -> None:
+        """The dataset has as many cases as have a folder now and are not withdrawn.
+
+        Where its folder cannot be seen, it has one less: call it for each that is withdrawn.
+        """
+        dataset = self.find(name)
+        if dataset is not None:
+            here = set(case_names(dataset.folder))
+            rest = len(here - self._withdrawals.names(name)) if here else dataset.num_cases - 1
+            self._journal.execute(
+                "UPDATE datasets SET num_cases = ? WHERE name = ?", (max(0, rest), name)
+            )
 
     def spoiled(self, name: str) -> frozenset[tuple[str, str]]:
         """Return the volumes of a dataset that are not to be used, each by case and modality."""
@@ -186,6 +220,21 @@ class Datasets:
             if not self._journal.execute("DELETE FROM datasets WHERE name = ?", (name,)):
                 raise unknown_dataset(name)
             self._journal.execute("DELETE FROM spoiled WHERE dataset = ?", (name,))
+            self._tell("removed", name, 0, ())
+
+    def _tell(self, change: Change, name: str, num_cases: int, cases: Collection[Case]) -> None:
+        """Write into the audit log how a dataset is now, unless that is what stands there last."""
+        digest = (
+            self._case_lists.keep(name, [case.case_id for case in cases]) if cases else Digest("")
+        )
+        fact = DatasetChanged(
+            change=change, dataset=name, num_cases=num_cases, cases=digest, by=self._audit.by
+        )
+        if change == "changed":
+            known = [one for one in self._audit.facts(DatasetChanged) if one.dataset == name]
+            if known and (known[-1].num_cases, known[-1].cases) == (num_cases, digest):
+                return
+        self._audit.note(fact)
 
     def _note_spoiled(self, name: str, inspection: Inspection) -> None:
         self._journal.execute("DELETE FROM spoiled WHERE dataset = ?", (name,))
@@ -193,8 +242,14 @@ class Datasets:
             self._journal.execute("INSERT INTO spoiled VALUES (?, ?, ?)", (name, case_id, modality))
 
 
-def inspect(folder: Path, clinical: Path | None, progress: Tell = _tell_nobody) -> Inspection:
-    """Return the cases of a folder and what is wrong with them, each file read.
+def inspect(
+    folder: Path,
+    clinical: Path | None,
+    progress: Tell = _tell_nobody,
+    *,
+    without: Collection[str] = (),
+) -> Inspection:
+    """Return the cases of a folder but for some, and what is wrong with them, each file read.
 
     Raises:
         DatasetError: the folder or its clinical table cannot be read.
@@ -205,7 +260,7 @@ def inspect(folder: Path, clinical: Path | None, progress: Tell = _tell_nobody) 
             code="missing_folder",
             fix="name the folder that holds one folder for each case",
         )
-    cases = find_cases(folder, clinical)
+    cases = find_cases(folder, clinical, without=without)
     findings: list[Finding] = []
     for number, case in enumerate(cases, start=1):
         # Which modalities are needed is the plan's to say.

@@ -8,6 +8,7 @@ from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainReques
 from fedmq.node.datasets import Dataset
 from fedmq.node.storage import Storage
 from fedmq.node.tasks import Task
+from fedmq.node.withdrawals import Withdrawal
 
 
 def make_job(
@@ -17,6 +18,7 @@ def make_job(
     storage: Storage,
     *,
     spoiled: frozenset[tuple[str, str]],
+    withdrawn: tuple[Withdrawal, ...],
 ) -> Job:
     """Return the job that a task's request asks for; `source` is the file of a shipped plan.
 
@@ -40,6 +42,7 @@ def make_job(
         dataset_folder=str(dataset.folder),
         clinical=_absolute(dataset.clinical),
         spoiled=tuple(sorted(spoiled)),
+        withdrawn=tuple((one.case_id, one.modalities) for one in withdrawn),
         parameters_path=_absolute(model),
         output_path=_absolute(storage.output_path(task.name)) if kind is JobKind.TRAIN else None,
         seed=seed,

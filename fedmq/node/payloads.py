@@ -3,6 +3,7 @@
 from typing import Final
 
 from fedmq.messages.fields import Manifest
+from fedmq.node.audit_facts import UpdateSent
 from fedmq.transport.journal import Cell, Journal
 from fedmq.types import Digest
 
@@ -17,6 +18,11 @@ CREATE TABLE IF NOT EXISTS payloads (
 """
 _MODEL: Final = ""
 """Stands where an update has the id of the reply that announces it."""
+
+_IS_SENT: Final = (
+    "reply_id != ? AND NOT EXISTS"
+    " (SELECT 1 FROM outbox WHERE outbox.message_id = payloads.reply_id)"
+)
 
 
 class Payloads:
@@ -51,17 +57,24 @@ class Payloads:
             "experiment = ? AND round < ? AND reply_id = ?", (experiment, number, _MODEL)
         )
 
+    def sent(self) -> tuple[UpdateSent, ...]:
+        """Return the updates whose receipt came, and that were not forgotten yet."""
+        rows = self._journal.own_rows(
+            f"SELECT experiment, round, digest FROM payloads WHERE {_IS_SENT}",  # noqa: S608 - own
+            (_MODEL,),
+        )
+        return tuple(
+            UpdateSent(experiment=str(experiment), round=int(number or 0), update=str(digest))
+            for experiment, number, digest in rows
+        )
+
     def release_sent(self) -> tuple[Digest, ...]:
         """Forget the updates whose receipt came; return those that nobody needs now.
 
         The receipt says that the payload is there too. The outbox forgets a reply when its receipt
         comes, and when nobody waits for it any more.
         """
-        return self._forget(
-            "reply_id != ? AND NOT EXISTS"
-            " (SELECT 1 FROM outbox WHERE outbox.message_id = payloads.reply_id)",
-            (_MODEL,),
-        )
+        return self._forget(_IS_SENT, (_MODEL,))
 
     def release(self, experiment: str) -> tuple[Digest, ...]:
         """Forget all that an experiment needed; return what nobody needs now."""

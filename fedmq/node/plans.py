@@ -8,6 +8,8 @@ from fedmq.disk import Disk
 from fedmq.errors import ConfigurationError, PlanError, StorageError
 from fedmq.learning.catalogue import CATALOGUE, plan_digest, plan_source
 from fedmq.messages.fields import MAX_SOURCE_BYTES, PlanReference
+from fedmq.node.audit import AuditLog
+from fedmq.node.audit_facts import PlanDecided, plain
 from fedmq.node.policy import Decision
 from fedmq.transport.journal import Cell, Journal
 from fedmq.types import Digest
@@ -67,9 +69,10 @@ class PlanRecord:
 class Plans:
     """The plans of one node; the command line and the service share them."""
 
-    def __init__(self, journal: Journal, disk: Disk) -> None:
+    def __init__(self, journal: Journal, disk: Disk, audit: AuditLog) -> None:
         self._journal = journal
         self._disk = disk
+        self._audit = audit
 
     def all(self) -> tuple[PlanRecord, ...]:
         """Return the plans, those that await a decision first, then the newest."""
@@ -191,10 +194,19 @@ class Plans:
         self, record: PlanRecord, decision: Decision, reason: str, *, now: float
     ) -> PlanRecord:
         """Note what the operator says of exactly these bytes; the reason stays on the site."""
-        self._journal.execute(
-            "UPDATE plans SET decision = ?, reason = ?, decided_at = ? WHERE digest = ?",
-            (decision, reason, now, record.digest),
-        )
+        with self._journal.transaction():
+            self._journal.execute(
+                "UPDATE plans SET decision = ?, reason = ?, decided_at = ? WHERE digest = ?",
+                (decision, reason, now, record.digest),
+            )
+            self._audit.note(
+                PlanDecided(
+                    plan=record.digest,
+                    name=plain(record.name),
+                    decision=decision,
+                    by=self._audit.by,
+                )
+            )
         return self.find(record.digest)
 
     def _read(self, digest: Digest) -> bytes:

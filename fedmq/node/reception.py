@@ -12,6 +12,8 @@ from fedmq.messages.envelope import Envelope
 from fedmq.messages.replies import RefusalCode
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.answers import Answers
+from fedmq.node.audit_facts import ExperimentEnded, plain
+from fedmq.node.audit_words import decision_of
 from fedmq.node.plans import Asked
 from fedmq.node.policy import Limits, Request, Situation, judge_request, position_of
 from fedmq.node.records import Records
@@ -73,7 +75,7 @@ class Reception:
         self._records.plans.ask(request.plan, request.plan_source, asked, now=self._clock.now())
         code = self.judge(envelope, request)
         if code is None:
-            self._records.tasks.add(message, request)
+            self._add(message, request)
             return
         if code is _UNDECIDED:
             self._records.tasks.leave_undecided(message)
@@ -88,7 +90,7 @@ class Reception:
         code = self.judge(envelope, work)
         self._note_model(envelope, work)
         if code is None:
-            self._records.tasks.add(message, work)
+            self._add(message, work)
         else:
             self._answers.refuse(envelope, code)
         self._advance(envelope, work)
@@ -114,7 +116,7 @@ class Reception:
             with self._courier.transaction():
                 self._records.tasks.decided(envelope.experiment)
                 if code is None:
-                    self._records.tasks.add(message, request, is_again=True)
+                    self._add(message, request, is_again=True)
                 else:
                     self._answers.refuse(envelope, code, again=True)
 
@@ -130,10 +132,26 @@ class Reception:
 
     def end(self, experiment: str, state: str) -> None:
         """Drop all that is of an experiment: it is over."""
+        self._records.audit.note(ExperimentEnded(experiment=experiment, state=plain(state)))
         self._records.tasks.end(experiment)
         self._courier.drop(experiment)
         self._release(self._records.payloads.release(experiment))
         log.info("experiment_over", experiment=experiment, state=state)
+
+    def release_sent(self) -> None:
+        """Note the updates whose receipt came, and let go of them."""
+        payloads = self._records.payloads
+        sent = payloads.sent()
+        if sent:
+            with self._courier.transaction():
+                for one in sent:
+                    self._records.audit.note(one)
+                released = payloads.release_sent()
+            self._release(released)
+
+    def _add(self, message: Message, request: Request, *, is_again: bool = False) -> None:
+        self._records.tasks.add(message, request, is_again=is_again)
+        self._records.audit.note(decision_of(message.envelope, None))
 
     def _is_over(self, envelope: Envelope) -> bool:
         """Return whether nobody waits for an answer: the queue that it would go to is gone."""

@@ -1,20 +1,34 @@
 """Records: all that a node keeps in its journal, opened together."""
 
+import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from fedmq.node import datasets, payloads, plans, tasks
+from fedmq.clocks import Clock, SystemClock
+from fedmq.node import audit, case_lists, datasets, payloads, plans, tasks, withdrawals
+from fedmq.node.audit import AuditLog
+from fedmq.node.case_lists import CaseLists, MakeKey
 from fedmq.node.datasets import Datasets
 from fedmq.node.payloads import Payloads
 from fedmq.node.plans import Plans
 from fedmq.node.tasks import Tasks
+from fedmq.node.withdrawals import Withdrawals
 from fedmq.transport import courier as couriers
 from fedmq.transport.home import Home
 from fedmq.transport.journal import Journal
 
 PLANS: Final = "plans"
 """The folder of the sources of plans that came with experiments."""
-SCHEMA: Final = couriers.SCHEMA + datasets.SCHEMA + plans.SCHEMA + tasks.SCHEMA + payloads.SCHEMA
+SCHEMA: Final = (
+    couriers.SCHEMA
+    + datasets.SCHEMA
+    + plans.SCHEMA
+    + tasks.SCHEMA
+    + payloads.SCHEMA
+    + audit.SCHEMA
+    + case_lists.SCHEMA
+    + withdrawals.SCHEMA
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,23 +40,40 @@ class Records:
     plans: Plans
     tasks: Tasks
     payloads: Payloads
+    audit: AuditLog
+    case_lists: CaseLists
+    withdrawals: Withdrawals
 
     def close(self) -> None:
         """Close the file."""
         self.journal.close()
 
 
-def open_records(home: Home) -> Records:
+def open_records(
+    home: Home,
+    clock: Clock | None = None,
+    *,
+    by: str = "",
+    make_key: MakeKey = secrets.token_bytes,
+) -> Records:
     """Return the records in a node's home.
+
+    The audit log has the times of `clock`, else the system's, and acts of the person `by`, where
+    one acts; `make_key` makes the key of the case lists, once.
 
     Raises:
         StorageError: the folder or the file cannot be used.
     """
     journal = home.journal(SCHEMA)
+    log = AuditLog(journal, clock or SystemClock(), by=by)
+    lists, withdrawn = CaseLists(journal, make_key), Withdrawals(journal)
     return Records(
         journal=journal,
-        datasets=Datasets(journal),
-        plans=Plans(journal, home.disk(PLANS)),
+        datasets=Datasets(journal, audit=log, case_lists=lists, withdrawals=withdrawn),
+        plans=Plans(journal, home.disk(PLANS), log),
         tasks=Tasks(journal),
         payloads=Payloads(journal),
+        audit=log,
+        case_lists=lists,
+        withdrawals=withdrawn,
     )

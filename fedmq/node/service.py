@@ -35,6 +35,8 @@ from fedmq.messages.requests import (
     TrainRequest,
 )
 from fedmq.node.answers import Answers
+from fedmq.node.audit_facts import NodeStarted
+from fedmq.node.audit_words import TurnedAwayCount, request_of
 from fedmq.node.policy import Limits, Request
 from fedmq.node.reception import Reception
 from fedmq.node.records import open_records
@@ -108,7 +110,7 @@ class NodeService:
         self._orchestrator = orchestrator
         self._clock = clock
         self._version = version
-        self._records = open_records(home)
+        self._records = open_records(home, clock)
         self._records.journal.settle()
         self._received = Received(self._records.journal, clock)
         self._storage = Storage(home, chunk_bytes=chunk_bytes)
@@ -124,7 +126,11 @@ class NodeService:
             only_from=orchestrator,
         )
         self._answers = Answers(
-            node, self._courier, keep_incident=keep_incident, make_incident=make_incident
+            node,
+            self._courier,
+            audit=self._records.audit,
+            keep_incident=keep_incident,
+            make_incident=make_incident,
         )
         self._reception = Reception(
             records=self._records,
@@ -145,6 +151,7 @@ class NodeService:
             clock=clock,
         )
         self._late: set[str] = set()
+        self._turned_away = TurnedAwayCount()
         self._nonces = itertools.count(1)
         self._nonce = ""
         self._is_welcome = False
@@ -156,6 +163,7 @@ class NodeService:
 
     def start(self) -> None:
         """Read the queues, and go on with the work that is there."""
+        self._records.audit.note(NodeStarted(node=self._node, version=self._version))
         self._transport.consume(topology.node_tasks(self._node), prefetch=TASKS_PREFETCH)
         self._transport.consume(topology.node_payloads(self._node), prefetch=PAYLOADS_PREFETCH)
         self._courier.attach(self)
@@ -202,7 +210,9 @@ class NodeService:
             self._reception.answer_decided()
             self._work.review()
             self._worker.end_unused(now)
-            self._storage.release(self._records.payloads.release_sent())
+            self._reception.release_sent()
+            for fact in self._turned_away.take(now):
+                self._records.audit.note(fact)
         if now >= self._sweep_at and not self._courier.num_awaited:
             # Chunks that came when their experiment was over.
             self._sweep_at = now + SWEEP_S
@@ -218,7 +228,9 @@ class NodeService:
 
     def accept(self, message: Message) -> None:
         """Make of a request what follows, inside its transaction."""
-        envelope = message.envelope
+        envelope, asked = message.envelope, request_of(message)
+        if asked is not None:
+            self._records.audit.note(asked)
         match message.body:
             case PrepareRequest() as request:
                 self._reception.take_prepare(message, request)
@@ -262,7 +274,11 @@ class NodeService:
         return sender == self._orchestrator and self._records.payloads.is_update(digest)
 
     def turned_away(self, message: TurnedAway) -> None:
-        """Say so in the log: the broker's dead letters have no reason."""
+        """Say so in the logs: the broker's dead letters have no reason."""
+        now = self._clock.steady()
+        fact = self._turned_away.add(message.reason, message.sender, now=now)
+        if fact is not None:
+            self._records.audit.note(fact)
         log_rejected(
             reason=message.reason, queue=message.queue, kind=message.kind, sender=message.sender
         )

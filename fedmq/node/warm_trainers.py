@@ -90,6 +90,10 @@ class WarmTrainers(Generic[T]):
         """Keep none of an experiment, but for the busy one; return those that go."""
         return self._put_out(lambda key, _: key.experiment == experiment, busy)
 
+    def put_out_dataset(self, dataset: str, busy: T | None) -> tuple[T, ...]:
+        """Keep none of a dataset, but for the busy one; return those that go."""
+        return self._put_out(lambda key, _: key.dataset == dataset, busy)
+
     def put_out_unused(self, busy: T | None, *, now: float) -> tuple[T, ...]:
         """Keep none that has had no job for UNUSED_S, as far as was seen here; return those."""
         for key, warm in self._warm.items():

@@ -1,5 +1,6 @@
 """Work: the one task that a node has in hand, from its beginning to its answer."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final, Protocol, assert_never
 
@@ -19,6 +20,7 @@ from fedmq.messages.replies import (
 )
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.answers import Answers, reply_id
+from fedmq.node.audit_words import answer_of
 from fedmq.node.jobs import make_job
 from fedmq.node.policy import Decision, judge_data
 from fedmq.node.reception import Reception
@@ -27,10 +29,11 @@ from fedmq.node.storage import Storage
 from fedmq.node.tasks import State, Task, product_bytes
 from fedmq.node.updates import JobError, make_update
 from fedmq.node.warm_trainers import TrainerKey
+from fedmq.node.withdrawals import Withdrawal
 from fedmq.node.worker import WorkerEvent
 from fedmq.transport.courier import Courier
 from fedmq.transport.routes import from_node
-from fedmq.types import ExperimentId, NodeId
+from fedmq.types import Digest, ExperimentId, NodeId
 
 _OF_ROOM: Final = frozenset({FailureCode.DISK_FULL, FailureCode.WORKER_DIED})
 """How a trainer ends where its disk is full."""
@@ -49,6 +52,9 @@ class WorkerPort(Protocol):
 
     def end_experiment(self, experiment: ExperimentId) -> None:
         """Keep nothing ready for an experiment; its job in hand, if there is one, is cancelled."""
+
+    def end_dataset(self, dataset: str) -> None:
+        """Keep nothing ready of a dataset; a job in hand goes on."""
 
     def end_unused(self, now: float) -> None:
         """Keep nothing ready that nobody has used for long."""
@@ -82,6 +88,10 @@ class Work:
         self._answers = answers
         self._clock = clock
         self._began_at = 0.0
+        self._left_out: dict[str, frozenset[str]] = {}
+        """By dataset: the withdrawn cases that its trainers were not given."""
+        self._num_withdrawn = 0
+        """Of all datasets, when it was looked last; none is ever taken back."""
 
     def resume(self) -> None:
         """Answer what an earlier life trained; what it left half done is done again."""
@@ -104,7 +114,11 @@ class Work:
             self._begin(task)
 
     def review(self) -> None:
-        """End the task in hand if the operator has rejected its plan meanwhile."""
+        """End the task in hand if the operator has rejected its plan; look for withdrawals."""
+        num_withdrawn = len(self._records.withdrawals)
+        if num_withdrawn != self._num_withdrawn:
+            self._num_withdrawn = num_withdrawn
+            self._forget_withdrawn()
         task = self.current
         if task is None:
             return
@@ -153,7 +167,10 @@ class Work:
         self.current, self._began_at, self.progress = task, self._clock.steady(), 0.0
         try:
             spoiled = self._records.datasets.spoiled(dataset.name)
-            job = make_job(task, dataset, source, self._storage, spoiled=spoiled)
+            withdrawn = self._leave_out(dataset.name)
+            job = make_job(
+                task, dataset, source, self._storage, spoiled=spoiled, withdrawn=withdrawn
+            )
             self._worker.begin(key, job, num_threads)
         except TrainingError as error:
             self._fail(task, FailureCode.INTERNAL, str(error))
@@ -169,29 +186,31 @@ class Work:
             },
             duration_s=max(0.0, self._clock.steady() - self._began_at),
         )
+        code = judge_data(
+            done.num_training_cases + done.num_validation_cases, self._reception.limits
+        )
+        if not done.num_training_cases and not isinstance(task.request, EvaluateRequest):
+            code = RefusalCode.TOO_FEW_CASES
+        if code is not None:
+            self._refuse(task, code)
+            return
         match task.request:
             case TrainRequest():
-                self._finish_training(task, gain)
+                self._finish_training(task, gain, done.cases)
             case EvaluateRequest():
-                self._finish(task, gain)
+                self._finish(task, gain, cases=done.cases)
             case PrepareRequest():
-                self._finish_counting(task, done)
+                self._finish(
+                    task,
+                    PrepareReply(
+                        num_training_cases=done.num_training_cases,
+                        num_validation_cases=done.num_validation_cases,
+                    ),
+                )
             case _:
                 assert_never(task.request)
 
-    def _finish_counting(self, task: Task, done: Done) -> None:
-        counts = PrepareReply(
-            num_training_cases=done.num_training_cases,
-            num_validation_cases=done.num_validation_cases,
-        )
-        usable = done.num_training_cases + done.num_validation_cases
-        code = judge_data(usable, self._reception.limits)
-        if code is None:
-            self._finish(task, counts)
-        else:
-            self._refuse(task, code)
-
-    def _finish_training(self, task: Task, gain: EvaluateReply) -> None:
+    def _finish_training(self, task: Task, gain: EvaluateReply, cases: Collection[str]) -> None:
         """Note that it is trained, once that is on the disk; then make the update and answer."""
         if gain.num_cases == 0:
             self._fail(task, FailureCode.DATASET_ERROR, "no training case could be used")
@@ -201,7 +220,10 @@ class Work:
             return
         # A disk that fails here ends the node: it would fail for every other task too.
         self._storage.sync_output(task.name)
-        self._records.tasks.keep_gain(task.task_id, gain)
+        with self._records.journal.transaction():
+            lists = self._records.case_lists
+            lists.keep_task(task.task_id, lists.keep(task.request.dataset, cases))
+            self._records.tasks.keep_gain(task.task_id, gain)
         try:
             self._answer_training(replace(task, state=State.DONE, gain=gain))
         except JobError as fault:
@@ -223,13 +245,33 @@ class Work:
             metrics=gain.metrics,
             duration_s=gain.duration_s,
         )
-        self._finish(task, reply, update)
+        if not self._finish(task, reply, update=update):
+            return
         route = from_node(NodeId(self._courier.me), envelope.experiment)
         self._courier.push(update, [route], envelope.experiment)
 
-    def _finish(self, task: Task, body: Body, update: Manifest | None = None) -> None:
-        envelope = task.envelope
+    def _finish(
+        self,
+        task: Task,
+        body: Body,
+        *,
+        cases: Collection[str] = (),
+        update: Manifest | None = None,
+    ) -> bool:
+        """Answer a task; or do it again, where a case that it was done with is withdrawn.
+
+        Return whether it was answered.
+        """
+        envelope, lists = task.envelope, self._records.case_lists
         with self._courier.transaction():
+            used = lists.of_task(task.task_id) or lists.keep(task.request.dataset, cases)
+            if self._is_outdated(task, used):
+                self._records.tasks.wait_again(task.task_id)
+                self._let_go(task)
+                return False
+            fact = answer_of(task, body, used)
+            if fact is not None:
+                self._records.audit.note(fact)
             if update is not None:
                 self._records.payloads.keep_update(
                     update, envelope.experiment, envelope.round, reply_id=reply_id(envelope)
@@ -239,6 +281,38 @@ class Work:
         seconds = body.duration_s if isinstance(body, TrainReply | EvaluateReply) else None
         self._log("task_answered", task, seconds)
         self._let_go(task)
+        return True
+
+    def _forget_withdrawn(self) -> None:
+        """End the task in hand where it has a case that is withdrawn, and trainers that wait.
+
+        With what is left it is begun again.
+        """
+        task = self.current
+        if task is not None and self._is_outdated(task, None):
+            self._worker.cancel()
+            self._let_go(task)
+        for dataset in tuple(self._left_out):
+            self._leave_out(dataset)
+
+    def _leave_out(self, dataset: str) -> tuple[Withdrawal, ...]:
+        """Return the withdrawn cases of a dataset; no trainer stays that was given one of them."""
+        withdrawn = self._records.withdrawals.of(dataset)
+        names = frozenset(one.case_id for one in withdrawn)
+        if self._left_out.get(dataset, names) != names:
+            self._worker.end_dataset(dataset)
+        self._left_out[dataset] = names
+        return withdrawn
+
+    def _is_outdated(self, task: Task, used: Digest | None) -> bool:
+        """Return whether a task was begun, or done with a list of cases, before a withdrawal."""
+        dataset = task.request.dataset
+        withdrawn = self._records.withdrawals.of(dataset)
+        names = frozenset(one.case_id for one in withdrawn)
+        if self._left_out.get(dataset, names) != names:
+            return True
+        lists = self._records.case_lists
+        return used is not None and any(lists.has(used, one.case_hash) for one in withdrawn)
 
     def _refuse(self, task: Task, code: RefusalCode) -> None:
         with self._courier.transaction():

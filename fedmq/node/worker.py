@@ -149,6 +149,12 @@ class Worker:
             leaving = self._trainers.put_out_experiment(experiment, self._busy)
         _kill(leaving)
 
+    def end_dataset(self, dataset: str) -> None:
+        """Kill the trainers that wait for jobs on a dataset; one that is busy stays."""
+        with self._lock:
+            leaving = self._trainers.put_out_dataset(dataset, self._busy)
+        _kill(leaving)
+
     def end_unused(self, now: float) -> None:
         """Kill the trainers that had no job for long; called often, with what has gone by."""
         with self._lock:

@@ -7,6 +7,8 @@ from random import Random
 from typing import Final
 
 from fedmq.messages.submissions import RoundRecord
+from fedmq.node.audit_facts import TrainingDone
+from fedmq.node.records import open_records
 from fedmq.simulation.faults import Fault, Faults, draw_faults
 from fedmq.simulation.members import EXPERIMENT
 from fedmq.simulation.training import models_by_hand, num_cases
@@ -33,6 +35,8 @@ class Findings:
     """Models that are not, to the last bit, what plain arithmetic makes of those who took part."""
     turned_away: int = 0
     """Messages of honest services that became dead letters, whether refused or poisonous."""
+    log_faults: int = 0
+    """Audit logs that do not verify; updates in a model that their node's log tells not once."""
     mishaps: Mapping[Fault, int] = field(default_factory=dict)
     num_lives: int = 0
     seconds: float = 0.0
@@ -49,6 +53,7 @@ class Findings:
             or self.stale_run
             or self.digest_mismatches
             or self.turned_away
+            or self.log_faults
             or self.why
         )
 
@@ -99,11 +104,26 @@ def _judge(world: World, seed: int, *, is_at_rest: bool) -> Findings:
         stale_run=world.num_stale,
         digest_mismatches=sum(one != other for one, other in zip(found, expected, strict=True)),
         turned_away=world.broker.num_buried,
+        log_faults=sum(_log_faults(world, node, records) for node in scenario.nodes),
         mishaps=dict(world.misfortune.counts),
         num_lives=sum(machine.num_lives for machine in world.machines),
         seconds=world.time,
         why=why,
     )
+
+
+def _log_faults(world: World, node: NodeId, records: list[RoundRecord]) -> int:
+    log = open_records(world.nodes[node].home).audit
+    told = Counter((one.round, one.attempt) for one in log.facts(TrainingDone))
+    rounds = {number for number, _ in told}
+    counted = {
+        record.round
+        for record in records
+        for one in record.outcomes
+        if one.node == node and one.outcome == "updated"
+    }
+    twice = sum(count - 1 for count in told.values())
+    return (log.verify().fault is not None) + len(counted - rounds) + twice
 
 
 def _num_miscounted(record: RoundRecord) -> int:

@@ -83,7 +83,7 @@ class NodeMachine(Machine):
         super().__init__(name, outside, began_at=began_at)
         self.node = name
         self._note = note
-        records = open_records(self.home)
+        records = open_records(self.home, self.clock, make_key=bytes)
         records.datasets.register(
             Dataset(
                 name=DATASET,

@@ -234,7 +234,7 @@ class Rehearsal:
 
     def _make_node(self, node: NodeId, place: Path) -> NodeService:
         home = self._home("nodes", node)
-        self._prepare(open_records(home), place)
+        self._prepare(open_records(home, self, make_key=bytes), place)
         incidents = itertools.count(1)
         return NodeService(
             node=node,

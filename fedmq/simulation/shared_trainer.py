@@ -92,6 +92,9 @@ class Turn:
     def end_experiment(self, experiment: ExperimentId) -> None:
         """Keep the trainer, which is everybody's."""
 
+    def end_dataset(self, dataset: str) -> None:
+        """Keep the trainer, which is everybody's."""
+
     def end_unused(self, now: float) -> None:
         """Keep the trainer, which is everybody's."""
 

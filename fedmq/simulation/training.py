@@ -112,6 +112,9 @@ class SimulatedWorker:
     def end_experiment(self, experiment: ExperimentId) -> None:
         """Keep nothing of an experiment: nothing is kept warm."""
 
+    def end_dataset(self, dataset: str) -> None:
+        """Keep nothing of a dataset: nothing is kept warm."""
+
     def end_unused(self, now: float) -> None:
         """Keep nothing that is not used: nothing is kept warm."""
 

@@ -326,6 +326,22 @@ def test_an_experiment_that_is_over_takes_its_trainer_along(site: Site) -> None:
     assert site.worker.job_id == job.job_id
 
 
+def test_a_withdrawn_case_takes_the_trainers_of_its_dataset_along(site: Site) -> None:
+    """Those that wait: what they hold in memory is gone; one that is busy goes on."""
+    first, second = site.run_pid("exp-1"), site.run_pid("exp-2")
+    site.worker.end_dataset("other")
+    assert set(site.worker.pids) == {first, second}
+    site.worker.end_dataset("cases")
+    assert site.worker.pids == ()
+    for pid in (first, second):
+        assert find_process(pid) is None
+    busy = site.begin(write_job(site.folder, "sleeps"))
+    site.wait(says_pids)
+    site.worker.end_dataset("cases")
+    assert site.worker.job_id == busy.job_id
+    assert len(site.worker.pids) == 1
+
+
 def test_close_kills_all_trainers(site: Site) -> None:
     """Those that wait and the busy one; none may stay behind with a patient's data."""
     warm = [find_process(site.run_pid(name)) for name in ("exp-1", "exp-2")]
@@ -473,8 +489,8 @@ SAY_DONE = "print(json.dumps(done), flush=True); "
         READ_JOB
         + FORGE
         + "print('hello', json.dumps(done), sep='\\n', flush=True); signal.pause()",
-        READ_JOB + "os.write(1, bytes(3 * 2**20)); signal.pause()",
-        READ_JOB + "os.write(1, b'{' * 2**21 + b'}'); signal.pause()",
+        READ_JOB + "os.write(1, bytes(9 * 2**20)); signal.pause()",
+        READ_JOB + "os.write(1, b'{' * 2**23 + b'}'); signal.pause()",
         READ_JOB + FORGE + "os.write(1, json.dumps(done).encode()); os._exit(0)",
         "raise SystemExit(0)",
         "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",

@@ -73,6 +73,7 @@ def _train(
         dataset_folder=str(federation.home(node) / "cases"),
         clinical=None,
         spoiled=(),
+        withdrawn=(),
         parameters_path=str(folder / "before"),
         output_path=str(after),
         seed=SEED,

@@ -188,6 +188,7 @@ def write_job(folder: Path, mood: str = "learn", **changes: object) -> Job:
         "dataset_folder": str(folder / "cases"),
         "clinical": None,
         "spoiled": (),
+        "withdrawn": (),
         "parameters_path": str(folder / "zeros"),
         "output_path": str(folder / f"output-{number}"),
         "seed": 11,

@@ -95,3 +95,53 @@ def test_a_dataset_that_is_not_there_is_an_error(command: str, node: CommandLine
     assert (outcome.code, outcome.data) == (1, "")
     assert "error: there is no dataset nobodys" in outcome.talk
     assert "fix: fedmq node data list" in outcome.talk
+
+
+def test_a_case_is_withdrawn_once_and_listed(node: CommandLine, home: Path) -> None:
+    """The screen says what it had entered; its name is for the operator alone."""
+    first, *_ = sorted(path.name for path in (home / "cases").iterdir() if path.is_dir())
+    node("node", "data", "add", "lung", "cases")
+    nothing = node("node", "data", "withdrawn", "lung")
+    assert (nothing.data, nothing.ends_with_next) == ("", True)
+    done = node("node", "data", "withdraw", "lung", first, "--reason", "letter of May 3")
+    assert (done.code, done.data, done.ends_with_next) == (0, "", True)
+    assert done.talk.splitlines()[:2] == [
+        f"{first} of lung is in no later round, and is not counted any more",
+        "it had entered no model",
+    ]
+    again = node("node", "data", "withdraw", "lung", first)
+    assert again.code == 0
+    assert f"{first} of lung was withdrawn before; nothing has changed" in again.talk
+    listed = node("node", "data", "withdrawn", "lung").data.splitlines()
+    assert listed[0].split() == ["case", "since", "reason"]
+    assert listed[1].split(maxsplit=2)[::2] == [first, "letter of May 3"]
+    (known,) = node("node", "data", "withdrawn", "lung", "--json").json["withdrawn"]
+    assert (known["case_id"], known["modalities"]) == (first, ["MASK"])
+    assert node("node", "data", "list").data.splitlines()[1].split()[:2] == ["lung", "2"]
+    assert first not in node("node", "data", "check", "lung").data
+    document = node("node", "data", "withdraw", "lung", first, "--json").json
+    assert (document["is_new"], document["models"], document["num_cases"]) == (False, [], 2)
+
+
+def test_a_case_or_dataset_that_is_not_there_cannot_be_withdrawn(node: CommandLine) -> None:
+    """What, why and the fix."""
+    node("node", "data", "add", "lung", "cases")
+    outcome = node("node", "data", "withdraw", "lung", "nobody")
+    assert outcome.code == 1
+    assert outcome.talk.splitlines()[0] == "error: the dataset lung has no case nobody"
+    outcome = node("node", "data", "withdraw", "liver", "nobody")
+    assert (outcome.code, outcome.talk.splitlines()[0]) == (1, "error: there is no dataset liver")
+
+
+def test_another_dataset_with_a_case_of_that_name_is_told(node: CommandLine, home: Path) -> None:
+    """When it is withdrawn, and when such a dataset is added: it may be the same patient."""
+    first, *_ = sorted(path.name for path in (home / "cases").iterdir() if path.is_dir())
+    node("node", "data", "add", "lung", "cases")
+    node("node", "data", "add", "whole", "cases")
+    done = node("node", "data", "withdraw", "lung", first)
+    assert f"whole has a case {first} too" in done.talk
+    added = node("node", "data", "add", "again", "cases")
+    assert f"{first} is withdrawn from lung; if it is that patient" in added.talk
+    node("node", "data", "withdraw", "whole", first)
+    assert "again has a case" in node("node", "data", "withdraw", "whole", first).talk
+    assert "whole has a case" not in node("node", "data", "withdraw", "lung", first).talk

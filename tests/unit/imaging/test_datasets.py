@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.clinical import read_clinical
-from fedmq.imaging.datasets import find_cases, match_report, split_cases
+from fedmq.imaging.datasets import case_names, find_cases, match_report, split_cases
 
 
 def put(folder: Path, *names: str) -> Path:
@@ -127,3 +129,46 @@ def test_a_split_is_pinned() -> None:
     """Nodes of different versions must split alike: the digest's text is part of the protocol."""
     _, validation = split_cases(cases_named("A", "B", "C", "D", "E"), seed=42)
     assert [case.case_id for case in validation] == ["A"]
+
+
+@given(
+    count=st.integers(1, 30),
+    gone=st.sets(st.integers(0, 29)),
+    seed=st.integers(0, 2**32),
+    share=st.floats(0.0, 0.99),
+)
+def test_a_withdrawn_case_moves_nobody_else(
+    count: int, gone: set[int], seed: int, share: float
+) -> None:
+    """The rest stay where they were, with or without the files of those that went."""
+    cases = cases_named(*(f"case-{number:02}" for number in range(count)))
+    names = {case.case_id for case in cases}
+    withdrawn = {f"case-{number:02}" for number in gone} & names
+    before = split_cases(cases, seed=seed, validation_share=share)
+    rest = tuple(case for case in cases if case.case_id not in withdrawn)
+    expected = tuple(
+        tuple(case for case in side if case.case_id not in withdrawn) for side in before
+    )
+    for found in (cases, rest):
+        split = split_cases(found, seed=seed, validation_share=share, withdrawn=withdrawn)
+        assert split == expected
+
+
+def test_a_case_that_is_only_left_out_moves_others() -> None:
+    """What a withdrawn case's empty place is for."""
+    cases = cases_named("A", "B", "C", "D", "E")
+    _, before = split_cases(cases, seed=42)
+    assert [case.case_id for case in before] == ["A"]
+    assert split_cases(cases[1:], seed=42)[1] != ()
+    assert split_cases(cases[1:], seed=42, withdrawn=["A"])[1] == ()
+
+
+def test_nothing_is_looked_for_in_the_folders_of_cases_that_are_left_out(tmp_path: Path) -> None:
+    """Two files for one modality are a fault of a case that counts."""
+    put(tmp_path / "A", "PET.nii.gz")
+    put(tmp_path / "B", "a_PET.nii.gz", "b_PET.nii.gz")
+    with pytest.raises(DatasetError):
+        find_cases(tmp_path)
+    assert [case.case_id for case in find_cases(tmp_path, without={"B"})] == ["A"]
+    assert case_names(tmp_path) == ("A", "B")
+    assert case_names(tmp_path / "elsewhere") == ()

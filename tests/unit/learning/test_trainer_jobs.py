@@ -233,3 +233,66 @@ def test_a_second_job_draws_the_same_random_numbers_as_the_first(tmp_path: Path)
         assert isinstance(answer_to(job), Done)
         drawn.append(Path(job.output_path or "").read_bytes())
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+def given_to(job: Job) -> tuple[str, ...]:
+    """Return the cases that the plan is given."""
+    answer = answer_to(job)
+    assert isinstance(answer, Done)
+    return answer.cases
+
+
+def test_the_answer_names_the_cases_that_the_plan_was_given(tmp_path: Path) -> None:
+    """So that the node can tell later which update a case had entered."""
+    training = given_to(write_job(tmp_path))
+    validating = given_to(write_job(tmp_path, kind=JobKind.EVALUATE))
+    assert sorted((*training, *validating)) == [f"case-{number}" for number in range(1, 6)]
+    assert len(validating) == 1
+    assert given_to(write_job(tmp_path, kind=JobKind.PREPARE)) == ()
+
+
+def test_a_withdrawn_case_is_in_nothing_and_moves_nobody(tmp_path: Path) -> None:
+    """Neither in training nor in validation nor in the counts, with or without its files."""
+    training = given_to(write_job(tmp_path))
+    validating = given_to(write_job(tmp_path, kind=JobKind.EVALUATE))
+    for gone in (training[0], validating[0]):
+        withdrawn = ((gone, ()),)
+        left = given_to(write_job(tmp_path, withdrawn=withdrawn))
+        assert left == tuple(name for name in training if name != gone)
+        evaluated = given_to(write_job(tmp_path, kind=JobKind.EVALUATE, withdrawn=withdrawn))
+        assert evaluated == tuple(name for name in validating if name != gone)
+        counted = answer_to(write_job(tmp_path, kind=JobKind.PREPARE, withdrawn=withdrawn))
+        assert isinstance(counted, Done)
+        assert (counted.num_training_cases, counted.num_validation_cases) == (
+            len(left),
+            len(evaluated),
+        )
+    (tmp_path / "cases" / training[0]).rmdir()
+    left = given_to(write_job(tmp_path, withdrawn=((training[0], ()),)))
+    assert left == training[1:]
+
+
+def test_a_withdrawn_case_keeps_its_place_only_where_the_plan_had_it(tmp_path: Path) -> None:
+    """A plan that needs a PET never had a case without one in its split, and so no place for it."""
+    job = write_job(tmp_path, kind=JobKind.EVALUATE, validation_share=0.5)
+    needy = with_source(tmp_path, job, "modalities = ()", 'modalities = ("PET",)')
+    for number in range(1, 5):
+        (tmp_path / "cases" / f"case-{number}" / "PET.nii.gz").touch()
+    four = given_to(needy)
+    assert given_to(replace(needy, withdrawn=(("case-5", ()),))) == four
+    (tmp_path / "cases" / "case-5" / "PET.nii.gz").touch()
+    five = given_to(needy)
+    kept = given_to(replace(needy, withdrawn=(("case-5", ("CT", "PET")),)))
+    assert kept == tuple(name for name in five if name != "case-5")
+    assert five != four
+
+
+def test_training_is_not_begun_where_all_its_cases_are_withdrawn(tmp_path: Path) -> None:
+    """That is no fault of the dataset: the node says that there are too few."""
+    training = given_to(write_job(tmp_path))
+    job = write_job(tmp_path, withdrawn=tuple((name, ()) for name in training))
+    answer = answer_to(job)
+    assert isinstance(answer, Done)
+    assert (answer.num_cases, answer.num_training_cases, answer.cases) == (0, 0, ())
+    assert answer.num_validation_cases == 1
+    assert not Path(job.output_path or "").exists()

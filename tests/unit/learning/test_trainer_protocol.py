@@ -38,6 +38,7 @@ def a_job(**changes: object) -> Job:
         "dataset_folder": "/data/Müller & co\n",
         "clinical": None,
         "spoiled": (("case-1", "PET"),),
+        "withdrawn": (),
         "parameters_path": "/run/in",
         "output_path": "/run/out",
         "seed": 2**63 - 1,

@@ -6,14 +6,13 @@ from typing import Final
 
 import pytest
 
-from fedmq.disk import LocalDisk
 from fedmq.errors import ConfigurationError, PlanError
 from fedmq.learning.catalogue import plan_digest, plan_source
 from fedmq.messages.fields import PlanReference
-from fedmq.node import plans as module
 from fedmq.node.plans import Asked, Plans
 from fedmq.node.policy import Decision
-from fedmq.transport.journal import Journal
+from fedmq.node.records import open_records
+from fedmq.transport.home import LocalHome
 from fedmq.types import Digest
 
 SOURCE: Final = "print('learn')\n"
@@ -24,9 +23,9 @@ ASKED: Final = Asked(experiment="lung", researcher="ana", purpose="a test")
 @pytest.fixture
 def plans(tmp_path: Path) -> Iterator[Plans]:
     """Return the plans of a node to which nobody has come."""
-    journal = Journal(tmp_path / "journal.sqlite", module.SCHEMA)
-    yield Plans(journal, LocalDisk(tmp_path / "plans"))
-    journal.close()
+    records = open_records(LocalHome(tmp_path))
+    yield records.plans
+    records.close()
 
 
 def reference(name: str) -> PlanReference:

@@ -24,6 +24,7 @@ from fedmq.messages.replies import (
     TrainReply,
 )
 from fedmq.messages.requests import PingRequest
+from fedmq.node.audit_facts import EvaluationAnswered, TrainingDone
 from fedmq.node.policy import Limits
 from fedmq.node.service import SWEEP_S
 from fedmq.parameters import load_parameters, parameters_bytes
@@ -530,7 +531,7 @@ def test_a_trained_model_is_never_trained_again(world: World) -> None:
         assert rounds == list(range(1, number + 1))
 
 
-@pytest.mark.parametrize("calls", range(60))
+@pytest.mark.parametrize("calls", range(70))
 def test_every_moment_may_be_the_last(tmp_path: Path, calls: int) -> None:
     """Killed at the n-th look at the clock, the node answers each request once all the same."""
     world = World(tmp_path)
@@ -554,6 +555,10 @@ def test_every_moment_may_be_the_last(tmp_path: Path, calls: int) -> None:
     assert kinds == [Refusal, PrepareReply, TrainReply, EvaluateReply]
     assert num_kills == 1
     assert world.num_trained <= 2
+    log = world.service._records.audit
+    assert log.verify().fault is None
+    assert len(list(log.facts(TrainingDone))) == 1
+    assert len(list(log.facts(EvaluationAnswered))) == 1
     (update,) = [one.update for one in answers if isinstance(one, TrainReply)]
     path = world.orchestrator.courier.spool.path(update.digest)
     assert path.read_bytes() == parameters_bytes({"w": np.ones(3, np.float32)})

@@ -192,3 +192,14 @@ def test_whatever_happens_few_run_and_none_is_forgotten(
         assert room.peak <= MAX_WARM
         assert set(room.running) <= set(room.warm.all)
         assert len(room.warm.all) <= MAX_WARM
+
+
+def test_the_trainers_of_a_dataset_are_put_out_but_for_the_busy_one() -> None:
+    """Whichever experiment they work for; those of other datasets stay."""
+    room = Room()
+    busy = room.take("a")
+    room.take("b", dataset="e")
+    room.take("c")
+    assert kill(room.warm.put_out_dataset("d", busy)) == "c"
+    assert room.names() == "ab"
+    assert kill(room.warm.put_out_dataset("d", None)) == "a"

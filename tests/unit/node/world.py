@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from fedmq.disk import LocalDisk
+from fedmq.imaging.datasets import find_cases, split_cases
 from fedmq.learning.catalogue import plan_digest
 from fedmq.learning.trainer_protocol import Broken, Done, Job, JobKind
 from fedmq.messages.codec import Message
@@ -27,6 +28,7 @@ from fedmq.node.policy import Limits
 from fedmq.node.records import open_records
 from fedmq.node.service import NodeService
 from fedmq.node.warm_trainers import TrainerKey
+from fedmq.node.withdrawing import Withdrawn, withdraw_case
 from fedmq.parameters import Parameters, load_parameters, save_parameters
 from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import courier as couriers
@@ -64,6 +66,7 @@ class FakeWorker:
         self.keys: list[TrainerKey] = []
         self.num_cancelled = 0
         self.ended_experiments: list[ExperimentId] = []
+        self.ended_datasets: list[str] = []
         self.unused_looked_at: list[float] = []
         self.is_closed = False
         self.begun: Callable[[Job], None] = lambda _job: None
@@ -82,6 +85,10 @@ class FakeWorker:
     def end_experiment(self, experiment: ExperimentId) -> None:
         """Note it."""
         self.ended_experiments.append(experiment)
+
+    def end_dataset(self, dataset: str) -> None:
+        """Note it."""
+        self.ended_datasets.append(dataset)
 
     def end_unused(self, now: float) -> None:
         """Note when."""
@@ -299,6 +306,13 @@ class World:
         records.plans.reject(word, "not here", now=self.now)
         records.close()
 
+    def withdraw(self, case: str) -> Withdrawn:
+        """Withdraw a case from another process."""
+        records = open_records(LocalHome(self.home), FakeClock(lambda: self.now), by="ann")
+        withdrawn = withdraw_case(records, DATASET, case, reason="asked", now=self.now)
+        records.close()
+        return withdrawn
+
     # The orchestrator's requests.
 
     def prepare(
@@ -401,17 +415,20 @@ class World:
 
     def say_done(self, job: Job, num_cases: int = 4) -> None:
         """The worker says that it did a job."""
-        self.take(
-            Done(
-                job_id=job.job_id,
-                num_cases=num_cases,
-                metrics={"loss": (2.0, 4.0)},
-                num_training_cases=4,
-                num_validation_cases=1,
-                num_cases_left_out=0,
-            )
-        )
+        self.take(self.finished(job, num_cases=num_cases))
         self.run()
+
+    def finished(self, job: Job, *, num_cases: int = 4, num_training_cases: int = 4) -> Done:
+        """Return what the worker says of a job that is done."""
+        return Done(
+            job_id=job.job_id,
+            num_cases=num_cases,
+            metrics={"loss": (2.0, 4.0)},
+            num_training_cases=num_training_cases,
+            num_validation_cases=1,
+            num_cases_left_out=0,
+            cases=cases_of(job),
+        )
 
     def broken(self, code: FailureCode, what: str = "patient Doe") -> None:
         """The worker's newest job broke."""
@@ -438,6 +455,19 @@ class World:
     def files(self, folder: str) -> list[str]:
         """Return the names of the files in a folder of the node's home."""
         return sorted(path.name for path in (self.home / folder).iterdir())
+
+
+def cases_of(job: Job) -> tuple[str, ...]:
+    """Return the names of the cases that a trainer gives the plan."""
+    withdrawn = dict(job.withdrawn)
+    training, validation = split_cases(
+        find_cases(Path(job.dataset_folder), without=withdrawn),
+        seed=job.split_seed,
+        validation_share=job.validation_share,
+        withdrawn=withdrawn,
+    )
+    cases = {JobKind.TRAIN: training, JobKind.EVALUATE: validation}.get(job.kind, ())
+    return tuple(case.case_id for case in cases)
 
 
 def _work(model: Manifest) -> dict[str, Any]:

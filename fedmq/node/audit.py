@@ -1,0 +1,180 @@
+"""The audit log: what happened at a node, one entry behind the other, in the node's journal.
+
+An entry is written in the transaction of what it tells, so that neither is there without the other.
+The head is read inside that transaction: journals have one writer at a time, and the command line
+and the service cannot both write behind the same entry.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from fedmq.clocks import Clock
+from fedmq.node.audit_chain import BEGINNING, Entry, Head, read_entry, write_entry
+from fedmq.node.audit_check import ChainCheck, Verdict
+from fedmq.node.audit_facts import Fact, fact_of, fields_of
+from fedmq.transport.journal import Cell, Journal
+from fedmq.types import Digest
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS audit (
+    number INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    line BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS audit_kinds ON audit (kind);
+CREATE TRIGGER IF NOT EXISTS audit_is_fixed BEFORE UPDATE ON audit BEGIN
+    SELECT RAISE(ABORT, 'entries of the audit log are not changed');
+END;
+CREATE TABLE IF NOT EXISTS countersigned (
+    number INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    by TEXT NOT NULL,
+    signature BLOB NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (number, hash, by)
+) WITHOUT ROWID;
+"""
+_PAGE: Final = 1_000
+
+F = TypeVar("F", bound=Fact)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Countersigned:
+    """A head of this log that somebody else has signed, and so keeps."""
+
+    head: Head
+    by: str
+    signature: bytes
+    at: float
+    """Unix seconds."""
+
+
+class AuditLog:
+    """The log of one node; only retention removes from it, and says so in it."""
+
+    def __init__(self, journal: Journal, clock: Clock, *, by: str = "") -> None:
+        self.by = by
+        """The person whose acts are written: empty where the node acts by itself."""
+        self._journal = journal
+        self._clock = clock
+
+    def note(self, fact: Fact) -> Head:
+        """Write what happened; return the head with it. Within a transaction it is part of that."""
+        with self._journal.transaction():
+            before = self.head()
+            line, head = write_entry(
+                before, at=self._clock.now(), kind=fact.KIND, fields=fields_of(fact)
+            )
+            self._journal.execute(
+                "INSERT INTO audit VALUES (?, ?, ?, ?)", (head.number, fact.KIND, head.hash, line)
+            )
+        return head
+
+    def head(self) -> Head:
+        """Return how far the log has come."""
+        rows = self._journal.rows("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")
+        return _head(*rows[0]) if rows else BEGINNING
+
+    # Reading.
+
+    def lines(self, first: int = 1) -> Iterator[bytes]:
+        """Yield the bytes of the entries from number `first` on."""
+        for *_, line in self._rows(first):
+            yield _bytes(line)
+
+    def entries(self, first: int = 1) -> Iterator[Entry]:
+        """Yield the entries from number `first` on; those that are damaged are left out."""
+        return _read(self.lines(first))
+
+    def last(self, count: int) -> tuple[Entry, ...]:
+        """Return the last entries, the newest at the end."""
+        return tuple(self.entries(max(1, self.head().number - count + 1)))
+
+    def facts(self, kind: type[F]) -> Iterator[F]:
+        """Yield all that is told of one kind, the oldest first."""
+        rows = self._journal.rows(
+            "SELECT line FROM audit WHERE kind = ? ORDER BY number", (kind.KIND,)
+        )
+        for entry in _read(_bytes(row[0]) for row in rows):
+            fact = fact_of(entry, kind)
+            if fact is not None:
+                yield fact
+
+    def has(self, kind: type[Fact]) -> bool:
+        """Return whether something of a kind happened."""
+        return self._journal.cell("SELECT 1 FROM audit WHERE kind = ?", (kind.KIND,)) is not None
+
+    # What others keep of it.
+
+    def note_countersigned(self, head: Head, *, by: str, signature: bytes, at: float) -> bool:
+        """Keep a signature of a head; return whether the head is this log's, else nothing is kept.
+
+        Whether the signature is `by`'s, the caller has looked at.
+        """
+        with self._journal.transaction():
+            found = self._journal.cell("SELECT hash FROM audit WHERE number = ?", (head.number,))
+            if found != head.hash:
+                return False
+            self._journal.execute(
+                "INSERT OR REPLACE INTO countersigned VALUES (?, ?, ?, ?, ?)",
+                (head.number, head.hash, by, signature, at),
+            )
+        return True
+
+    def countersigned(self) -> tuple[Countersigned, ...]:
+        """Return the heads that others have signed, the oldest first."""
+        rows = self._journal.rows(
+            "SELECT number, hash, by, signature, at FROM countersigned ORDER BY number, by"
+        )
+        return tuple(
+            Countersigned(
+                head=_head(number, hashed),
+                by=str(by),
+                signature=_bytes(signature),
+                at=float(at or 0.0),
+            )
+            for number, hashed, by, signature, at in rows
+        )
+
+    def verify(self, heads: Iterable[Head] = ()) -> Verdict:
+        """Return what is found of the whole log; `heads` and those that others signed are in it."""
+        signed = [one.head for one in self.countersigned()]
+        check = ChainCheck(is_whole=True, heads=[*heads, *signed])
+        for number, kind, hashed, line in self._rows(1):
+            if not check.take(_bytes(line)):
+                break
+            entry = check.last
+            if entry is None or (entry.number, entry.kind, entry.hash) != (number, kind, hashed):
+                check.fail(int(number or 0), "the journal lists it under another number or kind")
+                break
+        return check.finish()
+
+    def _rows(self, first: int) -> Iterator[tuple[Cell, ...]]:
+        while True:
+            rows = self._journal.rows(
+                "SELECT number, kind, hash, line FROM audit WHERE number >= ?"
+                " ORDER BY number LIMIT ?",
+                (first, _PAGE),
+            )
+            yield from rows
+            if len(rows) < _PAGE:
+                return
+            first = int(rows[-1][0] or 0) + 1
+
+
+def _read(lines: Iterable[bytes]) -> Iterator[Entry]:
+    for line in lines:
+        entry = read_entry(line)
+        if entry is not None:
+            yield entry
+
+
+def _head(number: Cell, hashed: Cell) -> Head:
+    return Head(number=int(number or 0), hash=Digest(str(hashed)))
+
+
+def _bytes(cell: Cell) -> bytes:
+    return cell if isinstance(cell, bytes) else b""

@@ -1,0 +1,297 @@
+"""What an audit log tells, kind by kind: codes, counts, digests; nothing about a patient. Pure.
+
+A kind that is not known here, of a later version, is part of the chain as any other; what a round
+spends of a privacy budget will be one.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Final, Literal, TypeVar, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from fedmq.node.audit_chain import Entry, Fields
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
+
+Digits = str
+"""A digest, in hexadecimal digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeMade:
+    """This machine became a node."""
+
+    KIND: ClassVar = "node_made"
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStarted:
+    """The node began to serve."""
+
+    KIND: ClassVar = "node_started"
+
+    node: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestReceived:
+    """The orchestrator asked for something."""
+
+    KIND: ClassVar = "request_received"
+
+    type: str
+    sender: str
+    researcher: str
+    """Empty where the request does not name one; then the experiment's first one does."""
+    experiment: str
+    round: int
+    attempt: int
+    plan: Digits
+    dataset: str
+    model: Digits
+    """The model to begin with; empty where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """The node's policy said yes or no to a request."""
+
+    KIND: ClassVar = "decision"
+
+    type: str
+    experiment: str
+    round: int
+    attempt: int
+    decision: Literal["accepted", "refused"]
+    code: str
+    """Why it was refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanDecided:
+    """The operator said what may run."""
+
+    KIND: ClassVar = "plan_decision"
+
+    plan: Digits
+    name: str
+    decision: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetChanged:
+    """A dataset was added, is another than it was, or was removed."""
+
+    KIND: ClassVar = "dataset"
+
+    change: Literal["added", "changed", "removed"]
+    dataset: str
+    num_cases: int
+    cases: Digits
+    """Of the list of its cases; empty where nobody read it."""
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CasesCounted:
+    """The node answered how many cases would train and validate."""
+
+    KIND: ClassVar = "cases_counted"
+
+    experiment: str
+    dataset: str
+    num_training_cases: int
+    num_validation_cases: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingDone:
+    """An update was made, and is to be sent until its receipt comes."""
+
+    KIND: ClassVar = "training_done"
+
+    experiment: str
+    round: int
+    attempt: int
+    plan: Digits
+    dataset: str
+    cases: Digits
+    """Of the list of cases that the plan was given to train on."""
+    num_cases: int
+    model: Digits
+    model_bytes: int
+    update: Digits
+    update_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateSent:
+    """The orchestrator has the update: its receipt came."""
+
+    KIND: ClassVar = "update_sent"
+
+    experiment: str
+    round: int
+    update: Digits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationAnswered:
+    """Metrics of a model were given out."""
+
+    KIND: ClassVar = "evaluation_answered"
+
+    experiment: str
+    round: int
+    attempt: int
+    plan: Digits
+    dataset: str
+    cases: Digits
+    num_cases: int
+    model: Digits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentEnded:
+    """The orchestrator said that an experiment is over."""
+
+    KIND: ClassVar = "experiment_over"
+
+    experiment: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagesTurnedAway:
+    """Messages of one kind were turned away, the first of them now."""
+
+    KIND: ClassVar = "message_turned_away"
+
+    reason: str
+    sender: str
+    """As the broker vouches; empty where it does not."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentHappened:
+    """Something broke; the incident's number finds the words in the site's own log."""
+
+    KIND: ClassVar = "incident"
+
+    type: str
+    experiment: str
+    round: int
+    attempt: int
+    code: str
+    incident: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entered:
+    """A model that a case had entered."""
+
+    experiment: str
+    round: int
+    update: Digits
+    """What this node made of it."""
+    model: Digits
+    """The round's, as the node was sent it afterwards; empty where it was not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseWithdrawn:
+    """A case is out of every later round."""
+
+    KIND: ClassVar = "case_withdrawn"
+
+    dataset: str
+    case: Digits
+    """A keyed hash of its name: who has the node's key can say which case it was."""
+    models: tuple[Entered, ...]
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntriesPruned:
+    """The oldest entries went, as the retention says."""
+
+    KIND: ClassVar = "entries_pruned"
+
+    count: int
+    through: int
+    """The number of the last of them."""
+    through_hash: Digits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLeft:
+    """The node left the federation; its log is closed."""
+
+    KIND: ClassVar = "node_left"
+
+    num_experiments: int
+    num_rounds: int
+    num_updates_sent: int
+    num_datasets: int
+    head_number: int
+    """Of the chain before this entry; its hash is this entry's `previous`."""
+    by: str
+
+
+Fact = (
+    NodeMade
+    | NodeStarted
+    | RequestReceived
+    | Decided
+    | PlanDecided
+    | DatasetChanged
+    | CasesCounted
+    | TrainingDone
+    | UpdateSent
+    | EvaluationAnswered
+    | ExperimentEnded
+    | MessagesTurnedAway
+    | IncidentHappened
+    | CaseWithdrawn
+    | EntriesPruned
+    | NodeLeft
+)
+
+F = TypeVar("F", bound=Fact)
+
+_ADAPTERS: Final[Mapping[str, TypeAdapter[Any]]] = {
+    kind.KIND: TypeAdapter(kind) for kind in get_args(Fact)
+}
+
+
+def fields_of(fact: Fact) -> Fields:
+    """Return what an entry says of a fact."""
+    values = {field.name: getattr(fact, field.name) for field in fields(fact)}
+    return {
+        # `asdict` copies every string, and takes longer than all the rest of an entry.
+        name: [asdict(one) for one in value] if isinstance(value, tuple) else value
+        for name, value in values.items()
+    }
+
+
+def fact_of(entry: Entry, kind: type[F]) -> F | None:
+    """Return the fact that an entry tells, None where it is of another kind or version."""
+    if entry.kind != kind.KIND:
+        return None
+    try:
+        fact = _ADAPTERS[entry.kind].validate_python(dict(entry.fields))
+    except ValidationError:
+        return None
+    return fact if isinstance(fact, kind) else None
+
+
+def plain(word: str) -> str:
+    """Return a word that came from outside, `?` where it has anything but letters, digits, .-_."""
+    return word if not word or _PLAIN.fullmatch(word) else "?"
