@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from fedmq.node import datasets, payloads, plans, tasks
+from fedmq.node import approvals, datasets, payloads, plans, tasks
 from fedmq.node.datasets import Datasets
 from fedmq.node.payloads import Payloads
 from fedmq.node.plans import Plans
@@ -14,7 +14,14 @@ from fedmq.transport.journal import Journal
 
 PLANS: Final = "plans"
 """The folder of the sources of plans that came with experiments."""
-SCHEMA: Final = couriers.SCHEMA + datasets.SCHEMA + plans.SCHEMA + tasks.SCHEMA + payloads.SCHEMA
+SCHEMA: Final = (
+    couriers.SCHEMA
+    + datasets.SCHEMA
+    + plans.SCHEMA
+    + approvals.SCHEMA
+    + tasks.SCHEMA
+    + payloads.SCHEMA
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from fedmq.messages.replies import (
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.answers import Answers, reply_id
 from fedmq.node.jobs import make_job
-from fedmq.node.policy import Decision, judge_data
+from fedmq.node.policy import Decision, Objection, judge_data
 from fedmq.node.reception import Reception
 from fedmq.node.records import Records
 from fedmq.node.storage import Storage
@@ -110,7 +110,7 @@ class Work:
             return
         if self._records.plans.decision(task.request.plan.digest) is Decision.REJECTED:
             self._worker.cancel()
-            self._refuse(task, RefusalCode.PLAN_REJECTED)
+            self._refuse(task, Objection(code=RefusalCode.PLAN_REJECTED))
 
     def take(self, event: WorkerEvent) -> None:
         """Take an event of the worker; of a task that is not in hand it changes nothing."""
@@ -134,10 +134,10 @@ class Work:
                 assert_never(event)
 
     def _begin(self, task: Task) -> None:
-        code = self._reception.judge(task.envelope, task.request)
+        objection = self._reception.judge(task.envelope, task.request)
         dataset = self._records.datasets.find(task.request.dataset)
-        if code is not None or dataset is None:
-            self._refuse(task, code or RefusalCode.UNKNOWN_DATASET)
+        if objection is not None or dataset is None:
+            self._refuse(task, objection or Objection(code=RefusalCode.UNKNOWN_DATASET))
             return
         plan = task.request.plan
         source = self._records.plans.source_path(plan.digest) if plan.is_shipped else None
@@ -148,6 +148,8 @@ class Work:
         )
         request = task.request
         num_threads = 1 if isinstance(request, PrepareRequest) else request.num_threads
+        now = self._clock.now()
+        self._records.plans.approvals.note_round(task.envelope, request, now=now)
         if task.state is not State.STARTED:
             self._records.tasks.start(task.task_id)
         self.current, self._began_at, self.progress = task, self._clock.steady(), 0.0
@@ -185,11 +187,11 @@ class Work:
             num_validation_cases=done.num_validation_cases,
         )
         usable = done.num_training_cases + done.num_validation_cases
-        code = judge_data(usable, self._reception.limits)
+        code = judge_data(usable, self._reception.read_policy())
         if code is None:
             self._finish(task, counts)
         else:
-            self._refuse(task, code)
+            self._refuse(task, Objection(code=code))
 
     def _finish_training(self, task: Task, gain: EvaluateReply) -> None:
         """Note that it is trained, once that is on the disk; then make the update and answer."""
@@ -235,21 +237,28 @@ class Work:
                     update, envelope.experiment, envelope.round, reply_id=reply_id(envelope)
                 )
             self._records.tasks.remove(task.task_id)
-            self._answers.give(envelope, body, again=task.is_again)
+            self._answers.give(envelope, body, before=task.num_answers)
         seconds = body.duration_s if isinstance(body, TrainReply | EvaluateReply) else None
         self._log("task_answered", task, seconds)
         self._let_go(task)
 
-    def _refuse(self, task: Task, code: RefusalCode) -> None:
+    def _refuse(self, task: Task, objection: Objection) -> None:
+        """Answer with a refusal; a task that only has to wait stays."""
         with self._courier.transaction():
-            self._records.tasks.remove(task.task_id)
-            self._answers.refuse(task.envelope, code, again=task.is_again)
+            if objection.is_held:
+                self._records.tasks.wait_again(task.task_id)
+                self._reception.hold(
+                    task.envelope, task.request, objection, before=task.num_answers
+                )
+            else:
+                self._records.tasks.remove(task.task_id)
+                self._answers.refuse(task.envelope, objection, before=task.num_answers)
         self._let_go(task)
 
     def _fail(self, task: Task, code: FailureCode, what: str) -> None:
         with self._courier.transaction():
             self._records.tasks.remove(task.task_id)
-            self._answers.fail(task.envelope, code, what, again=task.is_again)
+            self._answers.fail(task.envelope, code, what, before=task.num_answers)
         self._let_go(task)
 
     def _require_room(self, task: Task) -> None:

@@ -15,11 +15,12 @@ from typing import Final, assert_never
 from fedmq.messages.fields import Manifest
 from fedmq.messages.submissions import LateUpdate, LateUpdates, RoundRecord
 from fedmq.orchestrator import collection
-from fedmq.orchestrator.collection import Answered, Collection, Phase, Verdict
+from fedmq.orchestrator.collection import Answered, Collection, Phase, Verdict, Waits
 from fedmq.orchestrator.events import (
     Action,
     Announce,
     AskWork,
+    Deferred,
     Evaluated,
     Fell,
     Fold,
@@ -91,7 +92,7 @@ def begins_round(before: Experiment, after: Experiment) -> bool:
     return after.round > before.round
 
 
-def answer(state: Experiment, event: Trained | Evaluated | Fell, now: float) -> Step:
+def answer(state: Experiment, event: Trained | Evaluated | Fell | Deferred, now: float) -> Step:
     """Take a node's word on the leg that is under way; of any other leg it changes nothing."""
     if isinstance(event, Trained) and _is_late(state, event):
         return _take_late(state, event)
@@ -210,7 +211,7 @@ def _ask(state: Experiment, *, is_new: bool) -> AskWork:
     )
 
 
-def _read(event: Trained | Evaluated | Fell) -> tuple[Leg, Answered]:
+def _read(event: Trained | Evaluated | Fell | Deferred) -> tuple[Leg, Answered | Waits]:
     match event:
         case Trained(node=node):
             return "train", Answered(node=node, verdict=Verdict.YES)
@@ -219,6 +220,8 @@ def _read(event: Trained | Evaluated | Fell) -> tuple[Leg, Answered]:
         case Fell(node=node, code=code, is_refusal=is_refusal):
             verdict = Verdict.REFUSED if is_refusal else Verdict.FAILED
             return event.leg, Answered(node=node, verdict=verdict, code=code)
+        case Deferred(node=node, code=code, until=until, retry_at=retry_at):
+            return event.leg, Waits(node=node, code=code, until=until, retry_at=retry_at)
         case _:
             assert_never(event)
 
