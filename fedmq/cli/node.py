@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from fedmq.cli import node_data, node_plans
+from fedmq.cli import node_data, node_plans, node_policy
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, typed
-from fedmq.cli.node_home import open_own_records, require_node
+from fedmq.cli.node_home import open_own_records, policy_path, require_node
 
 app = typer.Typer(no_args_is_help=True, help="The program of one hospital.")
 app.add_typer(node_data.app, name="data")
 app.add_typer(node_plans.app, name="plans")
+app.add_typer(node_policy.app, name="policy")
 
 
 @app.command()
@@ -65,6 +66,7 @@ def start(
     from fedmq.logs import configure
     from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
     from fedmq.node.needs import read_room, read_signs
+    from fedmq.node.policy_file import PolicyFile
     from fedmq.node.service import NodeService
     from fedmq.node.worker import Worker
     from fedmq.transport.lives import Lives, Nature
@@ -76,6 +78,7 @@ def start(
     login = read_credentials(folder / "credentials.toml", Role.NODE)
     configure(as_json=json_logs)
     home, clock = machine.home(folder), SystemClock()
+    policy = PolicyFile(policy_path())
     connect = make_transport(machine, login, f"fedmq {__version__}")
 
     def make() -> NodeService:
@@ -87,6 +90,7 @@ def start(
             clock=clock,
             version=__version__,
             keep_incident=CappedLog(folder / INCIDENTS_NAME).write,
+            read_policy=policy.read,
         )
 
     nature = Nature(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fedmq.node.policy import Policy
     from fedmq.node.records import Records
 
 
@@ -32,3 +33,21 @@ def open_own_records() -> "Records":
     from fedmq.transport.home import LocalHome
 
     return open_records(LocalHome(require_node()))
+
+
+def policy_path() -> Path:
+    """Return where the node's policy file is, or would be."""
+    from fedmq.node.policy_file import NAME
+
+    return require_node() / NAME
+
+
+def read_own_policy() -> "Policy":
+    """Return what the node's operator allows.
+
+    Raises:
+        ConfigurationError: this machine is no node yet, or the policy file is wrong.
+    """
+    from fedmq.node.policy_file import read_policy
+
+    return read_policy(policy_path())

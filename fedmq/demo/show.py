@@ -13,8 +13,12 @@ from fedmq.hub.credentials import Role, write_credentials
 from fedmq.hub.files import make_folder
 from fedmq.hub.members import Hub
 from fedmq.imaging.synthetic import SITES, write_cohort
+from fedmq.messages.fields import Study
 from fedmq.messages.submissions import ExperimentReport
-from fedmq.node.policy import Decision
+from fedmq.node.dependencies import read_dependencies
+from fedmq.node.plans import Asked
+from fedmq.node.policy import Policy
+from fedmq.node.proposals import Wishes, propose_terms
 from fedmq.node.records import open_records
 from fedmq.researcher.client import Client
 from fedmq.researcher.experiment import Experiment
@@ -38,6 +42,11 @@ rounds = {rounds}
 quorum = 3
 seed = 7
 validation_share = 0.3
+
+[study]
+protocol = "demonstration"
+ethics = "none: the patients are invented"
+end = {end}
 
 [config]
 epochs = 2
@@ -89,7 +98,7 @@ class Demo:
     def submit(self, client: Client, rounds: int) -> Run:
         """Return the run of the demonstration's experiment."""
         path = self.home / "experiment.toml"
-        path.write_text(EXPERIMENT.format(rounds=rounds), encoding="utf-8")
+        path.write_text(EXPERIMENT.format(rounds=rounds, end=self._study().end), encoding="utf-8")
         self._programs.require_running()
         return client.submit(Experiment.from_toml(path))
 
@@ -154,10 +163,18 @@ class Demo:
         if records.datasets.find(DATASET) is None:
             inspection = records.datasets.add(DATASET, cases, None, now=time.time())
             self._say(f"{name}: {len(inspection.cases)} invented patients with PET and CT")
+        asked = Asked(researcher=RESEARCHER, dataset=DATASET, study=self._study())
+        policy, now = Policy(), time.time()
+        terms = propose_terms(asked, Wishes(), policy, read_dependencies(), now=now)
         plan = records.plans.find(PLAN)
-        reason = "the demonstration approves"
-        records.plans.decide(plan, Decision.APPROVED, reason, now=time.time())
+        records.plans.approve(plan, terms, "demonstration", needed=1, now=now)
         records.close()
+
+    def _study(self) -> Study:
+        """Return the study that the demonstration makes up; it ends with the next year."""
+        end = f"{time.localtime().tm_year + 1}-12-31"
+        ethics = "none: the patients are invented"
+        return Study(protocol="demonstration", ethics=ethics, end=end)
 
     def _site(self, name: str) -> Path:
         return self.home / "sites" / name

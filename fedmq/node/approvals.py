@@ -139,7 +139,8 @@ class Approvals:
     def rounds_today(self, policy: Policy, envelope: Envelope, *, now: float) -> int:
         """Return how many rounds began on this local day, without that of `envelope`."""
         rows = self._journal.own_rows(
-            "SELECT count(*) FROM begun_rounds WHERE at >= ? AND NOT (experiment = ? AND round = ?)",
+            "SELECT count(*) FROM begun_rounds WHERE at >= ?"
+            " AND NOT (experiment = ? AND round = ?)",
             (day_began_at(now, policy.zone), envelope.experiment, envelope.round),
         )
         return int(rows[0][0] or 0)

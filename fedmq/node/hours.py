@@ -76,6 +76,9 @@ class Hours:
                     yield span
 
 
+ALWAYS: Final = Hours()
+
+
 def parse_hours(texts: Sequence[str]) -> Hours:
     """Return the hours that are written as windows.
 
@@ -108,20 +111,21 @@ def _instant(day: date, wall: time, zone: Zone) -> float:
 
 def _parse_window(text: str) -> Window:
     match = _WINDOW.fullmatch(text)
+    fault = ConfigurationError(
+        f"{text!r} are no hours",
+        why="expected: days, and from when to when, such as mon-fri 19:00-07:00, sat-sun",
+        fix="mend the window",
+    )
+    if match is None:
+        raise fault
     try:
-        if match is None:
-            raise ValueError(text)
         first = _DAYS.index(match["first"])
         last = _DAYS.index(match["last"] or match["first"])
         begin = time.fromisoformat(match["begin"] or "00:00")
         is_midnight = match["end"] in {None, _MIDNIGHT}
         end = time(0) if is_midnight else time.fromisoformat(match["end"])
     except ValueError as error:
-        raise ConfigurationError(
-            f"{text!r} are no hours",
-            why="expected: days, and from when to when, such as mon-fri 19:00-07:00, sat-sun",
-            fix="mend the window",
-        ) from error
+        raise fault from error
     num_days = (last - first) % len(_DAYS) + 1
     days = frozenset((first + number) % len(_DAYS) for number in range(num_days))
     return Window(days=days, begin=begin, end=end)

@@ -8,7 +8,7 @@ from fedmq.messages.envelope import Envelope
 from fedmq.messages.fields import PlanReference, Study
 from fedmq.messages.replies import HELD, RefusalCode
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
-from fedmq.node.hours import Hours, Zone, day_ends_at, local_day
+from fedmq.node.hours import ALWAYS, Hours, Zone, day_ends_at, local_day
 from fedmq.node.terms import Approval, Dependencies, Request, judge_terms
 from fedmq.types import Digest
 
@@ -55,7 +55,7 @@ class Policy:
     max_rounds_per_day: int | None = None
     """Of all experiments, by the local calendar."""
     is_paused: bool = False
-    hours: Hours = Hours()
+    hours: Hours = ALWAYS
     """When work may begin."""
     zone: Zone = None
     """Of hours and dates; None: the machine's own."""

@@ -36,7 +36,7 @@ class PolicyTable(BaseModel):
     min_nodes: Annotated[int, Field(ge=1, le=10_000)] = _USUAL.min_nodes
     require_study: bool = _USUAL.require_study
     approvals_needed: Annotated[int, Field(ge=1, le=10)] = _USUAL.approvals_needed
-    max_approval_days: Annotated[int, Field(ge=1, le=3_650)] = _USUAL.max_approval_days
+    max_approval_days: Annotated[int, Field(ge=1, le=36_500)] = _USUAL.max_approval_days
     max_payload_mb: Annotated[int, Field(ge=1, le=64_000)] = _USUAL.max_payload_bytes // _MEGA
     max_rounds_per_day: Annotated[int, Field(ge=1, le=100_000)] | None = None
     paused: bool = False
@@ -64,16 +64,19 @@ class PolicyFile:
             if content == self._content:
                 self._num_bad_looks = 0
                 return self._policy
-            if content is None:
-                raise ConfigurationError(f"{self._path.name} is gone")
-            self._policy = _parse(self._path, content)
+            policy = _parse(self._path, content)
         except ConfigurationError as error:
-            if self._num_bad_looks % _SAY_AGAIN == 0:
-                log.error("policy_unreadable", in_force="the last good one", what=error.what)
-            self._num_bad_looks += 1
-            return self._policy
-        self._content, self._num_bad_looks = content, 0
+            return self._stay(error.what)
+        if content is None:
+            return self._stay(f"{self._path.name} is gone")
+        self._policy, self._content, self._num_bad_looks = policy, content, 0
         log.info("policy_changed")
+        return self._policy
+
+    def _stay(self, what: str) -> Policy:
+        if self._num_bad_looks % _SAY_AGAIN == 0:
+            log.warning("policy_unreadable", in_force="the last good one", what=what)
+        self._num_bad_looks += 1
         return self._policy
 
 

@@ -76,19 +76,19 @@ def parse_limit(text: str) -> tuple[str, Limit]:
     """
     key, _, allowed = text.partition("=")
     low, between, high = allowed.partition(_BETWEEN)
+    fault = ConfigurationError(
+        f"{text!r} limits nothing",
+        why="expected: key=low..high, key=low.., key=..high, or key=one,other",
+        fix="mend the limit",
+    )
+    if not key or not allowed or allowed == _BETWEEN:
+        raise fault
     try:
-        if not key or not allowed or allowed == _BETWEEN:
-            raise ValueError(text)
         if not between:
             return key, Limit(words=tuple(word.strip() for word in allowed.split(",")))
-        limit = Limit(low=float(low) if low else None, high=float(high) if high else None)
+        return key, Limit(low=float(low) if low else None, high=float(high) if high else None)
     except ValueError as error:
-        raise ConfigurationError(
-            f"{text!r} limits nothing",
-            why="expected: key=low..high, key=low.., key=..high, or key=one,other",
-            fix="mend the limit",
-        ) from error
-    return key, limit
+        raise fault from error
 
 
 def judge_terms(

@@ -1,4 +1,4 @@
-"""The file of an experiment: TOML with the tables [experiment], [study] and [config], every key known."""
+"""The file of an experiment: TOML with [experiment], [study] and [config], every key known."""
 
 import tomllib
 from collections.abc import Collection
