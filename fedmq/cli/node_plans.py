@@ -59,7 +59,7 @@ def list_plans(*, as_json: Json = False) -> None:
                 for one in known
             ],
             [
-                "\n    ".join(
+                "\n".join(
                     [
                         *([f"waits for: {one.asked.code}"] if one.asked.code else []),
                         *(

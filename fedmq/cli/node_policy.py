@@ -28,11 +28,14 @@ def show_policy(*, as_json: Json = False) -> None:
 
 
 @app.command("check")
-def check_policy() -> None:
+def check_policy(*, as_json: Json = False) -> None:
     """Say what is wrong with the policy file; nothing, if nothing is."""
     read_own_policy()
-    path = typed(policy_path())
-    say(f"{path} can be used" if policy_path().exists() else f"{path} is not there; defaults hold")
+    path, is_there = typed(policy_path()), policy_path().exists()
+    if as_json:
+        show_json({"path": path, "is_there": is_there, "is_usable": True})
+        return
+    say(f"{path} can be used" if is_there else f"{path} is not there; defaults hold")
     next_command("fedmq node policy show")
 
 

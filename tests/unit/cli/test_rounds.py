@@ -113,6 +113,7 @@ def test_programs_get_a_line_for_each_thing_that_happens(
         "state": "finished",
         "round": 2,
         "reason": "",
+        "nodes": [],
     }
 
 
