@@ -233,8 +233,9 @@ class Work:
         envelope = task.envelope
         with self._courier.transaction():
             if update is not None:
+                answer = reply_id(envelope, before=task.num_answers)
                 self._records.payloads.keep_update(
-                    update, envelope.experiment, envelope.round, reply_id=reply_id(envelope)
+                    update, envelope.experiment, envelope.round, reply_id=answer
                 )
             self._records.tasks.remove(task.task_id)
             self._answers.give(envelope, body, before=task.num_answers)
