@@ -63,7 +63,7 @@ def begin_round(state: Experiment, now: float) -> Step:
     )
     # An evaluated model is at the nodes already.
     is_new = number == 1 or not state.spec.evaluate
-    return begun, (_ask(begun, is_new=is_new),)
+    return begun, _ask(begun, is_new=is_new)
 
 
 def num_models_of_round(state: Experiment) -> int:
@@ -143,7 +143,7 @@ def try_again(state: Experiment, now: float) -> Step:
         retry_at=None,
         leg=replace(_new_leg(state, now), asked=leg.asked, answers=answers),
     )
-    return again, (_ask(again, is_new=False),)
+    return again, _ask(again, is_new=False)
 
 
 def fold(state: Experiment) -> Fold:
@@ -171,7 +171,7 @@ def begin_evaluation(state: Experiment, now: float) -> Step:
     if state.paused_at is not None:
         return replace(state, held="evaluation"), ()
     evaluating = replace(state, held="", leg=_new_leg(state, now))
-    return evaluating, (_ask(evaluating, is_new=True),)
+    return evaluating, _ask(evaluating, is_new=True)
 
 
 def end(state: Experiment, stage: Stage, why: str) -> Step:
@@ -198,17 +198,21 @@ def _new_leg(state: Experiment, now: float) -> Collection:
     )
 
 
-def _ask(state: Experiment, *, is_new: bool) -> AskWork:
+def _ask(state: Experiment, *, is_new: bool) -> tuple[Action, ...]:
+    """Return the order to ask who is missing; none where all members have withdrawn."""
     leg = state.leg
-    return AskWork(
+    if leg is None or not leg.missing:
+        return ()
+    ask = AskWork(
         leg=_doing(state) or "train",
-        nodes=() if leg is None else leg.missing,
+        nodes=leg.missing,
         round=state.round,
         attempt=state.attempt,
         model=state.model,
-        deadline=0.0 if leg is None else leg.deadline,
+        deadline=leg.deadline,
         is_new=is_new,
     )
+    return (ask,)
 
 
 def _read(event: Trained | Evaluated | Fell | Deferred) -> tuple[Leg, Answered | Waits]:

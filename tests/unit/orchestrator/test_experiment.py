@@ -467,7 +467,8 @@ def test_a_round_waits_for_the_hour_of_a_node_that_comes_before_its_deadline() -
 
 def test_a_quorum_that_has_to_wait_is_asked_again_after_the_deadline() -> None:
     """Whoever is out of hours for all of a round is not refused for ever."""
-    driver = at(Stage.TRAINING)
+    driver = Driver(spec(attempts=2))
+    driver.agrees(A, B, C)
     driver.does(deferred(B, 1), deferred(C, 1))
     driver.trains(A)
     assert driver.state.stage is Stage.TRAINING
@@ -544,6 +545,17 @@ def test_a_member_that_withdraws_fails_the_next_leg_when_the_quorum_goes_with_it
     driver.does(Ticked())
     assert driver.state.stage is Stage.FAILED
     assert driver.state.reason() == "round 1, evaluating: 0 of 1; 2 are needed; no answer from a"
+
+
+def test_nobody_is_asked_where_all_members_withdrew() -> None:
+    """The leg fails as time goes on."""
+    driver = Driver(spec(nodes=(), quorum=1, rounds=1))
+    driver.does(Heard(node=A), Agreed(node=A))
+    driver.trains(A)
+    driver.does(declined(A))
+    assert driver.folds() == ()
+    driver.does(Ticked())
+    assert driver.state.stage is Stage.FAILED
 
 
 def test_only_a_fold_that_was_cut_off_is_done_again() -> None:
