@@ -31,6 +31,9 @@ RESEARCHER: Final = "researcher"
 PLAN: Final = "petct-survival"
 COHORT_FACTOR: Final = 2
 """So many times the sites' usual cases: enough validation cases to tell models apart."""
+STUDY: Final = Study(
+    protocol="demonstration", ethics="none: the patients are invented", end="2099-12-31"
+)
 EXPERIMENT: Final = """\
 # The experiment of the demonstration; fedmq run publishes it again
 [experiment]
@@ -46,7 +49,7 @@ validation_share = 0.3
 [study]
 protocol = "demonstration"
 ethics = "none: the patients are invented"
-end = {end}
+end = 2099-12-31
 
 [config]
 epochs = 2
@@ -98,7 +101,7 @@ class Demo:
     def submit(self, client: Client, rounds: int) -> Run:
         """Return the run of the demonstration's experiment."""
         path = self.home / "experiment.toml"
-        path.write_text(EXPERIMENT.format(rounds=rounds, end=self._study().end), encoding="utf-8")
+        path.write_text(EXPERIMENT.format(rounds=rounds), encoding="utf-8")
         self._programs.require_running()
         return client.submit(Experiment.from_toml(path))
 
@@ -163,18 +166,12 @@ class Demo:
         if records.datasets.find(DATASET) is None:
             inspection = records.datasets.add(DATASET, cases, None, now=time.time())
             self._say(f"{name}: {len(inspection.cases)} invented patients with PET and CT")
-        asked = Asked(researcher=RESEARCHER, dataset=DATASET, study=self._study())
+        asked = Asked(researcher=RESEARCHER, dataset=DATASET, study=STUDY)
         policy, now = Policy(), time.time()
         terms = propose_terms(asked, Wishes(), policy, read_dependencies(), now=now)
         plan = records.plans.find(PLAN)
         records.plans.approve(plan, terms, "demonstration", needed=1, now=now)
         records.close()
-
-    def _study(self) -> Study:
-        """Return the study that the demonstration makes up; it ends with the next year."""
-        end = f"{time.localtime().tm_year + 1}-12-31"
-        ethics = "none: the patients are invented"
-        return Study(protocol="demonstration", ethics=ethics, end=end)
 
     def _site(self, name: str) -> Path:
         return self.home / "sites" / name
