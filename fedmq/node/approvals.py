@@ -6,7 +6,7 @@ from typing import Final
 
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.requests import TrainRequest
-from fedmq.node.hours import day_began_at, local_day
+from fedmq.node.hours import day_began_at, day_ends_at, local_day
 from fedmq.node.policy import Policy
 from fedmq.node.terms import Approval, Request, Terms
 from fedmq.transport.journal import Cell, Journal
@@ -139,9 +139,15 @@ class Approvals:
     def rounds_today(self, policy: Policy, envelope: Envelope, *, now: float) -> int:
         """Return how many rounds began on this local day, without that of `envelope`."""
         rows = self._journal.own_rows(
-            "SELECT count(*) FROM begun_rounds WHERE at >= ?"
+            "SELECT count(*) FROM begun_rounds WHERE at >= ? AND at < ?"
             " AND NOT (experiment = ? AND round = ?)",
-            (day_began_at(now, policy.zone), envelope.experiment, envelope.round),
+            (
+                day_began_at(now, policy.zone),
+                # What began by a clock that was ahead is no round of today.
+                day_ends_at(now, policy.zone),
+                envelope.experiment,
+                envelope.round,
+            ),
         )
         return int(rows[0][0] or 0)
 

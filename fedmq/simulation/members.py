@@ -17,6 +17,7 @@ from fedmq.messages.submissions import (
 )
 from fedmq.node.datasets import Dataset
 from fedmq.node.plans import Asked
+from fedmq.node.policy import Policy
 from fedmq.node.records import open_records
 from fedmq.node.service import NodeService
 from fedmq.node.worker import WorkerEvent
@@ -77,6 +78,8 @@ class OrchestratorMachine(Machine):
 class NodeMachine(Machine):
     """A hospital's, with a dataset and an operator who has approved the plan."""
 
+    policy: Policy = RELAXED
+
     def __init__(
         self, name: NodeId, outside: Outside, *, began_at: float, note: Callable[[Job], None]
     ) -> None:
@@ -108,7 +111,7 @@ class NodeMachine(Machine):
             version="0",
             keep_incident=lambda _words: None,
             make_incident=lambda: "incident",
-            read_policy=lambda: RELAXED,
+            read_policy=lambda: self.policy,
             read_dependencies=dict,
             chunk_bytes=CHUNK_BYTES,
         )

@@ -288,6 +288,7 @@ def test_rounds_are_counted_for_who_may_run_them(plans: Plans) -> None:
     assert told.in_force(record.digest, policy, envelope(3))[0].num_rounds == 1
     assert told.rounds_today(policy, envelope(9), now=NOW) == 4
     assert told.rounds_today(policy, envelope(3), now=NOW) == 3
+    assert told.rounds_today(policy, envelope(9), now=NOW - 86_400.0) == 1
     assert told.has_begun(envelope(6)) is False
     assert told.has_begun(envelope(5)) is True
 
