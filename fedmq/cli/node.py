@@ -127,6 +127,7 @@ def status(*, as_json: Json = False) -> None:
             ("datasets", "datasets"),
             ("plans_awaiting", "plans WHERE decision = 'awaiting'"),
             ("tasks_waiting", "tasks"),
+            ("tasks_held", "holds WHERE NOT is_over"),
             ("unsent", "outbox"),
             ("payloads_awaited", "waiting"),
         )

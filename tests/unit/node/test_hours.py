@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedmq.errors import ConfigurationError
@@ -104,6 +104,7 @@ def any_window(draw: st.DrawFn) -> str:
     return f"{first}-{last} {draw(hours)}-{draw(hours)}"
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     st.lists(any_window(), min_size=1, max_size=3),
     st.sampled_from(["2027-03-25 12:00", "2027-10-28 12:00", "2027-07-01 12:00"]),
