@@ -167,6 +167,8 @@ class Federation:
         self.programs: dict[str, Program] = {}
         self.commands: dict[str, Sequence[str]] = {}
         """What stands for `fedmq` in a home, or under a name, where that is something else."""
+        self.node_folders: dict[str, Path] = {}
+        """Where a node's folder is found from here, where it is on a disk of its own."""
         self.settings: dict[str, str] = {}
         """What every program finds in its environment besides."""
         self._logs = folder / "logs"
@@ -297,7 +299,8 @@ class Federation:
 
     def write_policy(self, name: str, text: str) -> None:
         """Let a node allow what the text says; one that runs reads it within a second."""
-        (self.home(name) / "node" / "policy.toml").write_text(text)
+        folder = self.node_folders.get(name, self.home(name) / "node")
+        (folder / "policy.toml").write_text(text)
 
     def write_tables(self, name: str) -> Path:
         """Return a node's dataset: cases with a row each and no images, the same every time."""
@@ -402,6 +405,7 @@ def running_federation(  # noqa: PLR0913 - what a test may want otherwise
     settings: Mapping[str, str] = MappingProxyType({}),
     way: Callable[[str], Sequence[str]] | None = None,
     nodes: Sequence[str] = (LYON, PARIS),
+    node_folders: Mapping[str, Path] = MappingProxyType({}),
 ) -> Iterator[Federation]:
     """Yield a federation of nodes that run, on the run's broker or on a private hub's.
 
@@ -410,6 +414,7 @@ def running_federation(  # noqa: PLR0913 - what a test may want otherwise
     """
     federation = Federation(folder, command)
     federation.settings.update(settings)
+    federation.node_folders.update(node_folders)
     way = hosts.way if way is None and hosts is not None else way
     if way is not None:
         for name in (CENTRE, RESEARCHER, *nodes, "orchestrator"):

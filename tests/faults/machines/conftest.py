@@ -49,6 +49,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, broker: TestBroker) -> Itera
             LYON: [*lyon.command, *odd.command],
             CENTRE: [*centre.command, *odd_centre.command],
         }
+        federation.node_folders[LYON] = lyon.outside
         federation.join_broker(broker, [LYON, PARIS])
         line = _lay_line(federation.credentials(PARIS))
         try:
