@@ -12,14 +12,17 @@ from fedmq.hub.files import make_folder
 from fedmq.hub.members import Hub
 from fedmq.learning.catalogue import plan_digest
 from fedmq.messages.fields import PlanReference
+from fedmq.node.dependencies import read_dependencies
 from fedmq.node.plans import Asked
-from fedmq.node.policy import Decision
+from fedmq.node.policy_file import NAME, read_policy
+from fedmq.node.proposals import Wishes, propose_terms
 from fedmq.node.records import open_records
 from fedmq.transport.home import LocalHome
 from fedmq.types import Role
 
 DATASET = "tables"
 CASES = 4
+POLICY = "min_cases = 1\nmin_nodes = 1\nrequire_study = false\n"
 
 
 @contextmanager
@@ -63,6 +66,11 @@ def _set_up_node(home: Path, hub: Hub, name: str, plan: Path, plan_name: str) ->
     source = plan.read_text()
     digest = plan_digest(source.encode())
     reference = PlanReference(name=plan_name, digest=digest, is_shipped=True)
-    records.plans.ask(reference, source, Asked(purpose="benchmark"), now=time.time())
-    records.plans.decide(records.plans.find(digest), Decision.APPROVED, "", now=time.time())
+    asked = Asked(researcher="researcher", dataset=DATASET, purpose="benchmark")
+    now = time.time()
+    records.plans.ask(reference, source, asked, now=now)
+    path = home / "node" / NAME
+    path.write_text(POLICY)
+    terms = propose_terms(asked, Wishes(), read_policy(path), read_dependencies(), now=now)
+    records.plans.approve(records.plans.find(digest), terms, "benchmark", needed=1, now=now)
     records.close()

@@ -209,9 +209,10 @@ def running_stage(
             place,
             None,
             lambda name: (*ground.way(name), *command(notes, name)),
-            ground.hosts,
-            _HEARTBEAT if lines else {},
-            ground.way,
+            hosts=ground.hosts,
+            settings=_HEARTBEAT if lines else {},
+            way=ground.way,
+            node_folders={name: disk.outside for name, disk in ground.disks.items()},
         ) as one,
     ):
         experiment = one.write_experiment(rounds=rounds, config=CONFIG)

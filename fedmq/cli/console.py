@@ -61,14 +61,15 @@ def show_json_line(content: object) -> None:
 def show_table(
     titles: Sequence[str], rows: Sequence[Sequence[str | int]], notes: Sequence[str] = ()
 ) -> None:
-    """Print rows under their titles, and below each row its note if it has one."""
+    """Print rows under their titles, and below each row the lines of its note if it has one."""
     width = screen_width()
     header, *lines = tables.lay_out(titles, rows, width=width)
     show(header)
     for number, line in enumerate(lines):
         show(line)
-        for more in tables.below(notes[number] if notes else "", width=width):
-            show(more)
+        for note in notes[number].splitlines() if notes else ():
+            for more in tables.below(note, width=width):
+                show(more)
 
 
 def show_room(room: "Room") -> None:

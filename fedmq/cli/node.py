@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
-from fedmq.cli import joining, node_audit, node_data, node_plans
+from fedmq.cli import joining, node_audit, node_data, node_plans, node_policy
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, typed
-from fedmq.cli.node_home import open_own_records, operator_name, require_node
+from fedmq.cli.node_home import open_own_records, operator_name, policy_path, require_node
 
 app = typer.Typer(no_args_is_help=True, help="The program of one hospital.")
 app.add_typer(node_data.app, name="data")
 app.add_typer(node_plans.app, name="plans")
 app.add_typer(node_audit.app, name="audit")
+app.add_typer(node_policy.app, name="policy")
 
 
 @app.command()
@@ -65,6 +66,7 @@ def start(
     from fedmq.logs import configure, log_roster
     from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
     from fedmq.node.needs import read_room, read_signs
+    from fedmq.node.policy_file import PolicyFile
     from fedmq.node.service import NodeService
     from fedmq.transport.lives import Lives, Nature
     from fedmq.transport.machine import Machine
@@ -77,6 +79,7 @@ def start(
     _require_member()
     configure(as_json=json_logs)
     home, clock = machine.home(folder), SystemClock()
+    policy = PolicyFile(policy_path())
     connect = make_transport(machine, membership, f"fedmq {__version__}")
     make_worker = contained_worker(folder)
 
@@ -90,6 +93,7 @@ def start(
             clock=clock,
             version=__version__,
             keep_incident=CappedLog(folder / INCIDENTS_NAME).write,
+            read_policy=policy.read,
         )
 
     nature = Nature(
@@ -154,6 +158,7 @@ def status(*, as_json: Json = False) -> None:
             ("datasets", "datasets"),
             ("plans_awaiting", "plans WHERE decision = 'awaiting'"),
             ("tasks_waiting", "tasks"),
+            ("tasks_held", "holds WHERE NOT is_over"),
             ("unsent", "outbox"),
             ("payloads_awaited", "waiting"),
         )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fedmq.node.policy import Policy
     from fedmq.node.records import Records
 
 
@@ -45,3 +46,21 @@ def operator_name() -> str:
         return plain(getpass.getuser())
     except (KeyError, OSError):  # a user without a name, as in a container
         return f"uid-{os.getuid()}"
+
+
+def policy_path() -> Path:
+    """Return where the node's policy file is, or would be."""
+    from fedmq.node.policy_file import NAME
+
+    return require_node() / NAME
+
+
+def read_own_policy() -> "Policy":
+    """Return what the node's operator allows.
+
+    Raises:
+        ConfigurationError: this machine is no node yet, or the policy file is wrong.
+    """
+    from fedmq.node.policy_file import read_policy
+
+    return read_policy(policy_path())

@@ -1,13 +1,15 @@
 """Rounds as people and programs read them: one row or one line each, as they close."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from fedmq.cli.console import FAILED, SHORT, say_long, screen_width, show, show_json_line
 from fedmq.cli.tables import below
 from fedmq.cli.words import size
-from fedmq.messages.submissions import ExperimentReport, RoundRecord
+from fedmq.messages.replies import AWAITS_OPERATOR
+from fedmq.messages.submissions import ExperimentReport, NodeStanding, RoundRecord, Stand
 from fedmq.researcher.run import OVER, Run, num_updated, ratio
 
 _SHORT_NAMES: Final = {"c_index": "C-index"}
@@ -66,9 +68,11 @@ def follow(run: Run) -> ExperimentReport:
 
     def tell_wait(report: ExperimentReport) -> None:
         nonlocal told
-        words = _AGE.sub("", report.reason)
+        words = "; ".join([_AGE.sub("", report.reason), *later(report)])
         if words != told:
             say_long(f"waiting: {report.reason}")
+            for line in later(report):
+                say_long(f"  {line}")
             told = words
 
     return _follow(run, tell_round, tell_wait)
@@ -88,6 +92,7 @@ def follow_as_json(run: Run) -> ExperimentReport:
                 "state": report.state,
                 "round": report.round,
                 "reason": report.reason,
+                "nodes": report.nodes,
             }
         )
 
@@ -105,6 +110,8 @@ def print_report(report: ExperimentReport) -> None:
         show(line)
     show(f"plan        {spec.plan.name} {spec.plan.digest[:12]} on {spec.dataset}")
     show(f"nodes       {', '.join(spec.nodes) or 'all that are heard of'}; quorum {spec.quorum}")
+    for one in report.nodes:
+        show(f"{'':<12}{describe_standing(one)}")
     show(f"round       {report.round} of {spec.num_rounds}")
     if report.records:
         table = RoundTable(report.records[0], spec.num_rounds, width=screen_width())
@@ -112,6 +119,23 @@ def print_report(report: ExperimentReport) -> None:
         for record in report.records:
             for line in table.lines(record):
                 show(line)
+
+
+def describe_standing(one: NodeStanding) -> str:
+    """Return how a node stands to an experiment: what it waits for, until when, or why not."""
+    words = f"{one.node} {one.stand.replace('_', ' ')}"
+    if one.code:
+        words += f": {one.code}"
+    if one.retry_at is not None:
+        words += f", goes on at {time.strftime('%Y-%m-%d %H:%M', time.localtime(one.retry_at))}"
+    elif one.code in AWAITS_OPERATOR and one.stand is Stand.WAITS:
+        words += ", for its operator"
+    return words
+
+
+def later(report: ExperimentReport) -> list[str]:
+    """Return which nodes mean to go on at which hour."""
+    return [describe_standing(one) for one in report.nodes if one.retry_at is not None]
 
 
 def exit_code(report: ExperimentReport) -> int:

@@ -13,8 +13,12 @@ from fedmq.hub.files import make_folder
 from fedmq.hub.local import enrol_here
 from fedmq.hub.members import Hub
 from fedmq.imaging.synthetic import SITES, write_cohort
+from fedmq.messages.fields import Study
 from fedmq.messages.submissions import ExperimentReport
-from fedmq.node.policy import Decision
+from fedmq.node.dependencies import read_dependencies
+from fedmq.node.plans import Asked
+from fedmq.node.policy import Policy
+from fedmq.node.proposals import Wishes, propose_terms
 from fedmq.node.records import open_records
 from fedmq.researcher.client import Client
 from fedmq.researcher.experiment import Experiment
@@ -28,6 +32,9 @@ RESEARCHER: Final = "researcher"
 PLAN: Final = "petct-survival"
 COHORT_FACTOR: Final = 2
 """So many times the sites' usual cases: enough validation cases to tell models apart."""
+STUDY: Final = Study(
+    protocol="demonstration", ethics="none: the patients are invented", end="2099-12-31"
+)
 EXPERIMENT: Final = """\
 # The experiment of the demonstration; fedmq run publishes it again
 [experiment]
@@ -39,6 +46,11 @@ rounds = {rounds}
 quorum = 3
 seed = 7
 validation_share = 0.3
+
+[study]
+protocol = "demonstration"
+ethics = "none: the patients are invented"
+end = 2099-12-31
 
 [config]
 epochs = 2
@@ -150,9 +162,11 @@ class Demo:
         if records.datasets.find(DATASET) is None:
             inspection = records.datasets.add(DATASET, cases, None, now=time.time())
             self._say(f"{name}: {len(inspection.cases)} invented patients with PET and CT")
+        asked = Asked(researcher=RESEARCHER, dataset=DATASET, study=STUDY)
+        policy, now = Policy(), time.time()
+        terms = propose_terms(asked, Wishes(), policy, read_dependencies(), now=now)
         plan = records.plans.find(PLAN)
-        reason = "the demonstration approves"
-        records.plans.decide(plan, Decision.APPROVED, reason, now=time.time())
+        records.plans.approve(plan, terms, "demonstration", needed=1, now=now)
         records.close()
 
     def _site(self, name: str) -> Path:

@@ -21,6 +21,8 @@ LongText = Annotated[str, Field(max_length=2_000)]
 Source = Annotated[str, Field(max_length=MAX_SOURCE_BYTES)]
 Count = Annotated[int, Field(ge=0, le=MAX_CASES)]
 Round = Annotated[int, Field(ge=0, le=1_000_000)]
+Rounds = Annotated[int, Field(ge=0, le=100_000)]
+Quorum = Annotated[int, Field(ge=0, le=10_000)]
 Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 StreamField = Annotated[str, Field(pattern=r"^(-|[0-9a-f]{16})$")]
 Counter = Annotated[int, Field(ge=0, lt=2**63)]
@@ -28,6 +30,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 ValidationShare = Annotated[float, Field(ge=0, lt=1)]
 """Of each node's cases; the rest train."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Day = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
+"""A date as ISO 8601 writes it: later days are later as text, too."""
 
 Word: Final = Field(strict=False)
 """On an enumeration: it comes as its word, and only as one of its words."""
@@ -85,3 +89,13 @@ class PlanReference(Value):
     digest: DigestField
     is_shipped: bool
     """False: the plan is in the catalogue installed with fedmq. True: its source is sent along."""
+
+
+class Study(Value):
+    """The study that an experiment belongs to: what an ethics committee has agreed to."""
+
+    protocol: Annotated[str, Field(min_length=1, max_length=200)]
+    ethics: Annotated[str, Field(min_length=1, max_length=200)]
+    """Reference of the committee's vote."""
+    end: Day
+    """The last day on which data may be read for it."""

@@ -1,7 +1,7 @@
 """Replies: what a node answers. Counts and codes only: no path, value, name or text of a site."""
 
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
@@ -29,6 +29,41 @@ class RefusalCode(StrEnum):
     STALE = "stale"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     BAD_CONFIG = "bad_config"
+    STUDY_MISSING = "study_missing"
+    STUDY_ENDED = "study_ended"
+    TOO_FEW_NODES = "too_few_nodes"
+    RESEARCHER_NOT_APPROVED = "researcher_not_approved"
+    STUDY_NOT_APPROVED = "study_not_approved"
+    DATASET_NOT_APPROVED = "dataset_not_approved"
+    APPROVAL_EXPIRED = "approval_expired"
+    DEPENDENCIES_CHANGED = "dependencies_changed"
+    CONFIG_OUT_OF_RANGE = "config_out_of_range"
+    ROUNDS_NOT_APPROVED = "rounds_not_approved"
+    NODE_PAUSED = "node_paused"
+    OUT_OF_HOURS = "out_of_hours"
+    ROUNDS_OF_TODAY = "rounds_of_today"
+
+
+AWAITS_OPERATOR: Final = frozenset(
+    {
+        RefusalCode.PLAN_AWAITS_APPROVAL,
+        RefusalCode.RESEARCHER_NOT_APPROVED,
+        RefusalCode.STUDY_NOT_APPROVED,
+        RefusalCode.DATASET_NOT_APPROVED,
+        RefusalCode.APPROVAL_EXPIRED,
+        RefusalCode.DEPENDENCIES_CHANGED,
+        RefusalCode.CONFIG_OUT_OF_RANGE,
+        RefusalCode.ROUNDS_NOT_APPROVED,
+    }
+)
+"""An approval of the node's operator would change the answer."""
+
+HELD: Final = AWAITS_OPERATOR | {
+    RefusalCode.NODE_PAUSED,
+    RefusalCode.OUT_OF_HOURS,
+    RefusalCode.ROUNDS_OF_TODAY,
+}
+"""Not yet: the node keeps the request, and answers it again by itself when it can."""
 
 
 class FailureCode(StrEnum):
@@ -82,6 +117,8 @@ class Refusal(Value):
 
     code: Annotated[RefusalCode, Word]
     request_type: ShortText
+    retry_at: Seconds | None = None
+    """Of a code in `HELD`: when the node means to go on, in Unix seconds; None: nobody knows."""
 
 
 class Failure(Value):

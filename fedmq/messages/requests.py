@@ -8,10 +8,13 @@ from fedmq.messages.fields import (
     Config,
     Manifest,
     PlanReference,
+    Quorum,
+    Rounds,
     Seconds,
     Seed,
     ShortText,
     Source,
+    Study,
     ValidationShare,
     Value,
 )
@@ -32,6 +35,10 @@ class PrepareRequest(Value):
     """With its seed, what the node counts: so many cases would train, so many evaluate."""
     researcher: ShortText
     purpose: ShortText
+    study: Study | None = None
+    num_rounds: Rounds = 0
+    quorum: Quorum = 0
+    """No model is made of the updates of fewer nodes; 0: it is not said."""
 
 
 class Work(Value):
@@ -45,6 +52,10 @@ class Work(Value):
     split_seed: Seed
     validation_share: ValidationShare
     num_threads: Annotated[int, Field(ge=1, le=1_024)]
+    researcher: ShortText = ""
+    """With study and quorum what its prepare request said: each order is judged by itself."""
+    study: Study | None = None
+    quorum: Quorum = 0
 
 
 class TrainRequest(Work):

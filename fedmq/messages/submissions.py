@@ -19,6 +19,7 @@ from fedmq.messages.fields import (
     Seed,
     ShortText,
     Source,
+    Study,
     ValidationShare,
     Value,
     Word,
@@ -57,6 +58,7 @@ class ExperimentSpec(Value):
     seed: Seed = 0
     validation_share: ValidationShare = 0.2
     num_threads: Annotated[int, Field(ge=1, le=1_024)] = 1
+    study: Study | None = None
 
 
 class Submission(Value):
@@ -138,6 +140,29 @@ class LateUpdate(Value):
     update: DigestField
 
 
+class Stand(StrEnum):
+    """How a node stands to an experiment."""
+
+    TAKES_PART = "takes_part"
+    WAITS = "waits"
+    """For its operator, or for an hour at which it may go on; it answers by itself."""
+    REFUSED = "refused"
+    FAILED = "failed"
+    SILENT = "silent"
+    """It was asked, and has not answered."""
+
+
+class NodeStanding(Value):
+    """One node as it stands to an experiment."""
+
+    node: Id
+    stand: Annotated[Stand, Word]
+    code: ShortText = ""
+    """Why it waits, or does not take part."""
+    retry_at: Seconds | None = None
+    """When it means to go on, in Unix seconds by its own clock, where it said so."""
+
+
 class ExperimentReport(Value):
     """An experiment with all its closed rounds, as it stands."""
 
@@ -151,6 +176,7 @@ class ExperimentReport(Value):
     model: Manifest | None
     records: Annotated[list[RoundRecord], Field(max_length=100_000)]
     late: Annotated[list[LateUpdate], Field(max_length=100_000)] = Field(default_factory=list)
+    nodes: Annotated[list[NodeStanding], Field(max_length=10_000)] = Field(default_factory=list)
 
 
 class ReportList(Value):

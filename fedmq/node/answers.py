@@ -8,9 +8,10 @@ import structlog
 
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.registry import Body
-from fedmq.messages.replies import Failure, FailureCode, Refusal, RefusalCode
+from fedmq.messages.replies import Failure, FailureCode, Refusal
 from fedmq.node.audit import AuditLog
 from fedmq.node.audit_words import decision_of, incident_of
+from fedmq.node.policy import Objection
 from fedmq.transport.courier import Courier
 from fedmq.transport.routes import from_node
 from fedmq.types import NodeId
@@ -39,21 +40,23 @@ class Answers:
         self._keep_incident = keep_incident
         self._make_incident = make_incident
 
-    def give(self, envelope: Envelope, body: Body, *, again: bool = False) -> None:
-        """Answer a request; `again`: after the operator decided, what was answered before."""
+    def give(self, envelope: Envelope, body: Body, *, before: int = 0) -> None:
+        """Answer a request that was answered so often before: each time that it has to wait."""
         message = self._courier.write(
             body,
-            reply_id(envelope, again=again),
+            reply_id(envelope, before=before),
             envelope.sender,
             envelope.place,
             answers=envelope,
         )
         self._courier.post(message, from_node(self._node, envelope.experiment))
 
-    def refuse(self, envelope: Envelope, code: RefusalCode, *, again: bool = False) -> None:
-        """Answer that the policy says no."""
+    def refuse(self, envelope: Envelope, objection: Objection, *, before: int = 0) -> None:
+        """Answer that the policy says no, or not yet."""
+        code = objection.code
         self._audit.note(decision_of(envelope, code))
-        self.give(envelope, Refusal(code=code, request_type=envelope.type), again=again)
+        body = Refusal(code=code, request_type=envelope.type, retry_at=objection.retry_at)
+        self.give(envelope, body, before=before)
         log.info(
             "request_refused",
             kind=envelope.type,
@@ -62,14 +65,12 @@ class Answers:
             code=str(code),
         )
 
-    def fail(
-        self, envelope: Envelope, code: FailureCode, what: str, *, again: bool = False
-    ) -> None:
+    def fail(self, envelope: Envelope, code: FailureCode, what: str, *, before: int = 0) -> None:
         """Answer that something broke; `what` stays on the site, beside the incident's id."""
         incident = self._make_incident()
         self._audit.note(incident_of(envelope, code, incident))
         body = Failure(code=code, request_type=envelope.type, incident=incident)
-        self.give(envelope, body, again=again)
+        self.give(envelope, body, before=before)
         words = f"{incident} {envelope.message_id} {code}: {what}"
         self._keep_incident(" ".join(words.split()).encode(errors="replace") + b"\n")
         log.warning(
@@ -82,9 +83,12 @@ class Answers:
         )
 
 
-def reply_id(envelope: Envelope, *, again: bool = False) -> str:
-    """Return the id of the reply to a request: the same whenever and however often it is made."""
+def reply_id(envelope: Envelope, *, before: int = 0) -> str:
+    """Return the id of a reply to a request: the same whenever and however often it is made.
+
+    One of its own for each of those that say that the request has to wait.
+    """
     request_id = envelope.message_id
     if len(request_id) > _MAX_ID:
         request_id = hashlib.sha256(request_id.encode()).hexdigest()
-    return f"{request_id}.reply.again1" if again else f"{request_id}.reply"
+    return f"{request_id}.reply.again{before}" if before else f"{request_id}.reply"

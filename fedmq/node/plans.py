@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pydantic import Field
+
 from fedmq.disk import Disk
 from fedmq.errors import ConfigurationError, PlanError, StorageError
 from fedmq.learning.catalogue import CATALOGUE, plan_digest, plan_source
-from fedmq.messages.fields import MAX_SOURCE_BYTES, PlanReference
+from fedmq.messages.fields import MAX_SOURCE_BYTES, Config, PlanReference, Study, Value
+from fedmq.node.approvals import Agreement, Approvals
 from fedmq.node.audit import AuditLog
 from fedmq.node.audit_facts import PlanDecided, plain
 from fedmq.node.policy import Decision
+from fedmq.node.terms import Terms
 from fedmq.transport.journal import Cell, Journal
 from fedmq.types import Digest
 
@@ -20,29 +24,42 @@ CREATE TABLE IF NOT EXISTS plans (
     name TEXT NOT NULL,
     is_shipped INTEGER NOT NULL,
     decision TEXT NOT NULL,
-    experiment TEXT NOT NULL DEFAULT '',
-    researcher TEXT NOT NULL DEFAULT '',
-    purpose TEXT NOT NULL DEFAULT '',
     reason TEXT NOT NULL DEFAULT '',
     asked_at REAL,
     decided_at REAL
 );
+CREATE TABLE IF NOT EXISTS askings (
+    digest TEXT NOT NULL,
+    experiment TEXT NOT NULL,
+    asked TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (digest, experiment)
+);
 """
 _COLUMNS: Final = (
-    "digest, name, is_shipped, decision, experiment, researcher, purpose, reason,"
-    " asked_at, decided_at"
+    "digest, name, is_shipped, decision, reason, asked_at, decided_at,"
+    " (SELECT asked FROM askings WHERE askings.digest = plans.digest"
+    " ORDER BY askings.at DESC, askings.rowid DESC LIMIT 1)"
 )
 _MIN_PREFIX: Final = 6
 """Digits of a digest that may stand for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Who wants to run a plan, and what for."""
+class Asked(Value):
+    """Who wants to run a plan, on what, and what for."""
 
     experiment: str = ""
     researcher: str = ""
     purpose: str = ""
+    dataset: str = ""
+    study: Study | None = None
+    config: Config = Field(default_factory=dict)
+    num_rounds: int = 0
+    quorum: int = 0
+    code: str = ""
+    """Why it waits; empty where it does not."""
+    signed_by: str = ""
+    """Whose signature the request carries; empty while requests carry none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +87,7 @@ class Plans:
     """The plans of one node; the command line and the service share them."""
 
     def __init__(self, journal: Journal, disk: Disk, audit: AuditLog) -> None:
+        self.approvals = Approvals(journal)
         self._journal = journal
         self._disk = disk
         self._audit = audit
@@ -103,10 +121,31 @@ class Plans:
                 self._keep_source(plan.digest, source)
             self._insert(plan.digest, plan.name, is_shipped=plan.is_shipped)
             self._journal.execute(
-                "UPDATE plans SET experiment = ?, researcher = ?, purpose = ?, asked_at = ?"
-                " WHERE digest = ?",
-                (asked.experiment, asked.researcher, asked.purpose, now, plan.digest),
+                "UPDATE plans SET asked_at = ? WHERE digest = ?", (now, plan.digest)
             )
+            self._journal.execute(
+                "INSERT OR REPLACE INTO askings VALUES (?, ?, ?, ?)",
+                (plan.digest, asked.experiment, asked.model_dump_json(), now),
+            )
+
+    def await_approval(self, digest: Digest, experiment: str, code: str) -> None:
+        """Note that an experiment waits for a decision, and why; a rejection stays one."""
+        self._journal.execute(
+            "UPDATE plans SET decision = ? WHERE digest = ? AND decision = ?",
+            (Decision.AWAITING, digest, Decision.APPROVED),
+        )
+        self._journal.execute(
+            "UPDATE askings SET asked = json_set(asked, '$.code', ?)"
+            " WHERE digest = ? AND experiment = ?",
+            (code, digest, experiment),
+        )
+
+    def askings(self, digest: Digest) -> tuple[Asked, ...]:
+        """Return all that asked for a plan, the newest first."""
+        rows = self._journal.rows(
+            "SELECT asked FROM askings WHERE digest = ? ORDER BY at DESC, rowid DESC", (digest,)
+        )
+        return tuple(Asked.model_validate_json(str(row[0])) for row in rows)
 
     def found_digest(self, plan: PlanReference, source: str | None = None) -> Digest | None:
         """Return the digest of the bytes that are here for a plan, None where there are none.
@@ -174,40 +213,54 @@ class Plans:
             fix="fedmq node plans list",
         )
 
-    def approve(self, word: str, *, now: float) -> PlanRecord:
-        """The plan that `word` names may run here; return it.
+    def approve(
+        self, record: PlanRecord, terms: Terms, person: str, *, needed: int, now: float
+    ) -> Agreement:
+        """A person agrees that exactly these bytes run on these terms; return who agrees now.
 
-        Raises:
-            ConfigurationError: it names none, or several.
+        The plan is approved once as many persons agree as are `needed`.
         """
-        return self.decide(self.find(word), Decision.APPROVED, "", now=now)
-
-    def reject(self, word: str, reason: str, *, now: float) -> PlanRecord:
-        """The plan that `word` names may not run here, not even where it was approved; return it.
-
-        Raises:
-            ConfigurationError: it names none, or several.
-        """
-        return self.decide(self.find(word), Decision.REJECTED, reason, now=now)
-
-    def decide(
-        self, record: PlanRecord, decision: Decision, reason: str, *, now: float
-    ) -> PlanRecord:
-        """Note what the operator says of exactly these bytes; the reason stays on the site."""
         with self._journal.transaction():
-            self._journal.execute(
-                "UPDATE plans SET decision = ?, reason = ?, decided_at = ? WHERE digest = ?",
-                (decision, reason, now, record.digest),
-            )
-            self._audit.note(
-                PlanDecided(
-                    plan=record.digest,
-                    name=plain(record.name),
-                    decision=decision,
-                    by=self._audit.by,
-                )
-            )
+            agreement = self.approvals.add(record.digest, terms, person, now=now)
+            is_enough = len(agreement.persons) >= needed
+            decision = Decision.APPROVED if is_enough else Decision.AWAITING
+            self._decide(record, decision, "", by=person, now=now)
+        return agreement
+
+    def reject(self, record: PlanRecord, reason: str, *, now: float) -> PlanRecord:
+        """These bytes may not run here, not even where they were approved; return the plan.
+
+        The reason stays on the site.
+        """
+        with self._journal.transaction():
+            self.approvals.revoke(record.digest, now=now)
+            self._decide(record, Decision.REJECTED, reason, by=self._audit.by, now=now)
         return self.find(record.digest)
+
+    def last_approved(self, record: PlanRecord) -> PlanRecord | None:
+        """Return the other bytes of the same name that were approved last, None if none were."""
+        others = {one.digest: one for one in self.all() if one.name == record.name}
+        others.pop(record.digest, None)
+        ever = [one.digest for one in self.approvals.all_ever() if one.digest in others]
+        return others[ever[-1]] if ever else None
+
+    def _decide(
+        self, record: PlanRecord, decision: Decision, reason: str, *, by: str, now: float
+    ) -> None:
+        self._journal.execute(
+            "UPDATE plans SET decision = ?, reason = ?, decided_at = ? WHERE digest = ?",
+            (decision, reason, now, record.digest),
+        )
+        if decision is Decision.APPROVED:
+            self._journal.execute(
+                "UPDATE askings SET asked = json_set(asked, '$.code', '') WHERE digest = ?",
+                (record.digest,),
+            )
+        self._audit.note(
+            PlanDecided(
+                plan=record.digest, name=plain(record.name), decision=decision, by=plain(by)
+            )
+        )
 
     def _read(self, digest: Digest) -> bytes:
         return self._disk.read(self.source_path(digest).name, 0, MAX_SOURCE_BYTES + 1)
@@ -230,15 +283,14 @@ class Plans:
 
 
 def _record(row: tuple[Cell, ...]) -> PlanRecord:
-    digest, name, is_shipped, decision, experiment, researcher, purpose, reason, *times = row
-    asked_at, decided_at = (None if at is None else float(at) for at in times)
+    digest, name, is_shipped, decision, reason, asked_at, decided_at, asked = row
     return PlanRecord(
         digest=Digest(str(digest)),
         name=str(name),
         is_shipped=bool(is_shipped),
         decision=Decision(str(decision)),
-        asked=Asked(experiment=str(experiment), researcher=str(researcher), purpose=str(purpose)),
+        asked=Asked() if asked is None else Asked.model_validate_json(str(asked)),
         reason=str(reason),
-        asked_at=asked_at,
-        decided_at=decided_at,
+        asked_at=None if asked_at is None else float(asked_at),
+        decided_at=None if decided_at is None else float(decided_at),
     )

@@ -1,16 +1,16 @@
 """Policy: what a node says to a request, from what its operator has decided. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Final
 
 from fedmq.messages.envelope import Envelope
-from fedmq.messages.fields import PlanReference
-from fedmq.messages.replies import RefusalCode
+from fedmq.messages.fields import PlanReference, Study
+from fedmq.messages.replies import HELD, RefusalCode
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
+from fedmq.node.hours import ALWAYS, Hours, Zone, day_ends_at, local_day
+from fedmq.node.terms import Approval, Dependencies, Request, judge_terms
 from fedmq.types import Digest
-
-Request = PrepareRequest | TrainRequest | EvaluateRequest
 
 
 class Decision(StrEnum):
@@ -39,11 +39,42 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What the operator allows beside plans and data."""
+class Policy:
+    """What the operator allows beside plans and data; as it is made, strict."""
 
-    min_cases: int = 1
-    max_payload_bytes: int = 8 * 2**30
+    min_cases: int = 10
+    """Of a dataset that is trained on."""
+    min_nodes: int = 3
+    """No model may be made of the updates of fewer nodes."""
+    require_study: bool = True
+    approvals_needed: int = 1
+    """Persons who have to approve a plan."""
+    max_approval_days: int = 365
+    """So long an approval holds at most."""
+    max_payload_bytes: int = 8 * 10**9
+    max_rounds_per_day: int | None = None
+    """Of all experiments, by the local calendar."""
+    is_paused: bool = False
+    hours: Hours = ALWAYS
+    """When work may begin."""
+    zone: Zone = None
+    """Of hours and dates; None: the machine's own."""
+    devices: tuple[str, ...] = ("cpu",)
+    """What plans may compute on. Nothing chooses one yet: all of them compute on the CPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objection:
+    """Why the node does not do what is asked."""
+
+    code: RefusalCode
+    retry_at: float | None = None
+    """When it may, in Unix seconds, where that is known."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the request is kept, and answered again when that has changed."""
+        return self.code in HELD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +101,14 @@ class Situation:
     """On the plan's digest; None where nobody asked for it yet."""
     found: Digest | None
     """Digest of the plan's bytes that are here: installed or sent along; None where none are."""
+    approvals: tuple[Approval, ...] = ()
+    """Of the plan's digest."""
+    dependencies: Dependencies = field(default_factory=dict)
+    """The packages that the plan would run with."""
+    rounds_today: int = 0
+    """Rounds that began today, without the one that is asked for."""
+    has_begun: bool = False
+    """Whether the round that is asked for began before."""
     course: Course = NOT_BEGUN
 
 
@@ -79,38 +118,43 @@ def position_of(envelope: Envelope, request: Request) -> Position:
 
 
 def judge_request(
-    envelope: Envelope, request: Request, situation: Situation, limits: Limits, *, now: float
-) -> RefusalCode | None:
-    """Return why the node does not do what is asked, None if it does."""
-    return (
+    envelope: Envelope,
+    request: Request,
+    situation: Situation,
+    policy: Policy,
+    *,
+    hour: float,
+    now: float,
+) -> Objection | None:
+    """Return why the node does not do what is asked, None if it does.
+
+    `hour` is the orchestrator's time, by which orders expire; `now` the node's own.
+    """
+    today = local_day(now, policy.zone)
+    code = (
         _judge_course(position_of(envelope, request), situation.course)
-        or _judge_hour(envelope, now)
-        or judge_data(situation.num_cases, limits)
-        or judge_plan(request.plan, situation)
-        or _judge_payload(request, limits)
+        or _judge_expiry(envelope, hour)
+        or judge_data(situation.num_cases, policy)
+        or _judge_study(request.study, policy, today)
+        or _judge_quorum(request, policy)
+        or _judge_plan(request, situation, today)
+        or _judge_payload(request, policy)
     )
+    return _judge_hour(request, situation, policy, now) if code is None else Objection(code=code)
 
 
-def judge_data(num_cases: int | None, limits: Limits) -> RefusalCode | None:
+def judge_data(num_cases: int | None, policy: Policy) -> RefusalCode | None:
     """Return why the data do not suffice, None if they do."""
     if num_cases is None:
         return RefusalCode.UNKNOWN_DATASET
-    return RefusalCode.TOO_FEW_CASES if num_cases < limits.min_cases else None
+    return RefusalCode.TOO_FEW_CASES if num_cases < policy.min_cases else None
 
 
-def judge_plan(plan: PlanReference, situation: Situation) -> RefusalCode | None:
-    """Return why the plan may not run, None if its operator approved exactly those bytes."""
-    if situation.found is None:
+def judge_bytes(plan: PlanReference, found: Digest | None) -> RefusalCode | None:
+    """Return why the bytes that are here are not the plan's, None if they are."""
+    if found is None:
         return RefusalCode.UNKNOWN_PLAN
-    if situation.found != plan.digest:
-        return RefusalCode.PLAN_DIFFERS
-    match situation.decision:
-        case Decision.APPROVED:
-            return None
-        case Decision.REJECTED:
-            return RefusalCode.PLAN_REJECTED
-        case Decision.AWAITING | None:
-            return RefusalCode.PLAN_AWAITS_APPROVAL
+    return RefusalCode.PLAN_DIFFERS if found != plan.digest else None
 
 
 def _leg_of(request: Request) -> Leg:
@@ -134,13 +178,51 @@ def _judge_course(position: Position, course: Course) -> RefusalCode | None:
     return RefusalCode.STALE if is_past or is_cancelled else None
 
 
-def _judge_hour(envelope: Envelope, now: float) -> RefusalCode | None:
-    is_late = envelope.expires_at is not None and envelope.expires_at < now
+def _judge_expiry(envelope: Envelope, hour: float) -> RefusalCode | None:
+    is_late = envelope.expires_at is not None and envelope.expires_at < hour
     return RefusalCode.EXPIRED if is_late else None
 
 
-def _judge_payload(request: Request, limits: Limits) -> RefusalCode | None:
+def _judge_study(study: Study | None, policy: Policy, today: str) -> RefusalCode | None:
+    if study is None:
+        return RefusalCode.STUDY_MISSING if policy.require_study else None
+    return RefusalCode.STUDY_ENDED if today > study.end else None
+
+
+def _judge_quorum(request: Request, policy: Policy) -> RefusalCode | None:
+    return RefusalCode.TOO_FEW_NODES if request.quorum < policy.min_nodes else None
+
+
+def _judge_plan(request: Request, situation: Situation, today: str) -> RefusalCode | None:
+    """Return why the plan may not run: nothing does that was not approved, for this request."""
+    differs = judge_bytes(request.plan, situation.found)
+    if differs is not None:
+        return differs
+    if situation.decision is Decision.REJECTED:
+        return RefusalCode.PLAN_REJECTED
+    return judge_terms(request, situation.approvals, situation.dependencies, today=today)
+
+
+def _judge_payload(request: Request, policy: Policy) -> RefusalCode | None:
     if isinstance(request, PrepareRequest):
         return None
-    is_large = request.parameters.size_bytes > limits.max_payload_bytes
+    is_large = request.parameters.size_bytes > policy.max_payload_bytes
     return RefusalCode.PAYLOAD_TOO_LARGE if is_large else None
+
+
+def _judge_hour(
+    request: Request, situation: Situation, policy: Policy, now: float
+) -> Objection | None:
+    """Return why nothing may begin now, and when it may."""
+    if policy.is_paused:
+        return Objection(code=RefusalCode.NODE_PAUSED)
+    most = policy.max_rounds_per_day
+    is_new = isinstance(request, TrainRequest) and not situation.has_begun
+    if most is not None and is_new and situation.rounds_today >= most:
+        tomorrow = day_ends_at(now, policy.zone)
+        opens_at = policy.hours.opens_at(tomorrow, policy.zone)
+        return Objection(code=RefusalCode.ROUNDS_OF_TODAY, retry_at=opens_at)
+    opens_at = policy.hours.opens_at(now, policy.zone)
+    if opens_at == now:
+        return None
+    return Objection(code=RefusalCode.OUT_OF_HOURS, retry_at=opens_at)

@@ -1,7 +1,6 @@
 """The reception: what a node makes of requests, from the first look to a task or a refusal."""
 
 from collections.abc import Callable
-from typing import Final
 
 import structlog
 
@@ -9,21 +8,21 @@ from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
-from fedmq.messages.replies import RefusalCode
+from fedmq.messages.replies import AWAITS_OPERATOR
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.answers import Answers
 from fedmq.node.audit_facts import ExperimentEnded, plain
 from fedmq.node.audit_words import decision_of
 from fedmq.node.plans import Asked
-from fedmq.node.policy import Limits, Request, Situation, judge_request, position_of
+from fedmq.node.policy import Objection, Policy, Situation, judge_request, position_of
 from fedmq.node.records import Records
+from fedmq.node.terms import Dependencies, Request
 from fedmq.transport.courier import Courier
 from fedmq.types import NOWHERE, Digest
 
 log = structlog.get_logger()
 
 Work = TrainRequest | EvaluateRequest
-_UNDECIDED: Final = RefusalCode.PLAN_AWAITS_APPROVAL
 
 
 class Reception:
@@ -36,11 +35,13 @@ class Reception:
         courier: Courier,
         answers: Answers,
         release: Callable[[tuple[Digest, ...]], None],
-        limits: Limits,
+        read_policy: Callable[[], Policy],
+        read_dependencies: Callable[[], Dependencies],
         clock: Clock,
         hour: Callable[[], float],
     ) -> None:
-        self.limits = limits
+        self.read_policy = read_policy
+        self._read_dependencies = read_dependencies
         self._records = records
         self._courier = courier
         self._answers = answers
@@ -48,18 +49,22 @@ class Reception:
         self._clock = clock
         self._hour = hour
 
-    def judge(self, envelope: Envelope, request: Request) -> RefusalCode | None:
+    def judge(self, envelope: Envelope, request: Request) -> Objection | None:
         """Return why the node does not do what is asked as things stand, None if it does."""
         dataset = self._records.datasets.find(request.dataset)
-        plans = self._records.plans
+        plans, policy, now = self._records.plans, self.read_policy(), self._clock.now()
         source = request.plan_source if isinstance(request, PrepareRequest) else None
         situation = Situation(
             num_cases=None if dataset is None else dataset.num_cases,
             decision=plans.decision(request.plan.digest),
             found=plans.found_digest(request.plan, source),
+            approvals=plans.approvals.in_force(request.plan.digest, policy, envelope),
+            dependencies=self._read_dependencies(),
+            rounds_today=plans.approvals.rounds_today(policy, envelope, now=now),
+            has_begun=plans.approvals.has_begun(envelope),
             course=self._records.tasks.course(envelope.experiment),
         )
-        return judge_request(envelope, request, situation, self.limits, now=self._hour())
+        return judge_request(envelope, request, situation, policy, hour=self._hour(), now=now)
 
     def take_prepare(self, message: Message, request: PrepareRequest) -> None:
         """List the plan for the operator; answer with a refusal, or count the cases first."""
@@ -71,15 +76,14 @@ class Reception:
             experiment=envelope.experiment,
             researcher=request.researcher,
             purpose=request.purpose,
+            dataset=request.dataset,
+            study=request.study,
+            config=request.config,
+            num_rounds=request.num_rounds,
+            quorum=request.quorum,
         )
         self._records.plans.ask(request.plan, request.plan_source, asked, now=self._clock.now())
-        code = self.judge(envelope, request)
-        if code is None:
-            self._add(message, request)
-            return
-        if code is _UNDECIDED:
-            self._records.tasks.leave_undecided(message)
-        self._answers.refuse(envelope, code)
+        self._take(message, request)
 
     def take_work(self, message: Message, work: Work) -> None:
         """Accept work, or refuse it; either way the experiment has come so far."""
@@ -87,13 +91,31 @@ class Reception:
         _require_experiment(envelope)
         if self._is_over(envelope):
             return
-        code = self.judge(envelope, work)
         self._note_model(envelope, work)
-        if code is None:
-            self._add(message, work)
-        else:
-            self._answers.refuse(envelope, code)
+        self._take(message, work)
         self._advance(envelope, work)
+
+    def _take(self, message: Message, request: Request) -> None:
+        objection = self.judge(message.envelope, request)
+        if objection is None or objection.is_held:
+            self._records.tasks.add(message, request)
+        if objection is None:
+            self._records.audit.note(decision_of(message.envelope, None))
+        elif objection.is_held:
+            self.hold(message.envelope, request, objection)
+        else:
+            self._answers.refuse(message.envelope, objection)
+
+    def hold(
+        self, envelope: Envelope, request: Request, objection: Objection, *, before: int = 0
+    ) -> None:
+        """Let a task wait, and say why; call it inside a transaction."""
+        self._records.tasks.hold(envelope.message_id, objection)
+        self._answers.refuse(envelope, objection, before=before)
+        if objection.code in AWAITS_OPERATOR:
+            self._records.plans.await_approval(
+                request.plan.digest, envelope.experiment, objection.code
+            )
 
     def expect_model(self, envelope: Envelope, work: Work) -> None:
         """Note that a model is on its way, and that its experiment has come so far.
@@ -106,19 +128,21 @@ class Reception:
                 self._note_model(envelope, work)
                 self._advance(envelope, work)
 
-    def answer_decided(self) -> None:
-        """Answer again what was answered with `plan_awaits_approval`, where that has changed."""
-        for message, request in self._records.tasks.undecided():
-            envelope = message.envelope
-            code = self.judge(envelope, request)
-            if code is _UNDECIDED:
+    def review_held(self) -> None:
+        """Let those tasks go on to which there is no objection any more; tell what has changed."""
+        for task, told in self._records.tasks.held():
+            objection = self.judge(task.envelope, task.request)
+            if objection == told:
                 continue
             with self._courier.transaction():
-                self._records.tasks.decided(envelope.experiment)
-                if code is None:
-                    self._add(message, request, is_again=True)
+                if objection is None:
+                    self._records.tasks.free(task.task_id)
+                    self._records.audit.note(decision_of(task.envelope, None))
+                elif objection.is_held:
+                    self.hold(task.envelope, task.request, objection, before=task.num_answers)
                 else:
-                    self._answers.refuse(envelope, code, again=True)
+                    self._records.tasks.remove(task.task_id)
+                    self._answers.refuse(task.envelope, objection, before=task.num_answers)
 
     def cancel(self, experiment: str, before_attempt: int) -> None:
         """Drop the work of older attempts; it is not answered."""
@@ -148,10 +172,6 @@ class Reception:
                     self._records.audit.note(one)
                 released = payloads.release_sent()
             self._release(released)
-
-    def _add(self, message: Message, request: Request, *, is_again: bool = False) -> None:
-        self._records.tasks.add(message, request, is_again=is_again)
-        self._records.audit.note(decision_of(message.envelope, None))
 
     def _is_over(self, envelope: Envelope) -> bool:
         """Return whether nobody waits for an answer: the queue that it would go to is gone."""

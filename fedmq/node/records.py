@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from fedmq.clocks import Clock, SystemClock
-from fedmq.node import audit, case_lists, datasets, payloads, plans, tasks, withdrawals
+from fedmq.node import (
+    approvals,
+    audit,
+    case_lists,
+    datasets,
+    payloads,
+    plans,
+    tasks,
+    withdrawals,
+)
 from fedmq.node.audit import AuditLog
 from fedmq.node.case_lists import CaseLists, MakeKey
 from fedmq.node.datasets import Datasets
@@ -23,6 +32,7 @@ SCHEMA: Final = (
     couriers.SCHEMA
     + datasets.SCHEMA
     + plans.SCHEMA
+    + approvals.SCHEMA
     + tasks.SCHEMA
     + payloads.SCHEMA
     + audit.SCHEMA

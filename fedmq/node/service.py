@@ -37,10 +37,12 @@ from fedmq.messages.requests import (
 from fedmq.node.answers import Answers
 from fedmq.node.audit_facts import NodeStarted
 from fedmq.node.audit_words import TurnedAwayCount, request_of
-from fedmq.node.policy import Limits, Request
+from fedmq.node.dependencies import read_dependencies
+from fedmq.node.policy import Policy
 from fedmq.node.reception import Reception
 from fedmq.node.records import open_records
 from fedmq.node.storage import Storage
+from fedmq.node.terms import Dependencies, Request
 from fedmq.node.work import Work, WorkerPort
 from fedmq.node.worker import WorkerEvent
 from fedmq.transport import topology
@@ -101,7 +103,8 @@ class NodeService:
         version: str,
         keep_incident: Callable[[bytes], None],
         orchestrator: str = "orchestrator",
-        limits: Limits | None = None,
+        read_policy: Callable[[], Policy] = Policy,
+        read_dependencies: Callable[[], Dependencies] = read_dependencies,
         chunk_bytes: int = CHUNK_BYTES,
         make_incident: Callable[[], str] = _make_incident,
     ) -> None:
@@ -137,7 +140,8 @@ class NodeService:
             courier=self._courier,
             answers=self._answers,
             release=self._storage.release,
-            limits=limits or Limits(),
+            read_policy=read_policy,
+            read_dependencies=read_dependencies,
             clock=clock,
             hour=self._hour,
         )
@@ -207,7 +211,7 @@ class NodeService:
         now = self._clock.steady()
         if now >= self._review_at:
             self._review_at = now + REVIEW_S
-            self._reception.answer_decided()
+            self._reception.review_held()
             self._work.review()
             self._worker.end_unused(now)
             self._reception.release_sent()

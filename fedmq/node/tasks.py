@@ -11,9 +11,10 @@ from typing import Final
 
 from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Envelope
-from fedmq.messages.replies import EvaluateReply
+from fedmq.messages.replies import EvaluateReply, RefusalCode
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
-from fedmq.node.policy import Course, Leg, Position, Request, position_of
+from fedmq.node.policy import Course, Leg, Objection, Position, position_of
+from fedmq.node.terms import Request
 from fedmq.transport.journal import Cell, Journal
 
 SCHEMA: Final = """
@@ -24,15 +25,17 @@ CREATE TABLE IF NOT EXISTS tasks (
     attempt INTEGER NOT NULL,
     leg INTEGER NOT NULL,
     state TEXT NOT NULL,
-    is_again INTEGER NOT NULL,
     gain TEXT,
     encoded BLOB NOT NULL,
     PRIMARY KEY (experiment, round, attempt, leg)
 );
-CREATE TABLE IF NOT EXISTS undecided (
-    experiment TEXT PRIMARY KEY,
-    encoded BLOB NOT NULL
-);
+CREATE TABLE IF NOT EXISTS holds (
+    message_id TEXT PRIMARY KEY REFERENCES tasks (message_id) ON DELETE CASCADE,
+    code TEXT NOT NULL,
+    retry_at REAL,
+    num_answers INTEGER NOT NULL,
+    is_over INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS courses (
     experiment TEXT PRIMARY KEY,
     round INTEGER NOT NULL DEFAULT -1,
@@ -42,7 +45,11 @@ CREATE TABLE IF NOT EXISTS courses (
     is_over INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 """
-_COLUMNS: Final = "encoded, state, is_again, gain"
+_COLUMNS: Final = (
+    "encoded, state, gain,"
+    " (SELECT num_answers FROM holds WHERE holds.message_id = tasks.message_id)"
+)
+_IS_HELD: Final = "message_id IN (SELECT message_id FROM holds WHERE NOT is_over)"
 
 
 class State(StrEnum):
@@ -61,8 +68,8 @@ class Task:
     envelope: Envelope
     request: Request
     state: State
-    is_again: bool
-    """Whether the request was answered once, by `plan_awaits_approval`."""
+    num_answers: int
+    """So often the request was answered that it has to wait."""
     gain: EvaluateReply | None
     """What training gave beside its parameters, once it is done."""
 
@@ -87,11 +94,11 @@ class Tasks:
     def __len__(self) -> int:
         return int(self._journal.own_rows("SELECT count(*) FROM tasks")[0][0] or 0)
 
-    def add(self, message: Message, request: Request, *, is_again: bool = False) -> None:
+    def add(self, message: Message, request: Request) -> None:
         """Accept work; a second request for the same leg changes nothing."""
         envelope, position = message.envelope, position_of(message.envelope, request)
         self._journal.execute(
-            "INSERT OR IGNORE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+            "INSERT OR IGNORE INTO tasks VALUES (?, ?, ?, ?, ?, ?, NULL, ?)",
             (
                 envelope.message_id,
                 envelope.experiment,
@@ -99,15 +106,17 @@ class Tasks:
                 position.attempt,
                 position.leg,
                 State.WAITING,
-                is_again,
                 encode(message),
             ),
         )
 
     def next(self) -> Task | None:
-        """Return the task to begin: what was begun, questions before work, then the oldest."""
+        """Return the task to begin: what was begun, questions before work, then the oldest.
+
+        None of those that are held.
+        """
         tasks = self._tasks(
-            "WHERE state != ? ORDER BY state != ?, leg != ?, rowid LIMIT 1",
+            f"WHERE state != ? AND NOT {_IS_HELD} ORDER BY state != ?, leg != ?, rowid LIMIT 1",
             (State.DONE, State.STARTED, Leg.PREPARE),
         )
         return tasks[0] if tasks else None
@@ -140,24 +149,35 @@ class Tasks:
         """Forget a task: it is answered, or nobody waits for it."""
         self._journal.execute("DELETE FROM tasks WHERE message_id = ?", (task_id,))
 
-    # Requests that the operator has to decide on.
+    # Tasks that have to wait: for the operator, or for an hour.
 
-    def leave_undecided(self, message: Message) -> None:
-        """Answer this request once more when the operator has decided."""
+    def hold(self, task_id: str, objection: Objection) -> None:
+        """Do not begin a task while there is an objection; count it as answered once more."""
         self._journal.execute(
-            "INSERT OR REPLACE INTO undecided VALUES (?, ?)",
-            (message.envelope.experiment, encode(message)),
+            "INSERT INTO holds SELECT message_id, ?, ?, 1, 0 FROM tasks WHERE message_id = ?"
+            " ON CONFLICT DO UPDATE SET code = excluded.code, retry_at = excluded.retry_at,"
+            " num_answers = num_answers + 1, is_over = 0",
+            (objection.code, objection.retry_at, task_id),
         )
 
-    def undecided(self) -> list[tuple[Message, PrepareRequest]]:
-        """Return the requests that wait for the operator."""
-        rows = self._journal.own_rows("SELECT encoded FROM undecided ORDER BY rowid")
-        messages = [_message(row[0]) for row in rows]
-        return [(one, one.body) for one in messages if isinstance(one.body, PrepareRequest)]
+    def free(self, task_id: str) -> None:
+        """There is no objection to a task any more."""
+        self._journal.execute("UPDATE holds SET is_over = 1 WHERE message_id = ?", (task_id,))
 
-    def decided(self, experiment: str) -> None:
-        """Note that the operator has decided."""
-        self._journal.execute("DELETE FROM undecided WHERE experiment = ?", (experiment,))
+    def held(self) -> list[tuple[Task, Objection]]:
+        """Return the tasks that wait, and what the objection was when it was told."""
+        return [
+            (task, self._objection(task.task_id))
+            for task in self._tasks(f"WHERE {_IS_HELD} ORDER BY rowid", ())
+        ]
+
+    def _objection(self, task_id: str) -> Objection:
+        code, retry_at = self._journal.own_rows(
+            "SELECT code, retry_at FROM holds WHERE message_id = ?", (task_id,)
+        )[0]
+        return Objection(
+            code=RefusalCode(str(code)), retry_at=None if retry_at is None else float(retry_at)
+        )
 
     # The course of experiments.
 
@@ -205,11 +225,7 @@ class Tasks:
     def end(self, experiment: str) -> None:
         """The experiment is over: nothing of it is run or answered again."""
         self._know(experiment)
-        for table in ("tasks", "undecided"):
-            self._journal.execute(
-                f"DELETE FROM {table} WHERE experiment = ?",  # noqa: S608 - own names
-                (experiment,),
-            )
+        self._journal.execute("DELETE FROM tasks WHERE experiment = ?", (experiment,))
         self._journal.execute("UPDATE courses SET is_over = 1 WHERE experiment = ?", (experiment,))
 
     def over(self) -> tuple[str, ...]:
@@ -250,7 +266,7 @@ def request_of(message: Message) -> Request | None:
 
 
 def _task(row: tuple[Cell, ...]) -> Task:
-    encoded, state, is_again, gain = row
+    encoded, state, gain, num_answers = row
     message = _message(encoded)
     request = request_of(message)
     if request is None:
@@ -259,7 +275,7 @@ def _task(row: tuple[Cell, ...]) -> Task:
         envelope=message.envelope,
         request=request,
         state=State(str(state)),
-        is_again=bool(is_again),
+        num_answers=int(num_answers or 0),
         gain=None if gain is None else EvaluateReply.model_validate_json(str(gain)),
     )
 

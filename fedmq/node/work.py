@@ -22,7 +22,7 @@ from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainReques
 from fedmq.node.answers import Answers, reply_id
 from fedmq.node.audit_words import answer_of
 from fedmq.node.jobs import make_job
-from fedmq.node.policy import Decision, judge_data
+from fedmq.node.policy import Decision, Objection, judge_data
 from fedmq.node.reception import Reception
 from fedmq.node.records import Records
 from fedmq.node.storage import Storage
@@ -124,7 +124,7 @@ class Work:
             return
         if self._records.plans.decision(task.request.plan.digest) is Decision.REJECTED:
             self._worker.cancel()
-            self._refuse(task, RefusalCode.PLAN_REJECTED)
+            self._refuse(task, Objection(code=RefusalCode.PLAN_REJECTED))
 
     def take(self, event: WorkerEvent) -> None:
         """Take an event of the worker; of a task that is not in hand it changes nothing."""
@@ -148,10 +148,10 @@ class Work:
                 assert_never(event)
 
     def _begin(self, task: Task) -> None:
-        code = self._reception.judge(task.envelope, task.request)
+        objection = self._reception.judge(task.envelope, task.request)
         dataset = self._records.datasets.find(task.request.dataset)
-        if code is not None or dataset is None:
-            self._refuse(task, code or RefusalCode.UNKNOWN_DATASET)
+        if objection is not None or dataset is None:
+            self._refuse(task, objection or Objection(code=RefusalCode.UNKNOWN_DATASET))
             return
         plan = task.request.plan
         source = self._records.plans.source_path(plan.digest) if plan.is_shipped else None
@@ -162,6 +162,8 @@ class Work:
         )
         request = task.request
         num_threads = 1 if isinstance(request, PrepareRequest) else request.num_threads
+        now = self._clock.now()
+        self._records.plans.approvals.note_round(task.envelope, request, now=now)
         if task.state is not State.STARTED:
             self._records.tasks.start(task.task_id)
         self.current, self._began_at, self.progress = task, self._clock.steady(), 0.0
@@ -186,13 +188,12 @@ class Work:
             },
             duration_s=max(0.0, self._clock.steady() - self._began_at),
         )
-        code = judge_data(
-            done.num_training_cases + done.num_validation_cases, self._reception.limits
-        )
+        usable = done.num_training_cases + done.num_validation_cases
+        code = judge_data(usable, self._reception.read_policy())
         if not done.num_training_cases and not isinstance(task.request, EvaluateRequest):
             code = RefusalCode.TOO_FEW_CASES
         if code is not None:
-            self._refuse(task, code)
+            self._refuse(task, Objection(code=code))
             return
         match task.request:
             case TrainRequest():
@@ -273,11 +274,12 @@ class Work:
             if fact is not None:
                 self._records.audit.note(fact)
             if update is not None:
+                answer = reply_id(envelope, before=task.num_answers)
                 self._records.payloads.keep_update(
-                    update, envelope.experiment, envelope.round, reply_id=reply_id(envelope)
+                    update, envelope.experiment, envelope.round, reply_id=answer
                 )
             self._records.tasks.remove(task.task_id)
-            self._answers.give(envelope, body, again=task.is_again)
+            self._answers.give(envelope, body, before=task.num_answers)
         seconds = body.duration_s if isinstance(body, TrainReply | EvaluateReply) else None
         self._log("task_answered", task, seconds)
         self._let_go(task)
@@ -314,16 +316,23 @@ class Work:
         lists = self._records.case_lists
         return used is not None and any(lists.has(used, one.case_hash) for one in withdrawn)
 
-    def _refuse(self, task: Task, code: RefusalCode) -> None:
+    def _refuse(self, task: Task, objection: Objection) -> None:
+        """Answer with a refusal; a task that only has to wait stays."""
         with self._courier.transaction():
-            self._records.tasks.remove(task.task_id)
-            self._answers.refuse(task.envelope, code, again=task.is_again)
+            if objection.is_held:
+                self._records.tasks.wait_again(task.task_id)
+                self._reception.hold(
+                    task.envelope, task.request, objection, before=task.num_answers
+                )
+            else:
+                self._records.tasks.remove(task.task_id)
+                self._answers.refuse(task.envelope, objection, before=task.num_answers)
         self._let_go(task)
 
     def _fail(self, task: Task, code: FailureCode, what: str) -> None:
         with self._courier.transaction():
             self._records.tasks.remove(task.task_id)
-            self._answers.fail(task.envelope, code, what, again=task.is_again)
+            self._answers.fail(task.envelope, code, what, before=task.num_answers)
         self._let_go(task)
 
     def _require_room(self, task: Task) -> None:

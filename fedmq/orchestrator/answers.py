@@ -11,11 +11,11 @@ from fedmq.messages.codec import MAX_BODY_BYTES
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.fields import Value
 from fedmq.messages.replies import (
+    HELD,
     EvaluateReply,
     Failure,
     PrepareReply,
     Refusal,
-    RefusalCode,
     TrainReply,
 )
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
@@ -24,7 +24,17 @@ from fedmq.messages.submissions import (
     ReportList,
     RoundRecord,
 )
-from fedmq.orchestrator.events import Agreed, Declined, Evaluated, Event, Fell, Leg, Trained
+from fedmq.orchestrator.events import (
+    Agreed,
+    Declined,
+    Deferred,
+    Evaluated,
+    Event,
+    Fell,
+    Leg,
+    Trained,
+)
+from fedmq.orchestrator.standings import standings
 from fedmq.orchestrator.state import Experiment
 from fedmq.orchestrator.store import Kept
 from fedmq.parameters import Readable, file_layout
@@ -38,15 +48,18 @@ RESERVED: Final = frozenset({NOWHERE, "all"})
 _MAX_TEXT: Final = 2_000
 _MAX_LATE: Final = 100
 """Late updates that a message tells of, the newest; the experiment's folder has all."""
-_NOT_YET: Final[set[str]] = {RefusalCode.PLAN_AWAITS_APPROVAL}
 
 
 def read_reply(
     reply: PrepareReply | TrainReply | EvaluateReply | Refusal | Failure,
     envelope: Envelope,
     fault: str | None,
+    *,
+    ahead_s: float = 0.0,
 ) -> Event:
     """Return the event that a node's reply is; `fault` says why its update cannot be used.
+
+    `ahead_s` is by how much the time that deadlines are in is ahead of the clock.
 
     Raises:
         ProtocolError: it answers a request that no experiment makes.
@@ -77,23 +90,37 @@ def read_reply(
                 duration_s=reply.duration_s,
             )
         case Refusal() | Failure():
-            return _read_no(reply, envelope)
+            return _read_no(reply, envelope, ahead_s)
         case _:
             assert_never(reply)
 
 
-def _read_no(reply: Refusal | Failure, envelope: Envelope) -> Event:
+def _read_no(reply: Refusal | Failure, envelope: Envelope, ahead_s: float) -> Event:
     is_refusal = isinstance(reply, Refusal)
+    retry_at = reply.retry_at if isinstance(reply, Refusal) else None
+    leg: Leg
     match reply.request_type:
         case PrepareRequest.TYPE:
             node = NodeId(envelope.sender)
-            return Declined(node=node, code=reply.code, is_final=reply.code not in _NOT_YET)
+            is_final = reply.code not in HELD
+            return Declined(node=node, code=reply.code, is_final=is_final, retry_at=retry_at)
         case TrainRequest.TYPE:
-            return _fell(envelope, "train", reply.code, is_refusal=is_refusal)
+            leg = "train"
         case EvaluateRequest.TYPE:
-            return _fell(envelope, "evaluate", reply.code, is_refusal=is_refusal)
+            leg = "evaluate"
         case _:
             raise ProtocolError("unexpected_type", "it answers what no experiment asks")
+    if reply.code not in HELD:
+        return _fell(envelope, leg, reply.code, is_refusal=is_refusal)
+    return Deferred(
+        node=NodeId(envelope.sender),
+        round=envelope.round,
+        attempt=envelope.attempt,
+        leg=leg,
+        code=reply.code,
+        retry_at=retry_at,
+        until=None if retry_at is None else retry_at + ahead_s,
+    )
 
 
 def _fell(envelope: Envelope, leg: Leg, code: str, *, is_refusal: bool) -> Fell:
@@ -139,6 +166,7 @@ def make_summary(kept: Kept, state: Experiment, reason: str) -> ExperimentReport
         model=state.model,
         records=[],
         late=list(state.late),
+        nodes=standings(state),
     )
 
 
@@ -155,7 +183,9 @@ def make_list(summaries: Iterable[ExperimentReport]) -> ReportList:
 
     The newest stands last.
     """
-    return ReportList(reports=_newest(one.model_copy(update={"late": []}) for one in summaries))
+    return ReportList(
+        reports=_newest(one.model_copy(update={"late": [], "nodes": []}) for one in summaries)
+    )
 
 
 def _newest(values: Iterable[V]) -> list[V]:

@@ -8,7 +8,9 @@ collecting --deadline--> complete (with a quorum) | failed
 complete and failed take every further event without changing.
 
 A leg is complete when every node that was asked has answered and at least the quorum said yes, or
-when the deadline finds a quorum. It fails as soon as a quorum cannot be reached any more.
+when the deadline finds a quorum. It fails as soon as a quorum cannot be reached any more. A node
+that keeps its work for later is waited for as long as a quorum needs it; beyond that only where its
+hour comes before the deadline.
 """
 
 from collections.abc import Mapping
@@ -45,11 +47,22 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """A node will answer later, and says why; `until` when it means to go on, if it knows."""
+
+    node: NodeId
+    code: str
+    until: float | None = None
+    retry_at: float | None = None
+    """The same by the node's own clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ticked:
     """Time went on."""
 
 
-Event = Answered | Ticked
+Event = Answered | Waits | Ticked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +74,8 @@ class Collection:
     deadline: float
     """Unix seconds."""
     answers: Mapping[NodeId, Answered] = field(default_factory=dict)
+    waits: Mapping[NodeId, Waits] = field(default_factory=dict)
+    """The nodes that said that they answer later."""
     phase: Phase = Phase.COLLECTING
 
     @property
@@ -86,6 +101,10 @@ class Collection:
                 if now >= self.deadline or node not in self.asked or node in self.answers:
                     return _judge(self, now)
                 return _judge(replace(self, answers={**self.answers, node: event}), now)
+            case Waits(node=node):
+                if now >= self.deadline or node not in self.missing:
+                    return _judge(self, now)
+                return _judge(replace(self, waits={**self.waits, node: event}), now)
             case Ticked():
                 return _judge(self, now)
             case _:
@@ -105,6 +124,9 @@ class Collection:
             for node, answer in sorted(self.answers.items())
             if answer.verdict is not Verdict.YES
         )
+        parts.extend(
+            f"{node} waits: {self.waits[node].code}" for node in self.missing if node in self.waits
+        )
         return "; ".join(parts)
 
 
@@ -113,8 +135,19 @@ def _judge(leg: Collection, now: float) -> Collection:
     enough = len(leg.agreed) >= leg.quorum
     if len(leg.agreed) + len(leg.missing) < leg.quorum:
         return replace(leg, phase=Phase.FAILED)
-    if not leg.missing:
-        return replace(leg, phase=Phase.COMPLETE)
+    if enough and not any(_may_come(leg, node) for node in leg.missing):
+        put_off = {node: _put_off(leg.waits[node]) for node in leg.missing}
+        return replace(leg, phase=Phase.COMPLETE, answers={**leg.answers, **put_off})
     if now >= leg.deadline:
         return replace(leg, phase=Phase.COMPLETE if enough else Phase.FAILED)
     return leg
+
+
+def _may_come(leg: Collection, node: NodeId) -> bool:
+    """Return whether a missing node may answer before the deadline without anybody's help."""
+    wait = leg.waits.get(node)
+    return wait is None or (wait.until is not None and wait.until < leg.deadline)
+
+
+def _put_off(wait: Waits) -> Answered:
+    return Answered(node=wait.node, verdict=Verdict.REFUSED, code=wait.code)

@@ -34,11 +34,13 @@ class Agreed(_OfNode):
 
 
 class Declined(_OfNode):
-    """A node does not take part; or not yet: its operator has to approve the plan."""
+    """A node does not take part; or not yet: its operator has to approve, or an hour to come."""
 
     kind: Literal["declined"] = "declined"
     code: str
     is_final: bool
+    retry_at: float | None = None
+    """When it may, in Unix seconds by the node's clock."""
 
 
 class Trained(_OfLeg):
@@ -67,6 +69,18 @@ class Fell(_OfLeg):
     leg: Leg
     code: str
     is_refusal: bool
+
+
+class Deferred(_OfLeg):
+    """A node keeps its work of a leg and does it later: when it may."""
+
+    kind: Literal["deferred"] = "deferred"
+    leg: Leg
+    code: str
+    retry_at: float | None
+    """As the node says, in Unix seconds."""
+    until: float | None
+    """The same by the time that deadlines are in; None: nobody knows."""
 
 
 class Folded(Value):
@@ -127,6 +141,7 @@ Event = (
     | Trained
     | Evaluated
     | Fell
+    | Deferred
     | Folded
     | FoldFailed
     | StopAsked

@@ -22,6 +22,7 @@ from fedmq.orchestrator.events import (
     Agreed,
     AskPrepare,
     Declined,
+    Deferred,
     Evaluated,
     Event,
     Fell,
@@ -65,7 +66,7 @@ def advance(  # noqa: C901, PLR0911, PLR0912 - one return for each kind of event
             return _agree(state, node, now)
         case Declined():
             return _decline(state, event, now)
-        case Trained() | Evaluated() | Fell():
+        case Trained() | Evaluated() | Fell() | Deferred():
             return rounds.answer(state, event, now)
         case Folded(model=model):
             return rounds.take_model(state, model, now)
@@ -108,7 +109,7 @@ def _agree(state: Experiment, node: NodeId, now: float) -> Step:
 
 
 def _decline(state: Experiment, event: Declined, now: float) -> Step:
-    # A node that agreed does not wait for approval: that word was sent before, and came late.
+    # A node that agreed does not wait any more: that word was sent before, and came late.
     is_overtaken = event.node in state.members and not event.is_final
     if event.node not in state.asked or is_overtaken:
         return state, ()

@@ -289,7 +289,7 @@ class Leader:
 
     def _ask_work(self, lead: Lead, ask: AskWork) -> None:
         experiment = lead.kept.experiment
-        body = requests.make_work(lead.kept.spec, ask)
+        body = requests.make_work(lead.kept.spec, ask, lead.kept.researcher)
         place = Place(experiment=experiment, round=ask.round, attempt=ask.attempt)
         # Nodes know no running time.
         expires_at = self._clock.now() + ask.deadline - self.time.now()

@@ -32,10 +32,15 @@ def make_prepare(spec: ExperimentSpec, plan_source: str | None, researcher: str)
         validation_share=spec.validation_share,
         researcher=researcher,
         purpose=spec.purpose,
+        study=spec.study,
+        num_rounds=spec.num_rounds,
+        quorum=spec.quorum,
     )
 
 
-def make_work(spec: ExperimentSpec, ask: AskWork) -> TrainRequest | EvaluateRequest:
+def make_work(
+    spec: ExperimentSpec, ask: AskWork, researcher: str
+) -> TrainRequest | EvaluateRequest:
     """Return the order to train or to evaluate: all that decides the result."""
     body_class = TrainRequest if ask.leg == "train" else EvaluateRequest
     return body_class(
@@ -47,4 +52,7 @@ def make_work(spec: ExperimentSpec, ask: AskWork) -> TrainRequest | EvaluateRequ
         split_seed=spec.seed,
         validation_share=spec.validation_share,
         num_threads=spec.num_threads,
+        researcher=researcher,
+        study=spec.study,
+        quorum=spec.quorum,
     )

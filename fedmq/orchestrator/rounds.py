@@ -15,11 +15,12 @@ from typing import Final, assert_never
 from fedmq.messages.fields import Manifest
 from fedmq.messages.submissions import LateUpdate, LateUpdates, RoundRecord
 from fedmq.orchestrator import collection
-from fedmq.orchestrator.collection import Answered, Collection, Phase, Verdict
+from fedmq.orchestrator.collection import Answered, Collection, Phase, Verdict, Waits
 from fedmq.orchestrator.events import (
     Action,
     Announce,
     AskWork,
+    Deferred,
     Evaluated,
     Fell,
     Fold,
@@ -62,7 +63,7 @@ def begin_round(state: Experiment, now: float) -> Step:
     )
     # An evaluated model is at the nodes already.
     is_new = number == 1 or not state.spec.evaluate
-    return begun, (_ask(begun, is_new=is_new),)
+    return begun, _ask(begun, is_new=is_new)
 
 
 def num_models_of_round(state: Experiment) -> int:
@@ -91,7 +92,7 @@ def begins_round(before: Experiment, after: Experiment) -> bool:
     return after.round > before.round
 
 
-def answer(state: Experiment, event: Trained | Evaluated | Fell, now: float) -> Step:
+def answer(state: Experiment, event: Trained | Evaluated | Fell | Deferred, now: float) -> Step:
     """Take a node's word on the leg that is under way; of any other leg it changes nothing."""
     if isinstance(event, Trained) and _is_late(state, event):
         return _take_late(state, event)
@@ -142,7 +143,7 @@ def try_again(state: Experiment, now: float) -> Step:
         retry_at=None,
         leg=replace(_new_leg(state, now), asked=leg.asked, answers=answers),
     )
-    return again, (_ask(again, is_new=False),)
+    return again, _ask(again, is_new=False)
 
 
 def fold(state: Experiment) -> Fold:
@@ -170,7 +171,7 @@ def begin_evaluation(state: Experiment, now: float) -> Step:
     if state.paused_at is not None:
         return replace(state, held="evaluation"), ()
     evaluating = replace(state, held="", leg=_new_leg(state, now))
-    return evaluating, (_ask(evaluating, is_new=True),)
+    return evaluating, _ask(evaluating, is_new=True)
 
 
 def end(state: Experiment, stage: Stage, why: str) -> Step:
@@ -197,20 +198,24 @@ def _new_leg(state: Experiment, now: float) -> Collection:
     )
 
 
-def _ask(state: Experiment, *, is_new: bool) -> AskWork:
+def _ask(state: Experiment, *, is_new: bool) -> tuple[Action, ...]:
+    """Return the order to ask who is missing; none where all members have withdrawn."""
     leg = state.leg
-    return AskWork(
+    if leg is None or not leg.missing:
+        return ()
+    ask = AskWork(
         leg=_doing(state) or "train",
-        nodes=() if leg is None else leg.missing,
+        nodes=leg.missing,
         round=state.round,
         attempt=state.attempt,
         model=state.model,
-        deadline=0.0 if leg is None else leg.deadline,
+        deadline=leg.deadline,
         is_new=is_new,
     )
+    return (ask,)
 
 
-def _read(event: Trained | Evaluated | Fell) -> tuple[Leg, Answered]:
+def _read(event: Trained | Evaluated | Fell | Deferred) -> tuple[Leg, Answered | Waits]:
     match event:
         case Trained(node=node):
             return "train", Answered(node=node, verdict=Verdict.YES)
@@ -219,6 +224,8 @@ def _read(event: Trained | Evaluated | Fell) -> tuple[Leg, Answered]:
         case Fell(node=node, code=code, is_refusal=is_refusal):
             verdict = Verdict.REFUSED if is_refusal else Verdict.FAILED
             return event.leg, Answered(node=node, verdict=verdict, code=code)
+        case Deferred(node=node, code=code, until=until, retry_at=retry_at):
+            return event.leg, Waits(node=node, code=code, until=until, retry_at=retry_at)
         case _:
             assert_never(event)
 

@@ -247,7 +247,9 @@ class OrchestratorService:
             spool = self._courier.spool
             update, model = spool.file(reply.update.digest), spool.file(lead.state.model.digest)
             fault = find_fault(update, model)
-        self._leader.advance(lead.kept.experiment, answers.read_reply(reply, envelope, fault))
+        ahead_s = self._leader.time.now() - self._clock.now()
+        event = answers.read_reply(reply, envelope, fault, ahead_s=ahead_s)
+        self._leader.advance(lead.kept.experiment, event)
 
     def _tell_when_due(self) -> None:
         """Tell the overview when an experiment began, changed its stage or ended, and at times."""

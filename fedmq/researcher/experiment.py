@@ -7,6 +7,11 @@ dataset = "lung-petct"
 rounds = 8
 quorum = 3
 
+[study]                        # what an ethics committee agreed to
+protocol = "FEDPET-01"
+ethics = "CPP 2026-117"
+end = 2027-12-31
+
 [config]                       # what the plan lets one set
 epochs = 2
 """
@@ -14,6 +19,7 @@ epochs = 2
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +49,10 @@ _EXPECTED: Final = {
     "less_than_equal": "at most {le:.10g}",
     "list_type": "a list of names",
     "string_pattern_mismatch": "1 to 40 of a-z, 0-9 and -",
+    "extra_forbidden": "protocol, ethics and end",
+    "missing": "protocol, ethics and end",
+    "model_type": "protocol, ethics and end",
+    "string_too_short": "at least {min_length} character",
     "string_too_long": "at most {max_length} characters",
     "string_type": "text",
 }
@@ -82,6 +92,8 @@ class Experiment:
     evaluate: bool = True
     validation_share: float = 0.2
     num_threads: int = 1
+    study: Mapping[str, object] | None = None
+    """`protocol`, `ethics` (reference of the vote) and `end` (a date). Nodes may require it."""
 
     def __post_init__(self) -> None:
         self._check(_UNREAD)
@@ -102,7 +114,7 @@ class Experiment:
                 lacks a needed one; the error names the key, what was expected and what came.
         """
         path = Path(path)
-        own = [one for one in fields(cls) if one.name != "config"]
+        own = [one for one in fields(cls) if one.name not in {"config", "study"}]
         tables = read_tables(
             path,
             known=[one.name for one in own],
@@ -114,7 +126,7 @@ class Experiment:
         plan = settings["plan"]
         if _is_file(plan):
             settings["plan"] = str(path.parent / plan)
-        return cls(**settings, config=tables.config)
+        return cls(**settings, config=tables.config, study=tables.study)
 
     def to_spec(self) -> tuple[ExperimentSpec, str | None, type[TrainingPlan]]:
         """Return what the orchestrator is sent, the plan's source if it is shipped, its class.
@@ -197,6 +209,7 @@ class Experiment:
             "seed": self.seed,
             "validation_share": self.validation_share,
             "num_threads": self.num_threads,
+            "study": _as_text(self.study),
         }
         try:
             spec = ExperimentSpec.model_validate(values)
@@ -231,6 +244,15 @@ def _as_lists(config: object) -> object:
     }
 
 
+def _as_text(study: object) -> object:
+    """Return the study as a message carries it: its end as text."""
+    if not isinstance(study, Mapping):
+        return study
+    return {
+        name: value.isoformat() if type(value) is date else value for name, value in study.items()
+    }
+
+
 def _fault(error: ValidationError) -> ConfigurationError:
     """Return what a person may do about the first thing that the message's rules refuse."""
     fault = error.errors(include_url=False)[0]
@@ -243,6 +265,8 @@ def _fault(error: ValidationError) -> ConfigurationError:
         )
     names = ["rounds" if step == "num_rounds" else str(step) for step in place]
     template = _EXPECTED.get(fault["type"])
+    if names == ["study", "end"] and fault["type"].startswith("string"):
+        template = "a date such as 2027-12-31"
     expected = fault["msg"] if template is None else template.format(**fault.get("ctx", {}))
     return _wrong(".".join(names), expected, fault["input"])
 

@@ -1,4 +1,4 @@
-"""The file of an experiment: TOML with the tables [experiment] and [config], every key known."""
+"""The file of an experiment: TOML with [experiment], [study] and [config], every key known."""
 
 import tomllib
 from collections.abc import Collection
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fedmq.errors import ConfigurationError
 
-_TABLES: Final = ("experiment", "config")
+_TABLES: Final = ("experiment", "study", "config")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,7 @@ class Tables:
 
     experiment: dict[str, Any]
     config: dict[str, Any]
+    study: dict[str, Any] | None
 
 
 def read_tables(path: Path, *, known: Collection[str], needed: Collection[str]) -> Tables:
@@ -31,8 +32,8 @@ def read_tables(path: Path, *, known: Collection[str], needed: Collection[str]) 
         if not isinstance(table, dict):
             raise ConfigurationError(
                 f"{path.name}: {name} stands outside a table",
-                why="expected: [experiment] above the experiment's settings, [config] above "
-                "the plan's",
+                why="expected: [experiment] above the experiment's settings, [study] above the "
+                "study's, [config] above the plan's",
                 fix="move it",
             )
     _refuse_unknown(f"{path.name} has no table", content, _TABLES)
@@ -45,7 +46,7 @@ def read_tables(path: Path, *, known: Collection[str], needed: Collection[str]) 
             why=f"expected: at least {', '.join(needed)}; got: {', '.join(settings) or 'nothing'}",
             fix="add it under [experiment]",
         )
-    return Tables(experiment=settings, config=content.get("config", {}))
+    return Tables(experiment=settings, config=content.get("config", {}), study=content.get("study"))
 
 
 def _read(path: Path) -> dict[str, Any]:

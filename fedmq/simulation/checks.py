@@ -1,14 +1,17 @@
 """What must be true of every run, however much went wrong, and the run of one seed."""
 
+import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
 from fedmq.messages.submissions import RoundRecord
 from fedmq.node.audit_facts import TrainingDone
+from fedmq.node.policy import Policy
 from fedmq.node.records import open_records
+from fedmq.simulation.approval import RELAXED
 from fedmq.simulation.faults import Fault, Faults, draw_faults
 from fedmq.simulation.members import EXPERIMENT
 from fedmq.simulation.training import models_by_hand, num_cases
@@ -72,12 +75,19 @@ def draw_scenario(random: Random) -> Scenario:
     )
 
 
-def run_seed(seed: int, *, faults: Faults | None = None) -> Findings:
-    """Return what was wrong with the run of a seed; without `faults` they are drawn from it too."""
+def run_seed(
+    seed: int, *, faults: Faults | None = None, policies: Sequence[Policy] = (RELAXED,)
+) -> Findings:
+    """Return what was wrong with the run of a seed; without `faults` they are drawn from it too.
+
+    The nodes have the policies in turn.
+    """
     random = Random(seed)
     scenario = draw_scenario(random)
     mixture = draw_faults(random) if faults is None else faults
     world = World(scenario, mixture, seed)
+    for node, policy in zip(world.nodes.values(), itertools.cycle(policies), strict=False):
+        node.policy = policy
     try:
         is_at_rest = world.run()
         return _judge(world, seed, is_at_rest=is_at_rest)

@@ -6,7 +6,7 @@ from typing import Final
 
 from fedmq.learning.catalogue import plan_digest
 from fedmq.learning.trainer_protocol import Job
-from fedmq.messages.fields import PlanReference
+from fedmq.messages.fields import PlanReference, Study
 from fedmq.messages.submissions import (
     ExperimentReport,
     ExperimentSpec,
@@ -17,7 +17,7 @@ from fedmq.messages.submissions import (
 )
 from fedmq.node.datasets import Dataset
 from fedmq.node.plans import Asked
-from fedmq.node.policy import Decision
+from fedmq.node.policy import Policy
 from fedmq.node.records import open_records
 from fedmq.node.service import NodeService
 from fedmq.node.worker import WorkerEvent
@@ -26,6 +26,7 @@ from fedmq.orchestrator.state import Experiment
 from fedmq.parameters import Parameters
 from fedmq.researcher.mailbox import Mailbox
 from fedmq.researcher.run import OVER
+from fedmq.simulation.approval import RELAXED, approve_plan
 from fedmq.simulation.machines import Machine, Outside, Program
 from fedmq.simulation.plain_wire import PlainWire
 from fedmq.simulation.training import VALIDATION_CASES, SimulatedWorker, num_cases
@@ -39,6 +40,8 @@ EXPERIMENT: Final = ExperimentId("lung")
 DATASET: Final = "tables"
 SOURCE: Final = "# The numpy plan of the simulation; SimulatedWorker runs it.\n"
 PLAN: Final = PlanReference(name="simulated", digest=plan_digest(SOURCE.encode()), is_shipped=True)
+STUDY: Final = Study(protocol="a simulation", ethics="none", end="9999-12-31")
+ASKED: Final = Asked(researcher=RESEARCHER, dataset=DATASET, study=STUDY)
 CHUNK_BYTES: Final = 128
 """So small that a model of a few numbers travels in several chunks."""
 LOOK_S: Final = 20.0
@@ -77,6 +80,8 @@ class OrchestratorMachine(Machine):
 class NodeMachine(Machine):
     """A hospital's, with a dataset and an operator who has approved the plan."""
 
+    policy: Policy = RELAXED
+
     def __init__(
         self, name: NodeId, outside: Outside, *, began_at: float, note: Callable[[Job], None]
     ) -> None:
@@ -93,9 +98,7 @@ class NodeMachine(Machine):
                 added_at=began_at,
             )
         )
-        records.plans.ask(PLAN, SOURCE, Asked(), now=began_at)
-        plan = records.plans.find(PLAN.digest)
-        records.plans.decide(plan, Decision.APPROVED, "", now=began_at)
+        approve_plan(records, PLAN, SOURCE, ASKED, now=began_at)
 
     def make(self, make_transport: MakeTransport) -> Program:
         """Return the node."""
@@ -111,6 +114,8 @@ class NodeMachine(Machine):
             version="0",
             keep_incident=lambda _words: None,
             make_incident=lambda: "incident",
+            read_policy=lambda: self.policy,
+            read_dependencies=dict,
             chunk_bytes=CHUNK_BYTES,
         )
 

@@ -25,12 +25,12 @@ from fedmq.messages.submissions import (
 )
 from fedmq.node.datasets import Dataset
 from fedmq.node.plans import Asked
-from fedmq.node.policy import Decision
 from fedmq.node.records import Records, open_records
 from fedmq.node.service import NodeService
 from fedmq.orchestrator.service import OrchestratorService
 from fedmq.researcher.mailbox import Mailbox
 from fedmq.researcher.run import Run
+from fedmq.simulation.approval import RELAXED, approve_plan
 from fedmq.simulation.passing import PassingHome
 from fedmq.simulation.plain_wire import PlainWire
 from fedmq.simulation.script import Script
@@ -251,6 +251,8 @@ class Rehearsal:
             version=__version__,
             keep_incident=lambda _words: None,
             make_incident=lambda: f"{next(incidents):08x}",
+            read_policy=lambda: RELAXED,
+            read_dependencies=dict,
         )
 
     def _hand_in(self, node: NodeId, ended: Ended) -> None:
@@ -271,9 +273,8 @@ class Rehearsal:
             )
         else:
             records.datasets.add(spec.dataset, place, now=self.now())
-        records.plans.ask(spec.plan, source, Asked(), now=self.now())
-        plan = records.plans.find(spec.plan.digest)
-        records.plans.decide(plan, Decision.APPROVED, "a rehearsal", now=self.now())
+        asked = Asked(researcher=RESEARCHER, dataset=spec.dataset, study=spec.study)
+        approve_plan(records, spec.plan, source, asked, now=self.now())
 
     def _make_mailbox(self) -> Mailbox:
         return Mailbox(

@@ -18,6 +18,7 @@ from fedmq.simulation.members import (
     EXPERIMENT,
     PLAN,
     RESEARCHER,
+    STUDY,
     NodeMachine,
     OrchestratorMachine,
     ResearcherMachine,
@@ -65,6 +66,7 @@ class Scenario:
             max_attempts=100,
             evaluate=self.evaluate,
             seed=self.seed,
+            study=STUDY,
         )
 
 

@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,10 @@ import fedmq
 from fedmq.cli.main import app
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.messages.fields import RatioField
+from fedmq.messages.replies import HELD
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
+from fedmq.node.policy import Policy
+from fedmq.node.policy_file import PolicyTable, read_policy, table_of
 from fedmq.parameters import load_parameters, save_parameters
 from fedmq.researcher.run import Run
 from fedmq.types import ExperimentId
@@ -154,6 +158,23 @@ def test_the_experiment_in_readme_is_the_example() -> None:
     (shown,) = fenced(README, "toml")
     _, _, example = (EXAMPLES / "lung-pfs.toml").read_text().partition("\n")
     assert shown == example
+
+
+def test_the_policy_in_the_docs_has_every_key_and_the_defaults(tmp_path: Path) -> None:
+    """It can be used as it stands there; what has no default is said to have none."""
+    (shown,) = fenced(ROOT / "docs" / "operators.md", "toml")
+    path = tmp_path / "policy.toml"
+    path.write_text(shown)
+    table, usual = table_of(read_policy(path)), table_of(Policy())
+    assert tomllib.loads(shown).keys() == PolicyTable.model_fields.keys()
+    differing = {key for key in table if table[key] != usual[key]}
+    assert differing == {"max_rounds_per_day", "hours", "time_zone"}
+
+
+def test_every_code_of_a_refusal_that_waits_is_explained_to_operators() -> None:
+    """Whoever reads it in a list finds it in the docs."""
+    named = set(inline(ROOT / "docs" / "operators.md"))
+    assert {str(code) for code in HELD} <= named
 
 
 def test_the_plan_in_the_docs_is_the_example() -> None:

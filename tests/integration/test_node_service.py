@@ -33,6 +33,7 @@ from fedmq.node.records import open_records
 from fedmq.node.service import NodeService
 from fedmq.node.worker import Worker, WorkerEvent
 from fedmq.parameters import load_parameters, save_parameters
+from fedmq.simulation.approval import RELAXED, approve_plan
 from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
@@ -134,6 +135,8 @@ class Federation:
             clock=SystemClock(),
             version="0.1",
             keep_incident=CappedLog(self.home / INCIDENTS_NAME).write,
+            read_policy=lambda: RELAXED,
+            read_dependencies=dict,
         )
         self.service.start()
 
@@ -146,8 +149,7 @@ class Federation:
     def approve(self) -> None:
         """Approve the plan from another process, whether or not somebody asked for it."""
         records = open_records(LocalHome(self.home))
-        records.plans.ask(PLAN, SOURCE, Asked(), now=0.0)
-        records.plans.approve("tiny", now=1.0)
+        approve_plan(records, PLAN, SOURCE, Asked(researcher="ana", dataset="petct"), now=1.0)
         records.close()
 
     def _make_transport(self, _sink: Callable[[TransportEvent], None]) -> MemoryTransport:
@@ -213,6 +215,7 @@ def prepare(mood: str) -> PrepareRequest:
         validation_share=0.4,
         researcher="ana",
         purpose="a test",
+        quorum=2,
     )
 
 
@@ -227,6 +230,8 @@ def train(model: Manifest, mood: str = "learn") -> TrainRequest:
         split_seed=3,
         validation_share=0.4,
         num_threads=1,
+        researcher="ana",
+        quorum=2,
     )
 
 

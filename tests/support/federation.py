@@ -31,7 +31,16 @@ CENTRE: Final = "centre"
 RESEARCHER: Final = "r-one"
 LYON: Final = "chu-lyon"
 PARIS: Final = "ghu-paris"
-CASES: Final[Mapping[str, int]] = {LYON: 7, PARIS: 4}
+LILLE: Final = "chu-lille"
+"""A third node, in the federations that ask for one."""
+CASES: Final[Mapping[str, int]] = {LYON: 7, PARIS: 4, LILLE: 5}
+POLICY: Final = """\
+min_cases = 1
+min_nodes = 1
+require_study = false
+max_approval_days = 36500
+"""
+"""Few cases, and clocks that are wrong by years."""
 DATASET: Final = "tables"
 PLAN: Final = "held-numpy"
 FEDMQ: Final = (sys.executable, "-m", "fedmq")
@@ -314,7 +323,13 @@ class Federation:
 
     def add_node(self, name: str) -> None:
         """Register a dataset at a node that has joined."""
+        self.write_policy(name, POLICY)
         self.do(name, "node", "data", "add", DATASET, str(self.write_tables(name)))
+
+    def write_policy(self, name: str, text: str) -> None:
+        """Let a node allow what the text says; one that runs reads it within a second."""
+        folder = self.node_folders.get(name, self.home(name) / "node")
+        (folder / "policy.toml").write_text(text)
 
     def write_tables(self, name: str) -> Path:
         """Return a node's dataset: cases with a row each and no images, the same every time."""
@@ -419,35 +434,39 @@ class Federation:
 
 
 @contextmanager
-def running_federation(
+def running_federation(  # noqa: PLR0913 - what a test may want otherwise
     folder: Path,
     broker: TestBroker | None,
     command: Command | None = None,
+    *,
     hosts: Hosts | None = None,
     settings: Mapping[str, str] = MappingProxyType({}),
     way: Callable[[str], Sequence[str]] | None = None,
+    nodes: Sequence[str] = (LYON, PARIS),
+    node_folders: Mapping[str, Path] = MappingProxyType({}),
 ) -> Iterator[Federation]:
-    """Yield a federation of two nodes that run, on the run's broker or on a private hub's.
+    """Yield a federation of nodes that run, on the run's broker or on a private hub's.
 
     With hosts, the hub's is a private one, and members who have a host of their own run there; a
     way is what stands before the commands of a member, that to its host unless told.
     """
     federation = Federation(folder, command)
     federation.settings.update(settings)
+    federation.node_folders.update(node_folders)
     way = hosts.way if way is None and hosts is not None else way
     if way is not None:
-        for name in (CENTRE, RESEARCHER, LYON, PARIS, "orchestrator"):
+        for name in (CENTRE, RESEARCHER, *nodes, "orchestrator"):
             federation.commands[name] = [*way(name), *FEDMQ]
     try:
         if broker is None:
             addresses = () if hosts is None else tuple(hosts.addresses.values())
-            federation.join_hub([LYON, PARIS], [LOOPBACK, *addresses])
+            federation.join_hub(nodes, [LOOPBACK, *addresses])
             if hosts is not None:
                 federation.join_lines(hosts)
         else:
-            federation.join_broker(broker, [LYON, PARIS])
+            federation.join_broker(broker, nodes)
         federation.start_orchestrator()
-        for node in (LYON, PARIS):
+        for node in nodes:
             federation.add_node(node)
             federation.start_node(node)
         yield federation

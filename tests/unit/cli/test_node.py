@@ -71,12 +71,13 @@ def test_status_says_what_waits_and_what_was_turned_away(node: CommandLine, home
     records.close()
     shown = node("node", "status")
     lines = shown.data.splitlines()
-    assert lines.pop(5).startswith("disk free         ")
-    assert lines.pop(5).startswith("containment       ")
+    assert lines.pop(6).startswith("disk free         ")
+    assert lines.pop(6).startswith("containment       ")
     assert lines == [
         "datasets          0",
         "plans awaiting    0",
         "tasks waiting     0",
+        "tasks held        0",
         "unsent            0",
         "payloads awaited  0",
         "turned away       1 x not_msgpack",
@@ -91,6 +92,7 @@ def test_status_says_what_waits_and_what_was_turned_away(node: CommandLine, home
         "datasets": 0,
         "plans_awaiting": 0,
         "tasks_waiting": 0,
+        "tasks_held": 0,
         "unsent": 0,
         "payloads_awaited": 0,
         "rejected": {"not_msgpack": 1, "too_large": 2},

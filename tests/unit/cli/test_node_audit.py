@@ -18,7 +18,7 @@ LYON = "chu-lyon"
 @pytest.fixture
 def node(fedmq: CommandLine, credentials: Callable[..., Path], home: Path) -> CommandLine:
     """Return the command line of a node with a dataset and an approved plan: three entries."""
-    fedmq("node", "init", LYON, "--credentials", str(credentials(LYON, Role.NODE)))
+    credentials(LYON, Role.NODE, home / "node" / "credentials.toml")
     write_cases(home / "cases", 3)
     fedmq("node", "data", "add", "petct", "cases")
     fedmq("node", "plans", "approve", "clinical-logistic")
@@ -134,7 +134,6 @@ def test_a_node_that_has_left_does_not_start_and_keeps_its_log(
     for words in (
         ("node", "start"),
         ("node", "leave"),
-        ("node", "init", LYON, "--credentials", str(credentials(LYON, Role.NODE))),
     ):
         outcome = node(*words)
         assert outcome.code == 1, words

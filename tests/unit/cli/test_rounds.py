@@ -1,12 +1,14 @@
 """Rounds as rows for people and as lines for programs."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from fedmq.cli.console import FAILED, SHORT
 from fedmq.cli.rounds import RoundTable, exit_code, follow, follow_as_json, print_report
+from fedmq.messages.submissions import ExperimentReport, NodeStanding, Stand
 from tests.unit.cli.reports import LUNG, Told, make_record, make_report
 
 FIRST, SECOND = make_record(1), make_record(2, missed=("chu-lyon", "umc-basel"))
@@ -113,6 +115,7 @@ def test_programs_get_a_line_for_each_thing_that_happens(
         "state": "finished",
         "round": 2,
         "reason": "",
+        "nodes": [],
     }
 
 
@@ -138,3 +141,41 @@ def test_a_report_shows_the_reason_on_a_line_of_its_own(
 def test_the_exit_code_says_how_it_ended(report: object, code: int) -> None:
     """0 finished, 3 short: some rounds closed, 1 none did."""
     assert exit_code(report) == code  # type: ignore[arg-type]
+
+
+def test_who_waits_is_said_with_the_hour(capsys: pytest.CaptureFixture[str]) -> None:
+    """By the clock of who reads; who waits for a person says so."""
+    nodes = [
+        NodeStanding(node="a", stand=Stand.TAKES_PART),
+        NodeStanding(node="b", stand=Stand.WAITS, code="out_of_hours", retry_at=1_800_000_000.0),
+        NodeStanding(node="c", stand=Stand.WAITS, code="dataset_not_approved"),
+        NodeStanding(node="d", stand=Stand.WAITS, code="node_paused"),
+        NodeStanding(node="e", stand=Stand.REFUSED, code="plan_rejected"),
+    ]
+    report = make_report("training", reason="0 of 4").model_copy(update={"nodes": nodes})
+    print_report(report)
+    hour = time.strftime("%Y-%m-%d %H:%M", time.localtime(1_800_000_000.0))
+    told = [line.strip() for line in capsys.readouterr().out.splitlines() if line[:2] == "  "]
+    assert told[1:] == [
+        "a takes part",
+        f"b waits: out_of_hours, goes on at {hour}",
+        "c waits: dataset_not_approved, for its operator",
+        "d waits: node_paused",
+        "e refused: plan_rejected",
+    ]
+
+
+def test_who_follows_is_told_the_hour_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And again when it is another one."""
+
+    def at(retry_at: float) -> ExperimentReport:
+        one = NodeStanding(node="b", stand=Stand.WAITS, code="out_of_hours", retry_at=retry_at)
+        reason = "1 of 2; waiting for b; b waits: out_of_hours"
+        return make_report("training", reason=reason).model_copy(update={"nodes": [one]})
+
+    follow(Told(tmp_path, [at(1e9), at(1e9), at(2e9), *COURSE]).experiment(LUNG))
+    said = capsys.readouterr().err
+    assert said.count("waiting: 1 of 2; waiting for b; b waits: out_of_hours\n") == 2
+    assert said.count("  b waits: out_of_hours, goes on at ") == 2

@@ -4,7 +4,7 @@ from typing import Final
 
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
-from fedmq.messages.fields import Manifest, PlanReference, RatioField
+from fedmq.messages.fields import Manifest, PlanReference, RatioField, Study
 from fedmq.messages.notices import (
     Activity,
     ExperimentOver,
@@ -42,11 +42,13 @@ from fedmq.messages.submissions import (
     ExperimentReport,
     ExperimentSpec,
     NodeOutcome,
+    NodeStanding,
     Query,
     QueryKind,
     Rejection,
     ReportList,
     RoundRecord,
+    Stand,
     Submission,
 )
 
@@ -54,6 +56,7 @@ DATA: Final = bytes(range(256))
 MANIFEST: Final = make_manifest([DATA], chunk_bytes=1024)
 PLAN: Final = PlanReference(name="petct-survival", digest="ab" * 32, is_shipped=True)
 METRICS: Final = {"loss": RatioField(numerator=3.5, denominator=7.0)}
+STUDY: Final = Study(protocol="FEDPET-01", ethics="CPP 2026-117", end="2027-12-31")
 SPEC: Final = ExperimentSpec(
     name="pfs-12",
     purpose="progression-free survival at 12 months",
@@ -63,6 +66,7 @@ SPEC: Final = ExperimentSpec(
     num_rounds=3,
     nodes=["chu-lyon", "ghu-paris"],
     quorum=2,
+    study=STUDY,
 )
 RECORD: Final = RoundRecord(
     round=1,
@@ -83,6 +87,10 @@ REPORT: Final = ExperimentReport(
     round=2,
     model=MANIFEST,
     records=[RECORD],
+    nodes=[
+        NodeStanding(node="chu-lyon", stand=Stand.TAKES_PART),
+        NodeStanding(node="ghu-paris", stand=Stand.WAITS, code="out_of_hours", retry_at=9.5),
+    ],
 )
 _WORK: Final = {
     "plan": PLAN,
@@ -93,6 +101,9 @@ _WORK: Final = {
     "split_seed": 8,
     "validation_share": 0.2,
     "num_threads": 1,
+    "researcher": "r-one",
+    "study": STUDY,
+    "quorum": 2,
 }
 BODIES: Final[tuple[Body, ...]] = (
     PrepareRequest(
@@ -104,6 +115,9 @@ BODIES: Final[tuple[Body, ...]] = (
         validation_share=0.2,
         researcher="r-one",
         purpose="trial",
+        study=STUDY,
+        num_rounds=3,
+        quorum=2,
     ),
     TrainRequest.model_validate(_WORK),
     EvaluateRequest.model_validate(_WORK),
@@ -113,7 +127,7 @@ BODIES: Final[tuple[Body, ...]] = (
     TrainReply(update=MANIFEST, num_cases=8, metrics=METRICS, duration_s=2.5),
     EvaluateReply(num_cases=2, metrics=METRICS, duration_s=0.5),
     PingReply(asked_at=1.5),
-    Refusal(code=RefusalCode.PLAN_AWAITS_APPROVAL, request_type="train.request"),
+    Refusal(code=RefusalCode.OUT_OF_HOURS, request_type="train.request", retry_at=9.5),
     Failure(code=FailureCode.OUT_OF_MEMORY, request_type="train.request", incident="i-1"),
     Receipt(of="m-1"),
     NodeOnline(version="0.1.0"),

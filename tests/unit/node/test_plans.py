@@ -1,6 +1,7 @@
 """The plans of a node: listed by their bytes, decided on by name or digest."""
 
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import Final
 
@@ -8,16 +9,26 @@ import pytest
 
 from fedmq.errors import ConfigurationError, PlanError
 from fedmq.learning.catalogue import plan_digest, plan_source
-from fedmq.messages.fields import PlanReference
-from fedmq.node.plans import Asked, Plans
-from fedmq.node.policy import Decision
+from fedmq.messages.envelope import Envelope
+from fedmq.messages.fields import PlanReference, Study
+from fedmq.node.plans import Asked, PlanRecord, Plans
+from fedmq.node.policy import Decision, Policy
+from fedmq.node.proposals import Wishes, choose_terms, find_asked, propose_terms
 from fedmq.node.records import open_records
+from fedmq.node.terms import Terms
 from fedmq.transport.home import LocalHome
 from fedmq.types import Digest
+from tests.unit.node.test_policy import NOW, PREPARE, TRAIN
 
 SOURCE: Final = "print('learn')\n"
 SHIPPED: Final = PlanReference(name="mine", digest=plan_digest(SOURCE.encode()), is_shipped=True)
-ASKED: Final = Asked(experiment="lung", researcher="ana", purpose="a test")
+STUDY: Final = Study(protocol="FEDPET-01", ethics="CPP 2026-117", end="2027-12-31")
+ASKED: Final = Asked(
+    experiment="lung", researcher="ana", purpose="a test", dataset="petct", study=STUDY
+)
+TERMS: Final = Terms(
+    researcher="ana", study=STUDY, datasets=("petct",), until="2027-12-31", dependencies={}
+)
 
 
 @pytest.fixture
@@ -31,6 +42,17 @@ def plans(tmp_path: Path) -> Iterator[Plans]:
 def reference(name: str) -> PlanReference:
     """Return a plan of the catalogue."""
     return PlanReference(name=name, digest=plan_digest(plan_source(name)), is_shipped=False)
+
+
+def approve(plans: Plans, word: str, *, now: float) -> PlanRecord:
+    """Return a plan that one person approved, of whom one is needed."""
+    plans.approve(plans.find(word), TERMS, "op-1", needed=1, now=now)
+    return plans.find(word)
+
+
+def reject(plans: Plans, word: str, reason: str = "", *, now: float) -> PlanRecord:
+    """Return a plan that is rejected."""
+    return plans.reject(plans.find(word), reason, now=now)
 
 
 def test_a_shipped_plan_is_listed_with_its_source(plans: Plans) -> None:
@@ -57,9 +79,10 @@ def test_bytes_that_are_not_here_are_not_listed(plans: Plans) -> None:
 def test_a_plan_is_decided_on_by_name_or_by_its_digest(plans: Plans) -> None:
     """The time and the reason are kept."""
     plans.ask(SHIPPED, SOURCE, ASKED, now=3.0)
-    record = plans.approve("mine", now=4.0)
+    record = approve(plans, "mine", now=4.0)
     assert (record.decision, record.decided_at) == (Decision.APPROVED, 4.0)
-    record = plans.reject(SHIPPED.digest[:8], "reads files", now=5.0)
+    record = reject(plans, SHIPPED.digest[:8], "reads files", now=5.0)
+    assert plans.approvals.of(SHIPPED.digest) == ()
     assert (record.decision, record.reason) == (Decision.REJECTED, "reads files")
     assert plans.all() == (record,)
 
@@ -67,7 +90,7 @@ def test_a_plan_is_decided_on_by_name_or_by_its_digest(plans: Plans) -> None:
 def test_who_asks_again_does_not_change_what_was_decided(plans: Plans) -> None:
     """The bytes are the same."""
     plans.ask(SHIPPED, SOURCE, ASKED, now=3.0)
-    plans.reject("mine", "", now=4.0)
+    reject(plans, "mine", "", now=4.0)
     plans.ask(SHIPPED, SOURCE, Asked(experiment="liver", researcher="bob"), now=5.0)
     record = plans.find("mine")
     assert (record.decision, record.asked.researcher, record.asked_at) == (
@@ -80,7 +103,7 @@ def test_who_asks_again_does_not_change_what_was_decided(plans: Plans) -> None:
 def test_a_catalogue_plan_is_approved_before_anybody_asks(plans: Plans) -> None:
     """And stays so when somebody does."""
     assert plans.decision(reference("petct-survival").digest) is None
-    record = plans.approve("petct-survival", now=1.0)
+    record = approve(plans, "petct-survival", now=1.0)
     assert (record.is_shipped, record.asked_at) == (False, None)
     assert "class PetctSurvival" in plans.source(record)
     plans.ask(reference("petct-survival"), None, ASKED, now=2.0)
@@ -93,9 +116,9 @@ def test_a_word_that_names_two_plans_decides_nothing(plans: Plans) -> None:
     false = PlanReference(name="petct-survival", digest=plan_digest(content), is_shipped=True)
     plans.ask(false, SOURCE, ASKED, now=1.0)
     with pytest.raises(ConfigurationError, match="2 plans are called petct-survival"):
-        plans.approve("petct-survival", now=2.0)
+        approve(plans, "petct-survival", now=2.0)
     assert {record.decision for record in plans.all()} == {Decision.AWAITING}
-    assert plans.approve(false.digest, now=2.0).is_shipped
+    assert approve(plans, false.digest, now=2.0).is_shipped
 
 
 @pytest.mark.parametrize("word", ["other", "abcde", ""])
@@ -104,13 +127,13 @@ def test_a_word_that_names_no_plan_says_which_there_are(plans: Plans, word: str)
     plans.ask(SHIPPED, SOURCE, ASKED, now=1.0)
     for wrong in (word, SHIPPED.digest[:5]):
         with pytest.raises(ConfigurationError, match="there is no plan"):
-            plans.approve(wrong, now=2.0)
+            approve(plans, wrong, now=2.0)
 
 
 def test_a_source_that_was_changed_on_the_disk_is_not_shown_nor_found(plans: Plans) -> None:
     """Approval is of the bytes that were read."""
     plans.ask(SHIPPED, SOURCE, ASKED, now=1.0)
-    record = plans.approve("mine", now=2.0)
+    record = approve(plans, "mine", now=2.0)
     plans.source_path(SHIPPED.digest).write_text("print('steal')\n")
     assert plans.found_digest(SHIPPED) != SHIPPED.digest
     with pytest.raises(PlanError, match="other bytes"):
@@ -122,8 +145,161 @@ def test_a_source_that_was_changed_on_the_disk_is_not_shown_nor_found(plans: Pla
 
 def test_what_awaits_a_decision_stands_first(plans: Plans) -> None:
     """Then what happened last."""
-    plans.approve("clinical-logistic", now=9.0)
-    plans.approve("petct-survival", now=10.0)
+    approve(plans, "clinical-logistic", now=9.0)
+    approve(plans, "petct-survival", now=10.0)
     plans.ask(SHIPPED, SOURCE, ASKED, now=1.0)
     names = [record.name for record in plans.all()]
     assert names == ["mine", "petct-survival", "clinical-logistic"]
+
+
+def test_all_who_ask_are_remembered_the_newest_first(plans: Plans) -> None:
+    """Each with what it waits for, until somebody approves."""
+    other = ASKED.model_copy(update={"experiment": "liver", "researcher": "bob"})
+    plans.ask(SHIPPED, SOURCE, ASKED, now=1.0)
+    plans.ask(SHIPPED, SOURCE, other, now=2.0)
+    plans.await_approval(SHIPPED.digest, "lung", "plan_awaits_approval")
+    assert [(one.researcher, one.code) for one in plans.askings(SHIPPED.digest)] == [
+        ("bob", ""),
+        ("ana", "plan_awaits_approval"),
+    ]
+    assert find_asked(plans, plans.find("mine"), "").researcher == "ana"
+    assert find_asked(plans, plans.find("mine"), "bob").researcher == "bob"
+    approve(plans, "mine", now=3.0)
+    assert {one.code for one in plans.askings(SHIPPED.digest)} == {""}
+
+
+def test_who_asks_for_more_than_was_approved_is_listed_first_again(plans: Plans) -> None:
+    """The operator has to look; a rejection is not asked about again."""
+    plans.ask(SHIPPED, SOURCE, ASKED, now=1.0)
+    approve(plans, "mine", now=2.0)
+    plans.await_approval(SHIPPED.digest, "lung", "dataset_not_approved")
+    assert plans.find("mine").decision is Decision.AWAITING
+    reject(plans, "mine", now=3.0)
+    plans.await_approval(SHIPPED.digest, "lung", "dataset_not_approved")
+    assert plans.find("mine").decision is Decision.REJECTED
+
+
+def test_two_persons_have_to_agree_to_the_same(plans: Plans) -> None:
+    """The same person twice counts once, other terms count apart."""
+    plans.ask(SHIPPED, SOURCE, ASKED, now=1.0)
+    record = plans.find("mine")
+    policy = Policy(approvals_needed=2)
+
+    def agree(person: str, terms: Terms = TERMS) -> Decision:
+        plans.approve(record, terms, person, needed=2, now=2.0)
+        return plans.find("mine").decision
+
+    assert agree("op-1") is Decision.AWAITING
+    assert agree("op-1") is Decision.AWAITING
+    assert agree("op-2", TERMS.model_copy(update={"max_rounds": 5})) is Decision.AWAITING
+    assert plans.approvals.in_force(SHIPPED.digest, policy) == ()
+    assert agree("op-2") is Decision.APPROVED
+    (approval,) = plans.approvals.in_force(SHIPPED.digest, policy)
+    assert approval.terms == TERMS
+
+
+def test_the_second_person_is_offered_what_the_first_agreed_to(plans: Plans) -> None:
+    """Unless packages were changed between, or the second wishes something else."""
+    plans.ask(SHIPPED, SOURCE, ASKED, now=1.0)
+    record, policy = plans.find("mine"), Policy(approvals_needed=2)
+    narrow = TERMS.model_copy(update={"max_rounds": 5})
+    plans.approve(record, narrow, "op-1", needed=2, now=2.0)
+
+    def offered(wishes: Wishes, packages: dict[str, str]) -> int | None:
+        return choose_terms(plans, record, wishes, policy, packages, now=NOW).max_rounds
+
+    assert offered(Wishes(), {}) == 5
+    assert offered(Wishes(), {"torch": "9"}) is None
+    assert offered(Wishes(max_rounds=7), {}) == 7
+
+
+def test_an_approval_after_a_rejection_begins_anew(plans: Plans) -> None:
+    """Who agreed before has to agree again."""
+    record = plans.find("clinical-logistic")
+    plans.approve(record, TERMS, "op-1", needed=2, now=1.0)
+    plans.reject(record, "", now=2.0)
+    agreement = plans.approve(record, TERMS, "op-2", needed=2, now=3.0)
+    assert agreement.persons == ("op-2",)
+    assert plans.approve(record, TERMS, "op-1", needed=2, now=4.0).persons == ("op-2", "op-1")
+
+
+def test_the_last_approved_plan_of_the_name_is_found_for_a_comparison(plans: Plans) -> None:
+    """Revoked or not; of other bytes."""
+    plans.ask(SHIPPED, SOURCE, ASKED, now=1.0)
+    assert plans.last_approved(plans.find("mine")) is None
+    first = approve(plans, "mine", now=2.0)
+    second = SHIPPED.model_copy(update={"digest": plan_digest((SOURCE + "#").encode())})
+    plans.ask(second, SOURCE + "#", ASKED, now=3.0)
+    found = plans.last_approved(plans.find(second.digest))
+    assert found is not None
+    assert found.digest == first.digest
+    plans.reject(first, "", now=4.0)
+    assert plans.last_approved(plans.find(second.digest)) is not None
+    assert plans.last_approved(plans.find(first.digest)) is None
+
+
+def test_an_approval_holds_as_long_as_terms_study_and_policy_let_it(plans: Plans) -> None:
+    """The operator is told what cannot be."""
+    policy = Policy(max_approval_days=30, zone=UTC)
+
+    def until(wishes: Wishes, asked: Asked = ASKED) -> str:
+        return propose_terms(asked, wishes, policy, {}, now=NOW).until
+
+    assert until(Wishes()) == "2027-04-14"
+    ending = ASKED.model_copy(update={"study": STUDY.model_copy(update={"end": "2027-03-20"})})
+    assert until(Wishes(), ending) == "2027-03-20"
+    assert until(Wishes(until="2027-03-15")) == "2027-03-15"
+    for wrong in ("2027-03-14", "2027-04-15", "tomorrow", "2027-03-1", "2027-04-00"):
+        with pytest.raises(ConfigurationError):
+            until(Wishes(until=wrong))
+    with pytest.raises(ConfigurationError, match="who may run the plan"):
+        until(Wishes(), Asked())
+    record = plans.find("clinical-logistic")
+    terms = TERMS.model_copy(update={"until": "2030-01-01"})
+    plans.approve(record, terms, "op-1", needed=1, now=NOW)
+    (approval,) = plans.approvals.in_force(record.digest, policy)
+    assert approval.last_day == "2027-04-14"
+
+
+def test_rounds_are_counted_for_who_may_run_them(plans: Plans) -> None:
+    """Once each, without the one that is asked for, from the first agreement on."""
+    record = plans.find("clinical-logistic")
+    policy = Policy(zone=UTC)
+    plans.approve(record, TERMS, "op-1", needed=1, now=NOW)
+    order = TRAIN.model_copy(
+        update={"plan": TRAIN.plan.model_copy(update={"digest": record.digest})}
+    )
+    told = plans.approvals
+
+    def begin(number: int, *, now: float = NOW, **others: object) -> None:
+        told.note_round(envelope(number), order.model_copy(update=others), now=now)
+
+    begin(1, now=NOW - 86_400.0)
+    for _ in range(2):
+        begin(2)
+    begin(3)
+    begin(4, researcher="bob")
+    begin(5, dataset="other")
+    told.note_round(envelope(6), PREPARE, now=NOW)
+    (approval,) = told.in_force(record.digest, policy)
+    assert approval.num_rounds == 2
+    assert told.in_force(record.digest, policy, envelope(3))[0].num_rounds == 1
+    assert told.rounds_today(policy, envelope(9), now=NOW) == 4
+    assert told.rounds_today(policy, envelope(3), now=NOW) == 3
+    assert told.rounds_today(policy, envelope(9), now=NOW - 86_400.0) == 1
+    assert told.has_begun(envelope(6)) is False
+    assert told.has_begun(envelope(5)) is True
+
+
+def envelope(number: int) -> Envelope:
+    """Return the envelope of an order of a round."""
+    return Envelope(
+        type="train.request",
+        message_id=f"m{number}",
+        sender="orchestrator",
+        recipient="chu-lyon",
+        experiment="lung",
+        round=number,
+        attempt=0,
+        sent_at=0.0,
+    )

@@ -25,7 +25,6 @@ from fedmq.messages.replies import (
 )
 from fedmq.messages.requests import PingRequest
 from fedmq.node.audit_facts import EvaluationAnswered, TrainingDone
-from fedmq.node.policy import Limits
 from fedmq.node.service import SWEEP_S
 from fedmq.parameters import load_parameters, parameters_bytes
 from fedmq.transport import topology
@@ -33,7 +32,7 @@ from fedmq.transport.routes import to_node
 from fedmq.types import Digest
 from tests.support.bfloat16 import of_bits
 from tests.support.clock import FakeClock
-from tests.unit.node.world import LIVER, LUNG, LYON, TINY, Killed, World
+from tests.unit.node.world import LIVER, LUNG, LYON, RELAXED, TINY, Killed, World
 
 
 @pytest.fixture
@@ -156,7 +155,7 @@ def test_an_unknown_dataset_is_refused(world: World) -> None:
 
 def test_too_few_usable_cases_are_refused(tmp_path: Path) -> None:
     """By the count of the dataset, and by the count of those that the plan can use."""
-    strict = World(tmp_path / "6", limits=Limits(min_cases=6))
+    strict = World(tmp_path / "6", policy=replace(RELAXED, min_cases=6))
     strict.prepare()
     assert strict.orchestrator.answers == [refusal(RefusalCode.TOO_FEW_CASES)]
     strict.close()
@@ -600,7 +599,7 @@ def test_an_experiment_that_is_over_leaves_no_row_and_no_file(world: World) -> N
     world.train(3, model=big, is_pushed=False)
     world.over()
     assert world.worker.num_cancelled == 1
-    for table in ("tasks", "undecided", "payloads", "outbox", "waiting"):
+    for table in ("tasks", "holds", "payloads", "outbox", "waiting"):
         assert world.rows(table) == 0, table
     assert (world.files("payloads"), world.files("scratch")) == ([], [])
     num_answers = len(world.orchestrator.answers)

@@ -24,7 +24,8 @@ from fedmq.messages.requests import (
 )
 from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
 from fedmq.node.plans import Plans
-from fedmq.node.policy import Limits
+from fedmq.node.policy import Policy
+from fedmq.node.proposals import Wishes, choose_terms
 from fedmq.node.records import open_records
 from fedmq.node.service import NodeService
 from fedmq.node.warm_trainers import TrainerKey
@@ -49,9 +50,13 @@ LYON: Final = NodeId("chu-lyon")
 LUNG: Final = ExperimentId("lung")
 LIVER: Final = ExperimentId("liver")
 DATASET: Final = "petct"
-UNSETTLED: Final = ("tasks", "outbox", "waiting", "undecided")
+UNSETTLED: Final = ("tasks", "outbox", "waiting")
 """Tables that are empty when nothing is to be done."""
 TINY: Final = PlanReference(name="tiny", digest=plan_digest(SOURCE.encode()), is_shipped=True)
+
+
+RELAXED: Final = Policy(min_cases=1, min_nodes=1, require_study=False)
+OWN: Final = Wishes(researcher="ana", datasets=(DATASET,))
 
 
 class Killed(BaseException):
@@ -190,10 +195,11 @@ class Orchestrator:
 class World:
     """A broker, an orchestrator and one hospital, whose node may be killed."""
 
-    def __init__(self, folder: Path, *, limits: Limits | None = None) -> None:
+    def __init__(self, folder: Path, *, policy: Policy = RELAXED) -> None:
         self.folder = folder
         self.home = folder / "node"
-        self.limits = limits
+        self.policy = policy
+        self.dependencies = {"torch": "2.5"}
         self.now = 1_000.0
         self.calls_left: int | None = None
         """The node is killed when it has asked for the time so often."""
@@ -226,7 +232,8 @@ class World:
             clock=FakeClock(self.clock),
             version="0.1",
             keep_incident=CappedLog(self.home / INCIDENTS_NAME).write,
-            limits=self.limits,
+            read_policy=lambda: self.policy,
+            read_dependencies=lambda: self.dependencies,
             make_incident=lambda: "1ncident",
         )
         self.service.start()
@@ -294,16 +301,21 @@ class World:
         """The plans, as the command line sees them."""
         return open_records(LocalHome(self.home)).plans
 
-    def approve(self, word: str = "tiny") -> None:
+    def approve(
+        self, word: str = "tiny", *, person: str = "an operator", wishes: Wishes = OWN
+    ) -> None:
         """Approve a plan from another process."""
         records = open_records(LocalHome(self.home))
-        records.plans.approve(word, now=self.now)
+        plans, now = records.plans, self.now
+        record = plans.find(word)
+        terms = choose_terms(plans, record, wishes, self.policy, self.dependencies, now=now)
+        plans.approve(record, terms, person, needed=self.policy.approvals_needed, now=now)
         records.close()
 
     def reject(self, word: str = "tiny") -> None:
         """Reject a plan from another process."""
         records = open_records(LocalHome(self.home))
-        records.plans.reject(word, "not here", now=self.now)
+        records.plans.reject(records.plans.find(word), "not here", now=self.now)
         records.close()
 
     def withdraw(self, case: str) -> Withdrawn:
@@ -322,6 +334,7 @@ class World:
         plan: PlanReference = TINY,
         source: str | None = SOURCE,
         dataset: str = DATASET,
+        **others: Any,  # noqa: ANN401 - fields of the request
     ) -> None:
         """Ask whether the node takes part."""
         body = PrepareRequest(
@@ -333,7 +346,10 @@ class World:
             validation_share=0.4,
             researcher="ana",
             purpose="a test",
+            quorum=2,
+            num_rounds=3,
         )
+        body = body.model_copy(update=others)
         place = Place(experiment=experiment)
         self.orchestrator.ask(body, f"{experiment}.prepare.{LYON}", place)
         self.run()
@@ -355,11 +371,12 @@ class World:
         model: Manifest | None = None,
         is_pushed: bool = True,
         num_steps: int | None = None,
+        **others: Any,  # noqa: ANN401 - fields of the request
     ) -> None:
         """Order training, and push the model; let everything follow, or so many steps."""
         place = Place(experiment=experiment, round=number, attempt=attempt)
         model = model or self.model
-        body = TrainRequest(**_work(model))
+        body = TrainRequest(**_work(model)).model_copy(update=others)
         message_id = f"{experiment}.{number}.{attempt}.train.{LYON}"
         self.orchestrator.ask(body, message_id, place, expires_at)
         if is_pushed:
@@ -481,4 +498,6 @@ def _work(model: Manifest) -> dict[str, Any]:
         "split_seed": 3,
         "validation_share": 0.2,
         "num_threads": 1,
+        "researcher": "ana",
+        "quorum": 2,
     }

@@ -30,7 +30,16 @@ from fedmq.messages.submissions import (
     RoundRecord,
 )
 from fedmq.orchestrator import answers
-from fedmq.orchestrator.events import Agreed, Declined, Evaluated, Event, Fell, Trained
+from fedmq.orchestrator.events import (
+    Agreed,
+    Declined,
+    Deferred,
+    Evaluated,
+    Event,
+    Fell,
+    Leg,
+    Trained,
+)
 from fedmq.orchestrator.experiment import begin
 from fedmq.orchestrator.store import Kept
 from fedmq.parameters import save_parameters
@@ -64,6 +73,15 @@ def says_no(request_type: str, code: RefusalCode = RefusalCode.EXPIRED) -> Refus
 def broke(request_type: str) -> Failure:
     """Return a failure."""
     return Failure(code=FailureCode.DISK_FULL, request_type=request_type, incident="i")
+
+
+def put_off(
+    leg: Leg, code: str, *, retry_at: float | None = None, until: float | None = None
+) -> Deferred:
+    """Return the event of a not yet in a leg."""
+    return Deferred(
+        node=LYON, round=3, attempt=1, leg=leg, code=code, retry_at=retry_at, until=until
+    )
 
 
 def fell(leg: str, code: str, *, is_refusal: bool) -> Fell:
@@ -125,6 +143,21 @@ TRAIN_REPLY = TrainReply(update=MANIFEST, num_cases=7, metrics=METRICS, duration
             Declined(node=LYON, code="plan_awaits_approval", is_final=False),
         ),
         (
+            Refusal(code=RefusalCode.OUT_OF_HOURS, request_type="prepare.request", retry_at=50.0),
+            None,
+            Declined(node=LYON, code="out_of_hours", is_final=False, retry_at=50.0),
+        ),
+        (
+            Refusal(code=RefusalCode.OUT_OF_HOURS, request_type="train.request", retry_at=50.0),
+            None,
+            put_off("train", "out_of_hours", retry_at=50.0, until=53.0),
+        ),
+        (
+            says_no("evaluate.request", RefusalCode.APPROVAL_EXPIRED),
+            None,
+            put_off("evaluate", "approval_expired"),
+        ),
+        (
             broke("prepare.request"),
             None,
             Declined(node=LYON, code="disk_full", is_final=True),
@@ -137,7 +170,7 @@ def test_a_reply_is_the_event_that_the_table_says(
     event: Event,
 ) -> None:
     """Each row: what a node says, what is wrong with its update, the event."""
-    assert answers.read_reply(reply, envelope(reply), fault) == event
+    assert answers.read_reply(reply, envelope(reply), fault, ahead_s=3.0) == event
 
 
 @pytest.mark.parametrize("reply", [says_no("ping.request"), broke("describe.request")])

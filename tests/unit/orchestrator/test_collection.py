@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedmq.orchestrator.collection import Answered, Collection, Event, Phase, Ticked, Verdict
+from fedmq.orchestrator.collection import (
+    Answered,
+    Collection,
+    Event,
+    Phase,
+    Ticked,
+    Verdict,
+    Waits,
+)
 from fedmq.types import NodeId
 
 A, B, C = NodeId("a"), NodeId("b"), NodeId("c")
@@ -21,9 +29,29 @@ def says(node: NodeId, verdict: Verdict = YES, code: str = "") -> Answered:
     return Answered(node=node, verdict=verdict, code=code)
 
 
+def waits(node: NodeId, until: float | None = None) -> Waits:
+    """Return the word of a node that answers later."""
+    return Waits(node=node, code="out_of_hours", until=until, retry_at=until)
+
+
 @pytest.mark.parametrize(
     ("events", "phase"),
     [
+        # A quorum does not wait for who comes too late, or nobody knows when.
+        ([(1, says(A)), (2, says(B)), (3, waits(C))], Phase.COMPLETE),
+        ([(1, waits(C, 10)), (2, says(B)), (3, says(A))], Phase.COMPLETE),
+        ([(1, waits(C, 9)), (2, says(B)), (3, says(A))], Phase.COLLECTING),
+        ([(1, waits(C, 9)), (2, says(B)), (3, says(A)), (9, says(C))], Phase.COMPLETE),
+        ([(1, waits(C, 9)), (2, says(B)), (3, says(A)), (10, Ticked())], Phase.COMPLETE),
+        # The newest word counts, and none that comes behind the answer.
+        ([(1, waits(C, 9)), (2, says(B)), (3, says(A)), (4, waits(C))], Phase.COMPLETE),
+        ([(1, says(A)), (2, waits(A)), (3, says(B)), (4, Ticked())], Phase.COLLECTING),
+        # Where a quorum needs them, it waits for all of them until the deadline.
+        ([(1, waits(C)), (2, waits(B, 99)), (3, says(A))], Phase.COLLECTING),
+        ([(1, waits(C)), (2, waits(B, 99)), (3, says(A)), (9, says(C))], Phase.COMPLETE),
+        ([(1, waits(C)), (2, waits(B)), (3, waits(A)), (10, Ticked())], Phase.FAILED),
+        ([(1, waits(C)), (2, says(B, NO)), (3, says(A, NO))], Phase.FAILED),
+        ([(1, waits(NodeId("z"))), (2, says(A)), (3, says(B))], Phase.COLLECTING),
         ([(1, says(A)), (2, says(B))], Phase.COLLECTING),
         ([(1, says(A)), (2, says(B)), (3, says(C))], Phase.COMPLETE),
         ([(1, says(A)), (2, says(B)), (3, says(C, NO))], Phase.COMPLETE),
@@ -57,6 +85,15 @@ def test_the_reason_of_a_failed_leg_says_what_was_needed() -> None:
     assert leg.reason() == "1 of 3; 2 are needed; no answer from b, c"
 
 
+def test_who_was_not_waited_for_counts_as_refused_with_its_code() -> None:
+    """So the record of the round says why."""
+    leg = a_leg().advance(waits(C), now=1).advance(says(A), now=2)
+    assert leg.reason() == "1 of 3; waiting for b, c; c waits: out_of_hours"
+    done = leg.advance(says(B), now=3)
+    assert done.answers[C] == says(C, NO, "out_of_hours")
+    assert done.agreed == (A, B)
+
+
 happenings = st.lists(
     st.tuples(
         st.floats(0, 20),
@@ -66,6 +103,11 @@ happenings = st.lists(
                 Answered,
                 node=st.sampled_from([A, B, C, NodeId("z")]),
                 verdict=st.sampled_from(Verdict),
+            ),
+            st.builds(
+                waits,
+                node=st.sampled_from([A, B, C, NodeId("z")]),
+                until=st.none() | st.floats(0, 20),
             ),
         ),
     ),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fedmq.messages.fields import Manifest, PlanReference, RatioField
-from fedmq.messages.submissions import ExperimentSpec, LateUpdates, RoundRecord
+from fedmq.messages.submissions import ExperimentSpec, LateUpdates, RoundRecord, Stand
 from fedmq.orchestrator.events import (
     EVENT,
     Action,
@@ -15,6 +15,7 @@ from fedmq.orchestrator.events import (
     AskPrepare,
     AskWork,
     Declined,
+    Deferred,
     Evaluated,
     Event,
     Fell,
@@ -35,6 +36,7 @@ from fedmq.orchestrator.events import (
 )
 from fedmq.orchestrator.experiment import GRACE_S, advance, begin, undone
 from fedmq.orchestrator.rounds import LAST_RETRY_S, RETRY_S
+from fedmq.orchestrator.standings import standings
 from fedmq.orchestrator.state import PAUSED, Experiment, Stage
 from fedmq.types import Digest, NodeId
 
@@ -142,6 +144,21 @@ def fell(
     return Fell(node=node, round=number, attempt=attempt, leg=leg, code=code, is_refusal=is_refusal)
 
 
+def deferred(
+    node: NodeId, number: int, leg: Leg = "train", *, until: float | None = None, attempt: int = 0
+) -> Deferred:
+    """Return the word of a node that does its work later."""
+    return Deferred(
+        node=node,
+        round=number,
+        attempt=attempt,
+        leg=leg,
+        code="out_of_hours",
+        retry_at=until,
+        until=until,
+    )
+
+
 def declined(node: NodeId, code: str = "unknown_plan", *, is_final: bool = True) -> Declined:
     """Return a node's no."""
     return Declined(node=node, code=code, is_final=is_final)
@@ -185,6 +202,9 @@ NOTHING: dict[str, Event] = {
     "evaluated in a later round": evaluated(A, 2),
     "evaluated by one who was not asked": evaluated(Z, 1),
     "fell in an older round": fell(A, 0),
+    "put off in an older round": deferred(A, 0),
+    "put off in another attempt": deferred(A, 1, attempt=1),
+    "put off by one who was not asked": deferred(Z, 1),
     "time went on": Ticked(),
 }
 """What changes nothing in any stage, but for an agreement before the first round."""
@@ -416,6 +436,70 @@ def test_a_word_that_was_overtaken_takes_no_member_away() -> None:
     assert driver.state.members == frozenset()
 
 
+def test_a_round_goes_on_without_a_node_that_has_to_wait_and_asks_it_in_the_next() -> None:
+    """It is no member less; the record says why it is missing."""
+    driver = at(Stage.TRAINING)
+    driver.does(deferred(C, 1))
+    assert [one.stand for one in standings(driver.state)] == ["takes_part"] * 2 + ["waits"]
+    driver.trains(A, B)
+    assert driver.state.stage is Stage.FOLDING
+    driver.folds()
+    driver.does(deferred(C, 1, "evaluate"))
+    driver.evaluates(A, B)
+    assert driver.records[0].outcomes[2].outcome == "out_of_hours"
+    (ask,) = [one for one in driver.actions if isinstance(one, AskWork)]
+    assert (ask.round, ask.nodes) == (2, (A, B, C))
+
+
+def test_a_round_waits_for_the_hour_of_a_node_that_comes_before_its_deadline() -> None:
+    """And takes its update then."""
+    driver = at(Stage.TRAINING)
+    leg = driver.state.leg
+    assert leg is not None
+    driver.does(deferred(C, 1, until=leg.deadline - 1))
+    driver.trains(A, B)
+    assert driver.state.stage is Stage.TRAINING
+    assert "c waits: out_of_hours" in driver.state.reason()
+    driver.trains(C)
+    assert driver.state.stage is Stage.FOLDING
+    assert driver.state.trained.keys() == {A, B, C}
+
+
+def test_a_quorum_that_has_to_wait_is_asked_again_after_the_deadline() -> None:
+    """Whoever is out of hours for all of a round is not refused for ever."""
+    driver = Driver(spec(attempts=2))
+    driver.agrees(A, B, C)
+    driver.does(deferred(B, 1), deferred(C, 1))
+    driver.trains(A)
+    assert driver.state.stage is Stage.TRAINING
+    driver.does(Ticked(), after=spec().round_deadline_s)
+    assert driver.state.retry_at is not None
+    actions = driver.does(Ticked(), after=RETRY_S)
+    assert [(one.attempt, one.nodes) for one in actions if isinstance(one, AskWork)] == [
+        (1, (B, C))
+    ]
+
+
+def test_how_each_node_stands_is_told() -> None:
+    """From the question on."""
+    driver = Driver()
+    later = Declined(node=B, code="out_of_hours", is_final=False, retry_at=9.0)
+    driver.does(declined(A), later)
+    told = [(one.node, one.stand, one.code, one.retry_at) for one in standings(driver.state)]
+    assert told == [
+        (A, Stand.REFUSED, "unknown_plan", None),
+        (B, Stand.WAITS, "out_of_hours", 9.0),
+        (C, Stand.SILENT, "", None),
+    ]
+    driver = at(Stage.TRAINING)
+    driver.does(fell(A, 1), fell(B, 1, code="plan_rejected", is_refusal=True))
+    told = [(one.node, one.stand, one.code, one.retry_at) for one in standings(driver.state)]
+    assert told[:2] == [
+        (A, Stand.FAILED, "out_of_memory", None),
+        (B, Stand.REFUSED, "plan_rejected", None),
+    ]
+
+
 def test_waiting_ends_at_its_deadline() -> None:
     """With the reason."""
     driver = Driver()
@@ -461,6 +545,17 @@ def test_a_member_that_withdraws_fails_the_next_leg_when_the_quorum_goes_with_it
     driver.does(Ticked())
     assert driver.state.stage is Stage.FAILED
     assert driver.state.reason() == "round 1, evaluating: 0 of 1; 2 are needed; no answer from a"
+
+
+def test_nobody_is_asked_where_all_members_withdrew() -> None:
+    """The leg fails as time goes on."""
+    driver = Driver(spec(nodes=(), quorum=1, rounds=1))
+    driver.does(Heard(node=A), Agreed(node=A))
+    driver.trains(A)
+    driver.does(declined(A))
+    assert driver.folds() == ()
+    driver.does(Ticked())
+    assert driver.state.stage is Stage.FAILED
 
 
 def test_only_a_fold_that_was_cut_off_is_done_again() -> None:
@@ -702,6 +797,14 @@ events_drawn: st.SearchStrategy[Event] = st.one_of(
         rounds_drawn,
         st.sampled_from(["train", "evaluate"]),
         code=st.sampled_from(["out_of_memory", "plan_error"]),
+        attempt=attempts_drawn,
+    ),
+    st.builds(
+        deferred,
+        nodes_drawn,
+        rounds_drawn,
+        st.sampled_from(["train", "evaluate"]),
+        until=st.none() | st.floats(0.0, 500.0),
         attempt=attempts_drawn,
     ),
     st.builds(lambda number: Folded(model=manifest(number)), rounds_drawn),

@@ -12,6 +12,7 @@ from fedmq.orchestrator import store
 from fedmq.orchestrator.events import (
     Agreed,
     Declined,
+    Deferred,
     Evaluated,
     Event,
     Fell,
@@ -49,6 +50,9 @@ EVERY_EVENT: list[Event] = [
     ),
     Evaluated(node=LYON, round=1, attempt=2, num_cases=0, metrics=METRICS, duration_s=1e9),
     Fell(node=LYON, round=1, attempt=2, leg="evaluate", code="stale", is_refusal=True),
+    Deferred(
+        node=LYON, round=1, attempt=2, leg="train", code="out_of_hours", retry_at=1.5, until=None
+    ),
     Folded(model=MANIFEST),
     FoldFailed(why="déjà vu"),
     StopAsked(),

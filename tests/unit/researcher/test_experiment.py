@@ -1,12 +1,13 @@
 """An experiment as a person writes it: what is wrong is named, with what was expected and came."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from fedmq.errors import ConfigurationError, PlanError
 from fedmq.learning.catalogue import plan_digest, plan_source
-from fedmq.messages.fields import MAX_SOURCE_BYTES
+from fedmq.messages.fields import MAX_SOURCE_BYTES, Study
 from fedmq.parameters import parameters_bytes
 from fedmq.researcher.experiment import Experiment
 from tests.support import tiny_plan
@@ -81,6 +82,45 @@ def test_a_wrong_value_is_named_with_what_was_expected(
     assert caught.value.what == f"{key} cannot be used"
     assert caught.value.why.startswith(f"expected: {expected}; got: {got}")
     assert caught.value.fix
+
+
+STUDY = """\
+[study]
+protocol = "FEDPET-01"
+ethics = "CPP 2026-117"
+end = 2027-12-31
+"""
+
+
+def test_a_study_goes_with_the_experiment(tmp_path: Path) -> None:
+    """Its end is a date in the file and in Python, and text in the message."""
+    read = Experiment.from_toml(written(tmp_path, WHOLE + STUDY))
+    assert read == experiment(
+        study={"protocol": "FEDPET-01", "ethics": "CPP 2026-117", "end": date(2027, 12, 31)}
+    )
+    spec, _, _ = read.to_spec()
+    assert spec.study == Study(protocol="FEDPET-01", ethics="CPP 2026-117", end="2027-12-31")
+    assert Experiment.from_toml(written(tmp_path, WHOLE)).to_spec()[0].study is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key", "expected"),
+    [
+        ("end = 2027-12-31", "", "study.end", "protocol, ethics and end"),
+        ("end = 2027-12-31", 'end = "soon"', "study.end", "a date such as 2027-12-31"),
+        ("end = 2027-12-31", "end = 7", "study.end", "a date such as 2027-12-31"),
+        ("end = ", "fin = ", "study.end", "protocol, ethics and end"),
+        ('"FEDPET-01"', '""', "study.protocol", "at least 1 character"),
+    ],
+)
+def test_what_is_wrong_with_a_study_is_named(
+    tmp_path: Path, before: str, after: str, key: str, expected: str
+) -> None:
+    """As for any other key."""
+    with pytest.raises(ConfigurationError) as caught:
+        Experiment.from_toml(written(tmp_path, WHOLE + STUDY.replace(before, after)))
+    assert caught.value.what == f"{key} cannot be used"
+    assert caught.value.why.startswith(f"expected: {expected}; got: ")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
 """Whole federations with faults from a seed: the model is what arithmetic by hand makes of it."""
 
+from dataclasses import replace
+from datetime import UTC
 from random import Random
 
 import pytest
 import structlog
 
+from fedmq.node.hours import parse_hours
+from fedmq.simulation.approval import RELAXED
 from fedmq.simulation.checks import run_seed
 from fedmq.simulation.faults import NO_FAULTS, Fault, Misfortune
 from fedmq.simulation.training import average, initial_model, models_by_hand
@@ -29,6 +33,21 @@ def test_nothing_is_lost_counted_twice_run_late_or_other_than_by_hand(shard: int
         if not (found := run_seed(seed)).is_sound
     ]
     assert unsound == []
+
+
+@pytest.mark.parametrize("shard", range(4))
+def test_nodes_with_hours_answer_by_themselves_whoever_was_killed_meanwhile(shard: int) -> None:
+    """Day and night shifts, and few rounds a day: every round comes, and is right to the bit."""
+    shifts = (
+        RELAXED,
+        replace(RELAXED, zone=UTC, hours=parse_hours(["mon-sun 08:00-20:00"])),
+        replace(RELAXED, zone=UTC, hours=parse_hours(["mon-sun 20:00-08:00"])),
+        replace(RELAXED, zone=UTC, max_rounds_per_day=1),
+    )
+    first = 7_000 + shard * 10
+    found = [run_seed(seed, policies=shifts[shard:] + shifts) for seed in range(first, first + 10)]
+    assert [one for one in found if not one.is_sound] == []
+    assert max(one.seconds for one in found) > 8 * 3_600.0, "nobody had to wait for an hour"
 
 
 @pytest.mark.parametrize("seed", [512_851, 516_036])
