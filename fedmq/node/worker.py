@@ -113,7 +113,8 @@ class Worker:
         job_line(job)
         needs = Needs(
             num_threads=num_threads,
-            readable=readable_paths(job, self._folder.parent),
+            # Who is kept from nothing needs no list, and can serve jobs of any dataset.
+            readable=readable_paths(job, self._folder.parent) if self._means else (),
             means=self._means,
             limits=self._limits,
         )

@@ -7,6 +7,7 @@ import pytest
 
 from fedmq.claims import claimed
 from fedmq.hub.credentials import Role
+from fedmq.node.audit_facts import NodeMade
 from fedmq.node.records import open_records
 from fedmq.transport.home import LocalHome
 from tests.support.tiny_plan import write_cases
@@ -19,9 +20,14 @@ LYON = "chu-lyon"
 def node(fedmq: CommandLine, credentials: Callable[..., Path], home: Path) -> CommandLine:
     """Return the command line of a node with a dataset and an approved plan: three entries."""
     credentials(LYON, Role.NODE, home / "node" / "credentials.toml")
+    records = open_records(LocalHome(home / "node"), by="root")
+    records.audit.note(NodeMade(node=LYON))
+    records.close()
     write_cases(home / "cases", 3)
     fedmq("node", "data", "add", "petct", "cases")
-    fedmq("node", "plans", "approve", "clinical-logistic")
+    study = ("--protocol", "P-1", "--ethics", "E-1", "--study-end", "2099-12-31")
+    terms = ("--researcher", "ada", "--dataset", "petct", *study)
+    assert fedmq("node", "plans", "approve", "clinical-logistic", *terms).code == 0
     return fedmq
 
 
@@ -112,7 +118,7 @@ def test_a_time_beyond_all_calendars_is_shown(
 ) -> None:
     """A machine's clock was set anywhere."""
     monkeypatch.setattr("time.time", lambda: 1e15)
-    node("node", "plans", "approve", "clinical-logistic")
+    node("node", "plans", "reject", "clinical-logistic", "--reason", "a clock")
     assert "1000000000000000 s" in node("node", "audit", "show").data
     assert "1000000000000000 s" in node("node", "audit", "verify").data
 
@@ -121,7 +127,7 @@ def test_a_time_beyond_all_calendars_is_shown(
 
 
 def test_a_node_that_has_left_does_not_start_and_keeps_its_log(
-    node: CommandLine, home: Path, credentials: Callable[..., Path]
+    node: CommandLine, home: Path
 ) -> None:
     """The closing record counts what was; nothing but looking is left to do."""
     left = node("node", "leave")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.hub.credentials import Role
+from fedmq.types import Role
 from tests.unit.cli.line import CommandLine
 
 
 @pytest.fixture
-def node(fedmq: CommandLine, credentials: Callable[..., Path]) -> CommandLine:
+def node(fedmq: CommandLine, credentials: Callable[..., Path], home: Path) -> CommandLine:
     """Return the command line of a node."""
-    fedmq("node", "init", "chu-lyon", "--credentials", str(credentials("chu-lyon", Role.NODE)))
+    credentials("chu-lyon", Role.NODE, home / "node" / "credentials.toml")
     return fedmq
 
 

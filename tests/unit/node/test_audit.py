@@ -35,9 +35,9 @@ name = sys.argv[2]
 print("ready", flush=True)
 for number, _ in enumerate(sys.stdin):
     with records.journal.transaction() if len(sys.argv) > 3 else nullcontext():
-        cells = (name + str(number), b"")
+        cells = (name + str(number),)
         if len(sys.argv) > 3:
-            records.journal.execute("INSERT INTO undecided VALUES (?, ?)", cells)
+            records.journal.execute("INSERT INTO courses (experiment) VALUES (?)", cells)
         records.audit.note(NodeStarted(node=name, version=str(number)))
     print(number, flush=True)
 """
@@ -173,7 +173,7 @@ def test_a_kill_at_any_moment_leaves_a_chain(tmp_path: Path) -> None:
     records = open_records(LocalHome(tmp_path))
     assert fault_of(records) is None
     told = {one.node + one.version for one in records.audit.facts(NodeStarted)}
-    assert told == {str(row[0]) for row in records.journal.rows("SELECT experiment FROM undecided")}
+    assert told == {str(row[0]) for row in records.journal.rows("SELECT experiment FROM courses")}
     assert sum(one.startswith("stays") for one in told) == 200
     records.close()
 

@@ -1,6 +1,7 @@
 """Withdrawn cases: in no later round, whatever was under way, and told with what they entered."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,6 @@ from fedmq.messages.replies import EvaluateReply, PrepareReply, Refusal, Refusal
 from fedmq.node.audit_facts import CaseWithdrawn, TrainingDone
 from fedmq.node.audit_verify import verify_records
 from fedmq.node.datasets import Datasets
-from fedmq.node.policy import Limits
 from fedmq.node.records import Records, open_records
 from fedmq.node.withdrawing import withdraw_case
 from fedmq.transport.home import LocalHome
@@ -211,7 +211,8 @@ def test_withdrawals_outlive_the_life_in_which_they_were_made(world: World) -> N
 
 def test_too_few_cases_left_are_refused(tmp_path: Path) -> None:
     """By the number of the dataset, for what waits and for what comes."""
-    world = World(tmp_path, limits=Limits(min_cases=5))
+    world = World(tmp_path)
+    world.policy = replace(world.policy, min_cases=5)
     world.agree()
     world.train()
     world.withdraw(TRAINS)
