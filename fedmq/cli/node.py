@@ -7,7 +7,13 @@ import typer
 
 from fedmq.cli import joining, node_audit, node_data, node_plans, node_policy
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, typed
-from fedmq.cli.node_home import open_own_records, operator_name, policy_path, require_node
+from fedmq.cli.node_home import (
+    open_membership,
+    open_own_records,
+    operator_name,
+    policy_path,
+    require_node,
+)
 
 app = typer.Typer(no_args_is_help=True, help="The program of one hospital.")
 app.add_typer(node_data.app, name="data")
@@ -48,6 +54,22 @@ def join(
         records.close()
         say(f"this machine is a node of the federation; its folder is {typed(folder)}")
         next_command("fedmq node data add NAME FOLDER", "fedmq node plans list", "fedmq node start")
+
+
+@app.command()
+def roster(
+    *,
+    accept: Annotated[bool, typer.Option(help="Take the one that waits.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show who is in the federation with which keys; take a roster that waits for your word."""
+    from fedmq.cli.rosters import accept_held, print_roster
+
+    membership = open_membership()
+    if accept:
+        accept_held(membership.keyring)
+    else:
+        print_roster(membership.keyring, as_json=as_json)
 
 
 @app.command()

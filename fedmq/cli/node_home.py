@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fedmq.hub.membership import Membership
     from fedmq.node.policy import Policy
     from fedmq.node.records import Records
 
@@ -33,6 +34,18 @@ def open_own_records() -> "Records":
     from fedmq.transport.home import LocalHome
 
     return open_records(LocalHome(require_node()), by=operator_name())
+
+
+def open_membership() -> "Membership":
+    """Return the node's credentials and keys.
+
+    Raises:
+        ConfigurationError: this machine is no node yet, or they are damaged.
+    """
+    from fedmq.hub.membership import read_membership
+    from fedmq.types import Role
+
+    return read_membership(require_node() / "credentials.toml", Role.NODE)
 
 
 def operator_name() -> str:

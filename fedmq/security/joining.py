@@ -27,6 +27,7 @@ SECRET_BYTES: Final = 32
 TOKEN_HOURS: Final = 24.0
 JOINER: Final = "join-"
 """Before the name of a member: the login of who wants to become it."""
+_MAX_TOKEN_BYTES: Final = 65_536
 _PREFIX: Final = "fedmq-join-1."
 _REQUEST: Final = b"join request"
 _PASSWORD: Final = b"join password"
@@ -113,14 +114,15 @@ def read_token(text: str) -> JoinToken:
     try:
         packed = base64.b64decode(padded, altchars=b"-_", validate=True)
         unpacker = zlib.decompressobj()
-        content = unpacker.decompress(packed, 65_536)
-        return JoinToken.model_validate_json(content)
+        content = unpacker.decompress(packed, _MAX_TOKEN_BYTES)
+        found = JoinToken.model_validate_json(content if unpacker.eof else b"")
     except (ValueError, zlib.error, ValidationError) as error:
         raise ConfigurationError(
             "this is no join token, or not all of it",
             why=f"a token is one long word that begins with {_PREFIX}",
             fix="copy it whole, or use the file that the hub's operator sent",
         ) from error
+    return found
 
 
 def hash_secret(secret: str) -> str:

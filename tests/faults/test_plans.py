@@ -212,7 +212,7 @@ def test_what_was_approved_runs_and_is_seen_to_read(world: World) -> None:
     world.done()
     world.train(experiment="liver", study=STUDY)
     assert [job.kind for job in world.worker.jobs] == [JobKind.PREPARE, JobKind.TRAIN]
-    assert sum(line.startswith("open ") for line in _reads) >= 2
+    assert any(line.startswith("open ") for line in _reads)
 
 
 def test_a_setting_beyond_the_plans_own_range_ends_the_trainer_before_data(

@@ -1,0 +1,236 @@
+"""Who gets in, and every way in which one does not; no broker runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fedmq.errors import ConfigurationError, ProtocolError
+from fedmq.hub.credentials import read_credentials
+from fedmq.hub.enrolment import Enrolment
+from fedmq.hub.joiner import Joiner, federation_fingerprint, read_answer
+from fedmq.hub.keyring import KeptWire, Keyring, new_identity
+from fedmq.hub.local import enrol_here
+from fedmq.hub.members import Hub
+from fedmq.hub.membership import read_membership
+from fedmq.security.joining import JoinToken, read_token
+from fedmq.security.roster import (
+    Roster,
+    enrolled,
+    governance_fingerprint,
+    sign_roster,
+    with_member,
+)
+from fedmq.types import Role
+
+LYON = "chu-lyon"
+DAY_S = 86_400.0
+
+
+class Place:
+    """A hub, a site, and the time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 1_800_000_000.0
+        self.hub = Hub(folder / "hub")
+        self.hub.make("trial")
+        self.enrolment = Enrolment(self.hub, folder / "hub", lambda: self.now)
+        self.credentials = folder / "site" / "credentials.toml"
+        self.joiner = Joiner(self.credentials)
+
+    def invite(self) -> JoinToken:
+        """Return a token for Lyon, as it is handed over."""
+        return read_token(self.enrolment.invite(LYON, Role.NODE).text)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Return a hub and a site."""
+    return Place(tmp_path)
+
+
+def test_a_site_joins_with_keys_that_stay_there(place: Place) -> None:
+    """Its own half never leaves; the roster has the public one, and the site believes it."""
+    token = place.invite()
+    request = place.joiner.begin(token)
+    answer = place.enrolment.admit(request, request.public.fingerprint.upper())
+    place.joiner.finish(token, read_answer(answer.model_dump_json()))
+    member = read_membership(place.credentials, Role.NODE)
+    assert member.credentials.password == ""
+    wire = member.wire()
+    found = wire.roster.find(LYON)
+    assert found is not None
+    assert found.public == wire.identity.public == request.public
+    secrets = [wire.identity.signing, wire.identity.sealing, wire.identity.payloads]
+    held = b"".join(p.read_bytes() for p in (place.hub._folder).rglob("*") if p.is_file())
+    for secret in secrets:
+        assert secret.hex().encode() not in held
+        assert secret not in held
+    assert token.secret.encode() not in held, "it is hashed at rest"
+    assert not place.joiner.folder.exists()
+    for path in place.credentials.parent.rglob("*"):
+        assert path.is_dir() or path.stat().st_mode & 0o777 == 0o600
+
+
+def test_both_sides_see_the_same_fingerprint_of_the_federation(place: Place) -> None:
+    """The token's is that which the hub's operator reads out."""
+    key = bytes.fromhex(place.hub.authority.trust().governance)
+    assert federation_fingerprint(place.invite()) == governance_fingerprint(key)
+
+
+def test_begun_again_it_goes_on_with_the_same_keys(place: Place) -> None:
+    """Another token makes other keys."""
+    token = place.invite()
+    assert place.joiner.begin(token) == place.joiner.begin(token)
+    other = place.invite()
+    assert place.joiner.begin(other).signing != place.joiner.begin(token).signing
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda place, _: place.invite(), "not the newest one"),
+        (lambda place, _: setattr(place, "now", place.now + 1.1 * DAY_S), "too old"),
+        (lambda place, r: place.enrolment.admit(r, r.public.fingerprint), "used already"),
+        (lambda place, _: place.enrolment.revoke(LYON, ""), "nobody of that name"),
+    ],
+    ids=["replaced", "old", "used", "revoked"],
+)
+def test_a_token_that_is_void_lets_nobody_in(
+    place: Place, spoil: Callable[[Place, object], object], why: str
+) -> None:
+    """The roster stays as it is; the error says how to invite again."""
+    request = place.joiner.begin(place.invite())
+    spoil(place, request)
+    before = place.hub.authority.signed_roster()
+    with pytest.raises(ConfigurationError, match=why) as caught:
+        place.enrolment.admit(request, request.public.fingerprint)
+    assert f"fedmq hub add-node {LYON}" in caught.value.fix
+    assert place.hub.authority.signed_roster() == before
+
+
+def test_a_stolen_token_is_found_by_its_fingerprint(place: Place, tmp_path: Path) -> None:
+    """The thief asks with keys of their own; what the site reads out is not theirs."""
+    token = place.invite()
+    site = place.joiner.begin(token)
+    thief = Joiner(tmp_path / "thief" / "credentials.toml").begin(token)
+    with pytest.raises(ConfigurationError, match="not that of the request"):
+        place.enrolment.admit(thief, site.public.fingerprint)
+    assert place.hub.authority.roster().find(LYON) is None
+
+
+def test_a_request_that_somebody_altered_lets_nobody_in(place: Place) -> None:
+    """With the fingerprint of the keys that were put in."""
+    request = place.joiner.begin(place.invite())
+    mallory = new_identity(LYON, Role.NODE)
+    forged = request.model_copy(update={"signing": mallory.public.signing.hex()})
+    with pytest.raises(ConfigurationError, match="does not have the keys"):
+        place.enrolment.admit(forged, forged.public.fingerprint)
+
+
+def test_an_answer_of_another_federation_is_not_believed(place: Place, tmp_path: Path) -> None:
+    """Whoever sends it; the site is no member."""
+    token = place.invite()
+    place.joiner.begin(token)
+    rogue = Place(tmp_path / "rogue")
+    theirs = Joiner(tmp_path / "x" / "credentials.toml").begin(rogue.invite())
+    answer = rogue.enrolment.admit(theirs, theirs.public.fingerprint)
+    with pytest.raises(ConfigurationError, match="is not believed"):
+        place.joiner.finish(token, answer)
+    assert not place.credentials.exists()
+
+
+def test_a_revoked_name_is_not_given_again(place: Place, tmp_path: Path) -> None:
+    """Its certificate may still be about."""
+    enrol_here(tmp_path / "hub", LYON, Role.NODE, place.credentials)
+    place.enrolment.revoke(LYON, "stolen laptop")
+    roster = place.hub.authority.roster()
+    assert roster.find(LYON) is None
+    assert [one.reason for one in roster.revoked] == ["stolen laptop"]
+    with pytest.raises(ConfigurationError, match="cannot join again"):
+        place.enrolment.invite(LYON, Role.NODE)
+    with pytest.raises(ConfigurationError, match="the hub itself needs it"):
+        place.enrolment.revoke("orchestrator", "")
+
+
+def test_a_member_is_not_invited_twice(place: Place, tmp_path: Path) -> None:
+    """Its keys are good."""
+    enrol_here(tmp_path / "hub", LYON, Role.NODE, place.credentials)
+    with pytest.raises(ConfigurationError, match="has joined already"):
+        place.enrolment.invite(LYON, Role.NODE)
+    with pytest.raises(ConfigurationError, match="has joined already"):
+        place.joiner.begin(place.enrolment.invite("ghu-paris", Role.NODE))
+    assert read_credentials(place.credentials).user == LYON
+
+
+def test_an_invitation_that_is_over_leaves_no_login(place: Place) -> None:
+    """Its login and its queue go when the hub is next asked anything."""
+    place.invite()
+    assert "join-chu-lyon" in place.hub.broker.definitions.read_text()
+    place.now += 1.1 * DAY_S
+    place.enrolment.tidy()
+    assert "join-chu-lyon" not in place.hub.broker.definitions.read_text()
+
+
+# What a member makes of rosters that come.
+
+
+def next_roster(place: Place, change: Callable[[Roster], Roster]) -> Roster:
+    """Return what the governance would sign next."""
+    return change(place.hub.authority.roster())
+
+
+def member_of(place: Place, tmp_path: Path) -> tuple[Keyring, KeptWire]:
+    """Return the keyring and the wire of Lyon, a member."""
+    enrol_here(tmp_path / "hub", LYON, Role.NODE, place.credentials)
+    membership = read_membership(place.credentials)
+    return membership.keyring, membership.wire()
+
+
+def test_a_newer_roster_is_taken_and_kept(place: Place, tmp_path: Path) -> None:
+    """An older one changes nothing; another program of the machine sees the new one."""
+    keyring, wire = member_of(place, tmp_path)
+    older, second = place.hub.authority.signed_roster(), KeptWire(keyring)
+    place.enrolment.invite("ghu-paris", Role.NODE)
+    request = Joiner(tmp_path / "paris" / "credentials.toml").begin(
+        place.enrolment.invite("ghu-paris", Role.NODE)
+    )
+    place.enrolment.admit(request, request.public.fingerprint)
+    newer = place.hub.authority.signed_roster()
+    wire.learn(newer.notice)
+    assert wire.roster.find("ghu-paris") is not None
+    wire.learn(older.notice)
+    assert wire.version == 4
+    second.review()
+    assert second.version == KeptWire(keyring).version == 4
+
+
+def test_a_roster_that_is_not_the_governances_is_refused(place: Place, tmp_path: Path) -> None:
+    """Forged, or one of two that have the same number."""
+    _, wire = member_of(place, tmp_path)
+    paris = enrolled(new_identity("ghu-paris", Role.NODE).public)
+    later = next_roster(place, lambda roster: with_member(roster, paris, at=1.0))
+    forged = sign_roster(later, new_identity("trial", Role.ADMIN))
+    with pytest.raises(ProtocolError, match="did not sign"):
+        wire.learn(forged.notice)
+    governance = place.hub.authority.governance()
+    same = later.model_copy(update={"version": wire.version})
+    with pytest.raises(ProtocolError, match="two rosters"):
+        wire.learn(sign_roster(same, governance).notice)
+    other = later.model_copy(update={"federation": "another"})
+    with pytest.raises(ProtocolError, match="another federation"):
+        wire.learn(sign_roster(other, governance).notice)
+    assert wire.roster.find("ghu-paris") is None
+
+
+def test_a_rogue_orchestrator_waits_for_a_person(place: Place, tmp_path: Path) -> None:
+    """Even where the governance signed for it: the node goes on with the roster it has."""
+    keyring, wire = member_of(place, tmp_path)
+    rogue = enrolled(new_identity("orchestrator", Role.ORCHESTRATOR).public)
+    later = next_roster(place, lambda roster: with_member(roster, rogue, at=1.0))
+    before = wire.roster
+    wire.learn(sign_roster(later, place.hub.authority.governance()).notice)
+    assert wire.roster == before
+    held = keyring.held_roster()
+    assert held is not None
+    assert keyring.roster(held) == later
