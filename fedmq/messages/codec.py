@@ -1,6 +1,6 @@
 """Messages to bytes and back: the only place that packs or unpacks msgpack.
 
-On the wire a message is a frame, a msgpack array of five bins: the header (a map, the envelope),
+On the wire a message is a parcel, a msgpack array of five bins: the header (a map, the envelope),
 the keys (a map: for whom the content key is wrapped; empty where nothing is sealed), the body (a
 map, or what sealing made of it), bulk data (empty except in chunks) and the sender's signature over
 the first three. What seals and signatures are made of, `fedmq.security` knows. The header is read
@@ -65,7 +65,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Parcel:
     """A message as it travels: five pieces of bytes, none of them looked into."""
 
     header: bytes
@@ -81,7 +81,7 @@ def encode(message: Message) -> bytes:
     Raises:
         ProtocolError: the body is not of the envelope's type, or the message is beyond the limits.
     """
-    return pack_frame(make_frame(message))
+    return pack_parcel(make_parcel(message))
 
 
 def decode(encoded: bytes) -> Message:
@@ -90,15 +90,15 @@ def decode(encoded: bytes) -> Message:
     Raises:
         ProtocolError: it holds none, or one of another major version; nothing else is raised.
     """
-    frame = unpack_frame(encoded)
-    envelope = read_header(frame)
-    if frame.keys or frame.signature:
+    parcel = unpack_parcel(encoded)
+    envelope = read_header(parcel)
+    if parcel.keys or parcel.signature:
         raise ProtocolError("body_invalid", "the message is sealed or signed")
-    return Message(envelope=envelope, body=read_body(envelope, frame.body), data=frame.data)
+    return Message(envelope=envelope, body=read_body(envelope, parcel.body), data=parcel.data)
 
 
-def make_frame(message: Message) -> Frame:
-    """Return the frame of a message, neither sealed nor signed.
+def make_parcel(message: Message) -> Parcel:
+    """Return the parcel of a message, neither sealed nor signed.
 
     Raises:
         ProtocolError: the body is not of the envelope's type, or the message is beyond the limits.
@@ -114,19 +114,19 @@ def make_frame(message: Message) -> Frame:
     ):
         if size > limit:
             raise ProtocolError("too_large", f"{what} of {size} bytes, the limit is {limit}")
-    return Frame(header=header, body=body, data=message.data)
+    return Parcel(header=header, body=body, data=message.data)
 
 
-def pack_frame(frame: Frame) -> bytes:
-    """Return the bytes of a frame."""
+def pack_parcel(parcel: Parcel) -> bytes:
+    """Return the bytes of a parcel."""
     packed: bytes = msgpack.packb(
-        [frame.header, frame.keys, frame.body, frame.data, frame.signature]
+        [parcel.header, parcel.keys, parcel.body, parcel.data, parcel.signature]
     )
     return packed
 
 
-def unpack_frame(encoded: bytes) -> Frame:
-    """Return the frame that `encoded` holds; its parts are within their limits.
+def unpack_parcel(encoded: bytes) -> Parcel:
+    """Return the parcel that `encoded` holds; its parts are within their limits.
 
     Raises:
         ProtocolError: it holds none; nothing else is raised.
@@ -149,23 +149,23 @@ def unpack_frame(encoded: bytes) -> Frame:
     ):
         if len(part) > limit:
             raise ProtocolError("too_large", f"a part of {len(part)} bytes, the limit is {limit}")
-    return Frame(header=header, keys=keys, body=body, data=data, signature=signature)
+    return Parcel(header=header, keys=keys, body=body, data=data, signature=signature)
 
 
-def read_header(frame: Frame) -> Envelope:
-    """Return the envelope of a frame, whose sender nobody has vouched for.
+def read_header(parcel: Parcel) -> Envelope:
+    """Return the envelope of a parcel, whose sender nobody has vouched for.
 
     Raises:
         ProtocolError: it is none, of another major version, of no known type, or it has bulk data
             and is no chunk.
     """
-    header = _unpack(frame.header, "not_an_envelope")
+    header = _unpack(parcel.header, "not_an_envelope")
     if not isinstance(header, dict):
         raise ProtocolError("not_an_envelope")
     envelope = _read_envelope(header)
     if envelope.type not in BODY_OF_TYPE:
         raise ProtocolError("unknown_type", f"no message has the type {envelope.type!r}")
-    if frame.data and envelope.type != Chunk.TYPE:
+    if parcel.data and envelope.type != Chunk.TYPE:
         raise ProtocolError("data_unexpected")
     return envelope
 
@@ -190,20 +190,20 @@ def read_body(envelope: Envelope, packed: bytes) -> Body:
 
 
 def pack_keys(wraps: Mapping[str, bytes]) -> bytes:
-    """Return the keys of a frame: reader -> content key, wrapped for that reader."""
+    """Return the keys of a parcel: reader -> content key, wrapped for that reader."""
     packed: bytes = msgpack.packb(dict(sorted(wraps.items())))
     return packed
 
 
-def read_keys(frame: Frame) -> dict[str, bytes]:
-    """Return for whom the content key of a frame is wrapped, and the wraps; none: it is not sealed.
+def read_keys(parcel: Parcel) -> dict[str, bytes]:
+    """Return for whom the content key of a parcel is wrapped, and the wraps; none: it is not sealed.
 
     Raises:
         ProtocolError: they cannot be read.
     """
-    if not frame.keys:
+    if not parcel.keys:
         return {}
-    wraps = _unpack(frame.keys, "keys_invalid")
+    wraps = _unpack(parcel.keys, "keys_invalid")
     if not isinstance(wraps, dict) or not 0 < len(wraps) <= MAX_READERS:
         raise ProtocolError("keys_invalid")
     for reader, wrap in wraps.items():

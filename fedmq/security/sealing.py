@@ -2,7 +2,7 @@
 
 What is sealed is encrypted under a content key (AES-256-GCM); the content key is wrapped for each
 reader by HPKE (RFC 9180: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305, base mode).
-Who sealed it, the signature over the frame says, not the seal.
+Who sealed it, the signature over the parcel says, not the seal.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 Signed are the exact bytes of header, keys and body; the bulk data of a chunk by its hash in the
 body. Sealed are the body and the data. Events are signed only: whoever watches the federation reads
-them. A roster is not sealed, and its frame need not be signed: it carries the signature of the
+them. A roster is not sealed, and its parcel need not be signed: it carries the signature of the
 governance, and has to reach those who do not know its bringer's new keys yet.
 """
 
@@ -13,15 +13,15 @@ from typing import Final, TypeVar
 
 from fedmq.errors import ProtocolError
 from fedmq.messages.codec import (
-    Frame,
+    Parcel,
     Message,
-    make_frame,
-    pack_frame,
+    make_parcel,
+    pack_parcel,
     pack_keys,
     read_body,
     read_header,
     read_keys,
-    unpack_frame,
+    unpack_parcel,
 )
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.notices import Heartbeat, NodeOnline, Overview, RosterNotice
@@ -86,11 +86,11 @@ class SealedWire:
             ProtocolError: unknown_reader; the roster has no keys of a reader. Or the message is
                 beyond the limits.
         """
-        frame = make_frame(message)
+        parcel = make_parcel(message)
         if message.envelope.type not in {*EVENTS, RosterNotice.TYPE}:
-            frame = self._sealed(message, frame, self._resolved(readers))
-        signature = self.identity.sign(_PURPOSE, frame.header, frame.keys, frame.body)
-        return pack_frame(replace(frame, signature=signature))
+            parcel = self._sealed(message, parcel, self._resolved(readers))
+        signature = self.identity.sign(_PURPOSE, parcel.header, parcel.keys, parcel.body)
+        return pack_parcel(replace(parcel, signature=signature))
 
     def open(self, encoded: bytes) -> Message:
         """Return the message, if its sender is a member who signed it and meant it for this one.
@@ -99,22 +99,22 @@ class SealedWire:
             ProtocolError: as the codec's; or unknown_sender, revoked_sender, bad_signature,
                 not_sealed, wrong_recipient, seal_broken, chunk_hash. Nothing else is raised.
         """
-        frame = unpack_frame(encoded)
-        envelope = read_header(frame)
+        parcel = unpack_parcel(encoded)
+        envelope = read_header(parcel)
         if envelope.type == RosterNotice.TYPE:
-            return Message(envelope=envelope, body=read_body(envelope, frame.body))
-        require_signature(frame, envelope, self.roster)
-        wraps = read_keys(frame)
+            return Message(envelope=envelope, body=read_body(envelope, parcel.body))
+        require_signature(parcel, envelope, self.roster)
+        wraps = read_keys(parcel)
         if not wraps:
             if envelope.type not in EVENTS:
                 raise ProtocolError("not_sealed", "a message that only its reader may read is open")
-            return Message(envelope=envelope, body=read_body(envelope, frame.body))
+            return Message(envelope=envelope, body=read_body(envelope, parcel.body))
         key = self._unwrapped(wraps, envelope.sender)
-        body = read_body(envelope, open_body(frame.body, key, header=frame.header))
+        body = read_body(envelope, open_body(parcel.body, key, header=parcel.header))
         data = b""
         if isinstance(body, Chunk):
-            check_travelled(body, frame.data)
-            data = open_chunk(frame.data, key, body)
+            check_travelled(body, parcel.data)
+            data = open_chunk(parcel.data, key, body)
         return Message(envelope=envelope, body=body, data=data)
 
     def learn(self, notice: RosterNotice) -> None:
@@ -127,19 +127,19 @@ class SealedWire:
     def review(self) -> None:
         """Nothing else writes it."""
 
-    def _sealed(self, message: Message, frame: Frame, readers: Collection[Enrolled]) -> Frame:
+    def _sealed(self, message: Message, parcel: Parcel, readers: Collection[Enrolled]) -> Parcel:
         match message.body:
             case Chunk(manifest=manifest) as chunk:
                 key = self.identity.payload_key(manifest)
                 data = seal_chunk(message.data, key, chunk)
                 travelling = chunk.model_copy(update={"sha256": chunk_hash(data)})
-                frame = make_frame(replace(message, body=travelling, data=b""))
+                parcel = make_parcel(replace(message, body=travelling, data=b""))
             case _:
                 key, data = self._random(KEY_BYTES), b""
         wraps = {reader.name: self._wrapped(key, reader) for reader in readers}
         nonce = self._random(NONCE_BYTES)
-        body = seal_body(frame.body, key, header=frame.header, nonce=nonce)
-        return replace(frame, keys=pack_keys(wraps), body=body, data=data)
+        body = seal_body(parcel.body, key, header=parcel.header, nonce=nonce)
+        return replace(parcel, keys=pack_keys(wraps), body=body, data=data)
 
     def _resolved(self, readers: Collection[str]) -> Collection[Enrolled]:
         """Return the readers with their keys."""
@@ -193,16 +193,16 @@ def open_event(encoded: bytes, roster: Roster) -> Message:
     Raises:
         ProtocolError: as `SealedWire.open`; or sealed: it is no event.
     """
-    frame = unpack_frame(encoded)
-    envelope = read_header(frame)
-    require_signature(frame, envelope, roster)
-    if frame.keys or envelope.type not in EVENTS:
+    parcel = unpack_parcel(encoded)
+    envelope = read_header(parcel)
+    require_signature(parcel, envelope, roster)
+    if parcel.keys or envelope.type not in EVENTS:
         raise ProtocolError("sealed", "only its readers read this message")
-    return Message(envelope=envelope, body=read_body(envelope, frame.body))
+    return Message(envelope=envelope, body=read_body(envelope, parcel.body))
 
 
-def require_signature(frame: Frame, envelope: Envelope, roster: Roster) -> None:
-    """Return if the sender of a frame is a member, and signed it with a key that counts.
+def require_signature(parcel: Parcel, envelope: Envelope, roster: Roster) -> None:
+    """Return if the sender of a parcel is a member, and signed it with a key that counts.
 
     Raises:
         ProtocolError: unknown_sender, revoked_sender, bad_signature.
@@ -215,7 +215,7 @@ def require_signature(frame: Frame, envelope: Envelope, roster: Roster) -> None:
         raise ProtocolError(reason, f"{sender} is not in roster {roster.version}")
     for key in member.signing_keys:
         if not roster.is_revoked(key) and is_signed(
-            frame.signature, key, _PURPOSE, frame.header, frame.keys, frame.body
+            parcel.signature, key, _PURPOSE, parcel.header, parcel.keys, parcel.body
         ):
             return
     raise ProtocolError("bad_signature", f"{sender} did not sign this message")

@@ -1,11 +1,16 @@
 """Is a message what it says: who sent it, for whom, and was it theirs to send? Pure."""
 
+from typing import Final
+
 from fedmq.errors import ProtocolError
 from fedmq.messages.envelope import Envelope
 from fedmq.transport.ports import Delivery
-from fedmq.transport.routes import sender_word
+from fedmq.transport.routes import is_own_queue, sender_word
 from fedmq.transport.topology import SENDERS
 from fedmq.types import NOWHERE, Role
+
+CARBON_COPY: Final = "CC"
+"""The header with further keys that is left on a message; of BCC only the wrong queue is left."""
 
 
 def require_genuine(
@@ -22,7 +27,8 @@ def require_genuine(
     signature: this is the second lock, for what a signature does not say.
 
     Raises:
-        ProtocolError: no_user_id, forged_sender, wrong_role, wrong_sender or wrong_recipient.
+        ProtocolError: no_user_id, forged_sender, carbon_copy, wrong_role, wrong_sender or
+            wrong_recipient.
     """
     sender = delivery.properties.user_id
     if not sender:
@@ -30,6 +36,8 @@ def require_genuine(
     word = sender_word(delivery.exchange, delivery.routing_key)
     if sender != envelope.sender or (word is not None and word != sender):
         raise ProtocolError("forged_sender")
+    if CARBON_COPY in delivery.properties.headers or not is_own_queue(delivery):
+        raise ProtocolError("carbon_copy", "the message was sent to more than its key says")
     if role is not None and role not in SENDERS.get(delivery.exchange, frozenset()):
         raise ProtocolError("wrong_role", f"no {role} writes to {delivery.exchange}")
     if only_from is not None and sender != only_from:

@@ -12,7 +12,7 @@ from typing import Final
 
 from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
-from fedmq.messages.codec import Message, decode, encode, read_header, unpack_frame
+from fedmq.messages.codec import Message, decode, encode, read_header, unpack_parcel
 from fedmq.messages.envelope import Envelope
 from fedmq.transport.journal import Cell, Journal
 from fedmq.transport.ports import Properties, Publication, Transport
@@ -69,7 +69,7 @@ class Outbox:
         self._is_connected = False
         now = clock.steady()
         self._letters = {
-            str(message_id): _letter(read_header(unpack_frame(encoded)), due=now)
+            str(message_id): _letter(read_header(unpack_parcel(encoded)), due=now)
             for message_id, encoded in journal.rows(
                 "SELECT message_id, encoded FROM outbox ORDER BY rowid"
             )
@@ -138,7 +138,7 @@ class Outbox:
         )
         if not isinstance(encoded, bytes):
             return None
-        return read_header(unpack_frame(encoded)).recipient
+        return read_header(unpack_parcel(encoded)).recipient
 
     def _forget(self, message_id: str) -> None:
         self._journal.execute("DELETE FROM outbox WHERE message_id = ?", (message_id,))

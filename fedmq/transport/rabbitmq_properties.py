@@ -29,11 +29,11 @@ def to_pika(properties: Properties, user: str, headers: dict[str, Any]) -> Basic
 
 
 def from_pika(properties: BasicProperties) -> Properties:
-    """Return the properties of a delivery; headers that are no text are left out."""
+    """Return the properties of a delivery; of headers that are no text the name alone is left."""
     headers = {
-        str(name): value
+        str(name): value if isinstance(value, str) else ""
         for name, value in (properties.headers or {}).items()
-        if isinstance(value, str) and name != TICKET_HEADER
+        if name != TICKET_HEADER
     }
     return Properties(
         type=properties.type or "",

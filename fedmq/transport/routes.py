@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fedmq.errors import ProtocolError
 from fedmq.transport import topology
+from fedmq.transport.ports import Delivery
 from fedmq.transport.topology import Lane, key
 from fedmq.types import NOWHERE, ExperimentId, NodeId, ResearcherId
 
@@ -61,6 +62,18 @@ def sender_word(exchange: str, routing_key: str) -> str | None:
             return words[1] if len(words) > 1 else ""
         case _:
             return None
+
+
+def is_own_queue(delivery: Delivery) -> bool:
+    """Return whether a reply came in the queue of its key; brokers let senders name more keys."""
+    if delivery.exchange != topology.REPLIES:
+        return True
+    words = delivery.routing_key.split(".")
+    experiment = words[1] if len(words) > 1 else ""
+    if experiment == NOWHERE:
+        return delivery.queue == topology.ORCHESTRATOR_INBOX
+    own = ExperimentId(experiment)
+    return delivery.queue in {topology.experiment_replies(own), topology.experiment_payloads(own)}
 
 
 def way_back(

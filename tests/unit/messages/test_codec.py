@@ -19,11 +19,11 @@ from fedmq.errors import ProtocolError
 from fedmq.messages.codec import (
     MAX_BODY_BYTES,
     MAX_MESSAGE_BYTES,
-    Frame,
+    Parcel,
     decode,
     encode,
-    pack_frame,
-    unpack_frame,
+    pack_parcel,
+    unpack_parcel,
 )
 from fedmq.messages.envelope import MAJOR, MINOR
 from fedmq.messages.registry import BODIES, Body
@@ -42,13 +42,13 @@ def altered(
     data: bytes | None = None,
 ) -> bytes:
     """Return an encoded example with fields of its header and body, or whole parts, altered."""
-    frame = unpack_frame(ENCODED[example.TYPE])
-    packed = msgpack.packb(msgpack.unpackb(frame.body) | body)
-    return pack_frame(
-        Frame(
-            header=msgpack.packb(msgpack.unpackb(frame.header) | header),
+    parcel = unpack_parcel(ENCODED[example.TYPE])
+    packed = msgpack.packb(msgpack.unpackb(parcel.body) | body)
+    return pack_parcel(
+        Parcel(
+            header=msgpack.packb(msgpack.unpackb(parcel.header) | header),
             body=packed if body_bytes is None else body_bytes,
-            data=frame.data if data is None else data,
+            data=parcel.data if data is None else data,
         )
     )
 

@@ -8,7 +8,7 @@ import pytest
 
 from fedmq.errors import ProtocolError
 from fedmq.hub.keyring import new_identity
-from fedmq.messages.codec import Message, encode, pack_frame, read_keys, unpack_frame
+from fedmq.messages.codec import Message, encode, pack_parcel, read_keys, unpack_parcel
 from fedmq.messages.payloads import Chunk
 from fedmq.messages.registry import Body
 from fedmq.security.roster import Roster, enrolled, without_member
@@ -77,7 +77,7 @@ def test_one_message_is_sealed_once_for_all_its_readers(keys: Keys) -> None:
 def test_what_is_sealed_to_nobody_by_name_is_for_every_orchestrator(keys: Keys) -> None:
     """A submission does not know who will lead it."""
     encoded = keys.wire(ADA).seal(message(of_type("experiment.query"), ADA, "-"), ["-"])
-    assert set(read_keys(unpack_frame(encoded))) == {CENTRE}
+    assert set(read_keys(unpack_parcel(encoded))) == {CENTRE}
     assert keys.wire(CENTRE).open(encoded).envelope.sender == ADA
 
 
@@ -130,9 +130,9 @@ def test_a_message_without_seal_or_signature_is_no_way_around(keys: Keys) -> Non
     """The form of one's own disk is none on the wire; nor is a body that is only signed."""
     sent = message(PREPARE)
     assert reason_of(keys.wire(CENTRE), encode(sent)) == "bad_signature"
-    frame = unpack_frame(encode(sent))
-    signature = keys.identities[LYON].sign(b"message", frame.header, frame.keys, frame.body)
-    signed = pack_frame(replace(frame, signature=signature))
+    parcel = unpack_parcel(encode(sent))
+    signature = keys.identities[LYON].sign(b"message", parcel.header, parcel.keys, parcel.body)
+    signed = pack_parcel(replace(parcel, signature=signature))
     assert reason_of(keys.wire(CENTRE), signed) == "not_sealed"
 
 
@@ -183,7 +183,7 @@ def test_an_event_is_signed_and_everybody_reads_it(keys: Keys) -> None:
 def test_the_bytes_of_a_chunk_are_the_same_in_the_next_life(keys: Keys) -> None:
     """What is resumed after a kill is what was begun."""
     chunk = message(of_type("payload.chunk"), CENTRE, "-")
-    first, second = (unpack_frame(keys.wire(CENTRE).seal(chunk, [LYON])) for _ in range(2))
+    first, second = (unpack_parcel(keys.wire(CENTRE).seal(chunk, [LYON])) for _ in range(2))
     assert first.data == second.data
-    other = unpack_frame(keys.wire(LYON).seal(message(of_type("payload.chunk")), [CENTRE]))
+    other = unpack_parcel(keys.wire(LYON).seal(message(of_type("payload.chunk")), [CENTRE]))
     assert first.data != other.data

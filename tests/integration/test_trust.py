@@ -1,0 +1,331 @@
+"""Attacks on the way to the broker: each tried with what the attacker would have."""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pika
+import pytest
+from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
+
+from fedmq.errors import BrokerRefused, BrokerUnavailable
+from fedmq.hub.enrolment import Asked, Enrolment
+from fedmq.hub.joiner import Joiner, read_answer
+from fedmq.hub.lifecycle import up
+from fedmq.hub.members import Hub
+from fedmq.hub.membership import Membership, read_membership
+from fedmq.security.certificates import KeyPair, certify, certify_broker, make_authority
+from fedmq.security.joining import JoinToken
+from fedmq.transport import topology
+from fedmq.transport.ports import Connected, Disconnected
+from fedmq.transport.rabbitmq import Login
+from fedmq.transport.rabbitmq_join import ask_to_join
+from fedmq.transport.rabbitmq_tls import Tls
+from fedmq.types import Role
+from tests.integration.test_hub import ended, joined, until
+from tests.support.members import PROGRAM, connected, enrolled
+
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker, pytest.mark.xdist_group("trust")]
+
+LYON, PARIS = "chu-lyon", "ghu-paris"
+WORD = "word"
+CLOSED = (ChannelClosedByBroker, ConnectionClosedByBroker)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A hub that is up, with a node, and room for what attackers make."""
+
+    folder: Path
+    lyon: Membership
+
+    @property
+    def hub(self) -> Hub:
+        """The hub."""
+        return Hub(self.folder)
+
+    @property
+    def enrolment(self) -> Enrolment:
+        """Its comings and goings."""
+        return Enrolment(self.hub, self.folder)
+
+    @property
+    def port(self) -> int:
+        """Where the broker listens."""
+        return self.hub.broker.ports().amqp
+
+    def login(self, pair: KeyPair | None, user: str = LYON) -> Login:
+        """Return a login with some other certificate, or none."""
+        folder = self.folder / "attackers"
+        folder.mkdir(exist_ok=True)
+        tls = Tls(authority=self.lyon.keyring.folder / "authority.pem")
+        if pair is not None:
+            (folder / "certificate.pem").write_text(pair.certificate)
+            (folder / "key.pem").write_text(pair.key)
+            tls = replace(tls, certificate=folder / "certificate.pem", key=folder / "key.pem")
+        return replace(self.lyon.login(PROGRAM), tls=tls, user=user, password=WORD)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Return a hub with a node."""
+    with ended(tmp_path_factory.mktemp("hub")) as folder:
+        up(folder)
+        yield Place(folder, enrolled(folder, LYON, Role.NODE))
+
+
+def is_refused(login: Login) -> bool:
+    """Return whether nobody gets in so; the words say what to look at."""
+    with joined(login) as member:
+        until(lambda: bool(member.of(Disconnected)) or bool(member.of(Connected)))
+        assert all(event.why for event in member.of(Disconnected))
+        return not member.of(Connected)
+
+
+# Certificates.
+
+
+def test_the_right_certificate_gets_in(place: Place) -> None:
+    """Else the rest would show nothing."""
+    assert not is_refused(place.lyon.login(PROGRAM))
+
+
+def test_an_expired_certificate_does_not_get_in(place: Place) -> None:
+    """It ended a day ago; a new one, and the member is in again."""
+    authority = place.hub.authority.certificates()
+    old = certify(authority, LYON, now=time.time() - 2 * 86_400, days=1.0)
+    assert is_refused(place.login(old))
+    assert not is_refused(place.login(certify(authority, LYON, now=time.time())))
+
+
+def test_a_certificate_of_another_authority_does_not_get_in(place: Place) -> None:
+    """Whatever name is in it."""
+    rogue = make_authority("fedmq authority", now=time.time())
+    assert is_refused(place.login(certify(rogue, LYON, now=time.time())))
+
+
+def test_without_a_certificate_nobody_gets_in(place: Place) -> None:
+    """Nor with a password: the broker does not ask for any."""
+    assert is_refused(place.login(None))
+    monitor = read_membership(place.hub.credentials_path("monitor"))
+    known = monitor.credentials
+    assert known.password
+    login = place.login(None, user="monitor")
+    assert is_refused(replace(login, password=known.password))
+
+
+def test_a_certificate_is_of_one_name(place: Place) -> None:
+    """The login is that of the certificate, and what is sent under another one's is refused."""
+    with connected(place.lyon.login(PROGRAM)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        key, forged = (
+            topology.key(LYON, "-", "control"),
+            pika.BasicProperties(user_id="orchestrator"),
+        )
+        with pytest.raises(CLOSED, match="user_id"):
+            channel.basic_publish(topology.REPLIES, key, b"", forged)
+
+
+def test_an_older_tls_is_not_spoken(place: Place) -> None:
+    """Somebody between could ask for it; the broker does not answer to 1.2."""
+    keys = place.lyon.keyring.folder
+    for version, gets_in in (
+        (ssl.TLSVersion.TLSv1_3, True),
+        (ssl.TLSVersion.TLSv1_2, False),
+    ):
+        context = ssl.create_default_context(cafile=keys / "authority.pem")
+        context.load_cert_chain(keys / "certificate.pem", keys / "key.pem")
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.maximum_version = version
+        with socket.create_connection(("127.0.0.1", place.port)) as plain:
+            try:
+                with context.wrap_socket(plain, server_hostname="127.0.0.1") as line:
+                    assert line.version() == "TLSv1.3"
+                    has_come = True
+            except (ssl.SSLError, ConnectionError):
+                has_come = False
+        assert has_come is gets_in
+
+
+def test_bytes_as_they_are_are_not_understood(place: Place) -> None:
+    """There is no plain listener beside the one for TLS."""
+    login = replace(place.lyon.login(PROGRAM), tls=None, password=WORD)
+    assert is_refused(login)
+
+
+# A rogue broker.
+
+
+def test_a_rogue_broker_is_told_nothing(place: Place, tmp_path: Path) -> None:
+    """Neither one that nobody vouches for, nor one whose certificate is for another name."""
+    rogue = make_authority("rogue", now=time.time())
+    ours = place.hub.authority.certificates()
+    for pair in (
+        certify_broker(rogue, ["127.0.0.1"], now=time.time()),
+        certify_broker(ours, ["broker.example.org"], now=time.time()),
+        certify_broker(ours, ["127.0.0.1"], now=time.time() - 9 * 86_400, days=2.0),
+    ):
+        heard: list[bytes] = []
+        with _false_broker(tmp_path, pair, heard) as port:
+            login = replace(
+                place.lyon.login(PROGRAM),
+                addresses=(place.lyon.login(PROGRAM).addresses[0]._replace(port=port),),
+            )
+            assert is_refused(login)
+        assert b"AMQP" not in b"".join(heard)
+
+
+# Joining.
+
+
+def asking(place: Place, name: str) -> list[Asked]:
+    """Return the request of a name, if there is one."""
+    return [one for one in place.enrolment.requests() if one.request.name == name]
+
+
+def invite(place: Place, name: str) -> JoinToken:
+    """Return a token for a node."""
+    return place.enrolment.invite(name, Role.NODE)
+
+
+def test_a_site_joins_through_the_broker_and_its_token_is_void_then(
+    place: Place, tmp_path: Path
+) -> None:
+    """Asked, admitted, answered; afterwards the token's login does not exist."""
+    token = invite(place, PARIS)
+    joiner = Joiner(tmp_path / "credentials.toml")
+    request = joiner.begin(token)
+    login = joiner.way(token).login(PROGRAM)
+    came: list[bool] = []
+
+    def ask() -> None:
+        came.append(
+            ask_to_join(
+                login,
+                PARIS,
+                request.model_dump_json().encode(),
+                take=lambda body: _finish(joiner, token, body),
+                wait_s=60.0,
+            )
+        )
+
+    site = threading.Thread(target=ask)
+    site.start()
+    until(lambda: bool(asking(place, PARIS)))
+    (asked,) = asking(place, PARIS)
+    assert asked.fingerprint == request.public.fingerprint
+    place.enrolment.admit(asked.request, asked.fingerprint)
+    site.join()
+    assert came == [True]
+    assert not is_refused(read_membership(tmp_path / "credentials.toml").login(PROGRAM))
+    until(lambda: place.enrolment.tidy() or not place.hub.register().find(PARIS).invitation)  # type: ignore[func-returns-value, union-attr]
+    assert is_refused(login)
+    assert asking(place, PARIS) == []
+
+
+def _finish(joiner: Joiner, token: JoinToken, body: bytes) -> None:
+    joiner.finish(token, read_answer(body))
+
+
+def test_a_token_can_ask_and_nothing_else(place: Place, tmp_path: Path) -> None:
+    """Whoever stole it reads no queue, writes nowhere else, and asks under no other name."""
+    token = invite(place, "umc-basel")
+    joiner = Joiner(tmp_path / "credentials.toml")
+    joiner.begin(token)
+    login = joiner.way(token).login(PROGRAM)
+
+    def attempt(act: str, *words: str) -> None:
+        with connected(login) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            if act == "read":
+                channel.basic_get(*words)
+            elif act == "write":
+                channel.basic_publish(*words, b"x", pika.BasicProperties(user_id=login.user))
+            else:
+                channel.queue_declare(*words)
+
+    attempt("read", topology.join_answers("umc-basel"))
+    attempt("write", topology.JOIN, "umc-basel")
+    for words in (
+        ("read", topology.node_tasks(LYON)),  # type: ignore[arg-type]
+        ("read", topology.node_tasks("umc-basel")),  # type: ignore[arg-type]
+        ("read", topology.JOINS),
+        ("read", topology.join_answers(PARIS)),
+        ("read", topology.ORCHESTRATOR_INBOX),
+        ("write", topology.JOIN, PARIS),
+        ("write", topology.JOIN, f"{PARIS}.answer"),
+        ("write", topology.JOIN, "umc-basel.answer"),
+        ("write", topology.REPLIES, "umc-basel.-.control"),
+        ("write", topology.EVENTS, "-.umc-basel.heartbeat"),
+        ("write", "", topology.JOINS),
+        ("declare", "mine"),
+    ):
+        with pytest.raises(CLOSED, match=r"ACCESS_REFUSED|access to"):
+            attempt(*words)
+
+
+def test_a_token_of_yesterday_does_not_even_connect(place: Place, tmp_path: Path) -> None:
+    """Its certificate is over, whatever the hub forgot to delete."""
+    token = place.enrolment.invite("ico-nantes", Role.NODE, hours=-0.5)
+    joiner = Joiner(tmp_path / "credentials.toml")
+    joiner.begin(token)
+    with pytest.raises((BrokerRefused, BrokerUnavailable)):
+        ask_to_join(
+            joiner.way(token).login(PROGRAM),
+            "ico-nantes",
+            b"{}",
+            take=lambda _body: None,
+            wait_s=1.0,
+        )
+
+
+def test_nonsense_from_who_may_ask_harms_nobody(place: Place, tmp_path: Path) -> None:
+    """It is thrown away; who asks properly is listed."""
+    token = invite(place, "ucl-leuven")
+    joiner = Joiner(tmp_path / "credentials.toml")
+    request = joiner.begin(token).model_dump_json().encode()
+    login = joiner.way(token).login(PROGRAM)
+    for body in (b"\xff\xfe", b"{}", request.replace(b"ucl-leuven", b"chu-lyon"), request):
+        ask_to_join(login, "ucl-leuven", body, take=lambda _body: None, wait_s=0.0)
+    until(lambda: bool(asking(place, "ucl-leuven")))
+    (asked,) = asking(place, "ucl-leuven")
+    assert asked.request.model_dump_json().encode() == request
+    assert asking(place, LYON) == []
+
+
+class _false_broker:  # noqa: N801 - used as a with statement's word
+    """Something that speaks TLS at a port, and notes what it is told."""
+
+    def __init__(self, folder: Path, pair: KeyPair, heard: list[bytes]) -> None:
+        (folder / "certificate.pem").write_text(pair.certificate)
+        (folder / "key.pem").write_text(pair.key)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+        self._heard = heard
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> int:
+        self._thread.start()
+        return int(self._socket.getsockname()[1])
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        self._thread.join(10.0)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                line, _ = self._socket.accept()
+                with self._context.wrap_socket(line, server_side=True) as spoken:
+                    self._heard.append(spoken.recv(100))
+            except ssl.SSLError:
+                continue
+            except OSError:
+                return
