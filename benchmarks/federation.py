@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fedmq.demo.programs import Programs
 from fedmq.hub import lifecycle
-from fedmq.hub.credentials import write_credentials
 from fedmq.hub.files import make_folder
+from fedmq.hub.local import enrol_here
 from fedmq.hub.members import Hub
 from fedmq.learning.catalogue import plan_digest
 from fedmq.messages.fields import PlanReference
@@ -33,18 +33,16 @@ def running(folder: Path, plan: Path, plan_name: str, num_nodes: int) -> Iterato
     hub_folder = folder / "hub"
     try:
         lifecycle.up(hub_folder)
-        hub = Hub(hub_folder)
         names = [f"node-{number:02}" for number in range(1, num_nodes + 1)]
         for name in names:
-            _set_up_node(folder / name, hub, name, plan, plan_name)
-        login = hub.add_member("researcher", Role.RESEARCHER)
-        write_credentials(folder / "credentials.toml", login)
+            _set_up_node(folder / name, hub_folder, name, plan, plan_name)
+        enrol_here(hub_folder, "researcher", Role.RESEARCHER, folder / "credentials.toml")
         programs.start("orchestrator", ["orchestrator", "start"], folder)
         for name in names:
             programs.start(name, ["node", "start"], folder / name)
         programs.require_running()
         pids = programs.pids()
-        broker = hub.broker.running()
+        broker = Hub(hub_folder).broker.running()
         if broker is not None:
             pids["broker"] = broker.broker.pid
         yield pids
@@ -53,7 +51,7 @@ def running(folder: Path, plan: Path, plan_name: str, num_nodes: int) -> Iterato
         Hub(hub_folder).broker.stop()
 
 
-def _set_up_node(home: Path, hub: Hub, name: str, plan: Path, plan_name: str) -> None:
+def _set_up_node(home: Path, hub: Path, name: str, plan: Path, plan_name: str) -> None:
     cases = home / "cases"
     for number in range(CASES):
         (cases / f"{name}-{number}").mkdir(parents=True)
@@ -61,7 +59,7 @@ def _set_up_node(home: Path, hub: Hub, name: str, plan: Path, plan_name: str) ->
     (cases / "clinical.csv").write_text("case_id,value\n" + rows)
     make_folder(home)
     records = open_records(LocalHome(home / "node"))
-    write_credentials(home / "node" / "credentials.toml", hub.add_member(name, Role.NODE))
+    enrol_here(hub, name, Role.NODE, home / "node" / "credentials.toml")
     records.datasets.add(DATASET, cases, None, now=time.time())
     source = plan.read_text()
     digest = plan_digest(source.encode())

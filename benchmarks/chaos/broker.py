@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from benchmarks.chaos.ground import Ground
 from benchmarks.chaos.members import Service
 from benchmarks.chaos.phases import Phase
 from benchmarks.chaos.recovery import Lost
@@ -32,12 +31,11 @@ class Broker:
     name = "broker"
     kind = "broker"
 
-    def __init__(self, federation: Federation, services: Sequence[Service], ground: Ground) -> None:
+    def __init__(self, federation: Federation, services: Sequence[Service]) -> None:
         self._federation = federation
         self._services = services
-        self._ground = ground
         self._is_heard = True
-        """Whether services reach it that have a host of their own."""
+        """Whether its hub has brought it up."""
         self._private = PrivateBroker(federation.home(CENTRE) / "hub" / "broker")
         self._began_at = math.inf
         """Of this life: what services had before, they had from an earlier one."""
@@ -79,9 +77,8 @@ class Broker:
         return phase
 
     def look(self) -> None:
-        """Let everybody reach it once its hub has brought it up."""
+        """Note that its hub has brought it up."""
         if self.is_starting and not self._federation.programs["hub"].is_running:
-            self._ground.listen(self._private)
             self._is_heard = True
 
     @property

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.chaos.members import ORCHESTRATOR
-from fedmq.hub.broker import PrivateBroker
 from tests.support import hosts as hosts_support
 from tests.support import small_disk as disk_support
 from tests.support.federation import CENTRE, LYON, PARIS
@@ -40,11 +39,6 @@ class Ground:
         """Return where this process finds the home of a service."""
         disk = self.disks.get(name)
         return home if disk is None else disk.outside
-
-    def listen(self, broker: PrivateBroker) -> None:
-        """Let a broker that has come up hear those who have a host of their own."""
-        if self.hosts is not None:
-            self.hosts.listen(broker)
 
     def cut(self, name: str, directions: Sequence[str]) -> None:
         """Cut a service's line, if it has one, without a word to either end."""

@@ -221,7 +221,7 @@ def running_stage(
             federation=one,
             services=services,
             researcher=Researcher(one, notes, experiment),
-            broker=Broker(one, services, ground),
+            broker=Broker(one, services),
             ground=ground,
             say=say,
         )

@@ -102,9 +102,7 @@ def _compare(token: "JoinToken", given: str) -> None:
     from fedmq.hub.joiner import federation_fingerprint
 
     shown = federation_fingerprint(token)
-    say(
-        f"you are about to join {token.federation} as {token.name}; by the token its fingerprint is"
-    )
+    say(f"{token.name} is about to join {token.federation}, whose fingerprint by the token is")
     say(shown)
     said = given or typer.prompt("type what the hub's operator reads out to you", err=True)
     if "".join(said.split()).lower() != shown.replace(" ", ""):

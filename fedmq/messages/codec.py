@@ -196,7 +196,7 @@ def pack_keys(wraps: Mapping[str, bytes]) -> bytes:
 
 
 def read_keys(parcel: Parcel) -> dict[str, bytes]:
-    """Return for whom the content key of a parcel is wrapped, and the wraps; none: it is not sealed.
+    """Return the wraps of a parcel's content key, by reader; none: it is not sealed.
 
     Raises:
         ProtocolError: they cannot be read.

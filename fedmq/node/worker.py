@@ -128,7 +128,7 @@ class Worker:
             self._log.write(f"-- job {job.job_id}, round {job.round}\n".encode())
             # The lock is held until a new one is in place: its end cannot be told before.
             trainer = self._trainers.take(key, needs, lambda: self._start(needs))
-            inner = job if trainer.folder is None else hand_in(job, trainer.folder)
+            inner = _handed_in(job, trainer)
             line = job_line(inner)
             self._busy, self._job = trainer, job
             trainer.allow(seconds=self._timeout_s, output_bytes=output_bytes(job))
@@ -232,6 +232,22 @@ def _checked(done: Done, job: Job, trainer: TrainerProcess) -> Done | Broken:
     if trainer.folder is not None and (fault := take_out(job, trainer.folder)):
         return Broken(job_id=job.job_id, code=FailureCode.UPDATE_MISSHAPEN, what=fault)
     return done
+
+
+def _handed_in(job: Job, trainer: TrainerProcess) -> Job:
+    """Return the job with its paths in the trainer's cell; of one that died at once there is none.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    if trainer.folder is None:
+        return job
+    try:
+        return hand_in(job, trainer.folder)
+    except StorageError:
+        if not trainer.has_ended:
+            raise
+        return job  # its folder went with it, and its end is about to be told
 
 
 def _kill(trainers: tuple[TrainerProcess, ...]) -> None:

@@ -13,11 +13,11 @@ from typing import Final, TypeVar
 
 from fedmq.errors import ProtocolError
 from fedmq.messages.codec import (
-    Parcel,
     Message,
+    Parcel,
     make_parcel,
-    pack_parcel,
     pack_keys,
+    pack_parcel,
     read_body,
     read_header,
     read_keys,

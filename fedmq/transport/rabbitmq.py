@@ -227,7 +227,13 @@ class RabbitTransport:
             prefetch=self._prefetch,
         )
         self._not_gone.add(self._link)
-        self._link.open()
+        try:
+            self._link.open()
+        except ConfigurationError as error:
+            # A certificate that is not there now may be in a while: somebody is at work on it.
+            self._link.is_dead = True
+            self._not_gone.discard(self._link)
+            self.link_broken(str(error), refused=True)
 
     def link_ready(self) -> None:
         """Tell that both connections stand."""

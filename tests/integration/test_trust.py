@@ -1,5 +1,6 @@
 """Attacks on the way to the broker: each tried with what the attacker would have."""
 
+import shutil
 import socket
 import ssl
 import threading
@@ -200,6 +201,15 @@ def test_a_site_joins_through_the_broker_and_its_token_is_void_then(
     token = invite(place, PARIS)
     joiner = Joiner(tmp_path / "credentials.toml")
     request = joiner.begin(token)
+    way = shutil.copytree(tmp_path / "credentials.joining", tmp_path / "stolen") / "way"
+    thief = replace(
+        joiner.way(token).login(PROGRAM),
+        tls=Tls(
+            authority=way / "authority.pem",
+            certificate=way / "certificate.pem",
+            key=way / "key.pem",
+        ),
+    )
     login = joiner.way(token).login(PROGRAM)
     came: list[bool] = []
 
@@ -224,7 +234,7 @@ def test_a_site_joins_through_the_broker_and_its_token_is_void_then(
     assert came == [True]
     assert not is_refused(read_membership(tmp_path / "credentials.toml").login(PROGRAM))
     until(lambda: place.enrolment.tidy() or not place.hub.register().find(PARIS).invitation)  # type: ignore[func-returns-value, union-attr]
-    assert is_refused(login)
+    assert is_refused(thief)
     assert asking(place, PARIS) == []
 
 

@@ -291,19 +291,23 @@ class Federation:
             move_in(self.credentials(node), self.node_credentials(node))
         move_in(self.credentials(RESEARCHER), self.researcher_credentials)
 
-    def join_hub(self, nodes: Sequence[str], hosts: Sequence[str] = ()) -> None:
-        """Let the members join a private hub, which is started; `hosts` are its addresses."""
-        names = [option for host in hosts for option in ("--host", host)]
-        self.do(CENTRE, "hub", "init", "trial", *names)
-        self.do(CENTRE, "hub", "up")
+    def join_hub(self, nodes: Sequence[str], addresses: Sequence[str] = ()) -> None:
+        """Let the members join a private hub, which is started then.
+
+        It has addresses beside this machine's own where some are given.
+        """
+        named = [option for host in (LOOPBACK, *addresses) for option in ("--host", host)]
+        listen = ["--listen", "0.0.0.0"] if addresses else []  # noqa: S104 - a test's own network
+        self.do(CENTRE, "hub", "init", "trial", *named, *listen)
         hub = self.home(CENTRE) / "hub"
+        # Before the broker runs: it may be out of this process's sight, on another host.
         for node in nodes:
             enrol_here(hub, node, Role.NODE, self.node_credentials(node))
         enrol_here(hub, RESEARCHER, Role.RESEARCHER, self.researcher_credentials)
+        self.do(CENTRE, "hub", "up")
 
     def join_lines(self, hosts: Hosts) -> None:
         """Let members with a host of their own find the hub over their line."""
-        hosts.listen(self.broker)
         for name, address in hosts.addresses.items():
             path = self.own_credentials(name)
             known = read_credentials(path)
@@ -460,7 +464,7 @@ def running_federation(  # noqa: PLR0913 - what a test may want otherwise
     try:
         if broker is None:
             addresses = () if hosts is None else tuple(hosts.addresses.values())
-            federation.join_hub(nodes, [LOOPBACK, *addresses])
+            federation.join_hub(nodes, addresses)
             if hosts is not None:
                 federation.join_lines(hosts)
         else:

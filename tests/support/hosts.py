@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import IO, Final
 
 import fedmq
-from fedmq.hub.broker import PrivateBroker, find_server
-from fedmq.hub.configuration import environment
 
 HUB: Final = "hub"
 _TREE: Final = Path(fedmq.__file__).parent.parent
@@ -70,26 +68,6 @@ class Hosts:
     def heal(self, host: str) -> None:
         """Make a line perfect."""
         self.change(host, cut=False, delay_s=0.0, loss=0.0, rate=0.0)
-
-    def listen(self, broker: PrivateBroker) -> None:
-        """Let a broker that runs on the hub take connections from every line."""
-        port = broker.ports().amqp
-        listeners = [
-            f'rabbit_networking:start_tcp_listener({{"{address}", {port}}}, 2)'
-            for address in self.addresses.values()
-        ]
-        subprocess.run(  # noqa: S603 - the broker's own program
-            [
-                *self.way(HUB),
-                str(find_server().with_name("rabbitmqctl")),
-                "eval",
-                ", ".join(listeners) + ".",
-            ],
-            env=environment(broker.definitions.parent, broker.ports(), broker.node_name),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
 
 
 @contextmanager
