@@ -25,8 +25,8 @@ def main() -> None:
         default="flower",
         help="`flower` (found through FEDMQ_PEERS) or `none`",
     )
-    other = names.add_parser("fuzz", help="damaged messages into the codec")
-    other.add_argument("--messages", type=int, default=100_000)
+    other = names.add_parser("fuzz", help="damaged and odd input for all that reads others' bytes")
+    other.add_argument("--inputs", type=int, default=1_000_000)
     third = names.add_parser("simulation", help="federations with faults, one for each seed")
     third.add_argument("--seeds", type=int, default=20_000)
     third.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
@@ -71,7 +71,7 @@ def main() -> None:
     elif options.name == "faults":
         figures = faults.measure(options.times)
     elif options.name == "fuzz":
-        figures = fuzz.measure(options.messages)
+        figures = fuzz.measure(options.inputs)
     else:
         figures = rounds.measure(
             num_nodes=options.nodes, mb=options.mb, num_rounds=options.rounds, peers=options.peers

@@ -107,7 +107,10 @@ def status(*, as_json: Json = False) -> None:
         show(f"queues   {state.queues_page}")
     if state.members:
         show("")
-        show_table(("member", "role"), [(one.name, one.role) for one in state.members])
+        show_table(
+            ("member", "role", "certificate"),
+            [(one.name, one.role, _until(one.certified_until)) for one in state.members],
+        )
     next_command("fedmq status" if state.is_running else "fedmq hub up")
 
 
@@ -207,6 +210,21 @@ def revoke(
 
 
 @app.command()
+def renew(
+    name: Name,
+    *,
+    output: Annotated[Path | None, typer.Option(help="Where it goes; default NAME.pem")] = None,
+) -> None:
+    """Make a new certificate for a member, which is no secret: send it by any way."""
+    from fedmq.hub.files import replace_file
+
+    path = output or Path(f"{name}.pem")
+    replace_file(path, _enrolment().renew(name))
+    say(f"a new certificate for {name}, good for a year, is in {typed(path)}")
+    next_command(f"there: fedmq node renew {path.name}, or fedmq renew {path.name}")
+
+
+@app.command()
 def fingerprint() -> None:
     """Print the federation's fingerprint, which you read out to sites that join."""
     from fedmq.hub.members import Hub
@@ -215,6 +233,18 @@ def fingerprint() -> None:
 
     trust = Hub(read_settings().hub).authority.trust()
     show(governance_fingerprint(bytes.fromhex(trust.governance)))
+
+
+def _until(at: float) -> str:
+    """Return what a table says of the end of a certificate."""
+    import time
+
+    from fedmq.security.certificates import DAY_S, WARNING_DAYS
+
+    if not at:
+        return "-"
+    day = time.strftime("%Y-%m-%d", time.localtime(at))
+    return f"until {day}" + ("" if at - time.time() > WARNING_DAYS * DAY_S else ", renew it")
 
 
 def _invite(name: str, role: str) -> None:

@@ -54,6 +54,16 @@ def join(  # noqa: PLR0913 - what the command takes
     return _ask(joiner, invitation, request, wait_s)
 
 
+def renew(credentials: Path, file: Path) -> None:
+    """The member of these credentials has the new certificate of a file."""
+    import time
+
+    from fedmq.hub.membership import read_membership
+
+    until = read_membership(credentials).renew(_read(file))
+    say(f"the certificate is good until {time.strftime('%Y-%m-%d', time.localtime(until))}")
+
+
 def _ask(joiner: "Joiner", token: "JoinToken", request: "JoinRequest", wait_s: float) -> bool:
     from fedmq import __version__
     from fedmq.hub.joiner import read_answer
@@ -121,7 +131,7 @@ def _read(path: Path) -> str:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"the answer {path} cannot be read",
+            f"the file {path} cannot be read",
             why=str(error),
             fix="name the file that the hub's operator sent",
         ) from error

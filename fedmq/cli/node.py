@@ -1,6 +1,7 @@
 """Commands of who runs the node of a hospital."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -57,6 +58,15 @@ def join(
 
 
 @app.command()
+def renew(
+    certificate: Annotated[Path, typer.Argument(help="The file that the hub's operator sent")],
+) -> None:
+    """Take a new certificate for the broker; a node that runs shows it when it next connects."""
+    joining.renew(require_node() / "credentials.toml", certificate)
+    next_command("fedmq node status")
+
+
+@app.command()
 def roster(
     *,
     accept: Annotated[bool, typer.Option(help="Take the one that waits.")] = False,
@@ -82,7 +92,7 @@ def start(
     from fedmq import __version__
     from fedmq.claims import claimed
     from fedmq.cli.node_containment import contained_worker
-    from fedmq.cli.serving import make_transport, stop_on_signals
+    from fedmq.cli.serving import make_transport, say_when_it_ends, stop_on_signals
     from fedmq.clocks import SystemClock
     from fedmq.hub.membership import read_membership
     from fedmq.logs import configure, log_roster
@@ -133,6 +143,7 @@ def start(
             clock=clock,
         )
         stop_on_signals(lives.stop)
+        say_when_it_ends(membership)
         say(f"node {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")
         lives.run()
     say(f"node {login.user} has ended; its tasks wait")

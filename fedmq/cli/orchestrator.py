@@ -23,7 +23,7 @@ def start(
     """Lead experiments until stopped; started again, go on where it was."""
     from fedmq import __version__
     from fedmq.claims import claimed
-    from fedmq.cli.serving import make_transport, stop_on_signals
+    from fedmq.cli.serving import make_transport, say_when_it_ends, stop_on_signals
     from fedmq.clocks import SystemClock
     from fedmq.hub.membership import read_membership
     from fedmq.logs import configure, log_roster
@@ -73,6 +73,7 @@ def start(
             clock=clock,
         )
         stop_on_signals(lives.stop)
+        say_when_it_ends(membership)
         say(f"orchestrator {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")
         lives.run()
     say(f"orchestrator {login.user} has ended; its experiments wait")

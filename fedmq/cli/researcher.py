@@ -62,6 +62,18 @@ def join(
         next_command("fedmq run experiment.toml")
 
 
+def renew(
+    certificate: Annotated[Path, typer.Argument(help="The file that the hub's operator sent")],
+    *,
+    credentials: Credentials = None,
+) -> None:
+    """Take a new certificate for the broker."""
+    from fedmq.settings import read_settings
+
+    joining.renew(credentials or read_settings().home / "credentials.toml", certificate)
+    next_command("fedmq experiments list")
+
+
 def run(
     context: typer.Context,
     experiment: Annotated[Path, typer.Argument(help="An experiment.toml")],

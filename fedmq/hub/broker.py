@@ -21,7 +21,7 @@ from fedmq.hub.configuration import PLUGINS, Listener, environment, private_conf
 from fedmq.hub.files import locked, make_folder, replace_file
 from fedmq.hub.ports import LOOPBACK, Ports, choose_ports, is_open
 from fedmq.hub.processes import Process, end_process, start_process, wait_for_end
-from fedmq.security.certificates import KeyPair
+from fedmq.security.certificates import KeyPair, expires_at
 
 START_TIMEOUT_S: Final = 120.0
 _PORT_TIMEOUT_S: Final = 5.0
@@ -80,6 +80,10 @@ class PrivateBroker:
         replace_file(self._tls / "authority.pem", authority)
         replace_file(self._tls / "key.pem", pair.key)
         replace_file(self._tls / "certificate.pem", pair.certificate)
+
+    def certified_until(self) -> float:
+        """Return the second at which the certificate ends that it shows, on the Unix clock."""
+        return expires_at((self._tls / "certificate.pem").read_text())
 
     @property
     def node_name(self) -> str:

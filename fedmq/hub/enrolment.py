@@ -58,6 +58,7 @@ class Enrolment:
     def __init__(self, hub: Hub, folder: Path, now: Now = time.time) -> None:
         self._hub = hub
         self._requests = folder / "requests"
+        self._certified = folder / "certified"
         self._now = now
 
     def invite(self, name: str, role: Role, *, hours: float = TOKEN_HOURS) -> JoinToken:
@@ -107,7 +108,7 @@ class Enrolment:
         self._fetch()
         make_folder(self._requests)
         found = (
-            _read_request(path.read_text(), str(path))
+            parse_request(path.read_text(), str(path))
             for path in sorted(self._requests.glob("*.json"))
         )
         return tuple(Asked(request=request) for request in found)
@@ -159,8 +160,34 @@ class Enrolment:
             roster=signed.notice,
         )
         (self._requests / f"{request.name}.json").unlink(missing_ok=True)
+        if certificate:
+            make_folder(self._certified)
+            replace_file(self._certified / f"{request.name}.csr", request.certificate_request)
         self._publish(register, request.name, answer)
         return answer
+
+    def renew(self, name: str) -> str:
+        """Return a new certificate for the key that a member joined with, as PEM.
+
+        It is no secret: any way to the member will do.
+
+        Raises:
+            ConfigurationError: there is no such member, or it has no certificate of this hub.
+        """
+        try:
+            request = (self._certified / f"{name}.csr").read_text()
+        except OSError as error:
+            raise ConfigurationError(
+                f"{name} has no certificate to renew",
+                why="it did not join here with one; the hub renews its own at fedmq hub up",
+                fix="fedmq hub status lists the members",
+            ) from error
+        self._hub.require_removable(name)
+        authority = self._hub.authority.certificates()
+        certificate = certify_member(authority, request, name, now=self._now())
+        until = expires_at(certificate)
+        self._hub.change(partial(_certified, name, until))
+        return certificate
 
     def revoke(self, name: str, reason: str) -> SignedRoster:
         """Return the roster without a member: it is cut off, and what it signs counts no more.
@@ -269,7 +296,7 @@ class Enrolment:
             return
         for user, body in management.take(register.vhost, topology.JOINS, MAX_REQUESTS):
             try:
-                request = _read_request(body.decode(errors="replace"), "the broker")
+                request = parse_request(body.decode(errors="replace"), "the broker")
             except ConfigurationError:
                 continue  # whoever was invited to ask sends nonsense: there is nobody to tell
             if user == JOINER + request.name:
@@ -290,10 +317,15 @@ def read_request(path: Path) -> JoinRequest:
             why=str(error),
             fix="name the file that `join TOKEN --request FILE` wrote at the site",
         ) from error
-    return _read_request(text, str(path))
+    return parse_request(text, str(path))
 
 
-def _read_request(text: str, where: str) -> JoinRequest:
+def parse_request(text: str, where: str) -> JoinRequest:
+    """Return the request that a text holds, which came from somewhere.
+
+    Raises:
+        ConfigurationError: it holds none.
+    """
     try:
         return JoinRequest.model_validate_json(text)
     except ValidationError as error:
@@ -308,6 +340,13 @@ def _invited(name: str, invitation: Invitation, register: Register) -> Register:
     member = register.find(name)
     return (
         register if member is None else register.with_member(replace(member, invitation=invitation))
+    )
+
+
+def _certified(name: str, until: float, register: Register) -> Register:
+    member = register.find(name)
+    return (
+        register if member is None else register.with_member(replace(member, certified_until=until))
     )
 
 

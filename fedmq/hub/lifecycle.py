@@ -1,5 +1,6 @@
 """A hub from up to down: its broker runs, has every member on it, and can be looked at."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -50,6 +51,8 @@ def up(folder: Path, progress: Progress = lambda _: None) -> Status:
     if not hub.authority.exists:
         hub.make(VHOST)
     if hub.register().external is None:
+        for name in hub.renew_own(now=time.time()):
+            progress(f"new certificate: {name}")
         hub.broker.start(progress)
     hub.load()
     return status(folder)

@@ -25,7 +25,13 @@ from fedmq.hub.keyring import Keyring, new_identity
 from fedmq.hub.management import Management
 from fedmq.hub.ports import LOOPBACK
 from fedmq.hub.register import ExternalBroker, Member, Register
-from fedmq.security.certificates import certify, certify_broker, expires_at
+from fedmq.security.certificates import (
+    DAY_S,
+    WARNING_DAYS,
+    certify,
+    certify_broker,
+    expires_at,
+)
 from fedmq.security.joining import JOINER
 from fedmq.security.roster import enrolled, with_member
 from fedmq.transport.topology import Topology
@@ -99,6 +105,33 @@ class Hub:
                 register = self._equip(register, name, role)
             self._save(register)
             self._load(register)
+
+    def renew_own(self, *, now: float) -> tuple[str, ...]:
+        """Return who of the hub's own folder has a new certificate, since the old one ends soon.
+
+        That of the broker is shown from its next start on.
+        """
+        register, renewed = self.register(), []
+        if register.external is not None or not self.broker.has_tls:
+            return ()
+        with locked(self._folder / "lock"):
+            if self.broker.certified_until() < now + WARNING_DAYS * DAY_S:
+                self._certify_broker(register)
+                renewed.append("the broker")
+            for name in BUILT_IN:
+                member = register.find(name)
+                if member is None or member.certified_until > now + WARNING_DAYS * DAY_S:
+                    continue
+                authority = self.authority.certificates()
+                pair = certify(authority, name, now=now)
+                Keyring(self.credentials_path(name).with_suffix(".keys")).write_certificate(
+                    authority=authority.certificate, certificate=pair.certificate, key=pair.key
+                )
+                new = replace(member, certified_until=expires_at(pair.certificate))
+                register = register.with_member(new)
+                renewed.append(name)
+            self._save(register)
+        return tuple(renewed)
 
     def change(self, change: Callable[[Register], Register]) -> Register:
         """Return the register after a change, with which the broker, if it runs, agrees."""

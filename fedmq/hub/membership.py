@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from fedmq.errors import ConfigurationError
 from fedmq.hub.credentials import Credentials, read_credentials
+from fedmq.hub.files import replace_file
 from fedmq.hub.keyring import AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, KeptWire, Keyring
+from fedmq.security.certificates import expires_at, is_of
 from fedmq.types import Role
 
 if TYPE_CHECKING:
@@ -26,6 +28,28 @@ class Membership:
     def keyring(self) -> Keyring:
         """The member's keys."""
         return Keyring(self.folder / self.credentials.identity)
+
+    def certified_until(self) -> float | None:
+        """Return the second at which the member's certificate ends; None where it has none."""
+        path = self.keyring.folder / CERTIFICATE
+        return expires_at(path.read_text()) if path.exists() else None
+
+    def renew(self, certificate: str) -> float:
+        """Return the second at which a new certificate ends, which is the member's from now on.
+
+        Raises:
+            ConfigurationError: it is not of this federation's authority, or for another key.
+        """
+        keys = self.keyring.folder
+        authority, key = ((keys / name).read_text() for name in (AUTHORITY, CERTIFICATE_KEY))
+        if not is_of(certificate, key, self.credentials.user, authority):
+            raise ConfigurationError(
+                "the certificate cannot be used",
+                why="it is not of this federation's authority, or for another key or name",
+                fix=f"ask the hub's operator for: fedmq hub renew {self.credentials.user}",
+            )
+        replace_file(keys / CERTIFICATE, certificate)
+        return expires_at(certificate)
 
     def login(
         self, program: str, *, heartbeat_s: int = 30, allows_tls_1_2: bool = False

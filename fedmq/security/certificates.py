@@ -22,6 +22,7 @@ AUTHORITY_DAYS: Final = 3650.0
 MEMBER_DAYS: Final = 365.0
 WARNING_DAYS: Final = 30.0
 """So long before its end a certificate is spoken of."""
+DAY_S: Final = 86_400.0
 _SKEW: Final = timedelta(hours=1)
 """Clocks of others may be behind."""
 

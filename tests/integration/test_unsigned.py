@@ -10,6 +10,7 @@ import pytest
 from fedmq.clocks import SystemClock
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
+from fedmq.messages.replies import PingReply
 from fedmq.messages.submissions import Query, QueryKind
 from fedmq.orchestrator.service import OrchestratorService
 from fedmq.transport import topology
@@ -23,37 +24,49 @@ from tests.support.keys import Keys
 pytestmark = pytest.mark.rabbitmq
 
 ANNA = ResearcherId("anna")
+LYON = "chu-lyon"
 PATIENCE_S = 60.0
 
 
-def publish(broker: TestBroker, vhost: str, body: bytes, user_id: str | None) -> None:
-    """Publish as anna, by a program that is not fedmq."""
-    login = pika.PlainCredentials(ANNA, broker.password)
+def publish(  # noqa: PLR0913 - what a publication is made of
+    broker: TestBroker,
+    vhost: str,
+    body: bytes,
+    user_id: str | None,
+    *,
+    user: str = ANNA,
+    way: tuple[str, str] = (
+        topology.SUBMISSIONS,
+        topology.key(ANNA, NOWHERE, topology.Lane.CONTROL),
+    ),
+    headers: dict[str, list[str]] | None = None,
+) -> None:
+    """Publish as a member, by a program that is not fedmq."""
+    login = pika.PlainCredentials(user, broker.password)
     parameters = pika.ConnectionParameters("127.0.0.1", broker.amqp_ports[0], vhost, login)
     connection = pika.BlockingConnection(parameters)
     try:
         channel = connection.channel()
         channel.confirm_delivery()
         channel.basic_publish(
-            topology.SUBMISSIONS,
-            topology.key(ANNA, NOWHERE, topology.Lane.CONTROL),
+            *way,
             body,
-            pika.BasicProperties(user_id=user_id),
+            pika.BasicProperties(user_id=user_id, headers=headers),  # type: ignore[arg-type]
             mandatory=True,
         )
     finally:
         connection.close()
 
 
-def test_a_message_without_a_user_id_is_turned_away_and_the_same_with_it_is_taken(
+def test_what_the_broker_lets_through_and_is_not_genuine_is_turned_away_and_noted(
     broker: TestBroker, tmp_path: Path
 ) -> None:
-    """AMQP leaves user_id to the publisher: RabbitMQ checks it, and does not ask for it."""
+    """Without a user_id, which AMQP leaves to the publisher; and with copies to other keys."""
     layout = topology.federation(nodes=[NodeId("chu-lyon")], researchers=[ANNA])
-    vhost = broker.make_vhost(layout, federation_rights([], [ANNA]))
+    vhost = broker.make_vhost(layout, federation_rights([LYON], [ANNA]))
     login = broker.login(vhost, "orchestrator")
     home = tmp_path / "orchestrator"
-    keys = Keys({ANNA: Role.RESEARCHER, "orchestrator": Role.ORCHESTRATOR})
+    keys = Keys({ANNA: Role.RESEARCHER, LYON: Role.NODE, "orchestrator": Role.ORCHESTRATOR})
     message = Message(
         envelope=Envelope(
             type=Query.TYPE,
@@ -95,6 +108,28 @@ def test_a_message_without_a_user_id_is_turned_away_and_the_same_with_it_is_take
         publish(broker, vhost, body, ANNA)
         wait_for(journal, "SELECT count(*) FROM received")
         assert journal.cell("SELECT count(*) FROM rejected") == 1
+        # With the rights of a node: copies to keys beside the one that is seen.
+        answer = keys.wire(LYON).seal(
+            Message(
+                envelope=Envelope(
+                    type=PingReply.TYPE,
+                    message_id="p-1",
+                    sender=LYON,
+                    recipient="orchestrator",
+                    sent_at=time.time(),
+                ),
+                body=PingReply(asked_at=1.0),
+            ),
+            ["orchestrator"],
+        )
+        own, other = (topology.key(LYON, where, "control") for where in (NOWHERE, "e-1"))
+        for key, headers in ((other, {"BCC": [own]}), (own, {"CC": [other]})):
+            way = (topology.REPLIES, key)
+            publish(broker, vhost, answer, LYON, user=LYON, way=way, headers=headers)
+        wait_for(journal, "SELECT count(*) = 2 FROM rejected WHERE reason = 'carbon_copy'")
+        senders = journal.rows("SELECT queue, sender FROM rejected WHERE reason = 'carbon_copy'")
+        assert senders == [(topology.ORCHESTRATOR_INBOX, LYON)] * 2
+        assert journal.cell("SELECT count(*) FROM received") == 1
     finally:
         services[0].loop.stop()
         thread.join()

@@ -14,7 +14,17 @@ CHANGING = frozenset(
         *("demo", "down", "run"),
         *("experiments fetch", "experiments pause", "experiments resume", "experiments stop"),
         *("hub add-node", "hub add-researcher", "hub admit", "hub down", "hub init"),
-        *("hub revoke", "hub up", "join", "node join", "node leave", "node audit export"),
+        *(
+            "hub renew",
+            "hub revoke",
+            "hub up",
+            "join",
+            "node join",
+            "node renew",
+            "renew",
+            "node leave",
+            "node audit export",
+        ),
         *("node start", "node data add", "node data remove"),
         *("node plans approve", "node plans reject", "orchestrator start"),
         "hub fingerprint",  # one line, to be read out

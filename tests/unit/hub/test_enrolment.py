@@ -1,5 +1,6 @@
 """Who gets in, and every way in which one does not; no broker runs."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -170,6 +171,38 @@ def test_an_invitation_that_is_over_leaves_no_login(place: Place) -> None:
     place.now += 1.1 * DAY_S
     place.enrolment.tidy()
     assert "join-chu-lyon" not in place.hub.broker.definitions.read_text()
+
+
+# Certificates that end.
+
+
+def test_a_certificate_is_renewed_for_the_same_key(place: Place, tmp_path: Path) -> None:
+    """The hub makes it, any way brings it, and the member takes none but its own."""
+    enrol_here(tmp_path / "hub", LYON, Role.NODE, place.credentials)
+    enrol_here(tmp_path / "hub", "ghu-paris", Role.NODE, tmp_path / "p" / "credentials.toml")
+    member = read_membership(place.credentials)
+    before = member.certified_until()
+    assert before is not None
+    place.now = before
+    until = member.renew(place.enrolment.renew(LYON))
+    assert until == member.certified_until() == pytest.approx(before + 365 * DAY_S, abs=2)
+    assert place.hub.register().find(LYON).certified_until == until  # type: ignore[union-attr]
+    for wrong in (place.enrolment.renew("ghu-paris"), "nonsense"):
+        with pytest.raises(ConfigurationError, match="cannot be used"):
+            member.renew(wrong)
+    assert member.certified_until() == until
+    with pytest.raises(ConfigurationError, match="no certificate to renew"):
+        place.enrolment.renew("orchestrator")
+
+
+def test_the_hub_renews_its_own_when_it_comes_up(place: Place) -> None:
+    """A month before they end: the broker's and those of its own members."""
+    assert place.hub.renew_own(now=time.time()) == ()
+    late = time.time() + 340 * DAY_S
+    renewed = place.hub.renew_own(now=late)
+    assert set(renewed) == {"the broker", "hub-admin", "monitor", "orchestrator"}
+    member = read_membership(place.hub.credentials_path("orchestrator"))
+    assert (member.certified_until() or 0) > late + 300 * DAY_S
 
 
 # What a member makes of rosters that come.
