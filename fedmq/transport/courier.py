@@ -11,7 +11,6 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Final
 
 from fedmq.clocks import Clock
@@ -38,7 +37,7 @@ from fedmq.transport.fetcher import Fetcher
 from fedmq.transport.genuine import require_genuine
 from fedmq.transport.inbox import Inbox, TurnedAway
 from fedmq.transport.journal import Journal
-from fedmq.transport.outbox import Outbox, properties_of
+from fedmq.transport.outbox import Outbox
 from fedmq.transport.ports import (
     Confirmed,
     Connected,
@@ -46,7 +45,6 @@ from fedmq.transport.ports import (
     Delivery,
     Disconnected,
     Nacked,
-    Publication,
     Returned,
     Transport,
     TransportEvent,
@@ -54,6 +52,7 @@ from fedmq.transport.ports import (
 from fedmq.transport.pusher import Pusher
 from fedmq.transport.receiver import Receiver
 from fedmq.transport.routes import Route, event_key, to_node, to_researcher, way_back
+from fedmq.transport.speaker import Speaker
 from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Lane
 from fedmq.transport.troubles import Troubles, refusal_of
@@ -92,6 +91,7 @@ class Courier:
         self._outbox = Outbox(journal, transport, wire, self._tickets, clock)
         self.inbox = Inbox(journal, self._counters, clock)
         self._pusher = Pusher(me, spool, transport, wire, self._tickets, clock)
+        self._speaker = Speaker(me, wire, self._counters, transport, self._tickets, clock)
         self._crier = Crier(wire, clock, self._say_roster)
         self._fetcher = Fetcher(spool, clock, self._ask, self._accept_waiting)
 
@@ -157,28 +157,12 @@ class Courier:
         expires_at: float | None = None,
     ) -> Message:
         """Return a message from this service."""
-        return Message(
-            envelope=Envelope(
-                type=body.TYPE,
-                message_id=message_id,
-                correlation_id=None if answers is None else answers.message_id,
-                sender=self.me,
-                recipient=recipient,
-                experiment=place.experiment,
-                round=place.round,
-                attempt=place.attempt,
-                sent_at=self._clock.now(),
-                expires_at=expires_at,
-                roster=self._wire.version,
-            ),
-            body=body,
-        )
+        return self._speaker.write(body, message_id, recipient, place, answers, expires_at)
 
     def post(self, message: Message, route: Route) -> None:
         """Send `message` until its receipt comes; call it inside a transaction."""
         if not self._outbox.has(message.envelope.message_id):
-            counter = self._counters.next_for(message.envelope.recipient)
-            self._outbox.add(self._counted(message, counter), route)
+            self._outbox.add(self._speaker.counted(message), route)
 
     def drop(self, experiment: str, *, keep: str = "") -> None:
         """Send nothing more for an experiment but the message `keep`; await nothing of it."""
@@ -196,14 +180,14 @@ class Courier:
 
     def say(self, message: Message, route: Route) -> None:
         """Publish a small message once; it may be lost."""
-        self._publish(message, route.exchange, route.key(Lane.CONTROL))
+        self._speaker.say(message, route.exchange, route.key(Lane.CONTROL))
 
     def tell(self, message: Message, kind: str) -> None:
         """Publish an event, which may be lost."""
         if self._troubles.is_blocked:
             return  # it would be old, one of many, when the broker takes messages again
         key = event_key(message.envelope.experiment, self.me, kind)
-        self._publish(message, topology.EVENTS, key, mandatory=False)
+        self._speaker.say(message, topology.EVENTS, key, mandatory=False)
 
     # Receiving.
 
@@ -382,14 +366,14 @@ class Courier:
             Receipt(of=of.message_id), f"receipt.{token}", of.sender, place, answers=of
         )
         route = way_back(exchange, me=self.me, sender=of.sender, experiment=place.experiment)
-        self._publish(receipt, route.exchange, route.key(Lane.CONTROL))
+        self.say(receipt, route)
 
     def _ask(self, manifest: Manifest, missing: Sequence[int], route: Route, exp: str) -> str:
         body = ResendRequest(manifest=manifest, missing=list(missing))
         recipient = self._only_from or route.reader
         message_id = f"resend.{manifest.digest[:16]}.{next(self._tickets)}"
         message = self.write(body, message_id, recipient, Place(experiment=exp))
-        self._publish(message, route.exchange, route.key(Lane.CONTROL))
+        self.say(message, route)
         return message_id
 
     def _way_back(self, envelope: Envelope, exchange: str, lane: Lane = Lane.CONTROL) -> Route:
@@ -400,29 +384,3 @@ class Courier:
             experiment=envelope.experiment,
             lane=lane,
         )
-
-    def _publish(
-        self, message: Message, exchange: str, routing_key: str, *, mandatory: bool = True
-    ) -> None:
-        counted = self._counted(message, self._counters.next_sign())
-        readers = () if exchange == topology.EVENTS else (message.envelope.recipient,)
-        try:
-            body = self._wire.seal(counted, readers)
-        except ProtocolError as error:
-            if error.reason != "unknown_reader":
-                raise
-            return  # it may be lost, and who has no keys yet could not read it
-        self._transport.publish(
-            Publication(
-                exchange=exchange,
-                routing_key=routing_key,
-                body=body,
-                properties=properties_of(message.envelope),
-                mandatory=mandatory,
-            ),
-            next(self._tickets),
-        )
-
-    def _counted(self, message: Message, counter: int) -> Message:
-        numbers = {"stream": self._counters.stream, "counter": counter}
-        return replace(message, envelope=message.envelope.model_copy(update=numbers))
