@@ -88,7 +88,7 @@ class FaultyTransport(MemoryTransport):
             self.sink(Confirmed(ticket=ticket))
             return
         # A control message that is altered and still a message would be believed: chunks are
-        # hashed, control messages are not signed yet.
+        # hashed, and nobody signs here (tests/unit/security/test_wire.py has what signatures find).
         if signed.routing_key.endswith(Lane.BULK):
             if self.misfortune.happens(Fault.LOSE_CHUNK):
                 self.sink(Confirmed(ticket=ticket))
