@@ -94,6 +94,9 @@ class TrainerProcess:
         self._place = folder
         self._deadline = math.inf
         self._output_bytes = 0
+        self._bounds = threading.Lock()
+        self._turn = 0
+        """Counts its jobs: what was measured in one is not held against the next."""
         self._log = log
         self._on_line = on_line
         self._on_end = on_end
@@ -128,10 +131,16 @@ class TrainerProcess:
                 self._process.stdin.write(line)
                 self._process.stdin.flush()
 
-    def allow(self, *, seconds: float, output_bytes: int = 0) -> None:
-        """Have the process ended after so many seconds, or with more output than that."""
-        self._deadline = time.monotonic() + seconds
-        self._output_bytes = output_bytes
+    def allow(self, *, seconds: float, output_bytes: int = 0) -> bool:
+        """Have the process ended after so many seconds, or with more output than that.
+
+        Return whether it can be used: it may just be ending for what its last job has left.
+        """
+        with self._bounds:
+            self._turn += 1
+            self._deadline = time.monotonic() + seconds
+            self._output_bytes = output_bytes
+            return not self.fault
 
     def kill(self) -> None:
         """End the process with all of its group, and return when it is gone."""
@@ -190,16 +199,24 @@ class TrainerProcess:
     def _watch(self) -> None:
         """End the process when its time is over, or its files are too large."""
         while self.folder is not None and not self._ended.wait(_WATCH_S):
+            turn = self._turn
             size = sum(size_bytes(self.folder / name) for name in (SCRATCH, OUTPUTS))
-            if time.monotonic() > self._deadline:
-                self._give_up("it took longer than a task may (FEDMQ_TASK_TIMEOUT_S)")
-            elif size > self._needs.limits.scratch_bytes + self._output_bytes:
-                self._give_up("its files are larger than they may be (FEDMQ_TASK_SCRATCH_MB)")
+            with self._bounds:
+                if turn != self._turn:
+                    continue  # what was measured is of the job before
+                self.fault = self._excess(size)
+            if self.fault:
+                self._log.write(f"-- the trainer was ended: {self.fault}\n".encode())
+                self.kill()
+                return
 
-    def _give_up(self, fault: str) -> None:
-        self.fault = fault
-        self._log.write(f"-- the trainer was ended: {fault}\n".encode())
-        self.kill()
+    def _excess(self, size: int) -> str:
+        """Return what it has too much of, empty if of nothing."""
+        if time.monotonic() > self._deadline:
+            return "it took longer than a task may (FEDMQ_TASK_TIMEOUT_S)"
+        if size > self._needs.limits.scratch_bytes + self._output_bytes:
+            return "its files are larger than they may be (FEDMQ_TASK_SCRATCH_MB)"
+        return ""
 
     def _read_until_end(self, process: subprocess.Popen[bytes]) -> None:
         readers = [

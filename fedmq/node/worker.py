@@ -127,11 +127,13 @@ class Worker:
                 )
             self._log.write(f"-- job {job.job_id}, round {job.round}\n".encode())
             # The lock is held until a new one is in place: its end cannot be told before.
-            trainer = self._trainers.take(key, needs, lambda: self._start(needs))
-            inner = _handed_in(job, trainer)
-            line = job_line(inner)
+            while True:
+                trainer = self._trainers.take(key, needs, lambda: self._start(needs))
+                line = job_line(_handed_in(job, trainer))
+                if trainer.allow(seconds=self._timeout_s, output_bytes=output_bytes(job)):
+                    break
+                self._trainers.put_out(trainer)
             self._busy, self._job = trainer, job
-            trainer.allow(seconds=self._timeout_s, output_bytes=output_bytes(job))
         trainer.send(line)
 
     def cancel(self) -> None:

@@ -99,7 +99,7 @@ def test_repeated_damaged_and_forged_messages_change_no_model(
     mended()
     federation.start_node(PARIS)
     assert federation.digests(held) == undisturbed
-    expected = {"not_msgpack": len(requests) + len(chunks) + 3, "chunk_hash": len(chunks)}
+    expected = {"not_msgpack": len(requests) + len(chunks) + 3, "bad_signature": len(chunks)}
     until(lambda: federation.status(PARIS)["rejected"] == expected, f"{expected}")
     assert "turned away" in federation.do(PARIS, "node", "status").data
     assert federation.do(CENTRE, "dead", "--json").json["letters"]
