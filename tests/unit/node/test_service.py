@@ -276,7 +276,7 @@ def test_an_order_does_not_expire_by_the_nodes_own_clock_though_its_greeting_was
     world.run(seconds=10)
     world.orchestrator.is_mute = False
     behind_s = 500.0
-    world.orchestrator.courier._clock = FakeClock(lambda: world.now - behind_s)
+    world.orchestrator.courier._speaker._clock = FakeClock(lambda: world.now - behind_s)
     num_answers = len(world.orchestrator.answers)
     world.train(expires_at=world.now - behind_s + 100)
     world.run(seconds=1)
