@@ -4,12 +4,15 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 import structlog
 
+from fedmq.containment.cell import Means
 from fedmq.errors import HubError
+from fedmq.node.containment import Containment, find_containment
 from tests.support import broker as support
 from tests.support import hosts, small_disk
 from tests.support.broker import Kind, TestBroker
@@ -70,6 +73,11 @@ class LeftOut:
     has: Callable[[set[str]], bool]
 
 
+@cache
+def _containment() -> Containment:
+    return find_containment()
+
+
 def left_out(config: pytest.Config) -> Iterator[LeftOut]:
     """Yield what this run leaves out."""
     kind = Kind(config.getoption("--broker"))
@@ -114,6 +122,13 @@ def left_out(config: pytest.Config) -> Iterator[LeftOut]:
             what="faults of lines between hosts (namespaces)",
             why=why,
             has=lambda marks: "namespaces" in marks,
+        )
+    here = _containment()
+    if lacking := {f"contained_by_{one}" for one in Means if one not in here.means}:
+        yield LeftOut(
+            what=f"hostile plans contained by more ({', '.join(sorted(lacking))})",
+            why=here.line,
+            has=lambda marks: bool(lacking & marks),
         )
     if not HAS_TORCH:
         yield LeftOut(

@@ -11,7 +11,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,8 @@ from fedmq.security.certificates import KeyPair, expires_at
 START_TIMEOUT_S: Final = 120.0
 _PORT_TIMEOUT_S: Final = 5.0
 _POLL_S: Final = 0.1
+# Where all addresses are listened at -> one of them.
+_EVERY: Final = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - to be found, not listened at
 _LIB: Final = Path("/usr/lib/rabbitmq/lib")
 _LOG_LINES: Final = 8
 _ERROR_LENGTH: Final = 300
@@ -112,6 +114,11 @@ class PrivateBroker:
             ports = replace(self.ports(), amqp=port)
             replace_file(self._ports_file, json.dumps(asdict(ports)))
 
+    def _doors(self, ports: Ports) -> tuple[tuple[int, str], ...]:
+        """Return the ports at which it takes connections, each with an address of this machine."""
+        address = self.listener().address if self.has_tls else LOOPBACK
+        return (ports.amqp, _EVERY.get(address, address)), (ports.management, LOOPBACK)
+
     def running(self) -> Running | None:
         """Return the broker of this folder if it runs."""
         earlier = self._earlier()
@@ -152,7 +159,7 @@ class PrivateBroker:
 
     def _launch(self, progress: Progress) -> Running:
         script, ports = find_server(), self.ports()
-        _wait_until_free(ports)
+        _wait_until_free(self._doors(ports))
         self._prepare(ports)
         progress("starting the broker")
         settings = environment(self._folder, ports, self.node_name)
@@ -196,7 +203,7 @@ class PrivateBroker:
 
     def _wait_until_ready(self, running: Running) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not (is_open(running.ports.amqp) and is_open(running.ports.management)):
+        while not all(is_open(port, at) for port, at in self._doors(running.ports)):
             if not running.broker.is_running():
                 raise self._died()
             if time.monotonic() > deadline:
@@ -267,16 +274,16 @@ class PrivateBroker:
         )
 
 
-def _wait_until_free(ports: Ports) -> None:
+def _wait_until_free(doors: Sequence[tuple[int, str]]) -> None:
     """Return once nobody listens; a killed broker lets go of its ports a moment after its end."""
     deadline = time.monotonic() + _PORT_TIMEOUT_S
-    for port in (ports.amqp, ports.management):
-        while is_open(port):
+    for port, address in doors:
+        while is_open(port, address):
             if time.monotonic() > deadline:
                 raise HubError(
                     f"the broker's port {port} is taken by another program",
                     why="it was free when the hub was made, and members know the broker by it",
-                    fix=f"end the program that listens at {LOOPBACK}:{port}, and try again",
+                    fix=f"end the program that listens at port {port} of {address}, and try again",
                 )
             time.sleep(_POLL_S)
 

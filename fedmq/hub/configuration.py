@@ -54,10 +54,9 @@ def private_configuration(
     """
     ways = f"listeners.tcp.1 = {LOOPBACK}:{ports.amqp}\n"
     if tls is not None:
-        address = f"[{listener.address}]" if ":" in listener.address else listener.address
         ways = (
             "listeners.tcp = none\n"
-            f"listeners.ssl.1 = {address}:{ports.amqp}\n"
+            f"listeners.ssl.1 = {listener.address}:{ports.amqp}\n"
             f"{_tls(tls, allows_1_2=listener.allows_tls_1_2)}"
         )
     return (

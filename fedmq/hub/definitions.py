@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from fedmq.transport.topology import Binding, Exchange, Policy, Queue, Rights, Topology
+from fedmq.transport.rights import Rights
+from fedmq.transport.topology import Binding, Exchange, Policy, Queue, Topology
 
 SALT_BYTES: Final = 4
 

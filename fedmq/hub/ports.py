@@ -33,8 +33,8 @@ def choose_ports() -> Ports:
     return Ports(**dict(zip(Ports.__slots__, chosen, strict=True)))
 
 
-def is_open(port: int) -> bool:
-    """Return whether somebody takes connections at a port of loopback."""
-    with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1.0):
+def is_open(port: int, address: str = LOOPBACK) -> bool:
+    """Return whether somebody takes connections at a port of this machine's address."""
+    with suppress(OSError), socket.create_connection((address, port), timeout=1.0):
         return True
     return False

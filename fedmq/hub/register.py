@@ -10,7 +10,15 @@ from fedmq.hub.definitions import Entry, User, make_definitions
 from fedmq.hub.ports import LOOPBACK
 from fedmq.security.joining import JOINER
 from fedmq.transport import topology
-from fedmq.transport.topology import Profile, Rights, Topology, profile_at
+from fedmq.transport.rights import (
+    Rights,
+    join_rights,
+    monitor_rights,
+    node_rights,
+    orchestrator_rights,
+    researcher_rights,
+)
+from fedmq.transport.topology import Profile, Topology, profile_at
 from fedmq.types import NodeId, ResearcherId, Role
 
 VHOST: Final = "fedmq"
@@ -113,7 +121,7 @@ class Register:
             User(
                 name=JOINER + member.name,
                 password_hash=member.invitation.password_hash,
-                rights=topology.join_rights(member.name),
+                rights=join_rights(member.name),
             )
             for member in self.members
             if member.invitation is not None
@@ -145,13 +153,13 @@ def rights(member: Member) -> Rights:
     """Return what a member may do in the federation's vhost."""
     match member.role:
         case Role.NODE:
-            return topology.node_rights(NodeId(member.name))
+            return node_rights(NodeId(member.name))
         case Role.RESEARCHER:
-            return topology.researcher_rights(ResearcherId(member.name))
+            return researcher_rights(ResearcherId(member.name))
         case Role.ORCHESTRATOR:
-            return topology.orchestrator_rights(member.name)
+            return orchestrator_rights(member.name)
         case Role.MONITOR:
-            return topology.monitor_rights()
+            return monitor_rights()
         case Role.ADMIN:
             return Rights(configure=".*", write=".*", read=".*")
 

@@ -226,7 +226,6 @@ class Courier:
             envelope = message.envelope
             role = self._wire.role_of(envelope.sender)
             require_genuine(envelope, delivery, me=self.me, role=role, only_from=self._only_from)
-            self._newest = envelope.sent_at - self._clock.steady()
             self._dispatch(message, delivery)
         except ProtocolError as error:
             self._turn_away(
@@ -249,11 +248,13 @@ class Courier:
 
     def _dispatch(self, message: Message, delivery: Delivery) -> None:
         """Make durable what came."""
+        if isinstance(message.body, RosterNotice):  # signed within: its envelope proves nothing
+            self._wire.learn(message.body)
+            return
+        self._newest = message.envelope.sent_at - self._clock.steady()
         if self._only_from is None:
             self._crier.heard(message.envelope)
         match message.body:
-            case RosterNotice() as notice:
-                self._wire.learn(notice)
             case Chunk() as chunk:
                 if self.spool.add(chunk, message.data):
                     self._fetcher.arrived(chunk.manifest)

@@ -1,4 +1,4 @@
-"""The federation's exchanges, queues, rights and policies: the only place that knows their names.
+"""The federation's exchanges, queues and policies: the only place that knows their names.
 
 Pure data, made from the names of the federation's members. `fedmq.hub` turns it into what RabbitMQ
 loads at boot; the transports publish and consume by it. Reasons: docs/adr/0002-topology.md.
@@ -6,7 +6,7 @@ loads at boot; the transports publish and consume by it. Reasons: docs/adr/0002-
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
@@ -104,17 +104,6 @@ class Policy:
     name: str
     pattern: str
     definition: dict[str, str | int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rights:
-    """What one broker user may do: three anchored patterns, and keys by exchange."""
-
-    configure: str = "^$"
-    write: str = "^$"
-    read: str = "^$"
-    topics: dict[str, str] = field(default_factory=dict)
-    """Exchange -> pattern of the routing keys that the user may publish there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +275,15 @@ def _common_queues() -> tuple[Queue, ...]:
     )
 
 
+def join_queue(name: str) -> Queue:
+    """Return the queue in which the hub answers who wants to become a member."""
+    return Queue(
+        name=join_answers(name),
+        arguments={"x-queue-type": "classic"},
+        bindings=(Binding(exchange=JOIN, key=key(name, "answer")),),
+    )
+
+
 def policies() -> tuple[Policy, ...]:
     """Return the policies, named by role: the management pages print the name."""
     control = r"^(node\.[^.]+\.tasks|experiment\.[^.]+\.replies|researcher\.[^.]+\.inbox"
@@ -333,7 +331,7 @@ def policies() -> tuple[Policy, ...]:
 def _watched_policy(name: str, queue: str, age: str) -> Policy:
     return Policy(
         name=name,
-        pattern=_exactly(queue),
+        pattern=exactly(queue),
         definition={
             "max-age": age,
             "max-length-bytes": WATCHED_BYTES,
@@ -357,60 +355,6 @@ def federation(
     return Topology(exchanges=EXCHANGES, queues=tuple(queues), policies=policies())
 
 
-def _exactly(*names: str) -> str:
+def exactly(*names: str) -> str:
+    """Return the pattern, as the broker reads it, of these names and no others."""
     return "^(" + "|".join(re.escape(name) for name in names) + ")$"
-
-
-def node_rights(node: NodeId) -> Rights:
-    """Return a node's rights: read its own queues, write under its own name."""
-    own = rf"^{re.escape(node)}\.({ID_OR_NOWHERE})\.({Lane.CONTROL}|{Lane.BULK})$"
-    return Rights(
-        write=_exactly(REPLIES, EVENTS),
-        read=_exactly(node_tasks(node), node_payloads(node)),
-        topics={REPLIES: own, EVENTS: rf"^({ID_OR_NOWHERE})\.{re.escape(node)}\.[a-z]+$"},
-    )
-
-
-def orchestrator_rights(orchestrator: str) -> Rights:
-    """Return the orchestrator's rights: it declares the queues of its experiments, no others."""
-    return Rights(
-        configure=r"^experiment\.",
-        # Binding a queue needs write on the queue and read on the exchange.
-        write=rf"^({re.escape(TASKS)}|{re.escape(ANSWERS)}|{re.escape(EVENTS)}|experiment\..*)$",
-        read=rf"^(orchestrator\.(inbox|events)|experiment\..*"
-        rf"|{re.escape(REPLIES)}|{re.escape(SUBMISSIONS)})$",
-        topics={EVENTS: rf"^({ID_OR_NOWHERE})\.{re.escape(orchestrator)}\.[a-z]+$"},
-    )
-
-
-def researcher_rights(researcher: ResearcherId) -> Rights:
-    """Return a researcher's rights: read its own queues, write under its own name."""
-    own = rf"^{re.escape(researcher)}\.({ID_OR_NOWHERE})\.({Lane.CONTROL}|{Lane.BULK})$"
-    return Rights(
-        write=_exactly(SUBMISSIONS),
-        read=_exactly(researcher_inbox(researcher), researcher_payloads(researcher)),
-        topics={SUBMISSIONS: own},
-    )
-
-
-def join_queue(name: str) -> Queue:
-    """Return the queue in which the hub answers who wants to become a member."""
-    return Queue(
-        name=join_answers(name),
-        arguments={"x-queue-type": "classic"},
-        bindings=(Binding(exchange=JOIN, key=key(name, "answer")),),
-    )
-
-
-def join_rights(name: str) -> Rights:
-    """Return the rights of who wants to become a member: ask under that name, read the answer."""
-    return Rights(
-        write=_exactly(JOIN),
-        read=_exactly(join_answers(name)),
-        topics={JOIN: rf"^{re.escape(name)}$"},
-    )
-
-
-def monitor_rights() -> Rights:
-    """Return a monitor's rights: read the two streams, which no reader can change."""
-    return Rights(read=_exactly(MONITOR_EVENTS, MONITOR_DEAD))

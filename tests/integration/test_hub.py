@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from fedmq.errors import BrokerUnavailable, ConfigurationError
 from fedmq.hub.broker import PrivateBroker
 from fedmq.hub.credentials import read_credentials
 from fedmq.hub.definitions import SALT_BYTES, User, make_definitions, password_hash
-from fedmq.hub.lifecycle import Status, down, external, status, up
+from fedmq.hub.lifecycle import Status, down, external, make, status, up
 from fedmq.hub.management import Management
 from fedmq.hub.members import Hub
 from fedmq.hub.membership import Membership
@@ -313,6 +313,22 @@ def test_an_emptied_broker_comes_back_with_every_member(tmp_path: Path) -> None:
         assert management(folder).names("queues", "fedmq") == queue_names(hub)
         with joined(enrolled(folder, "chu-lyon", Role.NODE)) as member:
             assert member.events == [Connected()]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.2", "::1"])
+def test_a_hub_is_reached_at_the_address_at_which_it_listens(tmp_path: Path, address: str) -> None:
+    """One of several that the machine has, of either family; and at no other."""
+    with ended(tmp_path) as folder:
+        make(folder, hosts=[address], address=address)
+        state = up(folder)
+        assert state.is_running
+        login = enrolled(folder, "chu-lyon", Role.NODE).login(PROGRAM)
+        assert login.addresses[0].host == address
+        with joined(login) as member:
+            assert member.events == [Connected()]
+        elsewhere = login.addresses[0]._replace(host="127.0.0.1")
+        with joined(replace(login, addresses=(elsewhere,))) as member:
+            assert not member.of(Connected)
 
 
 def test_down_leaves_no_process(tmp_path: Path) -> None:

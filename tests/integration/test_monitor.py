@@ -27,6 +27,7 @@ from fedmq.transport.ports import (
 from fedmq.transport.rabbitmq import RabbitTransport
 from fedmq.transport.rabbitmq_link import Address
 from fedmq.transport.rabbitmq_stream import StreamMessage, read_streams
+from fedmq.transport.rights import orchestrator_rights
 from fedmq.types import NodeId, ResearcherId, Role
 from tests.support.broker import EVERYTHING, TestBroker, federation_rights
 from tests.support.keys import Keys
@@ -126,7 +127,7 @@ class World:
         )
         rights = federation_rights([*NODES], ["r-one"])
         # A second orchestrator, as a stand-by or for other experiments.
-        rights["centre-two"] = topology.orchestrator_rights("centre-two")
+        rights["centre-two"] = orchestrator_rights("centre-two")
         rights["operator"] = EVERYTHING
         self.broker = broker
         roles = dict.fromkeys(NODES, Role.NODE) | {"r-one": Role.RESEARCHER}

@@ -21,7 +21,14 @@ from fedmq.hub.management import Management
 from fedmq.hub.ports import LOOPBACK
 from fedmq.transport import topology
 from fedmq.transport.rabbitmq import Login, make_login
-from fedmq.transport.topology import Profile, Rights, Topology
+from fedmq.transport.rights import (
+    Rights,
+    monitor_rights,
+    node_rights,
+    orchestrator_rights,
+    researcher_rights,
+)
+from fedmq.transport.topology import Profile, Topology
 from tests.support.cluster import Cluster
 
 FOLDER_VARIABLE = "FEDMQ_TEST_BROKER"
@@ -173,8 +180,8 @@ def federation_rights(
 ) -> dict[str, Rights]:
     """Return the rights of a federation's members as the hub gives them."""
     return {
-        **{node: topology.node_rights(topology.NodeId(node)) for node in nodes},
-        **{name: topology.researcher_rights(topology.ResearcherId(name)) for name in researchers},
-        orchestrator: topology.orchestrator_rights(orchestrator),
-        "monitor": topology.monitor_rights(),
+        **{node: node_rights(topology.NodeId(node)) for node in nodes},
+        **{name: researcher_rights(topology.ResearcherId(name)) for name in researchers},
+        orchestrator: orchestrator_rights(orchestrator),
+        "monitor": monitor_rights(),
     }

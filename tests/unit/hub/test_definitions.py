@@ -4,6 +4,7 @@ import json
 
 from fedmq.hub.definitions import User, make_definitions, password_hash
 from fedmq.transport import topology
+from fedmq.transport.rights import Rights, node_rights
 from fedmq.types import NodeId
 
 HASH = "h"
@@ -18,7 +19,7 @@ def test_a_password_is_hashed_as_rabbitmq_does_it() -> None:
 
 def test_a_users_rights_become_permissions_of_the_vhost() -> None:
     """Also those by routing key, one line for each exchange; nobody reads by exchange."""
-    user = User(name=LYON, password_hash=HASH, rights=topology.node_rights(LYON))
+    user = User(name=LYON, password_hash=HASH, rights=node_rights(LYON))
     layout = topology.federation(nodes=[LYON], researchers=[])
     definitions = make_definitions("v", layout, [user])
     assert definitions["permissions"] == [
@@ -45,6 +46,6 @@ def test_a_users_rights_become_permissions_of_the_vhost() -> None:
 def test_the_order_of_users_makes_no_difference() -> None:
     """The same members give the same file."""
     layout = topology.federation(nodes=[], researchers=[])
-    users = [User(name=n, password_hash=HASH, rights=topology.Rights()) for n in ("b", "a")]
+    users = [User(name=n, password_hash=HASH, rights=Rights()) for n in ("b", "a")]
     texts = {json.dumps(make_definitions("v", layout, some)) for some in (users, users[::-1])}
     assert len(texts) == 1

@@ -6,7 +6,13 @@ from typing import cast
 import pytest
 
 from fedmq.hub.register import ExternalBroker, Invitation, Member, Register, rights
-from fedmq.transport import topology
+from fedmq.transport.rights import (
+    Rights,
+    monitor_rights,
+    node_rights,
+    orchestrator_rights,
+    researcher_rights,
+)
 from fedmq.types import NodeId, ResearcherId, Role
 
 
@@ -54,14 +60,14 @@ def entries(register: Register, kind: str) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("role", "expected"),
     [
-        (Role.NODE, topology.node_rights(NodeId("me"))),
-        (Role.RESEARCHER, topology.researcher_rights(ResearcherId("me"))),
-        (Role.ORCHESTRATOR, topology.orchestrator_rights("me")),
-        (Role.MONITOR, topology.monitor_rights()),
-        (Role.ADMIN, topology.Rights(configure=".*", write=".*", read=".*")),
+        (Role.NODE, node_rights(NodeId("me"))),
+        (Role.RESEARCHER, researcher_rights(ResearcherId("me"))),
+        (Role.ORCHESTRATOR, orchestrator_rights("me")),
+        (Role.MONITOR, monitor_rights()),
+        (Role.ADMIN, Rights(configure=".*", write=".*", read=".*")),
     ],
 )
-def test_rights_follow_the_role(role: Role, expected: topology.Rights) -> None:
+def test_rights_follow_the_role(role: Role, expected: Rights) -> None:
     """Each role has its own, made for the member's name."""
     assert rights(member("me", role)) == expected
 

@@ -11,7 +11,7 @@ from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message, encode
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import Manifest
-from fedmq.messages.notices import ExperimentOver, Receipt
+from fedmq.messages.notices import ExperimentOver, Receipt, RosterNotice
 from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.messages.replies import TrainReply
 from fedmq.messages.requests import CancelRequest
@@ -419,6 +419,28 @@ def test_a_node_takes_orders_from_its_orchestrator_only(world: World) -> None:
     )
     world.run()
     assert world.node.reasons() == ["wrong_sender"]
+
+
+def test_a_roster_tells_nothing_of_the_hour(world: World) -> None:
+    """Anybody may bring one, unsigned: orders would expire by whatever time it says."""
+    order = world.orchestrator.courier.write(CancelRequest(before_attempt=1), "m", LYON, Place())
+    notice = RosterNotice(content="{}", signature="0f" * 64)
+    far = order.envelope.model_copy(
+        update={"type": RosterNotice.TYPE, "message_id": "r", "sent_at": world.now + 1e9}
+    )
+    for envelope, body in ((order.envelope, order.body), (far, notice)):
+        delivery = Delivery(
+            queue=topology.node_tasks(LYON),
+            exchange=topology.TASKS,
+            routing_key=f"{LYON}.control",
+            body=encode(Message(envelope=envelope, body=body)),
+            properties=Properties(user_id="orchestrator"),
+            redelivered=False,
+            tag=77,
+            connection=1,
+        )
+        world.node.courier.handle(Delivered(delivery=delivery))
+        assert world.node.courier.hour_there == pytest.approx(world.now, abs=1.0)
 
 
 def test_who_asks_for_a_payload_that_is_gone_is_not_turned_away(world: World) -> None:

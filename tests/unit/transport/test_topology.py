@@ -4,6 +4,13 @@ import re
 
 import pytest
 
+from fedmq.transport.rights import (
+    Rights,
+    monitor_rights,
+    node_rights,
+    orchestrator_rights,
+    researcher_rights,
+)
 from fedmq.transport.topology import (
     DEAD,
     DEAD_QUEUE,
@@ -16,18 +23,13 @@ from fedmq.transport.topology import (
     SUBMISSIONS,
     TASKS,
     Profile,
-    Rights,
     experiment_queues,
     federation,
     key,
-    monitor_rights,
     node_payloads,
     node_queues,
-    node_rights,
     node_tasks,
-    orchestrator_rights,
     profile_at,
-    researcher_rights,
 )
 from fedmq.types import ExperimentId, NodeId, ResearcherId
 

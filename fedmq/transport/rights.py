@@ -1,0 +1,85 @@
+"""The rights of the federation's members at the broker, by the names of the topology.
+
+Each may read its own queues and write under its own name, and nothing else: a name that the broker
+has checked is the first proof of who speaks. Reasons: docs/adr/0002-topology.md.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from fedmq.transport.topology import (
+    ANSWERS,
+    EVENTS,
+    ID_OR_NOWHERE,
+    JOIN,
+    MONITOR_DEAD,
+    MONITOR_EVENTS,
+    REPLIES,
+    SUBMISSIONS,
+    TASKS,
+    Lane,
+    exactly,
+    join_answers,
+    node_payloads,
+    node_tasks,
+    researcher_inbox,
+    researcher_payloads,
+)
+from fedmq.types import NodeId, ResearcherId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """What one broker user may do: three anchored patterns, and keys by exchange."""
+
+    configure: str = "^$"
+    write: str = "^$"
+    read: str = "^$"
+    topics: dict[str, str] = field(default_factory=dict)
+    """Exchange -> pattern of the routing keys that the user may publish there."""
+
+
+def node_rights(node: NodeId) -> Rights:
+    """Return a node's rights: read its own queues, write under its own name."""
+    own = rf"^{re.escape(node)}\.({ID_OR_NOWHERE})\.({Lane.CONTROL}|{Lane.BULK})$"
+    return Rights(
+        write=exactly(REPLIES, EVENTS),
+        read=exactly(node_tasks(node), node_payloads(node)),
+        topics={REPLIES: own, EVENTS: rf"^({ID_OR_NOWHERE})\.{re.escape(node)}\.[a-z]+$"},
+    )
+
+
+def orchestrator_rights(orchestrator: str) -> Rights:
+    """Return the orchestrator's rights: it declares the queues of its experiments, no others."""
+    return Rights(
+        configure=r"^experiment\.",
+        # Binding a queue needs write on the queue and read on the exchange.
+        write=rf"^({re.escape(TASKS)}|{re.escape(ANSWERS)}|{re.escape(EVENTS)}|experiment\..*)$",
+        read=rf"^(orchestrator\.(inbox|events)|experiment\..*"
+        rf"|{re.escape(REPLIES)}|{re.escape(SUBMISSIONS)})$",
+        topics={EVENTS: rf"^({ID_OR_NOWHERE})\.{re.escape(orchestrator)}\.[a-z]+$"},
+    )
+
+
+def researcher_rights(researcher: ResearcherId) -> Rights:
+    """Return a researcher's rights: read its own queues, write under its own name."""
+    own = rf"^{re.escape(researcher)}\.({ID_OR_NOWHERE})\.({Lane.CONTROL}|{Lane.BULK})$"
+    return Rights(
+        write=exactly(SUBMISSIONS),
+        read=exactly(researcher_inbox(researcher), researcher_payloads(researcher)),
+        topics={SUBMISSIONS: own},
+    )
+
+
+def join_rights(name: str) -> Rights:
+    """Return the rights of who wants to become a member: ask under that name, read the answer."""
+    return Rights(
+        write=exactly(JOIN),
+        read=exactly(join_answers(name)),
+        topics={JOIN: rf"^{re.escape(name)}$"},
+    )
+
+
+def monitor_rights() -> Rights:
+    """Return a monitor's rights: read the two streams, which no reader can change."""
+    return Rights(read=exactly(MONITOR_EVENTS, MONITOR_DEAD))
