@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,9 +22,10 @@ from fedmq.transport.address import Address
 from fedmq.transport.home import LocalHome
 from fedmq.transport.inspection import explain
 from fedmq.transport.look import look, open_way
-from fedmq.transport.proxy import date_of
+from fedmq.transport.proxy import Proxy, date_of
 from fedmq.transport.rabbitmq import Login
 from fedmq.transport.rabbitmq_asking import see_queues
+from fedmq.transport.rabbitmq_tls import Tls
 from fedmq.types import NodeId
 
 CLOCK_S: Final = 300.0
@@ -44,22 +46,22 @@ class Subject:
 def steps_of(subject: Subject) -> tuple[Step, ...]:
     """Return the steps, those first on which others rest."""
     login = subject.login
-    names = () if login.proxy is None else ("proxy",)
-    way = ("names",) if login.proxy is None else names
+    proxy, tls = login.proxy, login.tls
     steps = [
         Step(name="folders", look=lambda: _folders(subject.folder)),
         Step(name="containment", look=lambda: _containment(subject)),
         Step(name="certificate", look=lambda: _certificate(subject.membership)),
         Step(name="roster", look=lambda: _roster(subject.membership)),
     ]
-    if login.proxy is None:
-        steps.append(Step(name="names", look=lambda: _names(login)))
+    if proxy is None:
+        first = Step(name="names", look=lambda: _names(login))
     else:
-        steps.append(Step(name="proxy", look=lambda: _proxy(login)))
-    steps.append(Step(name="connection", look=lambda: _connection(login), needs=way))
-    if login.tls is not None:
-        steps.append(Step(name="tls", look=lambda: _tls(login), needs=("connection",)))
-    rests_on = ("connection",) if login.tls is None else ("connection", "tls", "certificate")
+        first = Step(name="proxy", look=lambda: _proxy(login, proxy))
+    steps.append(first)
+    steps.append(Step(name="connection", look=lambda: _connection(login), needs=(first.name,)))
+    if tls is not None:
+        steps.append(Step(name="tls", look=lambda: _tls(login, tls), needs=("connection",)))
+    rests_on = ("connection",) if tls is None else ("connection", "tls", "certificate")
     steps.append(Step(name="login", look=lambda: _login(login), needs=rests_on))
     steps.append(Step(name="queues", look=lambda: _queues(login), needs=("login",)))
     return tuple(steps)
@@ -124,14 +126,13 @@ def _names(login: Login) -> str:
     return "; ".join(told)
 
 
-def _proxy(login: Login) -> str:
-    assert login.proxy is not None
+def _proxy(login: Login, proxy: Proxy) -> str:
     # What it is asked for is the first broker: without a target nothing can be asked of a proxy.
     try:
-        line, answer = open_way(login.addresses[0], login.proxy)
+        line, answer = open_way(login.addresses[0], proxy)
     except FedmqError as error:
         if getattr(error, "code", "") == "proxy_finds_nobody":
-            return f"{login.proxy.address} answers, and takes the login"
+            return f"{proxy.address} answers, and takes the login"
         raise
     line.close()
     hour = date_of(answer)
@@ -141,19 +142,16 @@ def _proxy(login: Login) -> str:
             why=f"by {abs(hour - time.time()):.0f} seconds",
             fix="set this machine's clock: certificates are looked at by it",
         )
-    return f"{login.proxy.address} lets through to {login.addresses[0]}"
+    return f"{proxy.address} lets through to {login.addresses[0]}"
 
 
 def _any_of(login: Login, attempt: Callable[[Address], str]) -> str:
     """Return the first good word among those of several addresses; else raise the last bad one."""
-    trouble: FedmqError | None = None
-    for address in login.addresses:
-        try:
+    *others, last = login.addresses
+    for address in others:
+        with suppress(FedmqError):
             return attempt(address)
-        except FedmqError as error:
-            trouble = error
-    assert trouble is not None
-    raise trouble
+    return attempt(last)
 
 
 def _connection(login: Login) -> str:
@@ -165,10 +163,7 @@ def _connection(login: Login) -> str:
     return _any_of(login, attempt)
 
 
-def _tls(login: Login) -> str:
-    tls = login.tls
-    assert tls is not None
-
+def _tls(login: Login, tls: Tls) -> str:
     def attempt(address: Address) -> str:
         seen = look(address, tls, login.proxy)
         obstacle = explain(seen, address, tls.authorities(), now=time.time())

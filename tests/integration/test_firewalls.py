@@ -1,4 +1,4 @@
-"""Proxies, inspections, portals and IPv6, each as a hospital would have it, and what a node says."""
+"""Proxies, inspections, portals and IPv6, as hospitals have them, and what a node says."""
 
 import json
 import socket
@@ -22,8 +22,10 @@ from fedmq.transport.home import LocalHome
 from fedmq.transport.ports import Connected, Disconnected
 from fedmq.transport.proxy import read_proxy
 from fedmq.transport.rabbitmq import Login
+from fedmq.transport.rabbitmq_asking import see_queues
 from fedmq.transport.rabbitmq_dialogue import talking
-from fedmq.types import Role
+from fedmq.transport.topology import node_tasks
+from fedmq.types import NodeId, Role
 from tests.integration.test_hub import ended, joined, until
 from tests.support.connect_proxy import ConnectProxy, Fault
 from tests.support.federation import Outcome
@@ -226,10 +228,11 @@ def test_check_finds_everything_well_while_a_node_reads_its_queue(
             "FEDMQ_PROXY": proxy.url.replace("//", "//op@"),
             "FEDMQ_PROXY_PASSWORD_FILE": str(word),
         }
-        with joined(site.login(proxy, f"op:{WORD}")) as member:
-            member.transport.consume(f"node.{LYON}.tasks", prefetch=1)
+        member_login, tasks = site.login(proxy, f"op:{WORD}"), node_tasks(NodeId(LYON))
+        with joined(member_login) as member:
+            member.transport.consume(tasks, prefetch=1)
             until(lambda: bool(member.of(Connected)))
-            time.sleep(0.2)
+            until(lambda: see_queues(member_login, (tasks,))[0].readers == 1)
             outcome = checked(site, monkeypatch, capsys, **settings)
             assert len(member.of(Connected)) == 1
             assert not member.of(Disconnected)

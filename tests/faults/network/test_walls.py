@@ -1,0 +1,138 @@
+"""Hospitals that let nothing in, and out nothing but TCP to the broker or to a proxy.
+
+A whole experiment of real processes behind firewalls, and a scan of every port meanwhile.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import fedmq
+from tests.support.federation import LYON, PARIS, Federation, running_federation
+from tests.support.walled import HUB, World, made_world
+
+pytestmark = [
+    pytest.mark.row("5"),
+    pytest.mark.rabbitmq,
+    pytest.mark.hub_broker,
+    pytest.mark.namespaces,
+    pytest.mark.firewalls,
+    pytest.mark.long,
+    pytest.mark.timeout(400),
+    pytest.mark.xdist_group("walls"),
+]
+PROXY = "proxy"
+PROXY_PORT = 3128
+LOGIN = "op:s3cret"
+NODES = (LYON, PARIS)
+TREE = Path(fedmq.__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """Return hub, hospitals and a proxy as neighbours."""
+    with made_world(LYON, PARIS, PROXY) as made:
+        yield made
+
+
+def scan(world: World, host: str, address: str) -> list[int]:
+    """Return the ports that are open at an address as a host sees it."""
+    limit = ("sh", "-c", 'ulimit -n 10000 && exec "$@"', "sh")
+    program = (sys.executable, "-m", "tests.support.scan", address)
+    found: list[int] = json.loads(world.run(host, *limit, "env", f"PYTHONPATH={TREE}", *program))
+    return found
+
+
+def listeners(world: World, host: str) -> list[str]:
+    """Return where a host listens on anything but loopback, by the kernel's own tables."""
+    text = world.run(host, "cat", "/proc/net/tcp", "/proc/net/tcp6")
+    rows = [line.split() for line in text.splitlines() if ":" in line.split()[0]]
+    places = [row[1] for row in rows if row[3] == "0A"]
+    loopback = ("0100007F:", "00000000000000000000000001000000:")
+    return [place for place in places if not place.startswith(loopback)]
+
+
+def runs_behind_walls(
+    world: World, federation: Federation, port: int, mended: Callable[[], None]
+) -> None:
+    """Run an experiment, and look for ports of its hospitals from everywhere."""
+    experiment = federation.write_experiment(rounds=2)
+    identifier = federation.submit(experiment)
+    federation.approve(*NODES)
+    for node, neighbour in ((LYON, PARIS), (PARIS, LYON)):
+        assert scan(world, HUB, world.addresses[node]) == []
+        assert listeners(world, node) == []
+        # The neighbour's own firewall lets it ask nobody; a proxy's host asks in its place.
+        assert scan(world, PROXY, world.addresses[node]) == [], neighbour
+        check = federation.do(node, "node", "check", "--json").json
+        assert check["is_ok"], check
+    mended()
+    assert len(set(federation.digests(identifier))) == 2
+    assert port in scan(world, PROXY, world.addresses[HUB]), "a scan finds what is open"
+
+
+def start(world: World, folder: Path, settings: dict[str, str]) -> Iterator[Federation]:
+    """Yield a federation whose members find the hub at its address."""
+    with running_federation(
+        folder,
+        None,
+        way=world.way,
+        address=world.addresses[HUB],
+        settings=settings,
+        before=lambda federation: close_walls(world, federation, settings),
+    ) as running:
+        yield running
+
+
+def close_walls(world: World, federation: Federation, settings: dict[str, str]) -> None:
+    """Wall the hospitals in before their nodes start."""
+    for node in NODES:
+        if settings:
+            world.wall(node, world.addresses[PROXY], PROXY_PORT)
+        else:
+            world.wall(node, world.addresses[HUB], federation.broker.ports().amqp)
+
+
+def test_an_experiment_runs_where_hospitals_let_nothing_in_and_out_to_the_broker_alone(
+    world: World, tmp_path: Path, mended: Callable[[], None]
+) -> None:
+    """Directly; no port of a hospital is open to hub or neighbours."""
+    for federation in start(world, tmp_path / "f", {}):
+        runs_behind_walls(world, federation, federation.broker.ports().amqp, mended)
+
+
+def test_an_experiment_runs_where_hospitals_reach_a_proxy_alone(
+    world: World, tmp_path: Path, mended: Callable[[], None]
+) -> None:
+    """By CONNECT with a login; the broker itself is out of the hospitals' reach."""
+    address = world.addresses[PROXY]
+    proxy = subprocess.Popen(  # noqa: S603 - a program of the tests
+        [
+            *world.way(PROXY),
+            *(sys.executable, "-m", "tests.support.connect_proxy"),
+            *(address, str(PROXY_PORT), LOGIN),
+        ],
+        cwd=TREE,
+        env={"PYTHONPATH": str(TREE), "PATH": "/usr/bin:/bin"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with proxy:
+        assert proxy.stdin is not None
+        assert proxy.stdout is not None
+        url = proxy.stdout.readline().strip().replace("//", f"//{LOGIN}@")
+        try:
+            for federation in start(world, tmp_path / "f", {"FEDMQ_PROXY": url}):
+                port = federation.broker.ports().amqp
+                runs_behind_walls(world, federation, port, mended)
+                del federation.settings["FEDMQ_PROXY"]
+                direct = federation.fedmq(LYON, "node", "check")
+                assert direct.code == 1, "without the proxy there is no way"
+                assert "nobody answers at" in direct.data
+        finally:
+            proxy.stdin.close()
