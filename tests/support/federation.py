@@ -454,8 +454,8 @@ def running_federation(  # noqa: PLR0913 - what a test may want otherwise
     """Yield a federation of nodes that run, on the run's broker or on a private hub's.
 
     With hosts, the hub's is a private one, and members who have a host of their own run there; a
-    way is what stands before the commands of a member, that to its host unless told; with an address,
-    the hub listens there too, and nodes find it there. `before` is called before programs start.
+    way is what stands before the commands of a member, that to its host unless told; with an
+    address the hub listens there too, and nodes find it there. `before` comes before programs.
     """
     federation = Federation(folder, command)
     federation.settings.update(settings)

@@ -16,7 +16,7 @@ async def is_open(address: str, port: int) -> bool:
     """Return whether somebody takes connections."""
     loop = asyncio.get_running_loop()
     with socket.socket() as one, suppress(OSError, TimeoutError):
-        one.setblocking(False)
+        one.settimeout(0.0)
         async with asyncio.timeout(_PATIENCE_S):
             await loop.sock_connect(one, (address, port))
         return True

@@ -69,7 +69,7 @@ class World:
         """Let nothing into a host, and out of it nothing but TCP to one address and port."""
         family = "ip6" if ":" in target else "ip"
         rules = _WALL.format(family=family, address=target, port=port)
-        self.run(host, "nft", "delete table inet wall; flush ruleset")
+        self.run(host, "nft", "flush ruleset")
         self.run(host, "nft", "-f", "-", text=rules)
 
 

@@ -63,11 +63,12 @@ def runs_behind_walls(
     experiment = federation.write_experiment(rounds=2)
     identifier = federation.submit(experiment)
     federation.approve(*NODES)
-    for node, neighbour in ((LYON, PARIS), (PARIS, LYON)):
-        assert scan(world, HUB, world.addresses[node]) == []
+    for node in NODES:
         assert listeners(world, node) == []
-        # The neighbour's own firewall lets it ask nobody; a proxy's host asks in its place.
-        assert scan(world, PROXY, world.addresses[node]) == [], neighbour
+        # The other hospital's own firewall lets it ask nobody: the host of the proxy is the
+        # neighbour that may ask.
+        for neighbour in (HUB, PROXY):
+            assert scan(world, neighbour, world.addresses[node]) == []
         check = federation.do(node, "node", "check", "--json").json
         assert check["is_ok"], check
     mended()
