@@ -130,7 +130,9 @@ class ConnectProxy:
         key.write_text(pair.key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
-        return context.wrap_socket(line, server_side=True)
+        spoken = context.wrap_socket(line, server_side=True)
+        self._open.append(spoken)
+        return spoken
 
 
 def _forward(source: socket.socket, target: socket.socket) -> None:
