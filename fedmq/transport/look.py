@@ -13,7 +13,7 @@ from typing import Final
 from fedmq.errors import BrokerUnavailable, WayBlocked
 from fedmq.transport.address import Address
 from fedmq.transport.inspection import Seen, explain
-from fedmq.transport.proxy import Proxy, ask_for, is_open, nobody_there, went_away
+from fedmq.transport.proxy import Proxy, ask_for, is_open, nobody_there, says_nothing, went_away
 from fedmq.transport.rabbitmq_tls import Tls
 
 TIMEOUT_S: Final = 10.0
@@ -120,12 +120,7 @@ def _pass(line: socket.socket, target: Address, proxy: Proxy, deadline: float) -
                 raise went_away(proxy)
             answer += piece
     except TimeoutError as error:
-        raise WayBlocked(
-            "proxy_silent",
-            f"the proxy {proxy.address} does not answer",
-            why=f"it was asked for {target}",
-            fix=f"ask the network team whether the proxy reaches {target}",
-        ) from error
+        raise says_nothing(target, proxy) from error
     except OSError as error:
         raise went_away(proxy) from error
     return answer

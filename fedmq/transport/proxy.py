@@ -118,6 +118,16 @@ def went_away(proxy: Proxy) -> WayBlocked:
     return _nonsense(proxy, "it closed the connection without an answer")
 
 
+def says_nothing(target: Address, proxy: Proxy) -> WayBlocked:
+    """Return what it means that no answer comes in time."""
+    return WayBlocked(
+        "proxy_silent",
+        f"the proxy {proxy.address} does not answer",
+        why=f"it was asked for {target}",
+        fix=f"ask the network team whether the proxy reaches {target}",
+    )
+
+
 def date_of(answer: bytes) -> float | None:
     """Return the hour that the proxy's clock shows, as Unix seconds; None where it does not say."""
     said = re.search(rb"(?im)^date:[ \t]*([^\r\n]{1,64})", answer[:MAX_ANSWER_BYTES])

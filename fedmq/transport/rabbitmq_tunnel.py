@@ -10,14 +10,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from pika.adapters.select_connection import IOLoop, SelectConnection
-from pika.adapters.utils.nbio_interface import AbstractIOReference
+from pika.adapters.utils.nbio_interface import AbstractIOReference, AbstractTimerReference
 from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
 
 from fedmq.errors import WayBlocked
 from fedmq.transport.address import Address
-from fedmq.transport.proxy import Proxy, ask_for, is_open, nobody_there, went_away
+from fedmq.transport.proxy import Proxy, ask_for, is_open, nobody_there, says_nothing, went_away
 
 _PIECE: Final = 4096
+_PATIENCE_S: Final = 8.0
+"""Less than pika's own, which would speak of the broker, of whom nothing is known yet."""
 
 Done = Callable[[BaseException | None], None]
 
@@ -72,6 +74,7 @@ class _Opening(AbstractIOReference):
         self._unsent = ask_for(target, proxy)
         self._answer = b""
         self._is_over = False
+        self._patience: AbstractTimerReference | None = None
 
     def cancel(self) -> bool:
         """Stop; pika closes the socket, as when the time is over."""
@@ -89,6 +92,9 @@ class _Opening(AbstractIOReference):
             why = getattr(error, "strerror", None) or str(error)
             self._end(nobody_there(self._proxy, why))
             return
+        self._patience = self._io.call_later(
+            _PATIENCE_S, lambda: self._end(says_nothing(self._target, self._proxy))
+        )
         self._io.set_reader(self._socket.fileno(), self._read)
         self._io.set_writer(self._socket.fileno(), self._write)
 
@@ -128,6 +134,9 @@ class _Opening(AbstractIOReference):
 
     def _stop(self) -> None:
         self._is_over = True
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         self._io.remove_reader(self._socket.fileno())
         self._io.remove_writer(self._socket.fileno())
 

@@ -28,7 +28,7 @@ from fedmq.transport.topology import node_tasks
 from fedmq.types import NodeId, Role
 from tests.integration.test_hub import ended, joined, until
 from tests.support.connect_proxy import ConnectProxy, Fault
-from tests.support.federation import Outcome
+from tests.support.federation import PARIS, Outcome, running_federation
 from tests.support.members import PROGRAM
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker, pytest.mark.xdist_group("firewalls")]
@@ -113,6 +113,17 @@ def test_what_a_proxy_has_against_it_is_named_in_the_link_and_in_a_dialogue(site
             assert words in str(caught.value)
             assert "wrong" not in str(caught.value).replace("wrong name", "")
     assert "there is no proxy at" in why_not(login)
+
+
+def test_a_proxy_that_says_nothing_is_not_waited_for(site: Site) -> None:
+    """It is named, and not the broker, of whom nothing is known."""
+    is_over = threading.Event()
+    with ConnectProxy(fault=lambda _line: is_over.wait(60.0)) as proxy:
+        login = site.login(proxy)
+        said = why_not(login)
+        assert f"the proxy {login.proxy.address} does not answer" in said  # type: ignore[union-attr]
+        assert f"whether the proxy reaches {BROKER}:{site.port}" in said
+        is_over.set()
 
 
 def answering(text: bytes) -> Fault:
@@ -278,3 +289,15 @@ def test_a_member_reaches_a_hub_by_ipv6(tmp_path: Path) -> None:
                 with joined(replace(login, proxy=way)) as member:
                     until(lambda: bool(member.of(Connected)))
             assert proxy.asked[0] == f"CONNECT [::1]:{login.addresses[0].port} HTTP/1.1"
+
+
+@pytest.mark.long
+def test_an_experiment_runs_by_ipv6(tmp_path: Path) -> None:
+    """Nodes as real processes, with every connection of theirs to ::1."""
+    with running_federation(tmp_path / "f", None, address="::1") as federation:
+        assert "//[::1]:" in federation.node_credentials(LYON).read_text()
+        identifier = federation.submit(federation.write_experiment(rounds=2))
+        federation.approve(LYON, PARIS)
+        assert len(set(federation.digests(identifier))) == 2
+        shown = federation.do(LYON, "node", "check")
+        assert "names         ::1: ::1" in shown.data

@@ -18,7 +18,7 @@ from typing import Self
 
 from fedmq.security.certificates import KeyPair, certify_broker
 
-Fault = Callable[[socket.socket], None]
+Fault = Callable[[socket.socket], object]
 
 
 class ConnectProxy:

@@ -297,7 +297,8 @@ class Federation:
         It has addresses beside this machine's own where some are given.
         """
         named = [option for host in (LOOPBACK, *addresses) for option in ("--host", host)]
-        listen = ["--listen", "0.0.0.0"] if addresses else []  # noqa: S104 - a test's own network
+        every = "::" if any(":" in one for one in addresses) else "0.0.0.0"  # noqa: S104 - a test's
+        listen = ["--listen", every] if addresses else []
         self.do(CENTRE, "hub", "init", "trial", *named, *listen)
         hub = self.home(CENTRE) / "hub"
         # Before the broker runs: it may be out of this process's sight, on another host.
@@ -311,7 +312,7 @@ class Federation:
         for name, address in addresses.items():
             path = self.own_credentials(name)
             known = read_credentials(path)
-            url = known.url.replace(LOOPBACK, address)
+            url = known.url.replace(LOOPBACK, f"[{address}]" if ":" in address else address)
             write_credentials(path, replace(known, url=url))
 
     def own_credentials(self, name: str) -> Path:

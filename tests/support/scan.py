@@ -1,6 +1,7 @@
 """Asks every TCP port of an address whether it is open: python -m tests.support.scan ADDRESS.
 
-It prints the open ones. A firewall that drops says nothing; what has not answered in time is shut.
+With two more numbers, the ports from the first up to the second. It prints the open ones. A
+firewall that drops says nothing; what has not answered in time is shut.
 """
 
 import asyncio
@@ -23,15 +24,15 @@ async def is_open(address: str, port: int) -> bool:
     return False
 
 
-async def scan(address: str) -> list[int]:
+async def scan(address: str, begin: int = 1, end: int = 65_536) -> list[int]:
     """Return the open ports of an address."""
     found: list[int] = []
-    for first in range(1, 65_536, _AT_ONCE):
-        ports = range(first, min(first + _AT_ONCE, 65_536))
+    for first in range(begin, end, _AT_ONCE):
+        ports = range(first, min(first + _AT_ONCE, end))
         answers = await asyncio.gather(*(is_open(address, port) for port in ports))
         found.extend(port for port, answer in zip(ports, answers, strict=True) if answer)
     return found
 
 
 if __name__ == "__main__":
-    print(asyncio.run(scan(sys.argv[1])))  # noqa: T201 - its answer
+    print(asyncio.run(scan(sys.argv[1], *map(int, sys.argv[2:]))))  # noqa: T201 - its answer

@@ -21,7 +21,6 @@ pytestmark = [
     pytest.mark.hub_broker,
     pytest.mark.namespaces,
     pytest.mark.firewalls,
-    pytest.mark.long,
     pytest.mark.timeout(400),
     pytest.mark.xdist_group("walls"),
 ]
@@ -39,10 +38,10 @@ def world() -> Iterator[World]:
         yield made
 
 
-def scan(world: World, host: str, address: str) -> list[int]:
+def scan(world: World, host: str, address: str, *ports: int) -> list[int]:
     """Return the ports that are open at an address as a host sees it."""
     limit = ("sh", "-c", 'ulimit -n 10000 && exec "$@"', "sh")
-    program = (sys.executable, "-m", "tests.support.scan", address)
+    program = (sys.executable, "-m", "tests.support.scan", address, *map(str, ports))
     found: list[int] = json.loads(world.run(host, *limit, "env", f"PYTHONPATH={TREE}", *program))
     return found
 
@@ -98,6 +97,32 @@ def close_walls(world: World, federation: Federation, settings: dict[str, str]) 
             world.wall(node, world.addresses[HUB], federation.broker.ports().amqp)
 
 
+def test_a_scan_finds_an_open_port_of_a_hospital_until_its_firewall_is_up(world: World) -> None:
+    """Else the scans of the others would show nothing; and out goes nothing but what may."""
+    port, few = 5555, (5500, 5600)
+    door = "import socket, sys; a = socket.create_server(('0.0.0.0', 5555)); print(1, flush=True)"
+    listener = subprocess.Popen(  # noqa: S603 - a program of this test
+        [*world.way(LYON), sys.executable, "-c", f"{door}; sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with listener:
+        assert listener.stdin is not None
+        assert listener.stdout is not None
+        assert listener.stdout.readline() == b"1\n"
+        assert scan(world, HUB, world.addresses[LYON], *few) == [port]
+        assert scan(world, PARIS, world.addresses[LYON], *few) == [port]
+        assert len(listeners(world, LYON)) == 1
+        for target, goes_out in ((PARIS, []), (LYON, [port])):
+            world.wall(PARIS, world.addresses[target], port)
+            assert scan(world, PARIS, world.addresses[LYON], *few) == goes_out
+        world.wall(LYON, world.addresses[HUB], port)
+        assert scan(world, HUB, world.addresses[LYON], *few) == []
+        assert scan(world, PROXY, world.addresses[LYON], *few) == []
+        listener.stdin.close()
+
+
+@pytest.mark.long
 def test_an_experiment_runs_where_hospitals_let_nothing_in_and_out_to_the_broker_alone(
     world: World, tmp_path: Path, mended: Callable[[], None]
 ) -> None:
@@ -106,6 +131,7 @@ def test_an_experiment_runs_where_hospitals_let_nothing_in_and_out_to_the_broker
         runs_behind_walls(world, federation, federation.broker.ports().amqp, mended)
 
 
+@pytest.mark.long
 def test_an_experiment_runs_where_hospitals_reach_a_proxy_alone(
     world: World, tmp_path: Path, mended: Callable[[], None]
 ) -> None:
