@@ -48,7 +48,9 @@ class ConnectProxy:
         self._listener = socket.create_server(address, family=family)
         host, port = self._listener.getsockname()[:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._serving: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def __enter__(self) -> Self:
         return self
@@ -62,15 +64,16 @@ class ConnectProxy:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._accepting.join(10.0)
         self.drop()
+        for thread in self._serving:
+            thread.join(10.0)
 
     def drop(self) -> None:
         """End every connection, as a proxy that is started anew."""
-        for one in self._open:
+        for one in list(self._open):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-            one.close()
-        self._open.clear()
 
     def _accept(self) -> None:
         while True:
@@ -79,10 +82,12 @@ class ConnectProxy:
             except OSError:
                 return
             self._open.append(line)
-            threading.Thread(target=self._serve, args=(line,), daemon=True).start()
+            thread = threading.Thread(target=self._serve, args=(line,), daemon=True)
+            self._serving.append(thread)
+            thread.start()
 
     def _serve(self, line: socket.socket) -> None:
-        with suppress(OSError, ssl.SSLError):
+        with line, suppress(OSError):
             head = b""
             while b"\r\n\r\n" not in head:
                 piece = line.recv(4096)
@@ -93,15 +98,13 @@ class ConnectProxy:
             self.asked.append(text.splitlines()[0])
             if self._fault is not None:
                 self._fault(line)
-                return
-            if self._login and f"Proxy-Authorization: Basic {self._login}" not in text:
+            elif self._login and f"Proxy-Authorization: Basic {self._login}" not in text:
                 line.sendall(
                     b"HTTP/1.1 407 Proxy Authentication Required\r\n"
                     b'Proxy-Authenticate: Basic realm="hospital"\r\nContent-Length: 0\r\n\r\n'
                 )
-                line.close()
-                return
-            self._let_through(line, text)
+            else:
+                self._let_through(line, text)
 
     def _let_through(self, line: socket.socket, text: str) -> None:
         found = re.match(r"CONNECT \[?([^\] ]+?)\]?:(\d+) ", text)
@@ -111,15 +114,16 @@ class ConnectProxy:
             far = socket.create_connection(self._targets.get(name, (name, int(found[2]))))
         except OSError:
             line.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
-            line.close()
             return
-        self._open.append(far)
-        line.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        self.carried += 1
-        if self._inspector is not None:
-            line = self._inspect(line, name)
-        for pair in ((line, far), (far, line)):
-            threading.Thread(target=_forward, args=pair, daemon=True).start()
+        with far:
+            self._open.append(far)
+            line.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            self.carried += 1
+            with line if self._inspector is None else self._inspect(line, name) as near:
+                back = threading.Thread(target=_forward, args=(far, near), daemon=True)
+                back.start()
+                _forward(near, far)
+                back.join()
 
     def _inspect(self, line: socket.socket, name: str) -> ssl.SSLSocket:
         assert self._folder is not None
