@@ -8,6 +8,7 @@ FedmqError
 │   └── DiskFull              no room on it: services wait for some and go on
 ├── TransportError        the way to the broker
 │   ├── BrokerUnavailable     nobody answers
+│   │   └── WayBlocked            something stands between: a proxy, an inspection, a portal
 │   └── BrokerRefused         it answers, and says no: password, rights, missing queue
 ├── HubError              the private broker could not be started, reached or stopped
 ├── DatasetError          a dataset, case or volume cannot be read as declared
@@ -71,6 +72,17 @@ class TransportError(FedmqError):
 
 class BrokerUnavailable(TransportError):  # noqa: N818 - a state of the broker, said as one
     """No broker answers at the address."""
+
+
+class WayBlocked(BrokerUnavailable):
+    """Something between this machine and the broker lets nothing through, or reads along.
+
+    `code` is a short reason from a fixed vocabulary (docs/operators.md).
+    """
+
+    def __init__(self, code: str, what: str, *, why: str = "", fix: str = "") -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.code = code
 
 
 class BrokerRefused(TransportError):  # noqa: N818 - a state of the broker, said as one

@@ -6,6 +6,9 @@ FEDMQ_AUDIT_YEARS       entries of a node's audit log stay so many years (defaul
 FEDMQ_HEARTBEAT_S       seconds of silence, and five more, after which a node or an orchestrator
                         takes its connection to the broker for dead (default 30, at least 2)
 FEDMQ_TLS_1_2           true: take a broker that speaks TLS 1.2 and nothing newer (default false)
+FEDMQ_PROXY             HTTP proxy that leads to the broker, as http://USER@HOST:PORT; for a broker
+                        on this machine none is used. https_proxy and the like are not read
+FEDMQ_PROXY_PASSWORD_FILE  file that holds the password for that proxy, and nothing else
 FEDMQ_TASK_TIMEOUT_S    seconds that a node gives one task (default 86400: a day)
 FEDMQ_TASK_MEMORY_MB    MB of memory for each process of a plan (default: what the machine has)
 FEDMQ_TASK_SCRATCH_MB   MB of files that a plan may keep beside its model (default 1024)
@@ -16,13 +19,16 @@ FEDMQ_BROKER_AUTHORITY  file with the certificates of who vouches for that broke
 FEDMQ_BROKER_ADMIN_URL  address of its management with an administrator's login
 """
 
+import stat
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fedmq.errors import ConfigurationError
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 class Settings(BaseSettings):
@@ -38,6 +44,8 @@ class Settings(BaseSettings):
     audit_years: Annotated[int, Field(ge=1, le=1_000)] = 10
     heartbeat_s: Annotated[int, Field(ge=2, le=600)] = 30
     tls_1_2: bool = False
+    proxy: SecretStr | None = None
+    proxy_password_file: Path | None = None
     task_timeout_s: Annotated[int, Field(ge=1)] = 86_400
     task_memory_mb: Annotated[int, Field(ge=256)] | None = None
     task_scratch_mb: Annotated[int, Field(ge=1)] = 1024
@@ -62,6 +70,31 @@ class Settings(BaseSettings):
                 why=str(error),
                 fix="let FEDMQ_BROKER_AUTHORITY name a file of PEM certificates, or unset it",
             ) from error
+
+    def read_proxy_password(self) -> str:
+        """Return the password for the proxy; empty: there is none beside its address.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or others may read it.
+        """
+        if self.proxy_password_file is None:
+            return ""
+        try:
+            is_secret = not stat.S_IMODE(self.proxy_password_file.stat().st_mode) & _OTHERS
+            password = self.proxy_password_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"the proxy's password {self.proxy_password_file} cannot be read",
+                why=getattr(error, "strerror", None) or "it is no text",
+                fix="let FEDMQ_PROXY_PASSWORD_FILE name a file with the password, or unset it",
+            ) from error
+        if not is_secret:
+            raise ConfigurationError(
+                f"the proxy's password {self.proxy_password_file} is not kept secret",
+                why="other users of this machine may read or change the file",
+                fix=f"chmod 600 {self.proxy_password_file}",
+            )
+        return password
 
     @property
     def hub(self) -> Path:

@@ -14,7 +14,7 @@ from fedmq.containment.cell import Means
 from fedmq.errors import HubError
 from fedmq.node.containment import Containment, find_containment
 from tests.support import broker as support
-from tests.support import hosts, small_disk
+from tests.support import hosts, small_disk, walled
 from tests.support.broker import Kind, TestBroker
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -122,6 +122,12 @@ def left_out(config: pytest.Config) -> Iterator[LeftOut]:
             what="faults of lines between hosts (namespaces)",
             why=why,
             has=lambda marks: "namespaces" in marks,
+        )
+    if why := walled.why_not():
+        yield LeftOut(
+            what="hospitals behind firewalls (firewalls)",
+            why=why,
+            has=lambda marks: "firewalls" in marks,
         )
     here = _containment()
     if lacking := {f"contained_by_{one}" for one in Means if one not in here.means}:

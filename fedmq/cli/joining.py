@@ -67,11 +67,14 @@ def renew(credentials: Path, file: Path) -> None:
 def _ask(joiner: "Joiner", token: "JoinToken", request: "JoinRequest", wait_s: float) -> bool:
     from fedmq import __version__
     from fedmq.hub.joiner import read_answer
+    from fedmq.hub.proxies import proxy_of
     from fedmq.settings import read_settings
     from fedmq.transport.rabbitmq_join import ask_to_join
 
     settings = read_settings()
-    login = joiner.way(token).login(f"fedmq {__version__}", allows_tls_1_2=settings.tls_1_2)
+    login = joiner.way(token).login(
+        f"fedmq {__version__}", allows_tls_1_2=settings.tls_1_2, proxy=proxy_of(settings)
+    )
     say("asking the hub; this goes on when its operator has admitted you (Ctrl-C: later)")
 
     def take(body: bytes) -> None:

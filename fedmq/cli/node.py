@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fedmq.cli import joining, node_audit, node_data, node_plans, node_policy
+from fedmq.cli import joining, node_audit, node_check, node_data, node_plans, node_policy
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, typed
 from fedmq.cli.node_home import (
     open_membership,
@@ -21,6 +21,7 @@ app.add_typer(node_data.app, name="data")
 app.add_typer(node_plans.app, name="plans")
 app.add_typer(node_audit.app, name="audit")
 app.add_typer(node_policy.app, name="policy")
+app.command("check")(node_check.check)
 
 
 @app.command()

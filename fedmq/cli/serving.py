@@ -8,6 +8,7 @@ from types import FrameType
 
 from fedmq.cli.console import say
 from fedmq.hub.membership import Membership
+from fedmq.hub.proxies import proxy_of
 from fedmq.security.certificates import DAY_S, WARNING_DAYS
 from fedmq.settings import read_settings
 from fedmq.transport.machine import Machine
@@ -20,7 +21,10 @@ def make_transport(
     """Return what opens the way to the broker for a sink."""
     settings = read_settings()
     login = membership.login(
-        program, heartbeat_s=settings.heartbeat_s, allows_tls_1_2=settings.tls_1_2
+        program,
+        heartbeat_s=settings.heartbeat_s,
+        allows_tls_1_2=settings.tls_1_2,
+        proxy=proxy_of(settings),
     )
     return partial(machine.transport, login)
 

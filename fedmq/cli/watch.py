@@ -40,13 +40,18 @@ Hours = Annotated[
 def status(*, credentials: Credentials = None, as_json: Json = False) -> None:
     """Show one row per node and one per running experiment."""
     from fedmq.hub.management import Management
+    from fedmq.hub.proxies import proxy_of
     from fedmq.monitor.status import read_status
+    from fedmq.settings import read_settings
 
     membership = _membership(credentials)
     known, keyring = membership.credentials, membership.keyring
-    management = Management(url=known.admin_url, user=known.user, password=known.password)
+    proxy = proxy_of(read_settings())
+    management = Management(
+        url=known.admin_url, user=known.user, password=known.password, proxy=proxy
+    )
     roster = keyring.roster(keyring.signed_roster())
-    found = read_status(management, membership.login(_PROGRAM), roster)
+    found = read_status(management, membership.login(_PROGRAM, proxy=proxy), roster)
     print_status(found, as_json=as_json)
 
 
@@ -108,9 +113,11 @@ def node_rows(found: "FederationStatus", *, now: float) -> list[tuple[str | int,
 
 def dead(*, credentials: Credentials = None, hours: Hours = 168, as_json: Json = False) -> None:
     """List the dead letters of the last days: what services turned away."""
+    from fedmq.hub.proxies import proxy_of
     from fedmq.monitor.letters import read_dead
+    from fedmq.settings import read_settings
 
-    login = _membership(credentials).login(_PROGRAM)
+    login = _membership(credentials).login(_PROGRAM, proxy=proxy_of(read_settings()))
     print_dead(read_dead(login, hours=hours), hours=hours, as_json=as_json)
 
 

@@ -11,8 +11,11 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 
 from fedmq.errors import BrokerRefused, BrokerUnavailable, TransportError
+from fedmq.transport.address import Address
+from fedmq.transport.proxy import Proxy
 
 _TIMEOUT_S: Final = 10.0
+_WEB: Final = ("http", "https")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,8 @@ class Management:
     url: str
     user: str
     password: str = field(repr=False)
+    proxy: Proxy | None = field(default=None, repr=False)
+    """Of this machine's network; to an address of this machine there is none."""
 
     def get(self, *path: str) -> object:
         """Return what the API says of `path`, whose words are quoted here."""
@@ -85,7 +90,7 @@ class Management:
             headers={"Authorization": f"Basic {login}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
+            with self._opener().open(request, timeout=_TIMEOUT_S) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             raise self._refusal(error, method, path) from error
@@ -103,6 +108,13 @@ class Management:
                 why="its answer is no JSON",
                 fix="check the address; the management plugin's port is often 15672",
             ) from error
+
+    def _opener(self) -> urllib.request.OpenerDirector:
+        """Return what opens addresses: by the proxy that was named, never by http_proxy."""
+        parts = urllib.parse.urlsplit(self.url)
+        is_local = Address(parts.hostname or "", 0).is_this_machine
+        proxies = {} if self.proxy is None or is_local else dict.fromkeys(_WEB, self.proxy.url)
+        return urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
 
     def _refusal(
         self, error: urllib.error.HTTPError, method: str, path: tuple[str, ...]

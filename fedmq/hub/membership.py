@@ -13,6 +13,7 @@ from fedmq.security.certificates import expires_at, is_of
 from fedmq.types import Role
 
 if TYPE_CHECKING:
+    from fedmq.transport.proxy import Proxy
     from fedmq.transport.rabbitmq import Login
 
 
@@ -52,9 +53,14 @@ class Membership:
         return expires_at(certificate)
 
     def login(
-        self, program: str, *, heartbeat_s: int = 30, allows_tls_1_2: bool = False
+        self,
+        program: str,
+        *,
+        heartbeat_s: int = 30,
+        allows_tls_1_2: bool = False,
+        proxy: "Proxy | None" = None,
     ) -> "Login":
-        """Return the way to the broker.
+        """Return the way to the broker, through a proxy where one is given.
 
         Raises:
             ConfigurationError: the address cannot be used.
@@ -80,6 +86,7 @@ class Membership:
             program=program,
             heartbeat_s=heartbeat_s,
             tls=tls,
+            proxy=proxy,
         )
 
     def wire(self, tell: Callable[[str, int, str], None] = lambda *_: None) -> KeptWire:

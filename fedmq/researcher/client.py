@@ -72,24 +72,28 @@ class Client:
     ) -> "Client":
         """Return the client of the researcher whose credentials are in a file.
 
-        Its keys lie beside it. `home` keeps what is not yet sent and the models that were fetched,
-        by default in a folder beside the file; `machine` is this one unless told.
+        Its keys lie beside it, and FEDMQ_PROXY names the proxy that leads to the broker, if any.
+        `home` keeps what is not yet sent and the models that were fetched, by default in a folder
+        beside the file; `machine` is this one unless told.
 
         Raises:
             ConfigurationError: the file or the keys are missing or damaged, or not a researcher's.
         """
         from fedmq import __version__
         from fedmq.hub.membership import read_membership
+        from fedmq.hub.proxies import proxy_of
+        from fedmq.settings import read_settings
         from fedmq.types import Role
 
         membership = read_membership(Path(credentials), Role.RESEARCHER)
         user = membership.credentials.user
         place = membership.folder / f"{user}-files" if home is None else Path(home)
         machine = machine or LocalMachine()
+        login = membership.login(f"fedmq {__version__}", proxy=proxy_of(read_settings()))
         return cls(
             researcher=user,
             home=machine.home(place),
-            make_transport=partial(machine.transport, membership.login(f"fedmq {__version__}")),
+            make_transport=partial(machine.transport, login),
             wire=membership.wire(),
             timeout_s=timeout_s,
         )

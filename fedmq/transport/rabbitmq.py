@@ -4,7 +4,6 @@ This module remembers what is to be declared and read, and when to try again; a 
 of the pair of connections. Everything but the calls of the port happens on the transport's thread.
 """
 
-import ipaddress
 import itertools
 import logging
 import threading
@@ -19,6 +18,7 @@ from pika.adapters.utils import io_services_utils
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from fedmq.errors import ConfigurationError
+from fedmq.transport.address import Address
 from fedmq.transport.ports import (
     Connected,
     Delivery,
@@ -27,7 +27,8 @@ from fedmq.transport.ports import (
     Sink,
     TransportEvent,
 )
-from fedmq.transport.rabbitmq_link import HEARTBEAT_S, Address, Link
+from fedmq.transport.proxy import Proxy
+from fedmq.transport.rabbitmq_link import HEARTBEAT_S, Link
 from fedmq.transport.rabbitmq_tls import Tls
 from fedmq.transport.topology import Queue
 
@@ -53,9 +54,11 @@ class Login:
     """A connection on which nothing comes for so long, and five seconds more, is taken for dead."""
     tls: Tls | None = None
     """None: bytes travel as they are, on this machine alone."""
+    proxy: Proxy | None = None
+    """None: the way is direct, as it is to a broker on this machine in any case."""
 
 
-def make_login(
+def make_login(  # noqa: PLR0913 - what a login is made of
     url: str,
     *,
     user: str,
@@ -63,6 +66,7 @@ def make_login(
     program: str = "fedmq",
     heartbeat_s: int = HEARTBEAT_S,
     tls: Tls | None = None,
+    proxy: Proxy | None = None,
 ) -> Login:
     """Return the login at a broker's address such as amqps://broker.example.org:443/fedmq.
 
@@ -79,7 +83,8 @@ def make_login(
     addresses = tuple(
         _parse_address(host, _PORTS[scheme]) for host in hosts.rpartition("@")[2].split(",")
     )
-    if scheme == _PLAIN and not all(_is_this_machine(address.host) for address in addresses):
+    is_local = all(address.is_this_machine for address in addresses)
+    if scheme == _PLAIN and not is_local:
         raise _unusable("amqp:// is for a broker on this machine alone: a network wants amqps://")
     return Login(
         addresses=addresses,
@@ -89,14 +94,8 @@ def make_login(
         program=program,
         heartbeat_s=heartbeat_s,
         tls=None if scheme == _PLAIN else tls or Tls(authority=None),
+        proxy=None if is_local else proxy,
     )
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _parse_address(text: str, usual_port: int) -> Address:

@@ -1,8 +1,16 @@
 """What pika and RabbitMQ say of an end: does it pass, is it a refusal, and in short words."""
 
-from typing import Final
+import ssl
+from typing import Final, TypeVar
 
 from pika import exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorTransportSetupError
+
+from fedmq.errors import FedmqError
+
+_E = TypeVar("_E", bound=BaseException)
+_MAX_TOLD: Final = 300
+_MAX_KNOWN: Final = 1_000
 
 _REFUSALS: Final = (
     exceptions.ProbableAuthenticationError,
@@ -33,24 +41,34 @@ def is_refusal(reason: BaseException) -> bool:
 
 def reason_of(reason: BaseException) -> str:
     """Return a short text of what pika says; the broker's own words where it gave some."""
+    known = find_cause(reason, FedmqError)
+    if known is not None:
+        return str(known)[:_MAX_KNOWN]
     text = getattr(reason, "reply_text", None) or str(reason) or type(reason).__name__
     if isinstance(reason, _REFUSALS):
         text = "the broker refuses the user, its password or the vhost"
-    cause = _system_error(reason)
+    cause = find_cause(reason, OSError)
     if cause is not None:
         text = f"nobody answers at the broker's address: {cause.strerror or type(cause).__name__}"
-    return str(text)[:300]
+    return str(text)[:_MAX_TOLD]
 
 
-def _system_error(reason: BaseException) -> OSError | None:
-    """Return what the machine said of a connection that could not be opened, None if nothing."""
+def is_of_tls(reason: BaseException) -> bool:
+    """Return whether a connection stood and TLS on it did not."""
+    return (
+        find_cause(reason, ssl.SSLError) is not None
+        or find_cause(reason, AMQPConnectorTransportSetupError) is not None
+    )
+
+
+def find_cause(reason: BaseException, kind: type[_E]) -> _E | None:
+    """Return the error of a kind that is inside what pika says, None if there is none."""
+    if isinstance(reason, kind):
+        return reason
     # pika keeps the failures of its attempts inside one another, the newest one last.
     attempts = getattr(reason, "exceptions", ())
-    inner = [*reason.args, *attempts[-1:], getattr(reason, "exception", None)]
-    for cause in inner:
-        if isinstance(cause, OSError):
-            return cause
-        found = _system_error(cause) if isinstance(cause, BaseException) else None
+    for cause in (*reason.args, *attempts[-1:], getattr(reason, "exception", None)):
+        found = find_cause(cause, kind) if isinstance(cause, BaseException) else None
         if found is not None:
             return found
     return None

@@ -1,18 +1,15 @@
 """Asking a hub to be admitted, through its broker: one question, and the wait for the answer."""
 
-import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from pika import BasicProperties
-from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
-from pika.exceptions import AMQPError
+from pika.adapters.blocking_connection import BlockingChannel
 
 from fedmq.transport import topology
 from fedmq.transport.rabbitmq import Login
-from fedmq.transport.rabbitmq_stream import parameters, trouble
+from fedmq.transport.rabbitmq_dialogue import talking
 
 _POLL_S: Final = 1.0
 
@@ -33,19 +30,11 @@ def ask_to_join(
         BrokerUnavailable: nobody answers at the broker's address.
         BrokerRefused: the token is used or too old.
     """
-    logging.getLogger("pika").setLevel(logging.CRITICAL)
-    try:
-        connection = BlockingConnection([parameters(login, one) for one in login.addresses])
-        try:
-            channel = connection.channel()
-            channel.confirm_delivery()
-            _ask(channel, login.user, name, request)
-            return _wait(channel, name, take, wait_s=wait_s)
-        finally:
-            with suppress(AMQPError):
-                connection.close()
-    except AMQPError as error:
-        raise trouble(error, login) from error
+    with talking(login) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        _ask(channel, login.user, name, request)
+        return _wait(channel, name, take, wait_s=wait_s)
 
 
 def _ask(channel: BlockingChannel, user: str, name: str, request: bytes) -> None:

@@ -7,33 +7,33 @@ The link is ready once confirms are on, queues are declared, and every queue tha
 consumer or was refused one. Not thread-safe: everything happens on its loop's thread.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from contextlib import suppress
+from typing import Final, Protocol
 
 import pika
 from pika.adapters.select_connection import IOLoop, SelectConnection
 from pika.credentials import ExternalCredentials
 
+from fedmq.errors import FedmqError
 from fedmq.transport import rabbitmq_publishing
+from fedmq.transport.address import Address
+from fedmq.transport.look import find_obstacle
 from fedmq.transport.ports import Delivery, Publication, TransportEvent
+from fedmq.transport.proxy import Proxy
 from fedmq.transport.rabbitmq_declaring import Declarer
-from fedmq.transport.rabbitmq_faults import is_refusal, reason_of
+from fedmq.transport.rabbitmq_faults import is_of_tls, is_refusal, reason_of
 from fedmq.transport.rabbitmq_publishing import Publisher
 from fedmq.transport.rabbitmq_reading import Reader
 from fedmq.transport.rabbitmq_tls import Tls
+from fedmq.transport.rabbitmq_tunnel import Tunnel
 from fedmq.transport.topology import Queue
 
 HEARTBEAT_S: Final = 30
 BLOCKED_TIMEOUT_S: Final = 24 * 3600
 _CONNECT_TIMEOUT_S: Final = 10.0
 _DECLARATIONS: Final = "declarations"
-
-
-class Address(NamedTuple):
-    """Where a broker, or one node of a cluster, takes connections."""
-
-    host: str
-    port: int
 
 
 class Credentials(Protocol):
@@ -54,6 +54,10 @@ class Credentials(Protocol):
     @property
     def tls(self) -> Tls | None:
         """Whom to believe and what to show; None on this machine alone."""
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The proxy that leads to the broker; None where the way is direct."""
 
     @property
     def program(self) -> str:
@@ -101,6 +105,7 @@ class Link:
         self._owner = owner
         self._connections: list[SelectConnection] = []
         self._num_gone = 0
+        self._is_looking = False
         self._pending = {rabbitmq_publishing.STEP, _DECLARATIONS, *prefetch}
         self._early: list[TransportEvent] = []
         self._publisher = Publisher(credentials.user, self)
@@ -115,6 +120,8 @@ class Link:
 
     def open(self) -> None:
         """Connect, declare, read; then the owner hears that the link is ready, or broken."""
+        proxy = self._credentials.proxy
+        io = self._loop if proxy is None else Tunnel(self._loop, proxy)
         for role, on_open in (
             ("publish", self._on_publishing_open),
             ("read", self._on_reading_open),
@@ -125,7 +132,7 @@ class Link:
                     on_open_callback=on_open,
                     on_open_error_callback=self._on_broken,
                     on_close_callback=self._on_broken,
-                    custom_ioloop=self._loop,
+                    custom_ioloop=io,
                 )
             )
 
@@ -208,7 +215,27 @@ class Link:
         self._num_gone += 1
         if self._num_gone == len(self._connections):
             self._loop.call_later(0.0, lambda: self._owner.link_gone(self))
-        self.end(reason_of(reason), refused=is_refusal(reason))
+        if self.is_dead or self._is_looking:
+            return
+        tls = self._credentials.tls
+        if tls is None or not is_of_tls(reason):
+            self.end(reason_of(reason), refused=is_refusal(reason))
+            return
+        self._is_looking = True
+        threading.Thread(
+            target=self._look, args=(tls, reason), name="fedmq-look", daemon=True
+        ).start()
+
+    def _look(self, tls: Tls, reason: BaseException) -> None:
+        """Find out, beside the loop, who it was that TLS did not believe."""
+        try:
+            obstacle = find_obstacle(self._address, tls, self._credentials.proxy)
+        except FedmqError as error:
+            obstacle, reason = None, error
+        why = reason_of(obstacle or reason)
+        # A loop that has been closed meanwhile takes nothing more, and nobody waits for it.
+        with suppress(Exception):
+            self._loop.add_callback_threadsafe(lambda: self.end(why, refused=is_refusal(reason)))
 
     def end(self, why: str, *, refused: bool) -> None:
         """End both connections; the owner hears of it once."""

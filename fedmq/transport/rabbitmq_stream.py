@@ -6,28 +6,21 @@ channel only after that. A reader with credit left at that answer has therefore 
 the very first message may come after it, and a stream from which none comes in EMPTY_S is empty.
 """
 
-import logging
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
-from pika.exceptions import AMQPError, ChannelClosedByBroker
 from pika.spec import Basic, BasicProperties
 
-from fedmq.errors import BrokerRefused, BrokerUnavailable, TransportError
 from fedmq.transport.rabbitmq import Login
-from fedmq.transport.rabbitmq_faults import is_refusal, reason_of
-from fedmq.transport.rabbitmq_link import Address, proof_of, tls_options
+from fedmq.transport.rabbitmq_dialogue import talking
 
 MAX_BYTES: Final = 128 * 2**20
 MAX_S: Final = 10.0
 EMPTY_S: Final = 0.3
 _CREDIT: Final = 1_000
-_TIMEOUT_S: Final = 10.0
 _LATEST_SECOND: Final = 10**11
 """RabbitMQ 3.13 and newer give a stream's timestamps in milliseconds, older ones in seconds."""
 
@@ -70,19 +63,10 @@ def read_streams(
         BrokerUnavailable: nobody answers.
         BrokerRefused: the login is wrong, or a stream is not there, or is not for this user.
     """
-    # What pika would log is in the error, with the address left out.
-    logging.getLogger("pika").setLevel(logging.CRITICAL)
-    try:
-        connection = BlockingConnection([parameters(login, one) for one in login.addresses])
-        try:
-            readers = [_Reader(connection, stream, age) for stream, age in ages.items()]
-            _read(connection, readers, max_bytes=max_bytes, deadline=time.monotonic() + max_s)
-        finally:
-            # What was not handed on when a bound was hit cannot be given back to a stream.
-            with suppress(AMQPError):
-                connection.close()
-    except AMQPError as error:
-        raise trouble(error, login) from error
+    with talking(login) as connection:
+        readers = [_Reader(connection, stream, age) for stream, age in ages.items()]
+        _read(connection, readers, max_bytes=max_bytes, deadline=time.monotonic() + max_s)
+        # What was not handed on when a bound was hit cannot be given back to a stream.
     return {reader.stream: reader.reading() for reader in readers}
 
 
@@ -155,43 +139,3 @@ def _seconds(timestamp: int | None) -> float | None:
     if not timestamp:
         return None
     return timestamp / 1_000 if timestamp > _LATEST_SECOND else float(timestamp)
-
-
-def parameters(login: Login, address: Address) -> pika.ConnectionParameters:
-    """Return what pika has to know to log in at an address."""
-    return pika.ConnectionParameters(
-        host=address.host,
-        port=address.port,
-        virtual_host=login.vhost,
-        credentials=proof_of(login),
-        ssl_options=tls_options(login, address.host),
-        connection_attempts=1,
-        socket_timeout=_TIMEOUT_S,
-        stack_timeout=2 * _TIMEOUT_S,
-        blocked_connection_timeout=_TIMEOUT_S,
-        client_properties={
-            "connection_name": f"{login.user} watch",
-            "product": login.program,
-        },
-    )
-
-
-def trouble(error: AMQPError, login: Login) -> TransportError:
-    """Return what an error of pika means for who logs in."""
-    if is_refusal(error):
-        return BrokerRefused(
-            f"the broker refuses user {login.user}",
-            why=reason_of(error),
-            fix="use the credentials that the hub wrote",
-        )
-    if isinstance(error, ChannelClosedByBroker):
-        return BrokerRefused(
-            "a stream of the broker cannot be read",
-            why=reason_of(error),
-            fix="the hub's operator: fedmq hub up, after deleting the queue if it is no stream",
-        )
-    return BrokerUnavailable(
-        "no broker answers",
-        why=reason_of(error),
-        fix="look whether this machine reaches it; the hub's operator: fedmq hub status",
-    )

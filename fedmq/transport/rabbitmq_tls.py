@@ -17,6 +17,13 @@ class Tls:
     key: Path | None = None
     allows_1_2: bool = False
 
+    def authorities(self) -> str:
+        """Return those who vouch for the broker, as PEM; empty: those that the system trusts."""
+        try:
+            return "" if self.authority is None else self.authority.read_text()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
     def context(self) -> ssl.SSLContext:
         """Return the rules of a connection.
 

@@ -15,6 +15,7 @@ from fedmq.messages.notices import Activity, ExperimentOverview, NodeOverview, O
 from fedmq.monitor.letters import MAX_HOURS, DeadLetter, read_dead
 from fedmq.monitor.status import FederationStatus, NodeStatus, read_status
 from fedmq.transport import topology
+from fedmq.transport.address import Address
 from fedmq.transport.ports import (
     Confirmed,
     Connected,
@@ -25,7 +26,6 @@ from fedmq.transport.ports import (
     TransportEvent,
 )
 from fedmq.transport.rabbitmq import RabbitTransport
-from fedmq.transport.rabbitmq_link import Address
 from fedmq.transport.rabbitmq_stream import StreamMessage, read_streams
 from fedmq.transport.rights import orchestrator_rights
 from fedmq.types import NodeId, ResearcherId, Role

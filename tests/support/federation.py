@@ -297,7 +297,8 @@ class Federation:
         It has addresses beside this machine's own where some are given.
         """
         named = [option for host in (LOOPBACK, *addresses) for option in ("--host", host)]
-        listen = ["--listen", "0.0.0.0"] if addresses else []  # noqa: S104 - a test's own network
+        every = "::" if any(":" in one for one in addresses) else "0.0.0.0"  # noqa: S104 - a test's
+        listen = ["--listen", every] if addresses else []
         self.do(CENTRE, "hub", "init", "trial", *named, *listen)
         hub = self.home(CENTRE) / "hub"
         # Before the broker runs: it may be out of this process's sight, on another host.
@@ -306,12 +307,12 @@ class Federation:
         enrol_here(hub, RESEARCHER, Role.RESEARCHER, self.researcher_credentials)
         self.do(CENTRE, "hub", "up")
 
-    def join_lines(self, hosts: Hosts) -> None:
-        """Let members with a host of their own find the hub over their line."""
-        for name, address in hosts.addresses.items():
+    def join_lines(self, addresses: Mapping[str, str]) -> None:
+        """Let members with a host of their own find the hub at its address on their line."""
+        for name, address in addresses.items():
             path = self.own_credentials(name)
             known = read_credentials(path)
-            url = known.url.replace(LOOPBACK, address)
+            url = known.url.replace(LOOPBACK, f"[{address}]" if ":" in address else address)
             write_credentials(path, replace(known, url=url))
 
     def own_credentials(self, name: str) -> Path:
@@ -448,11 +449,14 @@ def running_federation(  # noqa: PLR0913 - what a test may want otherwise
     way: Callable[[str], Sequence[str]] | None = None,
     nodes: Sequence[str] = (LYON, PARIS),
     node_folders: Mapping[str, Path] = MappingProxyType({}),
+    address: str = "",
+    before: Callable[[Federation], None] = lambda _federation: None,
 ) -> Iterator[Federation]:
     """Yield a federation of nodes that run, on the run's broker or on a private hub's.
 
     With hosts, the hub's is a private one, and members who have a host of their own run there; a
-    way is what stands before the commands of a member, that to its host unless told.
+    way is what stands before the commands of a member, that to its host unless told; with an
+    address the hub listens there too, and nodes find it there. `before` comes before programs.
     """
     federation = Federation(folder, command)
     federation.settings.update(settings)
@@ -463,12 +467,13 @@ def running_federation(  # noqa: PLR0913 - what a test may want otherwise
             federation.commands[name] = [*way(name), *FEDMQ]
     try:
         if broker is None:
-            addresses = () if hosts is None else tuple(hosts.addresses.values())
-            federation.join_hub(nodes, addresses)
-            if hosts is not None:
-                federation.join_lines(hosts)
+            lines = dict.fromkeys(nodes, address) if address else {}
+            lines |= {} if hosts is None else hosts.addresses
+            federation.join_hub(nodes, tuple(dict.fromkeys(lines.values())))
+            federation.join_lines(lines)
         else:
             federation.join_broker(broker, nodes)
+        before(federation)
         federation.start_orchestrator()
         for node in nodes:
             federation.add_node(node)

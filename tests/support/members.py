@@ -10,7 +10,7 @@ from pika.adapters.blocking_connection import BlockingConnection
 from fedmq.hub.local import enrol_here
 from fedmq.hub.membership import Membership, read_membership
 from fedmq.transport.rabbitmq import Login
-from fedmq.transport.rabbitmq_stream import parameters
+from fedmq.transport.rabbitmq_dialogue import parameters
 from fedmq.types import Role
 
 PROGRAM = "fedmq test"

@@ -119,3 +119,44 @@ def test_what_is_no_node_yet_says_how_to_make_it_one(
     assert "error: this machine is no node yet" in outcome.talk
     assert "fix: fedmq node join TOKEN" in outcome.talk
     assert not (home / "node").exists()
+
+
+def test_check_says_what_is_reachable_and_what_to_ask_of_the_network_team(
+    node: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is at the broker's address; a proxy of other programs is told not to be read."""
+    monkeypatch.setenv("https_proxy", "http://elsewhere:1")
+    shown = node("node", "check")
+    lines = shown.data.splitlines()
+    marks = {line.split()[1]: line[0] for line in lines if line[0:1] in {"✓", "✗", "-"}}
+    assert (shown.code, marks) == (
+        1,
+        dict.fromkeys(("folders", "containment", "certificate", "roster", "names"), "✓")
+        | {"connection": "✗", "login": "-", "queues": "-"},
+    )
+    assert "✗ connection    nobody answers at 127.0.0.1:1" in lines
+    assert "    why: Connection refused" in lines
+    assert any("-> 127.0.0.1:1, TCP, outbound" in line for line in lines)
+    assert "https_proxy is set and is not read" in shown.talk
+    assert shown.ends_with_next
+    document = node("node", "check", "--json").json
+    assert (document["schema_version"], document["is_ok"]) == (1, False)
+
+
+def test_a_proxys_password_comes_from_a_file_that_only_its_owner_reads(
+    node: CommandLine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that others may read, or that is missing, ends the command."""
+    word = home / "word"
+    word.write_text("s3cret\n")
+    word.chmod(0o644)
+    monkeypatch.setenv("FEDMQ_PROXY", "http://op@proxy:3128")
+    monkeypatch.setenv("FEDMQ_PROXY_PASSWORD_FILE", str(word))
+    assert "is not kept secret" in node("node", "check").talk
+    word.chmod(0o600)
+    assert "is not kept secret" not in node("node", "check").talk
+    word.unlink()
+    assert "cannot be read" in node("node", "check").talk
+    monkeypatch.setenv("FEDMQ_PROXY", "proxy:3128")
+    monkeypatch.delenv("FEDMQ_PROXY_PASSWORD_FILE")
+    assert "error: the proxy in FEDMQ_PROXY cannot be used" in node("node", "check").talk

@@ -1,0 +1,85 @@
+"""The check of a node: steps one after the other, and a letter to who looks after the network.
+
+A step that rests on one that failed is not tried. Pure but for what its steps do.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fedmq.errors import FedmqError, WayBlocked
+from fedmq.transport.address import Address
+from fedmq.transport.proxy import Proxy
+
+
+class State(StrEnum):
+    """How a step went."""
+
+    OK = "ok"
+    FAILED = "failed"
+    NOT_TRIED = "not_tried"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Something to look at; `look` says in words what it found, or raises."""
+
+    name: str
+    look: Callable[[], str]
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a step found; the texts are for people, the code for programs."""
+
+    step: str
+    state: State
+    words: str
+    code: str = ""
+    why: str = ""
+    fix: str = ""
+
+
+def check(steps: Sequence[Step]) -> Iterator[Finding]:
+    """Yield what each step finds, as it finds it."""
+    missing: set[str] = set()
+    for step in steps:
+        lacking = [need for need in step.needs if need in missing]
+        if lacking:
+            missing.add(step.name)
+            words = f"not tried: it rests on {', '.join(lacking)}"
+            yield Finding(step=step.name, state=State.NOT_TRIED, words=words)
+            continue
+        try:
+            yield Finding(step=step.name, state=State.OK, words=step.look())
+        except FedmqError as error:
+            missing.add(step.name)
+            yield Finding(
+                step=step.name,
+                state=State.FAILED,
+                words=error.what,
+                code=error.code if isinstance(error, WayBlocked) else f"{step.name}_failed",
+                why=error.why,
+                fix=error.fix,
+            )
+
+
+def make_letter(
+    machine: str, targets: Sequence[Address], proxy: Proxy | None, *, heartbeat_s: int
+) -> tuple[str, ...]:
+    """Return the lines of what the network team is asked for."""
+    lines = ["To the network team: please allow, from this machine and in this direction alone,"]
+    for target in targets:
+        if proxy is None:
+            lines.append(f"  {machine} -> {target}, TCP, outbound")
+        else:
+            lines.append(f"  {machine} -> {proxy.address}, TCP, outbound: the proxy, where")
+            lines.append(f"  CONNECT {target} is let through")
+    return (
+        *lines,
+        "Nothing comes in: no inbound rule, no port on this machine.",
+        "The connection is TLS 1.3 with certificates of both ends; it is not to be inspected,",
+        "an inspected one does not work.",
+        f"It stays open for days; the idle timeout has to be longer than {heartbeat_s} seconds.",
+    )

@@ -1,0 +1,165 @@
+"""Hospitals that let nothing in, and out nothing but TCP to the broker or to a proxy.
+
+A whole experiment of real processes behind firewalls, and a scan of every port meanwhile.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import fedmq
+from tests.support.federation import LYON, PARIS, Federation, running_federation
+from tests.support.walled import HUB, World, made_world
+
+pytestmark = [
+    pytest.mark.row("5"),
+    pytest.mark.rabbitmq,
+    pytest.mark.hub_broker,
+    pytest.mark.namespaces,
+    pytest.mark.firewalls,
+    pytest.mark.timeout(400),
+    pytest.mark.xdist_group("walls"),
+]
+PROXY = "proxy"
+PROXY_PORT = 3128
+LOGIN = "op:s3cret"
+NODES = (LYON, PARIS)
+TREE = Path(fedmq.__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """Return hub, hospitals and a proxy as neighbours."""
+    with made_world(LYON, PARIS, PROXY) as made:
+        yield made
+
+
+def scan(world: World, host: str, address: str, *ports: int) -> list[int]:
+    """Return the ports that are open at an address as a host sees it."""
+    limit = ("sh", "-c", 'ulimit -n 10000 && exec "$@"', "sh")
+    program = (sys.executable, "-m", "tests.support.scan", address, *map(str, ports))
+    found: list[int] = json.loads(world.run(host, *limit, "env", f"PYTHONPATH={TREE}", *program))
+    return found
+
+
+def listeners(world: World, host: str) -> list[str]:
+    """Return where a host listens on anything but loopback, by the kernel's own tables."""
+    text = world.run(host, "cat", "/proc/net/tcp", "/proc/net/tcp6")
+    rows = [line.split() for line in text.splitlines() if ":" in line.split()[0]]
+    places = [row[1] for row in rows if row[3] == "0A"]
+    loopback = ("0100007F:", "00000000000000000000000001000000:")
+    return [place for place in places if not place.startswith(loopback)]
+
+
+def runs_behind_walls(
+    world: World, federation: Federation, port: int, mended: Callable[[], None]
+) -> None:
+    """Run an experiment, and look for ports of its hospitals from everywhere."""
+    experiment = federation.write_experiment(rounds=2)
+    identifier = federation.submit(experiment)
+    federation.approve(*NODES)
+    for node in NODES:
+        assert listeners(world, node) == []
+        # The other hospital's own firewall lets it ask nobody: the host of the proxy is the
+        # neighbour that may ask.
+        for neighbour in (HUB, PROXY):
+            assert scan(world, neighbour, world.addresses[node]) == []
+        check = federation.do(node, "node", "check", "--json").json
+        assert check["is_ok"], check
+    mended()
+    assert len(set(federation.digests(identifier))) == 2
+    assert port in scan(world, PROXY, world.addresses[HUB]), "a scan finds what is open"
+
+
+def start(world: World, folder: Path, settings: dict[str, str]) -> Iterator[Federation]:
+    """Yield a federation whose members find the hub at its address."""
+    with running_federation(
+        folder,
+        None,
+        way=world.way,
+        address=world.addresses[HUB],
+        settings=settings,
+        before=lambda federation: close_walls(world, federation, settings),
+    ) as running:
+        yield running
+
+
+def close_walls(world: World, federation: Federation, settings: dict[str, str]) -> None:
+    """Wall the hospitals in before their nodes start."""
+    for node in NODES:
+        if settings:
+            world.wall(node, world.addresses[PROXY], PROXY_PORT)
+        else:
+            world.wall(node, world.addresses[HUB], federation.broker.ports().amqp)
+
+
+def test_a_scan_finds_an_open_port_of_a_hospital_until_its_firewall_is_up(world: World) -> None:
+    """Else the scans of the others would show nothing; and out goes nothing but what may."""
+    port, few = 5555, (5500, 5600)
+    door = "import socket, sys; a = socket.create_server(('0.0.0.0', 5555)); print(1, flush=True)"
+    listener = subprocess.Popen(  # noqa: S603 - a program of this test
+        [*world.way(LYON), sys.executable, "-c", f"{door}; sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with listener:
+        assert listener.stdin is not None
+        assert listener.stdout is not None
+        assert listener.stdout.readline() == b"1\n"
+        assert scan(world, HUB, world.addresses[LYON], *few) == [port]
+        assert scan(world, PARIS, world.addresses[LYON], *few) == [port]
+        assert len(listeners(world, LYON)) == 1
+        for target, goes_out in ((PARIS, []), (LYON, [port])):
+            world.wall(PARIS, world.addresses[target], port)
+            assert scan(world, PARIS, world.addresses[LYON], *few) == goes_out
+        world.wall(LYON, world.addresses[HUB], port)
+        assert scan(world, HUB, world.addresses[LYON], *few) == []
+        assert scan(world, PROXY, world.addresses[LYON], *few) == []
+        listener.stdin.close()
+
+
+@pytest.mark.long
+def test_an_experiment_runs_where_hospitals_let_nothing_in_and_out_to_the_broker_alone(
+    world: World, tmp_path: Path, mended: Callable[[], None]
+) -> None:
+    """Directly; no port of a hospital is open to hub or neighbours."""
+    for federation in start(world, tmp_path / "f", {}):
+        runs_behind_walls(world, federation, federation.broker.ports().amqp, mended)
+
+
+@pytest.mark.long
+def test_an_experiment_runs_where_hospitals_reach_a_proxy_alone(
+    world: World, tmp_path: Path, mended: Callable[[], None]
+) -> None:
+    """By CONNECT with a login; the broker itself is out of the hospitals' reach."""
+    address = world.addresses[PROXY]
+    proxy = subprocess.Popen(  # noqa: S603 - a program of the tests
+        [
+            *world.way(PROXY),
+            *(sys.executable, "-m", "tests.support.connect_proxy"),
+            *(address, str(PROXY_PORT), LOGIN),
+        ],
+        cwd=TREE,
+        env={"PYTHONPATH": str(TREE), "PATH": "/usr/bin:/bin"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with proxy:
+        assert proxy.stdin is not None
+        assert proxy.stdout is not None
+        url = proxy.stdout.readline().strip().replace("//", f"//{LOGIN}@")
+        try:
+            for federation in start(world, tmp_path / "f", {"FEDMQ_PROXY": url}):
+                port = federation.broker.ports().amqp
+                runs_behind_walls(world, federation, port, mended)
+                del federation.settings["FEDMQ_PROXY"]
+                direct = federation.fedmq(LYON, "node", "check")
+                assert direct.code == 1, "without the proxy there is no way"
+                assert "nobody answers at" in direct.data
+        finally:
+            proxy.stdin.close()
