@@ -13,8 +13,8 @@ from fedmq.cli.words import count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fedmq.node.audit_chain import Entry, Head
-    from fedmq.node.audit_check import Verdict
+    from fedmq.audit.chain import Entry, Head
+    from fedmq.audit.check import Verdict
 
 _SHORT = 12
 """Digits of a digest that are shown where there is no room for all."""
@@ -36,7 +36,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Say whether the log is what was written, and up to which head."""
-    from fedmq.node.audit_export import damage_of
+    from fedmq.audit.export import damage_of
     from fedmq.node.audit_verify import verify_file, verify_records
 
     heads = [_head(text) for text in head or ()]
@@ -67,7 +67,7 @@ def export(
     ] = None,
 ) -> None:
     """Write the log to a file, which can be verified by itself."""
-    from fedmq.node.audit_export import export_log
+    from fedmq.audit.export import export_log
 
     moment = None if since is None else since.replace(tzinfo=UTC).timestamp()
     verdict = export_log(open_own_records().audit, file, since=moment)
@@ -109,8 +109,8 @@ def _show_verdict(verdict: "Verdict") -> None:
 
 
 def _head(text: str) -> "Head":
+    from fedmq.audit.chain import Head
     from fedmq.errors import ConfigurationError
-    from fedmq.node.audit_chain import Head
 
     head = Head.parse(text)
     if head is None:

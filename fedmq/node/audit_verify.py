@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from fedmq.audit.chain import Head
+from fedmq.audit.check import ChainCheck, Fault, Verdict
 from fedmq.errors import ConfigurationError
-from fedmq.node.audit_chain import Head
-from fedmq.node.audit_check import ChainCheck, Fault, Verdict
 from fedmq.node.audit_facts import DatasetChanged, EvaluationAnswered, TrainingDone
 from fedmq.node.records import Records
 
@@ -17,7 +17,7 @@ _NAMING: Final = (DatasetChanged.KIND, TrainingDone.KIND, EvaluationAnswered.KIN
 
 def verify_records(records: Records, heads: Iterable[Head] = ()) -> Verdict:
     """Return what is found of a node's own log: its chain, and the lists of cases that it names."""
-    verdict = records.audit.verify(heads)
+    verdict = records.audit.verify([*heads, *records.heads.heads()])
     if verdict.fault is not None:
         return verdict
     sound = records.case_lists.sound()

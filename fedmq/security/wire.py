@@ -24,8 +24,10 @@ from fedmq.messages.codec import (
     unpack_parcel,
 )
 from fedmq.messages.envelope import Envelope
+from fedmq.messages.heads import SignedHead, ToldHead
 from fedmq.messages.notices import Heartbeat, NodeOnline, Overview, RosterNotice
 from fedmq.messages.payloads import Chunk, check_travelled, chunk_hash
+from fedmq.security.heads import sign_head, signing_key
 from fedmq.security.identities import Identity, is_signed
 from fedmq.security.roster import Enrolled, Roster
 from fedmq.security.sealing import (
@@ -116,6 +118,15 @@ class SealedWire:
             check_travelled(body, parcel.data)
             data = open_chunk(parcel.data, key, body)
         return Message(envelope=envelope, body=body, data=data)
+
+    def countersign(self, told: ToldHead, node: str, *, at_ms: int) -> SignedHead:
+        """Return a head of a node's audit log, signed."""
+        federation = self.roster.federation
+        return sign_head(told, node, at_ms=at_ms, identity=self.identity, federation=federation)
+
+    def is_countersigned(self, head: SignedHead, node: str, *, by: str) -> bool:
+        """Return whether `by` signed a head of a node's audit log, as an orchestrator."""
+        return signing_key(head, node, by=by, roster=self.roster) is not None
 
     def learn(self, notice: RosterNotice) -> None:
         """Keep the roster: nothing newer is taken here."""

@@ -11,8 +11,8 @@ from typing import Final
 import pytest
 
 import fedmq
+from fedmq.audit.chain import BEGINNING, Head
 from fedmq.errors import StorageError
-from fedmq.node.audit_chain import BEGINNING, Head
 from fedmq.node.audit_facts import DatasetChanged, NodeStarted
 from fedmq.node.audit_verify import verify_records
 from fedmq.node.records import Records, open_records
@@ -246,7 +246,7 @@ def test_a_signature_of_another_log_is_not_kept(records: Records) -> None:
 
 def test_long_logs_are_read_page_by_page(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is left out at the seams."""
-    monkeypatch.setattr("fedmq.node.audit._PAGE", 3)
+    monkeypatch.setattr("fedmq.audit.log._PAGE", 3)
     for _ in range(7):
         records.audit.note(STARTED)
     assert [one.number for one in records.audit.entries()] == list(range(1, 8))

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.node.audit_export import export_log
-from fedmq.node.audit_facts import EntriesPruned, NodeLeft, NodeStarted
+from fedmq.audit.export import export_log
+from fedmq.audit.facts import EntriesPruned
+from fedmq.node.audit_facts import NodeLeft, NodeStarted
 from fedmq.node.audit_retention import YEAR_S, find_old, prune
 from fedmq.node.audit_verify import verify_file, verify_records
 from fedmq.node.closing import leave

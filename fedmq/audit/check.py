@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from fedmq.node.audit_chain import BEGINNING, Entry, Head, read_entry
-from fedmq.node.audit_facts import EntriesPruned, fact_of
+from fedmq.audit.chain import BEGINNING, Entry, Head, read_entry
+from fedmq.audit.facts import EntriesPruned, fact_of
 from fedmq.types import Digest
 
 FIX: Final = (

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Final
 
+from fedmq.audit.check import FIX, ChainCheck, Verdict
+from fedmq.audit.log import AuditLog
 from fedmq.disk import LocalDisk, NewFile
 from fedmq.errors import ConfigurationError, StorageError
-from fedmq.node.audit import AuditLog
-from fedmq.node.audit_check import FIX, ChainCheck, Verdict
 
 _WRITE_BYTES: Final = 2**20
 
