@@ -59,8 +59,8 @@ class HeadObjected:
     KIND: ClassVar = "head_objected"
 
     code: str
-    number: int
-    """Of the head."""
+    entry: int
+    """The number of the head."""
     kept: int
     """The number of the newest head of this log that the orchestrator keeps."""
 

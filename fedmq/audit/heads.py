@@ -103,7 +103,7 @@ class Heads:
         with self._journal.transaction():
             if self._journal.cell("SELECT log FROM told_heads") != head.log:
                 return False  # of before
-            fact = HeadObjected(code=str(head.code), number=head.number, kept=head.kept)
+            fact = HeadObjected(code=str(head.code), entry=head.number, kept=head.kept)
             begun = self._audit.note(fact)
             self._journal.execute("UPDATE told_heads SET log = ?, place = 0", (begun.hash,))
         return True

@@ -79,8 +79,8 @@ class HeadWitnessed:
     node: str
     log: Digits
     place: int
-    number: int
-    hash: Digits
+    entry: int
+    head: Digits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +92,8 @@ class HeadRefused:
     node: str
     log: Digits
     place: int
-    number: int
-    hash: Digits
+    entry: int
+    head: Digits
     code: str
     kept: int
     """The number of the newest head that is kept."""

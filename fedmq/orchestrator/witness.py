@@ -89,7 +89,7 @@ class Witness:
         )
         self._audit.note(
             HeadWitnessed(
-                node=node, log=told.log, place=told.place, number=told.number, hash=told.hash
+                node=node, log=told.log, place=told.place, entry=told.number, head=told.hash
             )
         )
 
@@ -120,8 +120,8 @@ class Witness:
                         node=node,
                         log=told.log,
                         place=told.place,
-                        number=told.number,
-                        hash=told.hash,
+                        entry=told.number,
+                        head=told.hash,
                         code=str(code),
                         kept=kept,
                     )

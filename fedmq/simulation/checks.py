@@ -141,7 +141,12 @@ def _log_faults(world: World, node: NodeId, records: list[RoundRecord]) -> int:
         if one.node == node and one.outcome == "updated"
     }
     twice = sum(count - 1 for count in told.values())
-    return (verify_records(kept).fault is not None) + _num_unwitnessed(world, node, kept) + len(counted - rounds) + twice
+    return (
+        (verify_records(kept).fault is not None)
+        + _num_unwitnessed(world, node, kept)
+        + len(counted - rounds)
+        + twice
+    )
 
 
 def _orchestrator_log_faults(world: World, records: list[RoundRecord]) -> int:
@@ -158,7 +163,7 @@ def _num_unwitnessed(world: World, node: NodeId, kept: Records) -> int:
     signed = kept.heads.countersigned()
     wrong = sum(not wire.is_countersigned(one.head, node, by=one.by) for one in signed)
     num_objected = sum(1 for _ in kept.audit.facts(HeadObjected))
-    return wrong + num_objected + (world.researcher.is_over and not signed)
+    return wrong + num_objected
 
 
 def _num_miscounted(record: RoundRecord) -> int:
