@@ -143,7 +143,7 @@ def _log_faults(world: World, node: NodeId, records: list[RoundRecord]) -> int:
     twice = sum(count - 1 for count in told.values())
     return (
         (verify_records(kept).fault is not None)
-        + _num_unwitnessed(world, node, kept)
+        + _num_unwitnessed(node, kept)
         + len(counted - rounds)
         + twice
     )
@@ -157,7 +157,7 @@ def _orchestrator_log_faults(world: World, records: list[RoundRecord]) -> int:
     return (log.verify().fault is not None) + (told != models)
 
 
-def _num_unwitnessed(world: World, node: NodeId, kept: Records) -> int:
+def _num_unwitnessed(node: NodeId, kept: Records) -> int:
     """Return what is wrong with the heads that a node told: refused, or not signed for it."""
     wire = PlainWire()
     signed = kept.heads.countersigned()
