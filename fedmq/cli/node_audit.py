@@ -6,19 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedmq.cli.audit_words import entry_words, parse_head, show_verdict, time_words
 from fedmq.cli.console import FAILED, Json, next_command, say, show, show_json, show_table, typed
-from fedmq.cli.node_home import open_own_records
+from fedmq.cli.node_home import open_membership, open_own_records
 from fedmq.cli.words import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from fedmq.audit.witnesses import Witnesses
+    from fedmq.node.records import Records
 
-    from fedmq.node.audit_chain import Entry, Head
-    from fedmq.node.audit_check import Verdict
-
-_SHORT = 12
-"""Digits of a digest that are shown where there is no room for all."""
-_DIGEST = 64
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: what happened at this node.")
 
@@ -33,17 +29,22 @@ def verify(
         list[str] | None,
         typer.Option(help="A head that somebody keeps, NUMBER:HASH; it has to be in the log."),
     ] = None,
+    fingerprint: Annotated[
+        str, typer.Option(help="The hub's, with which the signatures in an exported log count.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Say whether the log is what was written, and up to which head."""
-    from fedmq.node.audit_export import damage_of
-    from fedmq.node.audit_verify import verify_file, verify_records
+    from fedmq.audit.export import damage_of
+    from fedmq.audit.files import verify_file
+    from fedmq.node.audit_verify import verify_records
 
-    heads = [_head(text) for text in head or ()]
+    heads = [parse_head(text) for text in head or ()]
     if file is None:
-        verdict = verify_records(open_own_records(), heads)
+        records = open_own_records()
+        verdict = verify_records(records, heads, _own_witnesses(records))
     else:
-        verdict = verify_file(file, heads)
+        verdict = verify_file(file, heads, fingerprint=" ".join(fingerprint.split()))
     if as_json:
         show_json(verdict)
         if verdict.fault is not None:
@@ -51,9 +52,9 @@ def verify(
         return
     if verdict.fault is not None:
         if verdict.num_entries:
-            say(f"sound up to entry {verdict.head.number}, {_time(verdict.ended_at)}")
+            say(f"sound up to entry {verdict.head.number}, {time_words(verdict.ended_at)}")
         raise damage_of(verdict)
-    _show_verdict(verdict)
+    show_verdict(verdict)
     next_command("fedmq node audit show", "fedmq node audit export FILE")
 
 
@@ -67,10 +68,12 @@ def export(
     ] = None,
 ) -> None:
     """Write the log to a file, which can be verified by itself."""
-    from fedmq.node.audit_export import export_log
+    from fedmq.audit.export import export_log
 
     moment = None if since is None else since.replace(tzinfo=UTC).timestamp()
-    verdict = export_log(open_own_records().audit, file, since=moment)
+    records = open_own_records()
+    witnesses = _own_witnesses(records)
+    verdict = export_log(records.audit, file, since=moment, witnesses=witnesses)
     say(f"{count(verdict.num_entries, 'entry').replace('entrys', 'entries')} in {typed(file)}")
     show(f"head        {verdict.head}")
     next_command(f"fedmq node audit verify {typed(file)} --head {verdict.head}")
@@ -87,7 +90,9 @@ def show_entries(
     if as_json:
         show_json({"entries": entries})
         return
-    rows = [(one.number, _time(one.at), one.kind, " ".join(_words(one))) for one in entries]
+    rows = [
+        (one.number, time_words(one.at), one.kind, " ".join(entry_words(one))) for one in entries
+    ]
     if rows:
         show_table(("entry", "when", "kind", "what"), rows)
     else:
@@ -95,42 +100,17 @@ def show_entries(
     next_command("fedmq node audit verify", "fedmq node audit export FILE")
 
 
-def _show_verdict(verdict: "Verdict") -> None:
-    if not verdict.num_entries:
-        show("entries     0")
-        return
-    span = f"{verdict.first} to {verdict.head.number}"
-    show(f"entries     {verdict.num_entries}: {span}")
-    show(f"from        {_time(verdict.began_at)}")
-    show(f"to          {_time(verdict.ended_at)}")
-    show(f"head        {verdict.head}")
-    if verdict.num_heads:
-        show(f"kept heads  {verdict.num_heads} found")
+def _own_witnesses(records: "Records") -> "Witnesses | None":
+    """Return who vouches for this node's log; None where it has no keys to see that with."""
+    from fedmq.audit.witnesses import gather
 
-
-def _head(text: str) -> "Head":
-    from fedmq.errors import ConfigurationError
-    from fedmq.node.audit_chain import Head
-
-    head = Head.parse(text)
-    if head is None:
-        raise ConfigurationError(
-            f"{text!r} is no head",
-            why="a head is the number of an entry, a colon, and 64 digits",
-            fix="take it from fedmq node audit verify",
-        )
-    return head
-
-
-def _time(at: float | None) -> str:
-    try:
-        return "-" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except (ValueError, OverflowError, OSError):  # a clock that was set beyond all calendars
-        return f"{at:.0f} s"
-
-
-def _words(entry: "Entry") -> "Iterator[str]":
-    for name, value in entry.fields.items():
-        text = f"{len(value)}" if isinstance(value, list) else str(value)
-        if text:
-            yield f"{name}={text[:_SHORT] if len(text) == _DIGEST else text}"
+    membership = open_membership()
+    if not membership.credentials.identity:
+        return None
+    keyring = membership.keyring
+    return gather(
+        membership.credentials.user,
+        keyring.trust().governance,
+        keyring.signed_roster().notice,
+        records.heads.countersigned(),
+    )

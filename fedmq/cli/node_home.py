@@ -53,7 +53,7 @@ def operator_name() -> str:
     import getpass
     import os
 
-    from fedmq.node.audit_facts import plain
+    from fedmq.audit.facts import plain
 
     try:
         return plain(getpass.getuser())

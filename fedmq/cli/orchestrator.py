@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from fedmq.cli import orchestrator_audit
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, show_table
 from fedmq.cli.words import size
 
 app = typer.Typer(no_args_is_help=True, help="The program that leads experiments.")
+app.add_typer(orchestrator_audit.app, name="audit")
 
 
 @app.command()
@@ -113,6 +115,10 @@ def status(*, as_json: Json = False) -> None:
     show_room(found.room)
     for reason, count in found.rejected.items():
         show(f"turned away       {count} x {reason}")
+    for node, number in found.witnessed.items():
+        show(f"witnessed         {node} up to entry {number}")
+    for node, count in found.refused_heads.items():
+        show(f"heads refused     {count} x {node}: its audit log was cut, rewritten or put back")
     if found.experiments:
         show("")
         show_table(

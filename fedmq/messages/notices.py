@@ -16,6 +16,7 @@ from fedmq.messages.fields import (
     Value,
     Word,
 )
+from fedmq.messages.heads import ObjectedHead, SignedHead
 
 
 class Receipt(Value):
@@ -24,6 +25,8 @@ class Receipt(Value):
     TYPE: ClassVar = "receipt"
 
     of: MessageIdField
+    head: SignedHead | ObjectedHead | None = None
+    """What becomes of the head that the message told."""
 
 
 class NodeOnline(Value):

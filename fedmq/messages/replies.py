@@ -14,6 +14,7 @@ from fedmq.messages.fields import (
     Value,
     Word,
 )
+from fedmq.messages.heads import ToldHead
 
 
 class RefusalCode(StrEnum):
@@ -83,7 +84,14 @@ class FailureCode(StrEnum):
     INTERNAL = "internal"
 
 
-class PrepareReply(Value):
+class Answer(Value):
+    """What all answers have in common."""
+
+    head: ToldHead | None = None
+    """Of the node's audit log, with the entry that tells of this answer."""
+
+
+class PrepareReply(Answer):
     """This node takes part, with so many cases."""
 
     TYPE: ClassVar = "prepare.reply"
@@ -92,7 +100,7 @@ class PrepareReply(Value):
     num_validation_cases: Count
 
 
-class TrainReply(Value):
+class TrainReply(Answer):
     """The update of one round: local minus global parameters, weighted by `num_cases`."""
 
     TYPE: ClassVar = "train.reply"
@@ -103,7 +111,7 @@ class TrainReply(Value):
     duration_s: Seconds
 
 
-class EvaluateReply(Value):
+class EvaluateReply(Answer):
     """Metrics of the round's parameters on the node's validation cases."""
 
     TYPE: ClassVar = "evaluate.reply"
@@ -113,7 +121,7 @@ class EvaluateReply(Value):
     duration_s: Seconds
 
 
-class Refusal(Value):
+class Refusal(Answer):
     """Policy said no to the request that the envelope's correlation id names."""
 
     TYPE: ClassVar = "refusal"
@@ -124,7 +132,7 @@ class Refusal(Value):
     """Of a code in `HELD`: when the node means to go on, in Unix seconds; None: nobody knows."""
 
 
-class Failure(Value):
+class Failure(Answer):
     """Something broke; the incident id finds the details in the node's own log."""
 
     TYPE: ClassVar = "failure"

@@ -6,10 +6,11 @@ from typing import Final
 
 import structlog
 
+from fedmq.audit.heads import Heads
+from fedmq.audit.log import AuditLog
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.registry import Body
-from fedmq.messages.replies import Failure, FailureCode, Refusal
-from fedmq.node.audit import AuditLog
+from fedmq.messages.replies import Answer, Failure, FailureCode, Refusal
 from fedmq.node.audit_words import decision_of, incident_of
 from fedmq.node.policy import Objection
 from fedmq.transport.courier import Courier
@@ -31,17 +32,21 @@ class Answers:
         courier: Courier,
         *,
         audit: AuditLog,
+        heads: Heads,
         keep_incident: Callable[[bytes], None],
         make_incident: Callable[[], str],
     ) -> None:
         self._node = node
         self._courier = courier
         self._audit = audit
+        self._heads = heads
         self._keep_incident = keep_incident
         self._make_incident = make_incident
 
     def give(self, envelope: Envelope, body: Body, *, before: int = 0) -> None:
         """Answer a request that was answered so often before: each time that it has to wait."""
+        if isinstance(body, Answer):
+            body = body.model_copy(update={"head": self._heads.tell()})
         message = self._courier.write(
             body,
             reply_id(envelope, before=before),

@@ -4,19 +4,10 @@ A kind that is not known here, of a later version, is part of the chain as any o
 spends of a privacy budget will be one.
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Final, Literal, TypeVar, get_args
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from fedmq.node.audit_chain import Entry, Fields
-
-_PLAIN: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
-
-Digits = str
-"""A digest, in hexadecimal digits."""
+from fedmq.audit.facts import Digits, EntriesPruned, HeadObjected, MessagesTurnedAway
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,18 +161,6 @@ class ExperimentEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MessagesTurnedAway:
-    """Messages of one kind were turned away, the first of them now."""
-
-    KIND: ClassVar = "message_turned_away"
-
-    reason: str
-    sender: str
-    """As the broker vouches; empty where it does not."""
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentHappened:
     """Something broke; the incident's number finds the words in the site's own log."""
 
@@ -221,18 +200,6 @@ class CaseWithdrawn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EntriesPruned:
-    """The oldest entries went, as the retention says."""
-
-    KIND: ClassVar = "entries_pruned"
-
-    count: int
-    through: int
-    """The number of the last of them."""
-    through_hash: Digits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeLeft:
     """The node left the federation; its log is closed."""
 
@@ -260,40 +227,9 @@ Fact = (
     | EvaluationAnswered
     | ExperimentEnded
     | MessagesTurnedAway
+    | HeadObjected
     | IncidentHappened
     | CaseWithdrawn
     | EntriesPruned
     | NodeLeft
 )
-
-F = TypeVar("F", bound=Fact)
-
-_ADAPTERS: Final[Mapping[str, TypeAdapter[Any]]] = {
-    kind.KIND: TypeAdapter(kind) for kind in get_args(Fact)
-}
-
-
-def fields_of(fact: Fact) -> Fields:
-    """Return what an entry says of a fact."""
-    values = {field.name: getattr(fact, field.name) for field in fields(fact)}
-    return {
-        # `asdict` copies every string, and takes longer than all the rest of an entry.
-        name: [asdict(one) for one in value] if isinstance(value, tuple) else value
-        for name, value in values.items()
-    }
-
-
-def fact_of(entry: Entry, kind: type[F]) -> F | None:
-    """Return the fact that an entry tells, None where it is of another kind or version."""
-    if entry.kind != kind.KIND:
-        return None
-    try:
-        fact = _ADAPTERS[entry.kind].validate_python(dict(entry.fields))
-    except ValidationError:
-        return None
-    return fact if isinstance(fact, kind) else None
-
-
-def plain(word: str) -> str:
-    """Return a word that came from outside, `?` where it has anything but letters, digits, .-_."""
-    return word if not word or _PLAIN.fullmatch(word) else "?"

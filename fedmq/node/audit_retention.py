@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from fedmq.node.audit_chain import Head, read_entry
-from fedmq.node.audit_facts import EntriesPruned, NodeLeft
+from fedmq.audit.chain import Head, read_entry
+from fedmq.audit.facts import EntriesPruned
+from fedmq.node.audit_facts import NodeLeft
 from fedmq.node.audit_verify import named_lists
 from fedmq.node.records import Records
 

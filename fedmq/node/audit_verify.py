@@ -1,13 +1,12 @@
-"""Verifying an audit log: a node's own with all that hangs on it, or an exported file."""
+"""Verifying a node's own audit log, with all that hangs on it."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
-from fedmq.errors import ConfigurationError
-from fedmq.node.audit_chain import Head
-from fedmq.node.audit_check import ChainCheck, Fault, Verdict
+from fedmq.audit.chain import Head
+from fedmq.audit.check import Fault, Verdict
+from fedmq.audit.witnesses import Witnesses, genuine, heads_of, newest_of
 from fedmq.node.audit_facts import DatasetChanged, EvaluationAnswered, TrainingDone
 from fedmq.node.records import Records
 
@@ -15,9 +14,14 @@ _NAMING: Final = (DatasetChanged.KIND, TrainingDone.KIND, EvaluationAnswered.KIN
 """The kinds of entries that name a list of cases."""
 
 
-def verify_records(records: Records, heads: Iterable[Head] = ()) -> Verdict:
+def verify_records(
+    records: Records, heads: Iterable[Head] = (), witnesses: Witnesses | None = None
+) -> Verdict:
     """Return what is found of a node's own log: its chain, and the lists of cases that it names."""
-    verdict = records.audit.verify(heads)
+    signed = () if witnesses is None else genuine(witnesses)
+    # Where nobody can say which of them are genuine, all have to be there.
+    kept = records.heads.heads() if witnesses is None else heads_of(signed)
+    verdict = replace(records.audit.verify([*heads, *kept]), witnessed=newest_of(signed))
     if verdict.fault is not None:
         return verdict
     sound = records.case_lists.sound()
@@ -25,24 +29,6 @@ def verify_records(records: Records, heads: Iterable[Head] = ()) -> Verdict:
         if cases not in sound:
             why = "the list of cases that it names is changed or gone"
             return replace(verdict, fault=Fault(number=number, why=why))
-    return verdict
-
-
-def verify_file(path: Path, heads: Iterable[Head] = ()) -> Verdict:
-    """Return what is found of an exported log, which may begin with any entry.
-
-    Raises:
-        ConfigurationError: there is no such file, or it holds no entry.
-    """
-    check = ChainCheck(is_whole=False, heads=heads)
-    for line in _read_lines(path):
-        if not check.take(line):
-            break
-    verdict = check.finish()
-    if not verdict.num_entries and verdict.fault is None:
-        raise ConfigurationError(
-            f"{path.name} holds no entry", why="it is empty", fix="export the log again"
-        )
     return verdict
 
 
@@ -57,15 +43,3 @@ def _names_of_lists(records: Records) -> Iterator[tuple[int, str]]:
         cases = entry.fields.get("cases") if entry.kind in _NAMING else None
         if cases:
             yield entry.number, str(cases)
-
-
-def _read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file; a last one that is cut is no line, and empty."""
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                yield line[:-1] if line.endswith(b"\n") else b""
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path.name} cannot be read", why=error.strerror or "", fix="name an exported log"
-        ) from error

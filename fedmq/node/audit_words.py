@@ -1,8 +1,6 @@
 """What the audit log says of messages: of requests, of the answers that they get. Pure."""
 
-from collections import Counter
-from typing import Final
-
+from fedmq.audit.facts import plain
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.registry import Body
@@ -25,16 +23,11 @@ from fedmq.node.audit_facts import (
     EvaluationAnswered,
     Fact,
     IncidentHappened,
-    MessagesTurnedAway,
     RequestReceived,
     TrainingDone,
-    plain,
 )
 from fedmq.node.tasks import Task
 from fedmq.types import Digest
-
-GATHER_S: Final = 60.0
-"""So long messages that are turned away are counted, after the first of their kind was told."""
 
 
 def request_of(message: Message) -> RequestReceived | None:
@@ -128,31 +121,3 @@ def answer_of(task: Task, body: Body, cases: Digest) -> Fact | None:
             )
         case _:
             return None
-
-
-class TurnedAwayCount:
-    """Messages that were turned away, gathered: a flood of them is a few entries, not a flood."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[tuple[str, str]] = Counter()
-        self._until: dict[tuple[str, str], float] = {}
-
-    def add(self, reason: str, sender: str, *, now: float) -> MessagesTurnedAway | None:
-        """Count one; return what to tell at once, None where its kind was told a moment ago."""
-        kind = (plain(reason), plain(sender))
-        if now < self._until.get(kind, now):
-            self._counts[kind] += 1
-            return None
-        self._until[kind] = now + GATHER_S
-        return MessagesTurnedAway(reason=kind[0], sender=kind[1], count=1)
-
-    def take(self, now: float) -> tuple[MessagesTurnedAway, ...]:
-        """Return what was counted for long enough; it is not counted again."""
-        ripe = [kind for kind, until in self._until.items() if until <= now]
-        told = []
-        for kind in ripe:
-            del self._until[kind]
-            count = self._counts.pop(kind, 0)
-            if count:
-                told.append(MessagesTurnedAway(reason=kind[0], sender=kind[1], count=count))
-        return tuple(told)

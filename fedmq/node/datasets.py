@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from fedmq.audit.log import AuditLog
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.checks import Finding, check_case
 from fedmq.imaging.datasets import case_names, find_cases
-from fedmq.node.audit import AuditLog
 from fedmq.node.audit_facts import DatasetChanged
 from fedmq.node.case_lists import CaseLists
 from fedmq.node.withdrawals import Withdrawals

@@ -6,14 +6,15 @@ from typing import Final
 
 from pydantic import Field
 
+from fedmq.audit.facts import plain
+from fedmq.audit.log import AuditLog
 from fedmq.disk import Disk
 from fedmq.errors import ConfigurationError, PlanError, StorageError
 from fedmq.learning.catalogue import CATALOGUE, plan_digest, plan_source
 from fedmq.messages.fields import MAX_SOURCE_BYTES, Config, PlanReference, Study, Value
 from fedmq.messages.mandates import Mandate
 from fedmq.node.approvals import Agreement, Approvals
-from fedmq.node.audit import AuditLog
-from fedmq.node.audit_facts import PlanDecided, plain
+from fedmq.node.audit_facts import PlanDecided
 from fedmq.node.policy import Decision
 from fedmq.node.terms import Terms
 from fedmq.transport.journal import Cell, Journal

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import structlog
 
+from fedmq.audit.facts import plain
 from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message
@@ -11,7 +12,7 @@ from fedmq.messages.envelope import Envelope
 from fedmq.messages.replies import AWAITS_OPERATOR, RefusalCode
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.answers import Answers
-from fedmq.node.audit_facts import ExperimentEnded, plain
+from fedmq.node.audit_facts import ExperimentEnded
 from fedmq.node.audit_words import decision_of
 from fedmq.node.plans import asked_by
 from fedmq.node.policy import (

@@ -4,10 +4,13 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
+from fedmq.audit import heads as audit_heads
+from fedmq.audit import log as audit_log
+from fedmq.audit.heads import Heads
+from fedmq.audit.log import AuditLog
 from fedmq.clocks import Clock, SystemClock
 from fedmq.node import (
     approvals,
-    audit,
     case_lists,
     datasets,
     payloads,
@@ -15,7 +18,6 @@ from fedmq.node import (
     tasks,
     withdrawals,
 )
-from fedmq.node.audit import AuditLog
 from fedmq.node.case_lists import CaseLists, MakeKey
 from fedmq.node.datasets import Datasets
 from fedmq.node.payloads import Payloads
@@ -35,7 +37,8 @@ SCHEMA: Final = (
     + approvals.SCHEMA
     + tasks.SCHEMA
     + payloads.SCHEMA
-    + audit.SCHEMA
+    + audit_log.SCHEMA
+    + audit_heads.SCHEMA
     + case_lists.SCHEMA
     + withdrawals.SCHEMA
 )
@@ -51,6 +54,7 @@ class Records:
     tasks: Tasks
     payloads: Payloads
     audit: AuditLog
+    heads: Heads
     case_lists: CaseLists
     withdrawals: Withdrawals
 
@@ -84,6 +88,7 @@ def open_records(
         tasks=Tasks(journal),
         payloads=Payloads(journal),
         audit=log,
+        heads=Heads(journal, log),
         case_lists=lists,
         withdrawals=withdrawn,
     )

@@ -11,17 +11,20 @@ from typing import Final
 
 import structlog
 
+from fedmq.audit.turned_away import TurnedAwayCount
 from fedmq.clocks import Clock
 from fedmq.learning.trainer_protocol import Broken, Done, Progress
 from fedmq.logs import log_link, log_rejected
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Place
+from fedmq.messages.heads import ObjectedHead, SignedHead
 from fedmq.messages.notices import (
     Activity,
     ExperimentOver,
     Heartbeat,
     Hello,
     NodeOnline,
+    Receipt,
     Welcome,
 )
 from fedmq.messages.payloads import CHUNK_BYTES
@@ -36,7 +39,7 @@ from fedmq.messages.requests import (
 )
 from fedmq.node.answers import Answers
 from fedmq.node.audit_facts import NodeStarted
-from fedmq.node.audit_words import TurnedAwayCount, request_of
+from fedmq.node.audit_words import request_of
 from fedmq.node.dependencies import read_dependencies
 from fedmq.node.policy import Policy
 from fedmq.node.reception import Reception
@@ -111,6 +114,7 @@ class NodeService:
         self.loop: Loop[Event] = Loop()
         self._node = node
         self._orchestrator = orchestrator
+        self._wire = wire
         self._clock = clock
         self._version = version
         self._records = open_records(home, clock)
@@ -132,6 +136,7 @@ class NodeService:
             node,
             self._courier,
             audit=self._records.audit,
+            heads=self._records.heads,
             keep_incident=keep_incident,
             make_incident=make_incident,
         )
@@ -264,6 +269,15 @@ class NodeService:
         match message.body:
             case Welcome(nonce=nonce) if nonce == self._nonce:
                 self._is_welcome = True
+            case Receipt(head=SignedHead() as head):
+                sender = message.envelope.sender
+                if self._wire.is_countersigned(head, self._node, by=sender):
+                    self._records.heads.keep(head, by=sender, roster=self._wire.notice())
+            case Receipt(head=ObjectedHead() as head):
+                if self._records.heads.object(head):
+                    log.warning(
+                        "head_objected", code=str(head.code), entry=head.number, kept=head.kept
+                    )
             case _:
                 pass
 

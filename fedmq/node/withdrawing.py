@@ -4,10 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedmq.audit.log import AuditLog
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.datasets import MODALITIES, case_names, find_volumes
 from fedmq.messages.requests import EvaluateRequest, TrainRequest
-from fedmq.node.audit import AuditLog
 from fedmq.node.audit_facts import CaseWithdrawn, Entered, RequestReceived, TrainingDone
 from fedmq.node.datasets import Dataset, unknown_dataset
 from fedmq.node.records import Records

@@ -6,12 +6,12 @@ and again after a crash, with the same result.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, assert_never
 
 import structlog
 
+from fedmq.audit.log import AuditLog
 from fedmq.clocks import Clock
 from fedmq.errors import DiskFull, ParametersError
 from fedmq.messages.envelope import Envelope, Place
@@ -21,6 +21,7 @@ from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.orchestrator import answers, requests
 from fedmq.orchestrator.aggregation.fedavg import FedAvg
 from fedmq.orchestrator.aggregation.folding import Contribution, fold_updates
+from fedmq.orchestrator.audit_words import accepted, facts_of
 from fedmq.orchestrator.checkpoints import Checkpoints
 from fedmq.orchestrator.events import (
     Action,
@@ -39,6 +40,7 @@ from fedmq.orchestrator.events import (
     Ticked,
 )
 from fedmq.orchestrator.experiment import advance, begin, undone
+from fedmq.orchestrator.lead import Lead
 from fedmq.orchestrator.leftovers import Leftovers, needed_payloads
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.queues import Queues
@@ -64,20 +66,6 @@ LOOK_S: Final = 300.0
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class Lead:
-    """An experiment that this orchestrator knows, and its state."""
-
-    kept: Kept
-    state: Experiment
-    traffic_noted: tuple[int, int] = (0, 0)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing can happen to it any more."""
-        return self.state.is_over
-
-
 class Leader:
     """The experiments, by name."""
 
@@ -91,7 +79,9 @@ class Leader:
         home: Home,
         clock: Clock,
         retention: Retention,
+        audit: AuditLog,
     ) -> None:
+        self._audit = audit
         self.queues = queues
         self._courier = courier
         self._spool = courier.spool
@@ -148,6 +138,7 @@ class Leader:
     def begin(self, kept: Kept) -> None:
         """Lead a new experiment; call it inside a transaction."""
         self._store.add(kept)
+        self._audit.note(accepted(kept))
         state, actions = begin(kept.spec, kept.initial, now=kept.began_at)
         lead = Lead(kept, state)
         self._leads[kept.experiment] = lead
@@ -173,6 +164,8 @@ class Leader:
             return
         with self._courier.transaction():
             self._store.append(experiment, event, now)
+            for fact in facts_of(experiment, lead.state, event, state):
+                self._audit.note(fact)
             lead.state = state
             self._perform(lead, actions)
 

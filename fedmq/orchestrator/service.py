@@ -8,6 +8,9 @@ from typing import Final
 
 import structlog
 
+from fedmq.audit import log as audit_log
+from fedmq.audit.log import AuditLog
+from fedmq.audit.turned_away import TurnedAwayCount
 from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
 from fedmq.logs import log_link, log_rejected
@@ -16,6 +19,7 @@ from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.notices import ExperimentOverview, Hello, Overview, Welcome
 from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.messages.replies import (
+    Answer,
     EvaluateReply,
     Failure,
     PingReply,
@@ -24,13 +28,16 @@ from fedmq.messages.replies import (
     TrainReply,
 )
 from fedmq.messages.submissions import Query, Submission
-from fedmq.orchestrator import answers, heard, running_time, store
-from fedmq.orchestrator.leader import PAYLOADS, Lead, Leader
+from fedmq.orchestrator import answers, heard, running_time, store, witness
+from fedmq.orchestrator.audit_facts import OrchestratorStarted
+from fedmq.orchestrator.lead import Lead
+from fedmq.orchestrator.leader import PAYLOADS, Leader
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.queues import Queues
 from fedmq.orchestrator.reception import Reception
 from fedmq.orchestrator.state import Experiment
 from fedmq.orchestrator.updates import find_fault
+from fedmq.orchestrator.witness import Witness
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
@@ -80,9 +87,17 @@ class OrchestratorService:
         self._clock = clock
         self._version = version
         self._journal = home.journal(
-            couriers.SCHEMA, store.SCHEMA, running_time.SCHEMA, heard.SCHEMA
+            couriers.SCHEMA,
+            store.SCHEMA,
+            running_time.SCHEMA,
+            heard.SCHEMA,
+            audit_log.SCHEMA,
+            witness.SCHEMA,
         )
         self._journal.settle()
+        self._audit = AuditLog(self._journal, clock)
+        self._witness = Witness(self._journal, self._audit, wire, clock)
+        self._turned_away = TurnedAwayCount()
         self._presence = Presence(clock, self._journal)
         self._transport = make_transport(self.loop.put)
         self._courier = Courier(
@@ -92,6 +107,7 @@ class OrchestratorService:
             journal=self._journal,
             spool=Spool(home.disk(PAYLOADS), chunk_bytes=chunk_bytes),
             clock=clock,
+            witness=self._witness.answer,
         )
         self._leader = Leader(
             courier=self._courier,
@@ -101,6 +117,7 @@ class OrchestratorService:
             home=home,
             clock=clock,
             retention=retention or Retention(),
+            audit=self._audit,
         )
         self._reception = Reception(self._courier, self._leader, is_given=wire.is_given)
         self._told_at = clock.steady() - OVERVIEW_S
@@ -110,6 +127,7 @@ class OrchestratorService:
 
     def start(self) -> None:
         """Read the queues, and go on with every experiment where it was."""
+        self._audit.note(OrchestratorStarted(orchestrator=self._courier.me, version=self._version))
         self._transport.consume(topology.ORCHESTRATOR_INBOX, prefetch=INBOX_PREFETCH)
         self._transport.consume(topology.ORCHESTRATOR_EVENTS, prefetch=EVENTS_PREFETCH)
         self._leader.open_running()
@@ -149,6 +167,8 @@ class OrchestratorService:
         """Let time pass: deadlines, repeats, the overview."""
         self._leader.tick()
         self._presence.keep()
+        for fact in self._turned_away.take(self._clock.steady()):
+            self._audit.note(fact)
         self._courier.tick()
         self._leader.run_after()
         self._tell_when_due()
@@ -167,6 +187,8 @@ class OrchestratorService:
             ProtocolError: nobody says this to an orchestrator.
         """
         envelope = message.envelope
+        if isinstance(message.body, Answer) and message.body.head is not None:
+            self._witness.note(envelope.sender, message.body.head)
         match message.body:
             case Submission() as submission:
                 self._reception.take_submission(submission, envelope)
@@ -220,7 +242,11 @@ class OrchestratorService:
         self._courier.say(message, to_node(node))
 
     def turned_away(self, message: TurnedAway) -> None:
-        """Say so in the log: the broker's dead letters have no reason."""
+        """Say so in the logs: the broker's dead letters have no reason."""
+        now = self._clock.steady()
+        fact = self._turned_away.add(message.reason, message.sender, now=now)
+        if fact is not None:
+            self._audit.note(fact)
         log_rejected(
             reason=message.reason, queue=message.queue, kind=message.kind, sender=message.sender
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fedmq.errors import StorageError
 from fedmq.messages.notices import ExperimentOverview, Overview
-from fedmq.orchestrator import heard, store
+from fedmq.orchestrator import heard, store, witness
 from fedmq.orchestrator.checkpoints import FOLDER
 from fedmq.orchestrator.heard import KEEP_S, LATELY_S, describe_absent, read_heard
 from fedmq.orchestrator.needs import read_room
@@ -44,6 +44,10 @@ class OrchestratorStatus:
     payloads_awaited: int
     rejected: Mapping[str, int]
     """How many messages were turned away, by reason."""
+    witnessed: Mapping[str, int]
+    """The newest head of each node's audit log that is signed and kept, by its number."""
+    refused_heads: Mapping[str, int]
+    """How many heads were refused, by node: its log was rewritten, cut or put back."""
     room: Room
     """On its disk, and what the rounds under way need."""
 
@@ -64,7 +68,7 @@ def read_status(home: Home, *, now: float) -> OrchestratorStatus:
     Raises:
         StorageError: the folder or the journal cannot be read.
     """
-    journal = home.journal(couriers.SCHEMA, store.SCHEMA, heard.SCHEMA)
+    journal = home.journal(couriers.SCHEMA, store.SCHEMA, heard.SCHEMA, witness.SCHEMA)
     try:
         # Without a transaction, which would hold up the service while a long log is read.
         return _read(journal, home, now)
@@ -99,6 +103,8 @@ def _read(journal: Journal, home: Home, now: float) -> OrchestratorStatus:
         unsent=_count(journal, "outbox"),
         payloads_awaited=_count(journal, "waiting"),
         rejected=count_rejected(journal),
+        witnessed=witness.count_witnessed(journal),
+        refused_heads=witness.count_refused(journal),
         room=read_room(home),
     )
 

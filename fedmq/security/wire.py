@@ -24,9 +24,11 @@ from fedmq.messages.codec import (
     unpack_parcel,
 )
 from fedmq.messages.envelope import Envelope
+from fedmq.messages.heads import SignedHead, ToldHead
 from fedmq.messages.mandates import Mandate, Order
 from fedmq.messages.notices import Heartbeat, NodeOnline, Overview, RosterNotice
 from fedmq.messages.payloads import Chunk, check_travelled, chunk_hash
+from fedmq.security.heads import sign_head, signing_key
 from fedmq.security.identities import Identity, is_signed
 from fedmq.security.mandates import is_given, sign_order
 from fedmq.security.roster import Enrolled, Roster
@@ -126,6 +128,15 @@ class SealedWire:
     def is_given(self, mandate: Mandate) -> bool:
         """Return whether the researcher that a mandate names signed it, and still counts."""
         return is_given(mandate, self.roster)
+
+    def countersign(self, told: ToldHead, node: str, *, at_ms: int) -> SignedHead:
+        """Return a head of a node's audit log, signed."""
+        federation = self.roster.federation
+        return sign_head(told, node, at_ms=at_ms, identity=self.identity, federation=federation)
+
+    def is_countersigned(self, head: SignedHead, node: str, *, by: str) -> bool:
+        """Return whether `by` signed a head of a node's audit log, as an orchestrator."""
+        return signing_key(head, node, by=by, roster=self.roster) is not None
 
     def learn(self, notice: RosterNotice) -> None:
         """Keep the roster: nothing newer is taken here."""

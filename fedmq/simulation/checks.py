@@ -7,13 +7,19 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from fedmq.audit import log as audit_log
+from fedmq.audit.facts import HeadObjected
+from fedmq.audit.log import AuditLog
 from fedmq.messages.submissions import RoundRecord
 from fedmq.node.audit_facts import TrainingDone
+from fedmq.node.audit_verify import verify_records
 from fedmq.node.policy import Policy
-from fedmq.node.records import open_records
+from fedmq.node.records import Records, open_records
+from fedmq.orchestrator.audit_facts import RoundFolded
 from fedmq.simulation.approval import RELAXED
 from fedmq.simulation.faults import Fault, Faults, draw_faults
 from fedmq.simulation.members import EXPERIMENT
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.simulation.training import models_by_hand, num_cases
 from fedmq.simulation.world import Scenario, World
 from fedmq.types import NodeId
@@ -114,7 +120,8 @@ def _judge(world: World, seed: int, *, is_at_rest: bool) -> Findings:
         stale_run=world.num_stale,
         digest_mismatches=sum(one != other for one, other in zip(found, expected, strict=True)),
         turned_away=world.broker.num_buried,
-        log_faults=sum(_log_faults(world, node, records) for node in scenario.nodes),
+        log_faults=sum(_log_faults(world, node, records) for node in scenario.nodes)
+        + _orchestrator_log_faults(world, records),
         mishaps=dict(world.misfortune.counts),
         num_lives=sum(machine.num_lives for machine in world.machines),
         seconds=world.time,
@@ -123,7 +130,8 @@ def _judge(world: World, seed: int, *, is_at_rest: bool) -> Findings:
 
 
 def _log_faults(world: World, node: NodeId, records: list[RoundRecord]) -> int:
-    log = open_records(world.nodes[node].home).audit
+    kept = open_records(world.nodes[node].home)
+    log = kept.audit
     told = Counter((one.round, one.attempt) for one in log.facts(TrainingDone))
     rounds = {number for number, _ in told}
     counted = {
@@ -133,7 +141,29 @@ def _log_faults(world: World, node: NodeId, records: list[RoundRecord]) -> int:
         if one.node == node and one.outcome == "updated"
     }
     twice = sum(count - 1 for count in told.values())
-    return (log.verify().fault is not None) + len(counted - rounds) + twice
+    return (
+        (verify_records(kept).fault is not None)
+        + _num_unwitnessed(node, kept)
+        + len(counted - rounds)
+        + twice
+    )
+
+
+def _orchestrator_log_faults(world: World, records: list[RoundRecord]) -> int:
+    """Return whether it does not verify, and how many models it does not tell of just once."""
+    log = AuditLog(world.orchestrator.home.journal(audit_log.SCHEMA), world.orchestrator.clock)
+    told = Counter(one.model for one in log.facts(RoundFolded) if one.updates)
+    models = Counter(one.model for one in records)
+    return (log.verify().fault is not None) + (told != models)
+
+
+def _num_unwitnessed(node: NodeId, kept: Records) -> int:
+    """Return what is wrong with the heads that a node told: refused, or not signed for it."""
+    wire = PlainWire()
+    signed = kept.heads.countersigned()
+    wrong = sum(not wire.is_countersigned(one.head, node, by=one.by) for one in signed)
+    num_objected = sum(1 for _ in kept.audit.facts(HeadObjected))
+    return wrong + num_objected
 
 
 def _num_miscounted(record: RoundRecord) -> int:

@@ -9,7 +9,7 @@ thread: its driver gives it the transport's events (`handle`) and lets time pass
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -18,6 +18,7 @@ from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.fields import Manifest
+from fedmq.messages.heads import ObjectedHead, SignedHead
 from fedmq.messages.notices import (
     ExperimentOver,
     Heartbeat,
@@ -75,8 +76,10 @@ class Courier:
         spool: Spool,
         clock: Clock,
         only_from: str | None = None,
+        witness: Callable[[Message], SignedHead | ObjectedHead | None] = lambda _: None,
     ) -> None:
         self.me = me
+        self._witness = witness
         self.spool = spool
         self._troubles = Troubles()
         self._transport = transport
@@ -262,8 +265,8 @@ class Courier:
                 self.inbox.count_bytes(
                     delivery.exchange, message.envelope.experiment, len(delivery.body)
                 )
-            case Receipt(of=message_id):
-                self._outbox.received(message_id, by=message.envelope.sender)
+            case Receipt() as receipt:
+                self._take_receipt(receipt, message)
             case ResendRequest() as request if self._is_news(message.envelope):
                 self._resend(request, message.envelope, delivery.exchange)
             case Hello() | Welcome() | NodeOnline() | Heartbeat() | Overview():
@@ -273,6 +276,12 @@ class Courier:
                 pass  # a copy
             case body:
                 self._take(message, delivery.exchange, payload_of(body))
+
+    def _take_receipt(self, receipt: Receipt, message: Message) -> None:
+        with self._journal.transaction():
+            self._outbox.received(receipt.of, by=message.envelope.sender)
+            if receipt.head is not None:
+                self._receiver.hear(message)
 
     def _take(self, message: Message, exchange: str, manifest: Manifest | None) -> None:
         if self.inbox.has(message.envelope):
@@ -363,9 +372,8 @@ class Courier:
             # The experiment's own queue is gone by then.
             place = Place()
         token = hashlib.sha256(of.message_id.encode()).hexdigest()[:16]
-        receipt = self.write(
-            Receipt(of=of.message_id), f"receipt.{token}", of.sender, place, answers=of
-        )
+        body = Receipt(of=of.message_id, head=self._witness(message))
+        receipt = self.write(body, f"receipt.{token}", of.sender, place, answers=of)
         route = way_back(exchange, me=self.me, sender=of.sender, experiment=place.experiment)
         self.say(receipt, route)
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from fedmq.messages.codec import Message
+from fedmq.messages.heads import SignedHead, ToldHead
 from fedmq.messages.mandates import Mandate, Order
 from fedmq.messages.notices import RosterNotice
 from fedmq.types import Role
@@ -41,6 +42,12 @@ class Wire(Protocol):
 
     def is_given(self, mandate: Mandate) -> bool:
         """Return whether the researcher that a mandate names signed it, as far as is known."""
+
+    def countersign(self, told: ToldHead, node: str, *, at_ms: int) -> SignedHead:
+        """Return a head of a node's audit log, signed by this member."""
+
+    def is_countersigned(self, head: SignedHead, node: str, *, by: str) -> bool:
+        """Return whether `by` signed a head of a node's audit log, as an orchestrator."""
 
     def learn(self, notice: RosterNotice) -> None:
         """Take a roster, if it is genuine and newer.

@@ -1,6 +1,7 @@
 """A patient withdraws between two rounds; what happened is proved to others; a hospital leaves."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from fedmq.imaging.datasets import find_cases, split_cases
 from tests.support.broker import TestBroker
 from tests.support.federation import (
+    CENTRE,
     DATASET,
     LYON,
     PARIS,
@@ -60,6 +62,17 @@ def test_a_patient_withdraws_and_a_hospital_leaves(federation: Federation) -> No
     header, row = withdrawn.data.splitlines()
     assert header.split() == ["experiment", "round", "update", "model"]
     assert (row.split()[0], row.split()[1], row.split()[3]) == (identifier, "1", models[0][:12])
+
+    # The orchestrator signed the head of each answer, and has a log of its own.
+    own = json.loads(federation.do(LYON, "node", "audit", "verify", "--json").data)
+    assert (own["fault"], own["witnessed"]["by"]) == (None, "orchestrator")
+    assert own["witnessed"]["number"] > own["num_entries"] - 5
+    led = federation.do(CENTRE, "orchestrator", "audit", "verify", "--json")
+    assert json.loads(led.data)["fault"] is None
+    shown = federation.do(CENTRE, "orchestrator", "audit", "show", "-n", "500", "--json")
+    kinds = Counter(one["kind"] for one in json.loads(shown.data)["entries"])
+    assert (kinds["experiment_accepted"], kinds["round_folded"]) == (1, 3)
+    assert kinds["head_witnessed"] >= 12
 
     # What the hospital gives to an inspector is verified on a machine that is no node.
     exported = federation.do(LYON, "node", "audit", "export", "log.jsonl")

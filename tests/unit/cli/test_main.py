@@ -24,6 +24,7 @@ CHANGING = frozenset(
             "renew",
             "node leave",
             "node audit export",
+            "orchestrator audit export",
         ),
         *("node start", "node data add", "node data remove"),
         *("node plans approve", "node plans reject", "orchestrator start"),

@@ -105,6 +105,8 @@ def test_status_says_what_it_leads_keeps_and_turned_away(fedmq: CommandLine, hom
         "unsent": 0,
         "payloads_awaited": 0,
         "rejected": {"no_user_id": 2, "not_msgpack": 1},
+        "witnessed": {},
+        "refused_heads": {},
     }
 
 

@@ -11,8 +11,9 @@ from typing import Final
 import pytest
 
 import fedmq
+from fedmq.audit.chain import BEGINNING, Head
 from fedmq.errors import StorageError
-from fedmq.node.audit_chain import BEGINNING, Head
+from fedmq.messages.heads import SignedHead
 from fedmq.node.audit_facts import DatasetChanged, NodeStarted
 from fedmq.node.audit_verify import verify_records
 from fedmq.node.records import Records, open_records
@@ -53,6 +54,13 @@ def records(tmp_path: Path) -> Iterator[Records]:
     made = open_records(LocalHome(tmp_path), FakeClock(lambda: 1_000.0), by="ann")
     yield made
     made.close()
+
+
+def signed_head(head: Head) -> SignedHead:
+    """Return a head as an orchestrator sends it back."""
+    return SignedHead(
+        log=Digest("a" * 64), number=head.number, hash=head.hash, at_ms=5_000, signature="0" * 128
+    )
 
 
 def fault_of(records: Records) -> int | None:
@@ -223,9 +231,13 @@ def test_a_head_that_somebody_signed_has_to_stay(records: Records) -> None:
     audit = records.audit
     audit.note(STARTED)
     head = audit.note(STARTED)
-    assert audit.note_countersigned(head, by="orchestrator", signature=b"sig", at=5.0)
-    (signed,) = audit.countersigned()
-    assert (signed.head, signed.by, signed.signature) == (head, "orchestrator", b"sig")
+    assert records.heads.keep(signed_head(head), by="orchestrator", roster=None)
+    (kept,) = records.heads.countersigned()
+    assert (kept.head, kept.by, records.heads.heads()) == (
+        signed_head(head),
+        "orchestrator",
+        (head,),
+    )
     assert (fault_of(records), verify_records(records).num_heads) == (None, 1)
     records.journal.execute("DELETE FROM audit WHERE number = 2")
     assert fault_of(records) == 2
@@ -240,13 +252,13 @@ def test_a_signature_of_another_log_is_not_kept(records: Records) -> None:
     """Of a head that is not here, or has another hash here."""
     head = records.audit.note(STARTED)
     for other in (Head(number=2, hash=head.hash), Head(number=1, hash=Digest("1" * 64)), BEGINNING):
-        assert not records.audit.note_countersigned(other, by="o", signature=b"", at=0.0)
-    assert records.audit.countersigned() == ()
+        assert not records.heads.keep(signed_head(other), by="o", roster=None)
+    assert records.heads.countersigned() == ()
 
 
 def test_long_logs_are_read_page_by_page(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is left out at the seams."""
-    monkeypatch.setattr("fedmq.node.audit._PAGE", 3)
+    monkeypatch.setattr("fedmq.audit.log._PAGE", 3)
     for _ in range(7):
         records.audit.note(STARTED)
     assert [one.number for one in records.audit.entries()] == list(range(1, 8))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from fedmq.audit.chain import Head
+from fedmq.audit.check import Verdict
+from fedmq.audit.export import export_log
+from fedmq.audit.files import verify_file
 from fedmq.errors import ConfigurationError, StorageError
-from fedmq.node.audit_chain import Head
-from fedmq.node.audit_check import Verdict
-from fedmq.node.audit_export import export_log
 from fedmq.node.audit_facts import NodeStarted
-from fedmq.node.audit_verify import verify_file
 from fedmq.node.records import Records, open_records
 from fedmq.transport.home import LocalHome
 from tests.support.clock import FakeClock

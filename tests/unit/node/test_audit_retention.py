@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.node.audit_export import export_log
-from fedmq.node.audit_facts import EntriesPruned, NodeLeft, NodeStarted
+from fedmq.audit.export import export_log
+from fedmq.audit.facts import EntriesPruned
+from fedmq.audit.files import verify_file
+from fedmq.messages.heads import SignedHead
+from fedmq.node.audit_facts import NodeLeft, NodeStarted
 from fedmq.node.audit_retention import YEAR_S, find_old, prune
-from fedmq.node.audit_verify import verify_file, verify_records
+from fedmq.node.audit_verify import verify_records
 from fedmq.node.closing import leave
 from fedmq.node.records import Records, open_records
 from fedmq.transport.home import LocalHome
@@ -115,15 +118,18 @@ def test_lists_of_cases_and_signatures_go_with_the_entries_that_name_them(
     folder = write_cases(tmp_path / "cases", 3)
     records.datasets.add("petct", folder, now=0.0)
     head = records.audit.head()
-    records.audit.note_countersigned(head, by="orchestrator", signature=b"s", at=1.0)
+    signed = SignedHead(
+        log=head.hash, number=head.number, hash=head.hash, at_ms=1, signature="0" * 128
+    )
+    assert records.heads.keep(signed, by="orchestrator", roster=None)
     prune(records, years=8, now=clock.time)
     assert len(records.case_lists.sound()) == 1
     clock.time += 9 * YEAR_S
     records.audit.note(NodeStarted(node="chu-lyon", version="x"))
-    assert len(records.audit.countersigned()) == 1
+    assert len(records.heads.countersigned()) == 1
     prune(records, years=8, now=clock.time)
     assert records.case_lists.sound() == frozenset()
-    assert records.audit.countersigned() == ()
+    assert records.heads.countersigned() == ()
     assert verify_records(records).fault is None
 
 

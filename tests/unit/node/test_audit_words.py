@@ -5,18 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from fedmq.audit.export import export_log
+from fedmq.audit.facts import MessagesTurnedAway
+from fedmq.audit.log import AuditLog
+from fedmq.audit.turned_away import GATHER_S, TurnedAwayCount
 from fedmq.messages.envelope import Place
 from fedmq.messages.replies import FailureCode
 from fedmq.messages.requests import PingRequest, TrainRequest
-from fedmq.node.audit import AuditLog
-from fedmq.node.audit_export import export_log
 from fedmq.node.audit_facts import (
     CasesCounted,
     Decided,
     EvaluationAnswered,
     ExperimentEnded,
     IncidentHappened,
-    MessagesTurnedAway,
     NodeStarted,
     PlanDecided,
     RequestReceived,
@@ -24,7 +25,6 @@ from fedmq.node.audit_facts import (
     UpdateSent,
 )
 from fedmq.node.audit_verify import verify_records
-from fedmq.node.audit_words import GATHER_S, TurnedAwayCount
 from fedmq.transport.ports import Properties, Publication
 from fedmq.transport.routes import to_node
 from fedmq.transport.topology import Lane

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fedmq.messages.submissions import RoundRecord
 from fedmq.orchestrator import store
-from fedmq.orchestrator.leader import Lead
+from fedmq.orchestrator.lead import Lead
 from fedmq.orchestrator.service import OrchestratorService
 from fedmq.orchestrator.store import Store
 from fedmq.simulation.plain_wire import PlainWire

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from fedmq.node.audit_chain import BEGINNING, Entry, Head, read_entry
-from fedmq.node.audit_facts import EntriesPruned, fact_of
+from fedmq.audit.chain import BEGINNING, Entry, Head, read_entry
+from fedmq.audit.facts import EntriesPruned, fact_of
 from fedmq.types import Digest
 
 FIX: Final = (
@@ -28,6 +28,16 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Witnessed:
+    """The newest head for which an orchestrator vouches."""
+
+    number: int
+    at: float
+    """Unix seconds by the orchestrator's clock."""
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What was found of a log: all of it where there is no fault, else what stands before that."""
 
@@ -41,6 +51,8 @@ class Verdict:
     num_heads: int
     """How many of the heads that others keep were found."""
     fault: Fault | None
+    witnessed: Witnessed | None = None
+    """Up to where an orchestrator vouches for it."""
 
 
 class ChainCheck:

@@ -6,13 +6,12 @@ and the service cannot both write behind the same entry.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
+from fedmq.audit.chain import BEGINNING, Entry, Head, read_entry, write_entry
+from fedmq.audit.check import ChainCheck, Verdict
+from fedmq.audit.facts import F, Fact, fact_of, fields_of
 from fedmq.clocks import Clock
-from fedmq.node.audit_chain import BEGINNING, Entry, Head, read_entry, write_entry
-from fedmq.node.audit_check import ChainCheck, Verdict
-from fedmq.node.audit_facts import Fact, fact_of, fields_of
 from fedmq.transport.journal import Cell, Journal
 from fedmq.types import Digest
 
@@ -27,29 +26,8 @@ CREATE INDEX IF NOT EXISTS audit_kinds ON audit (kind);
 CREATE TRIGGER IF NOT EXISTS audit_is_fixed BEFORE UPDATE ON audit BEGIN
     SELECT RAISE(ABORT, 'entries of the audit log are not changed');
 END;
-CREATE TABLE IF NOT EXISTS countersigned (
-    number INTEGER NOT NULL,
-    hash TEXT NOT NULL,
-    by TEXT NOT NULL,
-    signature BLOB NOT NULL,
-    at REAL NOT NULL,
-    PRIMARY KEY (number, hash, by)
-) WITHOUT ROWID;
 """
 _PAGE: Final = 1_000
-
-F = TypeVar("F", bound=Fact)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Countersigned:
-    """A head of this log that somebody else has signed, and so keeps."""
-
-    head: Head
-    by: str
-    signature: bytes
-    at: float
-    """Unix seconds."""
 
 
 class AuditLog:
@@ -107,42 +85,9 @@ class AuditLog:
         """Return whether something of a kind happened."""
         return self._journal.cell("SELECT 1 FROM audit WHERE kind = ?", (kind.KIND,)) is not None
 
-    # What others keep of it.
-
-    def note_countersigned(self, head: Head, *, by: str, signature: bytes, at: float) -> bool:
-        """Keep a signature of a head; return whether the head is this log's, else nothing is kept.
-
-        Whether the signature is `by`'s, the caller has looked at.
-        """
-        with self._journal.transaction():
-            found = self._journal.cell("SELECT hash FROM audit WHERE number = ?", (head.number,))
-            if found != head.hash:
-                return False
-            self._journal.execute(
-                "INSERT OR REPLACE INTO countersigned VALUES (?, ?, ?, ?, ?)",
-                (head.number, head.hash, by, signature, at),
-            )
-        return True
-
-    def countersigned(self) -> tuple[Countersigned, ...]:
-        """Return the heads that others have signed, the oldest first."""
-        rows = self._journal.rows(
-            "SELECT number, hash, by, signature, at FROM countersigned ORDER BY number, by"
-        )
-        return tuple(
-            Countersigned(
-                head=_head(number, hashed),
-                by=str(by),
-                signature=_bytes(signature),
-                at=float(at or 0.0),
-            )
-            for number, hashed, by, signature, at in rows
-        )
-
     def verify(self, heads: Iterable[Head] = ()) -> Verdict:
-        """Return what is found of the whole log; `heads` and those that others signed are in it."""
-        signed = [one.head for one in self.countersigned()]
-        check = ChainCheck(is_whole=True, heads=[*heads, *signed])
+        """Return what is found of the whole log; `heads` have to be in it."""
+        check = ChainCheck(is_whole=True, heads=heads)
         for number, kind, hashed, line in self._rows(1):
             if not check.take(_bytes(line)):
                 break

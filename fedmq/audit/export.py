@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import Final
 
+from fedmq.audit.check import FIX, ChainCheck, Verdict
+from fedmq.audit.log import AuditLog
+from fedmq.audit.witnesses import Witnesses, write_witnesses
 from fedmq.disk import LocalDisk, NewFile
 from fedmq.errors import ConfigurationError, StorageError
-from fedmq.node.audit import AuditLog
-from fedmq.node.audit_check import FIX, ChainCheck, Verdict
 
 _WRITE_BYTES: Final = 2**20
 
 
-def export_log(audit: AuditLog, path: Path, *, since: float | None = None) -> Verdict:
+def export_log(
+    audit: AuditLog, path: Path, *, since: float | None = None, witnesses: Witnesses | None = None
+) -> Verdict:
     """Return what was written to `path`: the entries from the first one at `since` on, or all.
 
     Raises:
@@ -36,6 +39,8 @@ def export_log(audit: AuditLog, path: Path, *, since: float | None = None) -> Ve
             if len(waiting) >= _WRITE_BYTES:
                 file.write(bytes(waiting))
                 waiting.clear()
+        if witnesses is not None and witnesses.signed:
+            waiting += write_witnesses(witnesses) + b"\n"
         file.write(bytes(waiting))
         verdict = check.finish()
         if verdict.fault is not None:

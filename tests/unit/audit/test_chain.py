@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedmq.node.audit_chain import BEGINNING, Head, read_entry, write_entry
-from fedmq.node.audit_check import ChainCheck, Verdict
-from fedmq.node.audit_facts import EntriesPruned, NodeStarted, fact_of, fields_of, plain
+from fedmq.audit.chain import BEGINNING, Head, read_entry, write_entry
+from fedmq.audit.check import ChainCheck, Verdict
+from fedmq.audit.facts import EntriesPruned, fact_of, fields_of, plain
+from fedmq.node.audit_facts import NodeStarted
 from fedmq.types import Digest
 
 NUM: Final = 6
