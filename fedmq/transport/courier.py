@@ -211,6 +211,8 @@ class Courier:
                 self._pusher.ended(ticket)
             case Connected():
                 self._pusher.connected()
+                self._crier.connected()
+                self._crier.tick(tells_all=self._only_from is None)  # before what new keys signed
                 self._outbox.connected()
                 self._fetcher.connected()
             case Disconnected():

@@ -43,6 +43,11 @@ class Crier:
             for name in self._wire.members(Role.NODE):
                 self._tell(name, Role.NODE)
 
+    def connected(self) -> None:
+        """Tell every node once more with the next look: what was told last may have been lost."""
+        self._cried = 0
+        self._review_at = self._clock.steady()
+
     def heard(self, envelope: Envelope) -> None:
         """Tell the sender of a message, if it knows an older roster."""
         if envelope.roster >= self._wire.version:
