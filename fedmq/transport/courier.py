@@ -240,6 +240,8 @@ class Courier:
                 )
             )
             self._transport.reject(delivery)
+            if self._only_from is None and error.reason == "bad_signature":
+                self._crier.misheard(delivery.properties.user_id)
         else:
             self._transport.acknowledge(delivery)
             self._finish(message, delivery)
