@@ -11,6 +11,8 @@ _REFUSALS: Final = (
 )
 _ACCESS_REFUSED: Final = 403
 _NOT_ALLOWED: Final = 530
+_TOO_MANY: Final = "user connection limit"
+"""Of RabbitMQ's words to a login that has all the connections that it may have."""
 _INTERNAL_ERROR: Final = 541
 """What RabbitMQ says of a quorum queue that is electing its leader: true a moment later."""
 
@@ -22,6 +24,8 @@ def is_transient(reason: BaseException) -> bool:
 
 def is_refusal(reason: BaseException) -> bool:
     """Return whether the broker says no to this login, and not that it is away."""
+    if _is_crowded(reason):
+        return False
     if isinstance(reason, _REFUSALS):
         return True
     causes = getattr(reason, "args", ())
@@ -34,12 +38,22 @@ def is_refusal(reason: BaseException) -> bool:
 def reason_of(reason: BaseException) -> str:
     """Return a short text of what pika says; the broker's own words where it gave some."""
     text = getattr(reason, "reply_text", None) or str(reason) or type(reason).__name__
-    if isinstance(reason, _REFUSALS):
+    if _is_crowded(reason):
+        text = (
+            "this login has as many connections as it may have; those of a line that broke end with"
+            " their heartbeats, and if others stay, somebody else may have its keys"
+        )
+    elif isinstance(reason, _REFUSALS):
         text = "the broker refuses the user, its password or the vhost"
     cause = _system_error(reason)
     if cause is not None:
         text = f"nobody answers at the broker's address: {cause.strerror or type(cause).__name__}"
     return str(text)[:300]
+
+
+def _is_crowded(reason: BaseException) -> bool:
+    """Return whether the broker has no more connections for this login, which passes."""
+    return _TOO_MANY in f"{getattr(reason, 'reply_text', '')} {reason}"
 
 
 def _system_error(reason: BaseException) -> OSError | None:

@@ -13,6 +13,7 @@ from fedmq.hub.limits import MAX_CHANNELS, MAX_CONNECTIONS, limits_of
 from fedmq.hub.members import Hub
 from fedmq.hub.membership import Membership
 from fedmq.transport.ports import Connected, Disconnected
+from fedmq.transport.rabbitmq_stream import parameters
 from fedmq.types import Role
 from tests.integration.test_hub import ended, joined, management, until
 from tests.support.members import PROGRAM, connection, enrolled
@@ -81,6 +82,26 @@ def test_a_thief_gets_so_many_connections_and_harms_nobody_else(
         for one in thief()[: MOST - 2]:
             one.close()
         until(lambda: bool(member.of(Connected)))
+
+
+def test_who_left_half_open_connections_is_in_again_by_itself(hub: Path, lyon: Membership) -> None:
+    """All that it may have are taken by lines that broke without a word; heartbeats end them.
+
+    Whoever reads nothing and says nothing looks to the broker as if the line were cut.
+    """
+    until(lambda: num_connections(hub) == 0)
+    login = lyon.login(PROGRAM)
+    quick = parameters(login, login.addresses[0])
+    quick.heartbeat = 2
+    silent = [BlockingConnection(quick) for _ in range(MOST)]
+    with joined(login) as member:
+        until(lambda: bool(member.of(Connected)))
+        refusals = member.of(Disconnected)
+        assert refusals, "there was no room at first"
+        assert all("as many connections" in one.why and not one.refused for one in refusals)
+    for one in silent:
+        with suppress(AMQPError):
+            one.close()
 
 
 def test_nor_so_many_channels(lyon: Membership) -> None:

@@ -18,8 +18,8 @@ from fedmq.hub.enrolment import Enrolment
 from fedmq.hub.joiner import Joiner, read_answer
 from fedmq.hub.lifecycle import up
 from fedmq.hub.members import Hub
-from fedmq.hub.requests import Asked, Requests
 from fedmq.hub.membership import Membership, read_membership
+from fedmq.hub.requests import Asked, Requests
 from fedmq.security.certificates import KeyPair, certify, certify_broker, make_authority
 from fedmq.security.joining import JoinToken
 from fedmq.transport import topology
