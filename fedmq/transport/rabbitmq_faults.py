@@ -1,8 +1,11 @@
 """What pika and RabbitMQ say of an end: does it pass, is it a refusal, and in short words."""
 
+import time
 from typing import Final
 
 from pika import exceptions
+
+from fedmq.transport.rabbitmq_clocks import clock_words
 
 _REFUSALS: Final = (
     exceptions.ProbableAuthenticationError,
@@ -46,7 +49,9 @@ def reason_of(reason: BaseException) -> str:
     elif isinstance(reason, _REFUSALS):
         text = "the broker refuses the user, its password or the vhost"
     cause = _system_error(reason)
-    if cause is not None:
+    if words := clock_words(f"{reason} {cause}", time.time()):
+        text = words
+    elif cause is not None:
         text = f"nobody answers at the broker's address: {cause.strerror or type(cause).__name__}"
     return str(text)[:300]
 
