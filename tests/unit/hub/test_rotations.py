@@ -163,3 +163,23 @@ def test_killed_at_any_step_a_site_has_the_keys_that_its_roster_names(place: Pla
             break
     assert num_killed > 10
     assert not has_died
+
+
+def test_killed_at_any_step_the_hub_admits_whole_or_not_at_all(place: Place) -> None:
+    """Done again it is one roster more, which the hub's own members have too."""
+    num_killed = 0
+    orchestrator = read_membership(place.hub.credentials_path("orchestrator")).keyring
+    for step in range(200):
+        request = place.ask()
+        version = place.hub.authority.roster().version
+        has_died = killed(partial(place.admit, request), place.folder, step)
+        assert place.hub.authority.roster().version in {version, version + 1}
+        notice = place.admit(request)
+        assert place.hub.authority.roster().version == version + 1
+        assert orchestrator.signed_roster().notice == notice
+        KeptWire(place.keyring).learn(notice)
+        num_killed += has_died
+        if not has_died:
+            break
+    assert num_killed > 10
+    assert not has_died
