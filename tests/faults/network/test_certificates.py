@@ -22,7 +22,10 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("begins_in_days", [-3, 730], ids=["ended", "not begun"])
+@pytest.mark.parametrize(
+    "begins_in_days",
+    [pytest.param(-3, id="ended"), pytest.param(730, id="not begun", marks=pytest.mark.long)],
+)
 def test_a_node_whose_certificate_ended_waits_and_goes_on_with_a_new_one(
     federation: Federation,
     undisturbed: list[str],
@@ -65,8 +68,10 @@ def test_a_node_whose_certificate_ended_waits_and_goes_on_with_a_new_one(
 @pytest.mark.row("12")
 @pytest.mark.parametrize(
     ("begins_in_days", "words"),
-    [(3650, "certificate is not good yet"), (-3650, "certificate has ended")],
-    ids=["ten years behind", "ten years ahead"],
+    [
+        pytest.param(3650, "certificate is not good yet", id="ten years behind"),
+        pytest.param(-3650, "certificate has ended", id="ten years ahead", marks=pytest.mark.long),
+    ],
 )
 def test_members_whose_clocks_are_wrong_say_so_and_go_on_when_they_are_mended(
     federation: Federation,
