@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import faults, fuzz, rounds, simulation, soak, sweep
+from benchmarks import faults, fuzz, rounds, simulation, soak, sweep, trust
 from benchmarks.chaos import measuring as chaos
 
 RESULTS = Path(__file__).parent / "results"
@@ -15,7 +15,59 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Measure what the command line asks for; print and keep the figures."""
     parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
-    names = parser.add_subparsers(dest="name", required=True)
+    _add_names(parser.add_subparsers(dest="name", required=True))
+    options = parser.parse_args()
+    if options.name == "chaos" and options.cells and (options.lines or options.disks):
+        parser.error("--lines and --disks go with --kills")
+    figures: dict[str, object]
+    if options.name == "chaos":
+        figures = (
+            chaos.measure_cells(options.killed, options.share, options.seed)
+            if options.cells
+            else chaos.measure_kills(
+                options.kills, options.seed, lines=options.lines, disks=options.disks
+            )
+        )
+    elif options.name == "simulation":
+        figures = (
+            sweep.measure() if options.sweep else simulation.measure(options.seeds, options.first)
+        )
+    elif options.name == "soak":
+        figures = soak.measure(
+            minutes=options.minutes,
+            num_rounds=options.rounds,
+            num_nodes=options.nodes,
+            mb=options.mb,
+            kill_every_s=options.kill_every_s,
+        )
+    elif options.name == "faults":
+        figures = faults.measure(options.times)
+    elif options.name == "trust":
+        figures = trust.measure(
+            num_nodes=options.nodes,
+            mb=options.mb,
+            num_rounds=options.rounds,
+            num_turns=options.turns,
+        )
+    elif options.name == "fuzz":
+        figures = fuzz.measure(options.inputs)
+    else:
+        figures = rounds.measure(
+            num_nodes=options.nodes, mb=options.mb, num_rounds=options.rounds, peers=options.peers
+        )
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    name = "sweep" if options.name == "simulation" and options.sweep else options.name
+    line = json.dumps({"name": name, "at": at, **figures})
+    RESULTS.mkdir(exist_ok=True)
+    with (RESULTS / f"{name}.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    sys.stderr.flush()
+    print(line)
+    if figures.get("why"):
+        sys.exit(1)
+
+
+def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     one = names.add_parser("rounds", help="seconds per round, bytes and memory of null training")
     one.add_argument("--nodes", type=int, default=4)
     one.add_argument("--mb", type=int, default=1, help="size of the model in megabytes")
@@ -44,48 +96,11 @@ def main() -> None:
     )
     fifth = names.add_parser("faults", help="the list of faults, row by row (tests/faults)")
     fifth.add_argument("--times", type=int, default=3)
-    options = parser.parse_args()
-    if options.name == "chaos" and options.cells and (options.lines or options.disks):
-        parser.error("--lines and --disks go with --kills")
-    figures: dict[str, object]
-    if options.name == "chaos":
-        figures = (
-            chaos.measure_cells(options.killed, options.share, options.seed)
-            if options.cells
-            else chaos.measure_kills(
-                options.kills, options.seed, lines=options.lines, disks=options.disks
-            )
-        )
-    elif options.name == "simulation":
-        figures = (
-            sweep.measure() if options.sweep else simulation.measure(options.seeds, options.first)
-        )
-    elif options.name == "soak":
-        figures = soak.measure(
-            minutes=options.minutes,
-            num_rounds=options.rounds,
-            num_nodes=options.nodes,
-            mb=options.mb,
-            kill_every_s=options.kill_every_s,
-        )
-    elif options.name == "faults":
-        figures = faults.measure(options.times)
-    elif options.name == "fuzz":
-        figures = fuzz.measure(options.inputs)
-    else:
-        figures = rounds.measure(
-            num_nodes=options.nodes, mb=options.mb, num_rounds=options.rounds, peers=options.peers
-        )
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    name = "sweep" if options.name == "simulation" and options.sweep else options.name
-    line = json.dumps({"name": name, "at": at, **figures})
-    RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / f"{name}.jsonl").open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
-    sys.stderr.flush()
-    print(line)
-    if figures.get("why"):
-        sys.exit(1)
+    sixth = names.add_parser("trust", help="what TLS, signing and sealing cost a round")
+    sixth.add_argument("--nodes", type=int, default=4)
+    sixth.add_argument("--mb", type=int, default=1, help="size of the model in megabytes")
+    sixth.add_argument("--rounds", type=int, default=6, help="of each experiment")
+    sixth.add_argument("--turns", type=int, default=10, help="experiments of each way")
 
 
 def _add_chaos(parser: argparse.ArgumentParser) -> None:

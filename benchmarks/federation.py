@@ -1,7 +1,8 @@
 """A federation for measurements: hub, orchestrator, nodes as processes in a temporary folder."""
 
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,15 +21,21 @@ from fedmq.node.records import open_records
 from fedmq.transport.home import LocalHome
 from fedmq.types import Role
 
+FEDMQ = (sys.executable, "-m", "fedmq")
 DATASET = "tables"
 CASES = 4
 POLICY = "min_cases = 1\nmin_nodes = 1\nrequire_study = false\n"
 
 
 @contextmanager
-def running(folder: Path, plan: Path, plan_name: str, num_nodes: int) -> Iterator[dict[str, int]]:
-    """Give the process ids by name while the federation runs; end all of it afterwards."""
-    programs = Programs(folder)
+def running(
+    folder: Path, plan: Path, plan_name: str, num_nodes: int, *, command: Sequence[str] = FEDMQ
+) -> Iterator[dict[str, int]]:
+    """Give the process ids by name while the federation runs; end all of it afterwards.
+
+    The broker is the hub's own, unless the hub in `folder` has another one already.
+    """
+    programs = Programs(folder, command)
     make_folder(folder / "logs")
     hub_folder = folder / "hub"
     try:

@@ -17,7 +17,7 @@ SHORT = 12
 def describe_asked(asked: Asked) -> Iterator[tuple[str, str]]:
     """Yield what somebody wants to run a plan for, in lines with a title."""
     yield "asked by", f"{asked.researcher} for {asked.experiment}"
-    yield "signed by", asked.signed_by or "nobody: requests carry no signature yet"
+    yield "signed by", asked.signed_by or "nobody: this federation has no keys"
     yield "purpose", asked.purpose
     yield "study", describe_study(asked.study)
     yield "dataset", asked.dataset or "-"

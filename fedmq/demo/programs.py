@@ -18,8 +18,11 @@ _LAST_LINES: Final = 5
 class Programs:
     """The processes of one folder, by name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, command: Sequence[str] = (sys.executable, "-m", "fedmq")
+    ) -> None:
         self._folder = folder
+        self._command = command
         self._file = folder / "processes.json"
 
     def start(self, name: str, command: Sequence[str], home: Path) -> None:
@@ -32,7 +35,7 @@ class Programs:
         if name in known and known[name].is_running():
             return
         process = start_process(
-            [sys.executable, "-m", "fedmq", *command],
+            [*self._command, *command],
             environment={**os.environ, "FEDMQ_HOME": str(home)},
             folder=self._folder,
             log=self.log(name),

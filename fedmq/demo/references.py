@@ -14,7 +14,7 @@ from fedmq.imaging.datasets import find_cases, split_cases
 from fedmq.learning.catalogue import load_plan
 from fedmq.learning.configs import make_config
 from fedmq.learning.plan import Ratio, Task
-from fedmq.messages.submissions import ExperimentSpec
+from fedmq.messages.mandates import ExperimentSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,8 @@ class RefusalCode(StrEnum):
     TOO_FEW_CASES = "too_few_cases"
     EXPIRED = "expired"
     STALE = "stale"
+    NOT_MANDATED = "not_mandated"
+    ROSTER_AWAITED = "roster_awaited"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     BAD_CONFIG = "bad_config"
     STUDY_MISSING = "study_missing"
@@ -59,6 +61,7 @@ AWAITS_OPERATOR: Final = frozenset(
 """An approval of the node's operator would change the answer."""
 
 HELD: Final = AWAITS_OPERATOR | {
+    RefusalCode.ROSTER_AWAITED,
     RefusalCode.NODE_PAUSED,
     RefusalCode.OUT_OF_HOURS,
     RefusalCode.ROUNDS_OF_TODAY,

@@ -4,58 +4,38 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from fedmq.messages.fields import (
-    Config,
-    Manifest,
-    PlanReference,
-    Quorum,
-    Rounds,
-    Seconds,
-    Seed,
-    ShortText,
-    Source,
-    Study,
-    ValidationShare,
-    Value,
-)
+from fedmq.messages.fields import Manifest, Seconds, Source, Value
+from fedmq.messages.mandates import ExperimentSpec, Mandate
 
 
-class PrepareRequest(Value):
+class Asking(Value):
+    """What all requests for work have in common: the mandate says all that decides their result."""
+
+    mandate: Mandate
+
+    @property
+    def spec(self) -> ExperimentSpec:
+        """The experiment, as its researcher signed it."""
+        return self.mandate.order.spec
+
+    @property
+    def researcher(self) -> str:
+        """Who signed it."""
+        return self.mandate.order.researcher
+
+
+class PrepareRequest(Asking):
     """Can this node take part: has it the dataset, and may the plan run there?"""
 
     TYPE: ClassVar = "prepare.request"
 
-    plan: PlanReference
     plan_source: Source | None = None
-    dataset: ShortText
-    """The name under which nodes registered the data, the same at every node."""
-    config: Config
-    split_seed: Seed
-    validation_share: ValidationShare
-    """With its seed, what the node counts: so many cases would train, so many evaluate."""
-    researcher: ShortText
-    purpose: ShortText
-    study: Study | None = None
-    num_rounds: Rounds = 0
-    quorum: Quorum = 0
-    """No model is made of the updates of fewer nodes; 0: it is not said."""
 
 
-class Work(Value):
-    """What training and evaluation have in common: all that decides their result."""
+class Work(Asking):
+    """What training and evaluation have in common."""
 
-    plan: PlanReference
-    dataset: ShortText
-    config: Config
     parameters: Manifest
-    seed: Seed
-    split_seed: Seed
-    validation_share: ValidationShare
-    num_threads: Annotated[int, Field(ge=1, le=1_024)]
-    researcher: ShortText = ""
-    """With study and quorum what its prepare request said: each order is judged by itself."""
-    study: Study | None = None
-    quorum: Quorum = 0
 
 
 class TrainRequest(Work):

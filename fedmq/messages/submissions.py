@@ -6,69 +6,34 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from fedmq.messages.fields import (
-    Config,
     Count,
     DigestField,
     Id,
     LongText,
     Manifest,
     MetricsField,
-    PlanReference,
     Round,
     Seconds,
-    Seed,
     ShortText,
     Source,
-    Study,
-    ValidationShare,
     Value,
     Word,
 )
-
-Ids = Annotated[list[Id], Field(max_length=10_000)]
-
-
-class LateUpdates(StrEnum):
-    """What becomes of an update that comes after its round is folded."""
-
-    DROP = "drop"
-    KEEP = "keep"
-    """It is kept beside the models, for the record; no model is made of it."""
-
-
-class ExperimentSpec(Value):
-    """An experiment, whole: what the researcher publishes and every record repeats."""
-
-    name: Id
-    purpose: ShortText
-    plan: PlanReference
-    dataset: ShortText
-    config: Config = Field(default_factory=dict)
-    num_rounds: Annotated[int, Field(ge=1, le=100_000)]
-    nodes: Ids = Field(default_factory=list)
-    """The nodes to ask; empty: every node of the federation that is heard of."""
-    quorum: Annotated[int, Field(ge=1, le=10_000)]
-    """Least number of nodes whose updates make a round."""
-    round_deadline_s: Annotated[float, Field(gt=0, le=30 * 86_400)] = 86_400.0
-    waiting_deadline_s: Annotated[float, Field(gt=0, le=365 * 86_400)] = 7 * 86_400.0
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    """So often the nodes are asked that are missing from a round which has no quorum."""
-    late_updates: Annotated[LateUpdates, Word] = LateUpdates.DROP
-    evaluate: bool = True
-    seed: Seed = 0
-    validation_share: ValidationShare = 0.2
-    num_threads: Annotated[int, Field(ge=1, le=1_024)] = 1
-    study: Study | None = None
+from fedmq.messages.mandates import ExperimentSpec, Mandate
 
 
 class Submission(Value):
-    """Run this experiment, from these initial parameters (round 0)."""
+    """Lead this experiment; its initial parameters (round 0) follow."""
 
     TYPE: ClassVar = "experiment.submission"
 
-    spec: ExperimentSpec
+    mandate: Mandate
     plan_source: Source | None = None
-    initial: Manifest
+
+    @property
+    def initial(self) -> Manifest:
+        """The payload with the initial parameters."""
+        return self.mandate.order.initial
 
 
 class Acceptance(Value):

@@ -120,9 +120,9 @@ class Approvals:
                 (
                     envelope.experiment,
                     envelope.round,
-                    request.plan.digest,
+                    request.spec.plan.digest,
                     request.researcher,
-                    request.dataset,
+                    request.spec.dataset,
                     now,
                 ),
             )

@@ -47,7 +47,9 @@ class RequestReceived:
     type: str
     sender: str
     researcher: str
-    """Empty where the request does not name one; then the experiment's first one does."""
+    """Empty where the request is no work."""
+    mandate: Digits
+    """Of what the researcher signed; empty where the request is no work."""
     experiment: str
     round: int
     attempt: int

@@ -39,12 +39,15 @@ GATHER_S: Final = 60.0
 
 def request_of(message: Message) -> RequestReceived | None:
     """Return what the log says of a message, None where it asks for nothing that counts."""
-    envelope, researcher, plan, dataset, model = message.envelope, "", "", "", ""
+    envelope, researcher, mandate = message.envelope, "", ""
+    plan, dataset, model = "", "", ""
     match message.body:
         case PrepareRequest() as request:
-            researcher, plan, dataset = request.researcher, request.plan.digest, request.dataset
+            plan, dataset = request.spec.plan.digest, request.spec.dataset
+            researcher, mandate = request.researcher, request.mandate.digest
         case TrainRequest() | EvaluateRequest() as work:
-            plan, dataset, model = work.plan.digest, work.dataset, work.parameters.digest
+            plan, dataset, model = work.spec.plan.digest, work.spec.dataset, work.parameters.digest
+            researcher, mandate = work.researcher, work.mandate.digest
         case CancelRequest():
             pass
         case _:
@@ -53,6 +56,7 @@ def request_of(message: Message) -> RequestReceived | None:
         type=envelope.type,
         sender=envelope.sender,
         researcher=plain(researcher),
+        mandate=mandate,
         experiment=envelope.experiment,
         round=envelope.round,
         attempt=envelope.attempt,
@@ -95,8 +99,8 @@ def answer_of(task: Task, body: Body, cases: Digest) -> Fact | None:
                 experiment=envelope.experiment,
                 round=envelope.round,
                 attempt=envelope.attempt,
-                plan=request.plan.digest,
-                dataset=plain(request.dataset),
+                plan=request.spec.plan.digest,
+                dataset=plain(request.spec.dataset),
                 cases=cases,
                 num_cases=body.num_cases,
                 model=request.parameters.digest,
@@ -109,8 +113,8 @@ def answer_of(task: Task, body: Body, cases: Digest) -> Fact | None:
                 experiment=envelope.experiment,
                 round=envelope.round,
                 attempt=envelope.attempt,
-                plan=request.plan.digest,
-                dataset=plain(request.dataset),
+                plan=request.spec.plan.digest,
+                dataset=plain(request.spec.dataset),
                 cases=cases,
                 num_cases=body.num_cases,
                 model=request.parameters.digest,
@@ -118,7 +122,7 @@ def answer_of(task: Task, body: Body, cases: Digest) -> Fact | None:
         case PrepareReply(), PrepareRequest():
             return CasesCounted(
                 experiment=envelope.experiment,
-                dataset=plain(request.dataset),
+                dataset=plain(request.spec.dataset),
                 num_training_cases=body.num_training_cases,
                 num_validation_cases=body.num_validation_cases,
             )

@@ -24,21 +24,22 @@ def make_job(
 
     All paths are absolute: the trainer works in a folder of its own.
     """
+    spec = task.request.spec
     match task.request:
         case PrepareRequest():
             kind, model, seed = JobKind.PREPARE, None, 0
         case TrainRequest() | EvaluateRequest() as work:
             kind = JobKind.TRAIN if isinstance(work, TrainRequest) else JobKind.EVALUATE
-            model, seed = storage.spool.path(work.parameters.digest), work.seed
+            model, seed = storage.spool.path(work.parameters.digest), work.spec.seed
         case _:
             assert_never(task.request)
     return Job(
         job_id=task.task_id,
         kind=kind,
-        plan_name=task.request.plan.name,
-        plan_digest=task.request.plan.digest,
+        plan_name=spec.plan.name,
+        plan_digest=spec.plan.digest,
         source_path=_absolute(source),
-        config=task.request.config,
+        config=spec.config,
         dataset_folder=str(dataset.folder),
         clinical=_absolute(dataset.clinical),
         spoiled=tuple(sorted(spoiled)),
@@ -47,8 +48,8 @@ def make_job(
         output_path=_absolute(storage.output_path(task.name)) if kind is JobKind.TRAIN else None,
         seed=seed,
         round=task.envelope.round,
-        split_seed=task.request.split_seed,
-        validation_share=task.request.validation_share,
+        split_seed=spec.seed,
+        validation_share=spec.validation_share,
     )
 
 

@@ -10,6 +10,7 @@ from fedmq.disk import Disk
 from fedmq.errors import ConfigurationError, PlanError, StorageError
 from fedmq.learning.catalogue import CATALOGUE, plan_digest, plan_source
 from fedmq.messages.fields import MAX_SOURCE_BYTES, Config, PlanReference, Study, Value
+from fedmq.messages.mandates import Mandate
 from fedmq.node.approvals import Agreement, Approvals
 from fedmq.node.audit import AuditLog
 from fedmq.node.audit_facts import PlanDecided, plain
@@ -46,7 +47,7 @@ _MIN_PREFIX: Final = 6
 
 
 class Asked(Value):
-    """Who wants to run a plan, on what, and what for."""
+    """Who wants to run a plan, on what, and what for: an order, as an operator looks at it."""
 
     experiment: str = ""
     researcher: str = ""
@@ -59,7 +60,27 @@ class Asked(Value):
     code: str = ""
     """Why it waits; empty where it does not."""
     signed_by: str = ""
-    """Whose signature the request carries; empty while requests carry none."""
+    """Whose signature the order carries; empty in federations without keys."""
+    mandate: Mandate | None = None
+    """What was signed, word for word."""
+
+
+def asked_by(mandate: Mandate) -> Asked:
+    """Return what a mandate asks for; that it was signed has been looked at before."""
+    order = mandate.order
+    spec = order.spec
+    return Asked(
+        experiment=order.experiment,
+        researcher=order.researcher,
+        purpose=spec.purpose,
+        dataset=spec.dataset,
+        study=spec.study,
+        config=spec.config,
+        num_rounds=spec.num_rounds,
+        quorum=spec.quorum,
+        signed_by=order.researcher if mandate.signature else "",
+        mandate=mandate,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

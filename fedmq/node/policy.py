@@ -91,10 +91,21 @@ class Course:
 NOT_BEGUN: Final = Course()
 
 
+class Signature(StrEnum):
+    """What is known of the signature of a mandate."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+    """It may be that of somebody in a newer roster, which is on its way here."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
     """What the node knows about a request."""
 
+    signature: Signature
+    """Of the mandate that the request carries."""
     num_cases: int | None
     """Of the dataset; None where there is no such dataset."""
     decision: Decision | None
@@ -134,13 +145,32 @@ def judge_request(
     code = (
         _judge_course(position_of(envelope, request), situation.course)
         or _judge_expiry(envelope, hour)
+        or judge_mandate(envelope, request, situation.signature)
         or judge_data(situation.num_cases, policy)
-        or _judge_study(request.study, policy, today)
+        or _judge_study(request.spec.study, policy, today)
         or _judge_quorum(request, policy)
         or _judge_plan(request, situation, today)
         or _judge_payload(request, policy)
     )
     return _judge_hour(request, situation, policy, now) if code is None else Objection(code=code)
+
+
+def judge_mandate(envelope: Envelope, request: Request, signature: Signature) -> RefusalCode | None:
+    """Return why a request is not what a researcher ordered, None if it is.
+
+    Who passes orders on chooses neither plan nor data, settings, seeds, nodes or rounds, and trains
+    the first round on nothing but the researcher's own parameters.
+    """
+    if signature is Signature.UNKNOWN:
+        return RefusalCode.ROSTER_AWAITED
+    order = request.mandate.order
+    is_meant = (
+        order.experiment == envelope.experiment
+        and envelope.round <= order.spec.num_rounds
+        and (not order.spec.nodes or envelope.recipient in order.spec.nodes)
+        and _begins_as_ordered(envelope, request)
+    )
+    return None if signature is Signature.GOOD and is_meant else RefusalCode.NOT_MANDATED
 
 
 def judge_data(num_cases: int | None, policy: Policy) -> RefusalCode | None:
@@ -183,6 +213,12 @@ def _judge_expiry(envelope: Envelope, hour: float) -> RefusalCode | None:
     return RefusalCode.EXPIRED if is_late else None
 
 
+def _begins_as_ordered(envelope: Envelope, request: Request) -> bool:
+    if isinstance(request, TrainRequest) and envelope.round == 1:
+        return request.parameters == request.mandate.order.initial
+    return True
+
+
 def _judge_study(study: Study | None, policy: Policy, today: str) -> RefusalCode | None:
     if study is None:
         return RefusalCode.STUDY_MISSING if policy.require_study else None
@@ -190,12 +226,12 @@ def _judge_study(study: Study | None, policy: Policy, today: str) -> RefusalCode
 
 
 def _judge_quorum(request: Request, policy: Policy) -> RefusalCode | None:
-    return RefusalCode.TOO_FEW_NODES if request.quorum < policy.min_nodes else None
+    return RefusalCode.TOO_FEW_NODES if request.spec.quorum < policy.min_nodes else None
 
 
 def _judge_plan(request: Request, situation: Situation, today: str) -> RefusalCode | None:
     """Return why the plan may not run: nothing does that was not approved, for this request."""
-    differs = judge_bytes(request.plan, situation.found)
+    differs = judge_bytes(request.spec.plan, situation.found)
     if differs is not None:
         return differs
     if situation.decision is Decision.REJECTED:

@@ -8,16 +8,25 @@ from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
-from fedmq.messages.replies import AWAITS_OPERATOR
+from fedmq.messages.replies import AWAITS_OPERATOR, RefusalCode
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.answers import Answers
 from fedmq.node.audit_facts import ExperimentEnded, plain
 from fedmq.node.audit_words import decision_of
-from fedmq.node.plans import Asked
-from fedmq.node.policy import Objection, Policy, Situation, judge_request, position_of
+from fedmq.node.plans import asked_by
+from fedmq.node.policy import (
+    Objection,
+    Policy,
+    Signature,
+    Situation,
+    judge_mandate,
+    judge_request,
+    position_of,
+)
 from fedmq.node.records import Records
 from fedmq.node.terms import Dependencies, Request
 from fedmq.transport.courier import Courier
+from fedmq.transport.wires import Wire
 from fedmq.types import NOWHERE, Digest
 
 log = structlog.get_logger()
@@ -32,6 +41,7 @@ class Reception:
         self,
         *,
         records: Records,
+        wire: Wire,
         courier: Courier,
         answers: Answers,
         release: Callable[[tuple[Digest, ...]], None],
@@ -43,6 +53,7 @@ class Reception:
         self.read_policy = read_policy
         self._read_dependencies = read_dependencies
         self._records = records
+        self._wire = wire
         self._courier = courier
         self._answers = answers
         self._release = release
@@ -51,14 +62,16 @@ class Reception:
 
     def judge(self, envelope: Envelope, request: Request) -> Objection | None:
         """Return why the node does not do what is asked as things stand, None if it does."""
-        dataset = self._records.datasets.find(request.dataset)
+        spec = request.spec
+        dataset = self._records.datasets.find(spec.dataset)
         plans, policy, now = self._records.plans, self.read_policy(), self._clock.now()
         source = request.plan_source if isinstance(request, PrepareRequest) else None
         situation = Situation(
+            signature=self._signature(envelope, request),
             num_cases=None if dataset is None else dataset.num_cases,
-            decision=plans.decision(request.plan.digest),
-            found=plans.found_digest(request.plan, source),
-            approvals=plans.approvals.in_force(request.plan.digest, policy, envelope),
+            decision=plans.decision(spec.plan.digest),
+            found=plans.found_digest(spec.plan, source),
+            approvals=plans.approvals.in_force(spec.plan.digest, policy, envelope),
             dependencies=self._read_dependencies(),
             rounds_today=plans.approvals.rounds_today(policy, envelope, now=now),
             has_begun=plans.approvals.has_begun(envelope),
@@ -72,17 +85,7 @@ class Reception:
         _require_experiment(envelope)
         if self._is_over(envelope):
             return
-        asked = Asked(
-            experiment=envelope.experiment,
-            researcher=request.researcher,
-            purpose=request.purpose,
-            dataset=request.dataset,
-            study=request.study,
-            config=request.config,
-            num_rounds=request.num_rounds,
-            quorum=request.quorum,
-        )
-        self._records.plans.ask(request.plan, request.plan_source, asked, now=self._clock.now())
+        self._list_plan(envelope, request)
         self._take(message, request)
 
     def take_work(self, message: Message, work: Work) -> None:
@@ -114,7 +117,7 @@ class Reception:
         self._answers.refuse(envelope, objection, before=before)
         if objection.code in AWAITS_OPERATOR:
             self._records.plans.await_approval(
-                request.plan.digest, envelope.experiment, objection.code
+                request.spec.plan.digest, envelope.experiment, objection.code
             )
 
     def expect_model(self, envelope: Envelope, work: Work) -> None:
@@ -135,6 +138,9 @@ class Reception:
             if objection == told:
                 continue
             with self._courier.transaction():
+                if told.code is RefusalCode.ROSTER_AWAITED:
+                    self._list_plan(task.envelope, task.request)
+                    objection = self.judge(task.envelope, task.request)
                 if objection is None:
                     self._records.tasks.free(task.task_id)
                     self._records.audit.note(decision_of(task.envelope, None))
@@ -172,6 +178,19 @@ class Reception:
                     self._records.audit.note(one)
                 released = payloads.release_sent()
             self._release(released)
+
+    def _signature(self, envelope: Envelope, request: Request) -> Signature:
+        if self._wire.is_given(request.mandate):
+            return Signature.GOOD
+        return Signature.UNKNOWN if envelope.roster > self._wire.version else Signature.BAD
+
+    def _list_plan(self, envelope: Envelope, request: Request) -> None:
+        """Show the operator what a researcher asks for, and nothing that nobody signed."""
+        signature = self._signature(envelope, request)
+        is_ordered = judge_mandate(envelope, request, signature) is None
+        if isinstance(request, PrepareRequest) and is_ordered:
+            asked, now = asked_by(request.mandate), self._clock.now()
+            self._records.plans.ask(request.spec.plan, request.plan_source, asked, now=now)
 
     def _is_over(self, envelope: Envelope) -> bool:
         """Return whether nobody waits for an answer: the queue that it would go to is gone."""

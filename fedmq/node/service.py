@@ -137,6 +137,7 @@ class NodeService:
         )
         self._reception = Reception(
             records=self._records,
+            wire=wire,
             courier=self._courier,
             answers=self._answers,
             release=self._storage.release,

@@ -113,11 +113,11 @@ def _faults(
     terms = approval.terms
     return (
         (RefusalCode.RESEARCHER_NOT_APPROVED, request.researcher != terms.researcher),
-        (RefusalCode.STUDY_NOT_APPROVED, request.study != terms.study),
-        (RefusalCode.DATASET_NOT_APPROVED, request.dataset not in terms.datasets),
+        (RefusalCode.STUDY_NOT_APPROVED, request.spec.study != terms.study),
+        (RefusalCode.DATASET_NOT_APPROVED, request.spec.dataset not in terms.datasets),
         (RefusalCode.APPROVAL_EXPIRED, today > approval.last_day),
         (RefusalCode.DEPENDENCIES_CHANGED, dict(dependencies) != terms.dependencies),
-        (RefusalCode.CONFIG_OUT_OF_RANGE, not _is_within(request.config, terms.limits)),
+        (RefusalCode.CONFIG_OUT_OF_RANGE, not _is_within(request.spec.config, terms.limits)),
         (RefusalCode.ROUNDS_NOT_APPROVED, not _has_rounds(request, approval)),
     )
 
@@ -137,8 +137,8 @@ def _has_rounds(request: Request, approval: Approval) -> bool:
     if most is None:
         return True
     match request:
-        case PrepareRequest(num_rounds=wanted):
-            return approval.num_rounds + wanted <= most
+        case PrepareRequest(spec=spec):
+            return approval.num_rounds + spec.num_rounds <= most
         case TrainRequest():
             return approval.num_rounds < most
         case EvaluateRequest():

@@ -122,7 +122,7 @@ class Work:
         task = self.current
         if task is None:
             return
-        if self._records.plans.decision(task.request.plan.digest) is Decision.REJECTED:
+        if self._records.plans.decision(task.request.spec.plan.digest) is Decision.REJECTED:
             self._worker.cancel()
             self._refuse(task, Objection(code=RefusalCode.PLAN_REJECTED))
 
@@ -149,19 +149,19 @@ class Work:
 
     def _begin(self, task: Task) -> None:
         objection = self._reception.judge(task.envelope, task.request)
-        dataset = self._records.datasets.find(task.request.dataset)
+        dataset = self._records.datasets.find(task.request.spec.dataset)
         if objection is not None or dataset is None:
             self._refuse(task, objection or Objection(code=RefusalCode.UNKNOWN_DATASET))
             return
-        plan = task.request.plan
+        plan = task.request.spec.plan
         source = self._records.plans.source_path(plan.digest) if plan.is_shipped else None
         key = TrainerKey(
             experiment=ExperimentId(task.envelope.experiment),
             plan_digest=plan.digest,
-            dataset=task.request.dataset,
+            dataset=task.request.spec.dataset,
         )
         request = task.request
-        num_threads = 1 if isinstance(request, PrepareRequest) else request.num_threads
+        num_threads = 1 if isinstance(request, PrepareRequest) else request.spec.num_threads
         now = self._clock.now()
         self._records.plans.approvals.note_round(task.envelope, request, now=now)
         if task.state is not State.STARTED:
@@ -223,7 +223,7 @@ class Work:
         self._storage.sync_output(task.name)
         with self._records.journal.transaction():
             lists = self._records.case_lists
-            lists.keep_task(task.task_id, lists.keep(task.request.dataset, cases))
+            lists.keep_task(task.task_id, lists.keep(task.request.spec.dataset, cases))
             self._records.tasks.keep_gain(task.task_id, gain)
         try:
             self._answer_training(replace(task, state=State.DONE, gain=gain))
@@ -265,7 +265,7 @@ class Work:
         """
         envelope, lists = task.envelope, self._records.case_lists
         with self._courier.transaction():
-            used = lists.of_task(task.task_id) or lists.keep(task.request.dataset, cases)
+            used = lists.of_task(task.task_id) or lists.keep(task.request.spec.dataset, cases)
             if self._is_outdated(task, used):
                 self._records.tasks.wait_again(task.task_id)
                 self._let_go(task)
@@ -308,7 +308,7 @@ class Work:
 
     def _is_outdated(self, task: Task, used: Digest | None) -> bool:
         """Return whether a task was begun, or done with a list of cases, before a withdrawal."""
-        dataset = task.request.dataset
+        dataset = task.request.spec.dataset
         withdrawn = self._records.withdrawals.of(dataset)
         names = frozenset(one.case_id for one in withdrawn)
         if self._left_out.get(dataset, names) != names:

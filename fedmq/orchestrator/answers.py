@@ -42,8 +42,6 @@ from fedmq.types import NOWHERE, NodeId
 
 V = TypeVar("V", bound=Value)
 
-MAX_SPEC_BYTES: Final = MAX_BODY_BYTES // 8
-"""Every report repeats the spec."""
 RESERVED: Final = frozenset({NOWHERE, "all"})
 _MAX_TEXT: Final = 2_000
 _MAX_LATE: Final = 100
@@ -139,8 +137,6 @@ def find_fault(kept: Kept, initial: Readable) -> str | None:
     spec = kept.spec
     if kept.experiment in RESERVED or not RESERVED.isdisjoint(spec.nodes):
         return "an experiment or a node cannot be called " + " or ".join(sorted(RESERVED))
-    if len(spec.model_dump_json()) > MAX_SPEC_BYTES:
-        return f"the experiment takes more than {MAX_SPEC_BYTES} bytes to describe"
     if spec.nodes and spec.quorum > len(set(spec.nodes)):
         return f"the quorum is {spec.quorum}, and {len(set(spec.nodes))} nodes are named"
     if spec.plan.is_shipped != (kept.plan_source is not None):

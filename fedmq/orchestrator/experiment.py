@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from fedmq.messages.fields import Manifest
-from fedmq.messages.submissions import ExperimentSpec
+from fedmq.messages.mandates import ExperimentSpec
 from fedmq.orchestrator import rounds
 from fedmq.orchestrator.collection import Phase
 from fedmq.orchestrator.events import (

@@ -16,6 +16,7 @@ from fedmq.clocks import Clock
 from fedmq.errors import DiskFull, ParametersError
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.notices import ExperimentOver
+from fedmq.messages.requests import PrepareRequest
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.orchestrator import answers, requests
 from fedmq.orchestrator.aggregation.fedavg import FedAvg
@@ -282,14 +283,14 @@ class Leader:
 
     def _ask_prepare(self, lead: Lead, node: NodeId) -> None:
         kept = lead.kept
-        body = requests.make_prepare(kept.spec, kept.plan_source, kept.researcher)
+        body = PrepareRequest(mandate=kept.mandate, plan_source=kept.plan_source)
         message_id = requests.prepare_id(kept.experiment, node)
         place = Place(experiment=kept.experiment)
         self._courier.post(self._courier.write(body, message_id, node, place), to_node(node))
 
     def _ask_work(self, lead: Lead, ask: AskWork) -> None:
         experiment = lead.kept.experiment
-        body = requests.make_work(lead.kept.spec, ask, lead.kept.researcher)
+        body = requests.make_work(lead.kept.mandate, ask)
         place = Place(experiment=experiment, round=ask.round, attempt=ask.attempt)
         # Nodes know no running time.
         expires_at = self._clock.now() + ask.deadline - self.time.now()

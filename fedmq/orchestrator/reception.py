@@ -1,12 +1,13 @@
 """The reception: what researchers ask, and what they are answered."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
 
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
+from fedmq.messages.mandates import Mandate
 from fedmq.messages.registry import Body
 from fedmq.messages.submissions import Acceptance, Query, QueryKind, Rejection, Submission
 from fedmq.orchestrator import answers
@@ -29,7 +30,10 @@ _WISHES: Final[Mapping[QueryKind, Event]] = {
 class Reception:
     """Answers every submission and every query, once."""
 
-    def __init__(self, courier: Courier, leader: Leader) -> None:
+    def __init__(
+        self, courier: Courier, leader: Leader, *, is_given: Callable[[Mandate], bool]
+    ) -> None:
+        self._is_given = is_given
         self._courier = courier
         self._leader = leader
 
@@ -37,15 +41,15 @@ class Reception:
         """Begin an experiment, or say why not; its initial parameters are here."""
         experiment = ExperimentId(envelope.experiment)
         kept = Kept(
-            experiment=experiment,
-            researcher=ResearcherId(envelope.sender),
-            spec=submission.spec,
+            mandate=submission.mandate,
             plan_source=submission.plan_source,
-            initial=submission.initial,
             began_at=self._leader.time.now(),
         )
         known = self._leader.find(experiment)
-        if known is None:
+        fault: str | None
+        if not self._is_own(submission, envelope):
+            fault = "the experiment is not signed by who submits it, or under another id"
+        elif known is None:
             initial = self._courier.spool.file(submission.initial.digest)
             fault = answers.find_fault(kept, initial)
         elif known.kept.is_same_as(kept):
@@ -64,6 +68,11 @@ class Reception:
         else:
             log.info("submission_rejected", experiment=experiment)
             self._answer(envelope, Rejection(reason=fault))
+
+    def _is_own(self, submission: Submission, envelope: Envelope) -> bool:
+        order = submission.mandate.order
+        is_named = (order.experiment, order.researcher) == (envelope.experiment, envelope.sender)
+        return is_named and self._is_given(submission.mandate)
 
     def expect_upload(self, message: Message) -> None:
         """Open the way for a submission's parameters, which its sender holds until asked."""

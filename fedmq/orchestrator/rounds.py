@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from fedmq.messages.fields import Manifest
-from fedmq.messages.submissions import LateUpdate, LateUpdates, RoundRecord
+from fedmq.messages.mandates import LateUpdates
+from fedmq.messages.submissions import LateUpdate, RoundRecord
 from fedmq.orchestrator import collection
 from fedmq.orchestrator.collection import Answered, Collection, Phase, Verdict, Waits
 from fedmq.orchestrator.events import (

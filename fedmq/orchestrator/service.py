@@ -102,7 +102,7 @@ class OrchestratorService:
             clock=clock,
             retention=retention or Retention(),
         )
-        self._reception = Reception(self._courier, self._leader)
+        self._reception = Reception(self._courier, self._leader, is_given=wire.is_given)
         self._told_at = clock.steady() - OVERVIEW_S
         self._told: dict[ExperimentId, str] = {}
 

@@ -6,8 +6,9 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from fedmq.messages.fields import Manifest
+from fedmq.messages.mandates import ExperimentSpec
 from fedmq.messages.replies import FailureCode, RefusalCode
-from fedmq.messages.submissions import ExperimentSpec, LateUpdate
+from fedmq.messages.submissions import LateUpdate
 from fedmq.orchestrator.collection import Answered, Collection, Phase, Verdict
 from fedmq.orchestrator.events import Declined, Evaluated, Trained
 from fedmq.types import NodeId

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from fedmq.messages.fields import Manifest
-from fedmq.messages.submissions import ExperimentSpec, RoundRecord
+from fedmq.messages.mandates import ExperimentSpec, Mandate
+from fedmq.messages.submissions import RoundRecord
 from fedmq.orchestrator.events import EVENT, Event
 from fedmq.transport.journal import Cell, Journal
 from fedmq.types import ExperimentId, ResearcherId
@@ -16,10 +17,8 @@ from fedmq.types import ExperimentId, ResearcherId
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS experiments (
     experiment TEXT PRIMARY KEY,
-    researcher TEXT NOT NULL,
-    spec TEXT NOT NULL,
+    mandate TEXT NOT NULL,
     plan_source TEXT,
-    initial TEXT NOT NULL,
     began_at REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS events (
@@ -47,13 +46,30 @@ _LAST: Final = 2**62
 class Kept:
     """An experiment as it was submitted."""
 
-    experiment: ExperimentId
-    researcher: ResearcherId
-    spec: ExperimentSpec
+    mandate: Mandate
     plan_source: str | None
-    initial: Manifest
     began_at: float
     """Unix seconds."""
+
+    @property
+    def experiment(self) -> ExperimentId:
+        """Its id."""
+        return ExperimentId(self.mandate.order.experiment)
+
+    @property
+    def researcher(self) -> ResearcherId:
+        """Who ordered it."""
+        return ResearcherId(self.mandate.order.researcher)
+
+    @property
+    def spec(self) -> ExperimentSpec:
+        """What was ordered."""
+        return self.mandate.order.spec
+
+    @property
+    def initial(self) -> Manifest:
+        """The parameters of round 0."""
+        return self.mandate.order.initial
 
     def is_same_as(self, other: "Kept") -> bool:
         """Return whether both are one submission, whenever it came."""
@@ -69,30 +85,19 @@ class Store:
     def add(self, kept: Kept) -> None:
         """Keep a new experiment."""
         self._journal.execute(
-            "INSERT INTO experiments VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                kept.experiment,
-                kept.researcher,
-                kept.spec.model_dump_json(),
-                kept.plan_source,
-                kept.initial.model_dump_json(),
-                kept.began_at,
-            ),
+            "INSERT INTO experiments VALUES (?, ?, ?, ?)",
+            (kept.experiment, kept.mandate.model_dump_json(), kept.plan_source, kept.began_at),
         )
 
     def experiments(self) -> Iterator[Kept]:
         """Yield all experiments in the order in which they began."""
         for row in self._journal.rows(
-            "SELECT experiment, researcher, spec, plan_source, initial, began_at"
-            " FROM experiments ORDER BY began_at, experiment"
+            "SELECT mandate, plan_source, began_at FROM experiments ORDER BY began_at, experiment"
         ):
-            experiment, researcher, spec, source, initial, began_at = row
+            mandate, source, began_at = row
             yield Kept(
-                experiment=ExperimentId(str(experiment)),
-                researcher=ResearcherId(str(researcher)),
-                spec=ExperimentSpec.model_validate_json(str(spec)),
+                mandate=Mandate.model_validate_json(str(mandate)),
                 plan_source=None if source is None else str(source),
-                initial=Manifest.model_validate_json(str(initial)),
                 began_at=float(began_at or 0.0),
             )
 

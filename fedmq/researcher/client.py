@@ -17,10 +17,10 @@ from fedmq.messages.submissions import (
     QueryKind,
     Rejection,
     ReportList,
-    Submission,
 )
 from fedmq.parameters import Parameters
 from fedmq.researcher.experiment import Experiment
+from fedmq.researcher.mailbox import submission_id
 from fedmq.researcher.reports import ExperimentReports
 from fedmq.researcher.run import Run
 from fedmq.researcher.session import Session
@@ -124,14 +124,9 @@ class Client:
         if initial is None:
             initial = experiment.initial_parameters(plan_class)
         identifier = ExperimentId(f"{spec.name[:_MAX_NAME]}-{secrets.token_hex(_TOKEN_BYTES)}")
-        self._session.submit(
-            lambda manifest: Submission(spec=spec, plan_source=source, initial=manifest),
-            _submission_id(identifier),
-            identifier,
-            initial,
-        )
+        self._session.submit(identifier, spec, source, initial)
         try:
-            answer = self._session.await_answer(_submission_id(identifier), self._timeout_s)
+            answer = self._session.await_answer(submission_id(identifier), self._timeout_s)
         except TransportError as error:
             raise _kept(error, identifier) from error
         _require_taken(answer, identifier)
@@ -151,7 +146,7 @@ class Client:
             ConfigurationError: this researcher has no such experiment, or it was not taken.
         """
         experiment = ExperimentId(parse_id(identifier, kind="experiment"))
-        late = self._session.take_answer(_submission_id(experiment))
+        late = self._session.take_answer(submission_id(experiment))
         if late is not None:
             _require_taken(late, experiment)
         run = Run(experiment, self)
@@ -197,10 +192,6 @@ class Client:
         if isinstance(answer, Rejection):
             raise ConfigurationError(answer.reason, fix="see: fedmq experiments list")
         return answer
-
-
-def _submission_id(experiment: ExperimentId) -> str:
-    return f"{experiment}.submission"
 
 
 def _require_taken(answer: Body, experiment: ExperimentId) -> None:

@@ -30,7 +30,7 @@ from fedmq.learning.catalogue import load_plan, load_source, plan_digest, plan_s
 from fedmq.learning.configs import make_config
 from fedmq.learning.plan import TrainingPlan
 from fedmq.messages.fields import MAX_SOURCE_BYTES, PlanReference
-from fedmq.messages.submissions import ExperimentSpec
+from fedmq.messages.mandates import MAX_SPEC_BYTES, ExperimentSpec
 from fedmq.parameters import Parameters
 from fedmq.researcher.experiment_file import read_tables
 from fedmq.types import Digest, parse_id
@@ -220,6 +220,8 @@ class Experiment:
             parse_id(node, kind="node")
         if spec.nodes and spec.quorum > len(set(spec.nodes)):
             raise _wrong("quorum", f"at most the {len(set(spec.nodes))} nodes named", spec.quorum)
+        if (size := len(spec.model_dump_json().encode())) > MAX_SPEC_BYTES:
+            raise _wrong("the experiment", f"at most {MAX_SPEC_BYTES} bytes as JSON", size)
         return spec
 
     def _repr_html_(self) -> str:

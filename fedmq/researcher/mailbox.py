@@ -4,7 +4,6 @@ Several programs of one researcher may share a home, and the broker hands what c
 answers go into the journal and payloads into the folder that all of them look into.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +12,7 @@ from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import Manifest
+from fedmq.messages.mandates import ExperimentSpec, Order
 from fedmq.messages.notices import ExperimentOver
 from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.messages.registry import Body
@@ -58,6 +58,11 @@ INBOX_PREFETCH: Final = 16
 PAYLOADS_PREFETCH: Final = 8
 
 
+def submission_id(experiment: ExperimentId) -> str:
+    """Return the id under which an experiment is submitted."""
+    return f"{experiment}.submission"
+
+
 class Mailbox:
     """What one researcher sends and is sent."""
 
@@ -78,6 +83,7 @@ class Mailbox:
         self._researcher = researcher
         self._orchestrator = orchestrator
         self._transport = transport
+        self._wire = wire
         self._spool = Spool(home.disk("payloads"), chunk_bytes=chunk_bytes)
         self._journal = home.journal(couriers.SCHEMA, SCHEMA)
         self._courier = Courier(
@@ -167,18 +173,18 @@ class Mailbox:
 
     def submit(
         self,
-        make: Callable[[Manifest], Submission],
-        message_id: str,
         experiment: ExperimentId,
+        spec: ExperimentSpec,
+        plan_source: str | None,
         initial: Parameters,
     ) -> None:
-        """Send a submission with its initial parameters.
+        """Order an experiment: sign it, and send it with its initial parameters.
 
         Raises:
             ParametersError: they do not travel.
             StorageError: the disk refuses.
         """
-        name = f"{experiment}.initial"
+        name, message_id = f"{experiment}.initial", submission_id(experiment)
         write_parameters(initial, self._spool.new_file(name))
         # One transaction: another program of this home may be done with an equal payload just now,
         # and would remove it between its arrival here and the note that it is needed.
@@ -187,7 +193,11 @@ class Mailbox:
             self._journal.execute(
                 "INSERT OR REPLACE INTO uploads VALUES (?, ?)", (message_id, manifest.digest)
             )
-            self.post(make(manifest), message_id, experiment)
+            order = Order(
+                experiment=experiment, researcher=self._researcher, spec=spec, initial=manifest
+            )
+            submission = Submission(mandate=self._wire.sign(order), plan_source=plan_source)
+            self.post(submission, message_id, experiment)
 
     # What came.
 

@@ -12,8 +12,8 @@ from typing import Final, TypeVar
 from fedmq.clocks import Clock, SystemClock
 from fedmq.errors import BrokerRefused, BrokerUnavailable, FedmqError, TransportError
 from fedmq.messages.fields import Manifest
+from fedmq.messages.mandates import ExperimentSpec
 from fedmq.messages.registry import Body
-from fedmq.messages.submissions import Submission
 from fedmq.parameters import Parameters
 from fedmq.researcher.mailbox import Mailbox
 from fedmq.researcher.silence import explain_silence
@@ -83,13 +83,13 @@ class Session:
 
     def submit(
         self,
-        make: Callable[[Manifest], Submission],
-        message_id: str,
         experiment: ExperimentId,
+        spec: ExperimentSpec,
+        plan_source: str | None,
         initial: Parameters,
     ) -> None:
-        """Send a submission with its initial parameters."""
-        self._call(lambda mailbox: mailbox.submit(make, message_id, experiment, initial))
+        """Order an experiment."""
+        self._call(lambda mailbox: mailbox.submit(experiment, spec, plan_source, initial))
 
     def await_answer(self, message_id: str, timeout_s: float) -> Body:
         """Return the answer to a message that was sent.

@@ -8,6 +8,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -76,8 +77,7 @@ class Identity:
 
     def sign(self, purpose: bytes, *parts: bytes) -> bytes:
         """Return the signature over `parts`, which holds for nothing but `purpose`."""
-        key = Ed25519PrivateKey.from_private_bytes(self.signing)
-        return key.sign(joined(purpose, parts))
+        return _signer(self.signing).sign(joined(purpose, parts))
 
     def payload_key(self, manifest: Manifest) -> bytes:
         """Return the content key of a payload: another for each, and the same in every life.
@@ -92,6 +92,12 @@ class Identity:
             info=joined(b"payload", [size.to_bytes(8, "big") for size in sizes]),
         )
         return derive.derive(self.payloads)
+
+
+@lru_cache(maxsize=8)
+def _signer(secret: bytes) -> Ed25519PrivateKey:
+    # To make it of its bytes takes as long as to sign with it.
+    return Ed25519PrivateKey.from_private_bytes(secret)
 
 
 def make_identity(name: str, role: Role, secrets: Sequence[bytes]) -> Identity:

@@ -65,6 +65,11 @@ class Enrolled(Value):
         keys = [self.signing] if self.previous is None else [self.signing, self.previous]
         return tuple(bytes.fromhex(key) for key in keys)
 
+    @property
+    def all_signing_keys(self) -> tuple[bytes, ...]:
+        """All keys that the member has had, the newest first: for what outlives messages."""
+        return (*self.signing_keys, *(bytes.fromhex(one.previous) for one in self.line))
+
     def follows(self, earlier: "Enrolled") -> bool:
         """Return whether the earlier keys vouch for these, or for some that vouch for these."""
         if self.public == earlier.public:

@@ -6,6 +6,7 @@ Who sealed it, the signature over the parcel says, not the seal.
 """
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -39,13 +40,18 @@ def unwrap_key(wrap: bytes, *, sender: str, reader: str, own_keys: tuple[bytes, 
     """
     for own in own_keys:
         try:
-            private = X25519PrivateKey.from_private_bytes(own)
-            key = SUITE.decrypt(wrap, private, info=_between(sender, reader))
+            key = SUITE.decrypt(wrap, _opener(own), info=_between(sender, reader))
         except (InvalidTag, ValueError):
             continue
         if len(key) == KEY_BYTES:
             return key
     raise ProtocolError(_BROKEN, "the content key is not for this key")
+
+
+@lru_cache(maxsize=8)
+def _opener(secret: bytes) -> X25519PrivateKey:
+    # To make it of its bytes takes as long as to open with it.
+    return X25519PrivateKey.from_private_bytes(secret)
 
 
 def seal_body(body: bytes, key: bytes, *, header: bytes, nonce: bytes) -> bytes:

@@ -24,9 +24,11 @@ from fedmq.messages.codec import (
     unpack_parcel,
 )
 from fedmq.messages.envelope import Envelope
+from fedmq.messages.mandates import Mandate, Order
 from fedmq.messages.notices import Heartbeat, NodeOnline, Overview, RosterNotice
 from fedmq.messages.payloads import Chunk, check_travelled, chunk_hash
 from fedmq.security.identities import Identity, is_signed
+from fedmq.security.mandates import is_given, sign_order
 from fedmq.security.roster import Enrolled, Roster
 from fedmq.security.sealing import (
     KEY_BYTES,
@@ -116,6 +118,14 @@ class SealedWire:
             check_travelled(body, parcel.data)
             data = open_chunk(parcel.data, key, body)
         return Message(envelope=envelope, body=body, data=data)
+
+    def sign(self, order: Order) -> Mandate:
+        """Return this member's order, signed."""
+        return sign_order(order, self.identity, self.roster)
+
+    def is_given(self, mandate: Mandate) -> bool:
+        """Return whether the researcher that a mandate names signed it, and still counts."""
+        return is_given(mandate, self.roster)
 
     def learn(self, notice: RosterNotice) -> None:
         """Keep the roster: nothing newer is taken here."""

@@ -7,14 +7,8 @@ from typing import Final
 from fedmq.learning.catalogue import plan_digest
 from fedmq.learning.trainer_protocol import Job
 from fedmq.messages.fields import PlanReference, Study
-from fedmq.messages.submissions import (
-    ExperimentReport,
-    ExperimentSpec,
-    Query,
-    QueryKind,
-    Rejection,
-    Submission,
-)
+from fedmq.messages.mandates import ExperimentSpec
+from fedmq.messages.submissions import ExperimentReport, Query, QueryKind, Rejection
 from fedmq.node.datasets import Dataset
 from fedmq.node.plans import Asked
 from fedmq.node.policy import Policy
@@ -24,7 +18,7 @@ from fedmq.node.worker import WorkerEvent
 from fedmq.orchestrator.service import OrchestratorService
 from fedmq.orchestrator.state import Experiment
 from fedmq.parameters import Parameters
-from fedmq.researcher.mailbox import Mailbox
+from fedmq.researcher.mailbox import Mailbox, submission_id
 from fedmq.researcher.run import OVER
 from fedmq.simulation.approval import RELAXED, approve_plan
 from fedmq.simulation.machines import Machine, Outside, Program
@@ -142,14 +136,7 @@ class Person:
         self._mailbox.open()
         machine = self._machine
         if not machine.is_submitted:
-            self._mailbox.submit(
-                lambda manifest: Submission(
-                    spec=machine.spec, plan_source=SOURCE, initial=manifest
-                ),
-                f"{EXPERIMENT}.submission",
-                EXPERIMENT,
-                machine.initial,
-            )
+            self._mailbox.submit(EXPERIMENT, machine.spec, SOURCE, machine.initial)
             machine.is_submitted = True
 
     def handle(self, event: TransportEvent) -> None:
@@ -162,7 +149,7 @@ class Person:
         machine = self._machine
         if machine.is_over:
             return
-        said = self._mailbox.take_answer(f"{EXPERIMENT}.submission")
+        said = self._mailbox.take_answer(submission_id(EXPERIMENT))
         if said is not None and isinstance(said.body, Rejection):
             raise AssertionError(said.body.reason)
         answer = self._mailbox.take_answer(self._question)

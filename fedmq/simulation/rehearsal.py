@@ -21,14 +21,13 @@ from fedmq.messages.submissions import (
     Query,
     QueryKind,
     Rejection,
-    Submission,
 )
 from fedmq.node.datasets import Dataset
 from fedmq.node.plans import Asked
 from fedmq.node.records import Records, open_records
 from fedmq.node.service import NodeService
 from fedmq.orchestrator.service import OrchestratorService
-from fedmq.researcher.mailbox import Mailbox
+from fedmq.researcher.mailbox import Mailbox, submission_id
 from fedmq.researcher.run import Run
 from fedmq.simulation.approval import RELAXED, approve_plan
 from fedmq.simulation.passing import PassingHome
@@ -111,16 +110,9 @@ class Rehearsal:
         for node in self._nodes.values():
             node.start()
         self._mailbox.open()
-        script, message_id = self._script, f"{self.id}.submission"
-        self._mailbox.submit(
-            lambda manifest: Submission(
-                spec=script.spec, plan_source=script.source, initial=manifest
-            ),
-            message_id,
-            self.id,
-            script.initial,
-        )
-        self._answer(message_id)
+        script = self._script
+        self._mailbox.submit(self.id, script.spec, script.source, script.initial)
+        self._answer(submission_id(self.id))
         self._await_news(0.0)
         return Run(self.id, self, clock=self.steady, sleep=self._await_news)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from fedmq.errors import ConfigurationError
-from fedmq.messages.submissions import ExperimentSpec
+from fedmq.messages.mandates import ExperimentSpec
 from fedmq.parameters import Parameters
 from fedmq.researcher.experiment import Experiment
 from fedmq.simulation.sites import Folders, deal_out, invent_cases

@@ -9,7 +9,7 @@ from random import Random
 from typing import Final
 
 from fedmq.learning.trainer_protocol import Job, JobKind
-from fedmq.messages.submissions import ExperimentSpec
+from fedmq.messages.mandates import ExperimentSpec
 from fedmq.simulation.aim import Aim
 from fedmq.simulation.faults import Fault, Faults, Misfortune
 from fedmq.simulation.machines import Machine

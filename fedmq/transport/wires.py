@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from fedmq.messages.codec import Message
+from fedmq.messages.mandates import Mandate, Order
 from fedmq.messages.notices import RosterNotice
 from fedmq.types import Role
 
@@ -34,6 +35,12 @@ class Wire(Protocol):
         Raises:
             ProtocolError: it is not, or it is no message.
         """
+
+    def sign(self, order: Order) -> Mandate:
+        """Return an order of this member, signed."""
+
+    def is_given(self, mandate: Mandate) -> bool:
+        """Return whether the researcher that a mandate names signed it, as far as is known."""
 
     def learn(self, notice: RosterNotice) -> None:
         """Take a roster, if it is genuine and newer.

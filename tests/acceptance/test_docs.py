@@ -17,6 +17,9 @@ import fedmq
 from fedmq.cli.main import app
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.messages.fields import RatioField
+from fedmq.messages.notices import Heartbeat, Hello, NodeOnline, Receipt
+from fedmq.messages.payloads import Chunk, ResendRequest
+from fedmq.messages.registry import BODIES
 from fedmq.messages.replies import HELD
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.node.policy import Policy
@@ -175,6 +178,28 @@ def test_every_code_of_a_refusal_that_waits_is_explained_to_operators() -> None:
     """Whoever reads it in a list finds it in the docs."""
     named = set(inline(ROOT / "docs" / "operators.md"))
     assert {str(code) for code in HELD} <= named
+
+
+def rows(text: str) -> Iterator[tuple[set[str], str]]:
+    """Yield for each row of a table the codes in its first cell, and the rest of it."""
+    for line in text.splitlines():
+        if line.startswith("| `"):
+            first, _, rest = line[1:].partition("|")
+            yield set(re.findall(r"`([^`]+)`", first)), rest
+
+
+def test_what_leaves_a_site_is_told_field_by_field() -> None:
+    """Every message that a node may send has its row, with everything that is in it."""
+    _, _, page = (ROOT / "docs" / "data-flow.md").read_text().partition("## What a node sends")
+    sent, _, rest = page.partition("## What a node is sent")
+    told = {name: words for names, words in rows(sent) for name in names}
+    replies = {body for body in BODIES if body.__module__.endswith(".replies")}
+    notices = {Receipt, NodeOnline, Hello, Heartbeat, Chunk, ResendRequest}
+    assert told.keys() == {body.TYPE for body in replies | notices}
+    for body in replies | notices:
+        missing = {name for name in body.model_fields if f"`{name}`" not in told[body.TYPE]}
+        assert not missing, body.TYPE
+    assert {body.TYPE for body in BODIES} - told.keys() <= set(re.findall(r"`([^`]+)`", rest))
 
 
 def test_the_plan_in_the_docs_is_the_example() -> None:

@@ -16,6 +16,7 @@ from fedmq.learning.catalogue import plan_digest
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import Manifest, PlanReference
+from fedmq.messages.mandates import Mandate
 from fedmq.messages.notices import ExperimentOver, Hello, Welcome
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import (
@@ -46,6 +47,7 @@ from fedmq.transport.ports import TransportEvent
 from fedmq.transport.routes import to_node
 from fedmq.transport.spool import Spool
 from fedmq.types import Digest, ExperimentId, NodeId
+from tests.support.mandates import mandate
 from tests.support.tiny_plan import SOURCE, write_cases
 
 LYON: Final = NodeId("chu-lyon")
@@ -204,41 +206,25 @@ def federation(tmp_path: Path) -> Iterator[Federation]:
     made.desk.journal.close()
 
 
-def prepare(mood: str) -> PrepareRequest:
+def order(mood: str, initial: Manifest) -> Mandate:
+    """Return what a researcher orders."""
+    return mandate(PLAN, config={"mood": mood}, seed=11, validation_share=0.4, initial=initial)
+
+
+def prepare(model: Manifest, mood: str) -> PrepareRequest:
     """Return the question whether the node takes part."""
-    return PrepareRequest(
-        plan=PLAN,
-        plan_source=SOURCE,
-        dataset="petct",
-        config={"mood": mood},
-        split_seed=3,
-        validation_share=0.4,
-        researcher="ana",
-        purpose="a test",
-        quorum=2,
-    )
+    return PrepareRequest(mandate=order(mood, model), plan_source=SOURCE)
 
 
 def train(model: Manifest, mood: str = "learn") -> TrainRequest:
     """Return an order to train."""
-    return TrainRequest(
-        plan=PLAN,
-        dataset="petct",
-        config={"mood": mood},
-        parameters=model,
-        seed=11,
-        split_seed=3,
-        validation_share=0.4,
-        num_threads=1,
-        researcher="ana",
-        quorum=2,
-    )
+    return TrainRequest(mandate=order(mood, model), parameters=model)
 
 
 def test_an_experiment_from_the_question_to_its_end(federation: Federation) -> None:
     """Refused, approved, counted; trained and evaluated on those counts; a plan that dies; over."""
     model = federation.model
-    federation.ask(prepare("learn"), "lung.prepare")
+    federation.ask(prepare(model, "learn"), "lung.prepare")
     refused = federation.answer(1)
     assert isinstance(refused, Refusal)
     federation.approve()
@@ -283,7 +269,7 @@ def test_an_experiment_from_the_question_to_its_end(federation: Federation) -> N
 def test_a_node_that_is_killed_while_it_trains_does_it_again(federation: Federation) -> None:
     """Its trainer goes with it; the same task is begun by the next life, and cancelled there."""
     federation.approve()
-    federation.ask(prepare("sleeps"), "lung.prepare")
+    federation.ask(prepare(federation.model, "sleeps"), "lung.prepare")
     federation.answer(1)
     federation.ask(train(federation.model, "sleeps"), "lung.1.train", 1)
     federation.wait(lambda: federation.service._work.progress > 0.5)

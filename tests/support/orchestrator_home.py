@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Final
 
 from fedmq.messages.fields import Manifest
+from fedmq.messages.mandates import Order
 from fedmq.orchestrator import store
 from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport import courier as couriers
 from fedmq.transport.home import LocalHome
 from fedmq.transport.journal import Journal
-from fedmq.types import Digest, ExperimentId, ResearcherId
+from fedmq.types import Digest
+from tests.support.mandates import mandated
 from tests.unit.cli.reports import make_report
 
 MODEL: Final = "a" * 64
@@ -21,11 +23,15 @@ def open_journal(home: Path) -> Journal:
     journal = LocalHome(home).journal(couriers.SCHEMA, store.SCHEMA)
     Store(journal).add(
         Kept(
-            experiment=ExperimentId("lung-1"),
-            researcher=ResearcherId("ada"),
-            spec=make_report(num_rounds=10).spec,
+            mandate=mandated(
+                Order(
+                    experiment="lung-1",
+                    researcher="ada",
+                    spec=make_report(num_rounds=10).spec,
+                    initial=Manifest(digest=Digest(MODEL), size_bytes=8192, chunk_bytes=4),
+                )
+            ),
             plan_source=None,
-            initial=Manifest(digest=Digest(MODEL), size_bytes=8192, chunk_bytes=4),
             began_at=0.0,
         )
     )

@@ -9,13 +9,8 @@ import numpy as np
 
 from fedmq.errors import ConfigurationError
 from fedmq.messages.fields import PlanReference, RatioField
-from fedmq.messages.submissions import (
-    ExperimentReport,
-    ExperimentSpec,
-    NodeOutcome,
-    QueryKind,
-    RoundRecord,
-)
+from fedmq.messages.mandates import ExperimentSpec
+from fedmq.messages.submissions import ExperimentReport, NodeOutcome, QueryKind, RoundRecord
 from fedmq.parameters import save_parameters
 from fedmq.researcher.experiment import Experiment
 from fedmq.researcher.run import Run

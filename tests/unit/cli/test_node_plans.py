@@ -71,7 +71,7 @@ def test_a_plan_is_listed_read_and_decided_on(node: CommandLine, home: Path) -> 
     assert shown.data == plan_source(PLAN).decode() + "\n"
     assert shown.talk.splitlines()[3:11] == [
         "asked by    ada for lung-1",
-        "signed by   nobody: requests carry no signature yet",
+        "signed by   nobody: this federation has no keys",
         f"purpose     {PURPOSE}",
         "study       FEDPET-01, vote CPP 2026-117, ends 2199-12-31",
         "dataset     lung-petct",

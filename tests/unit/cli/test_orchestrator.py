@@ -5,14 +5,16 @@ from pathlib import Path
 
 from fedmq.claims import claimed
 from fedmq.messages.fields import Manifest
+from fedmq.messages.mandates import Order
 from fedmq.orchestrator import store
 from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport import courier as couriers
 from fedmq.transport.counters import Counters
 from fedmq.transport.home import RESERVE_BYTES, LocalHome
 from fedmq.transport.inbox import Inbox, TurnedAway
-from fedmq.types import Digest, ExperimentId, ResearcherId, Role
+from fedmq.types import Digest, Role
 from tests.support.clock import FakeClock
+from tests.support.mandates import mandated
 from tests.unit.cli.line import CommandLine
 from tests.unit.cli.reports import make_report
 
@@ -46,11 +48,15 @@ def test_status_says_what_it_leads_keeps_and_turned_away(fedmq: CommandLine, hom
     journal = LocalHome(folder).journal(couriers.SCHEMA, store.SCHEMA)
     Store(journal).add(
         Kept(
-            experiment=ExperimentId("lung-1"),
-            researcher=ResearcherId("ada"),
-            spec=make_report(num_rounds=10).spec,
+            mandate=mandated(
+                Order(
+                    experiment="lung-1",
+                    researcher="ada",
+                    spec=make_report(num_rounds=10).spec,
+                    initial=Manifest(digest=Digest("a" * 64), size_bytes=10, chunk_bytes=4),
+                )
+            ),
             plan_source=None,
-            initial=Manifest(digest=Digest("a" * 64), size_bytes=10, chunk_bytes=4),
             began_at=0.0,
         )
     )

@@ -5,6 +5,7 @@ from typing import Final
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.fields import Manifest, PlanReference, RatioField, Study
+from fedmq.messages.mandates import ExperimentSpec, Mandate, Order
 from fedmq.messages.notices import (
     Activity,
     ExperimentOver,
@@ -40,7 +41,6 @@ from fedmq.messages.requests import (
 from fedmq.messages.submissions import (
     Acceptance,
     ExperimentReport,
-    ExperimentSpec,
     NodeOutcome,
     NodeStanding,
     Query,
@@ -92,35 +92,16 @@ REPORT: Final = ExperimentReport(
         NodeStanding(node="ghu-paris", stand=Stand.WAITS, code="out_of_hours", retry_at=9.5),
     ],
 )
-_WORK: Final = {
-    "plan": PLAN,
-    "dataset": "petct",
-    "config": {"epochs": 1},
-    "parameters": MANIFEST,
-    "seed": 7,
-    "split_seed": 8,
-    "validation_share": 0.2,
-    "num_threads": 1,
-    "researcher": "r-one",
-    "study": STUDY,
-    "quorum": 2,
-}
+MANDATE: Final = Mandate(
+    content=Order(
+        experiment="pfs-12-a1", researcher="r-one", spec=SPEC, initial=MANIFEST
+    ).model_dump_json(),
+    signature="0f" * 64,
+)
 BODIES: Final[tuple[Body, ...]] = (
-    PrepareRequest(
-        plan=PLAN,
-        plan_source="class Plan: ...",
-        dataset="petct",
-        config={"epochs": 1},
-        split_seed=8,
-        validation_share=0.2,
-        researcher="r-one",
-        purpose="trial",
-        study=STUDY,
-        num_rounds=3,
-        quorum=2,
-    ),
-    TrainRequest.model_validate(_WORK),
-    EvaluateRequest.model_validate(_WORK),
+    PrepareRequest(mandate=MANDATE, plan_source="class Plan: ..."),
+    TrainRequest(mandate=MANDATE, parameters=MANIFEST),
+    EvaluateRequest(mandate=MANDATE, parameters=MANIFEST),
     CancelRequest(before_attempt=2),
     PingRequest(asked_at=1.5),
     PrepareReply(num_training_cases=8, num_validation_cases=2),
@@ -154,7 +135,7 @@ BODIES: Final[tuple[Body, ...]] = (
     ),
     RosterNotice(content='{"version":1}', signature="0f" * 64),
     ExperimentOver(state="finished", reason=""),
-    Submission(spec=SPEC, plan_source="class Plan: ...", initial=MANIFEST),
+    Submission(mandate=MANDATE, plan_source="class Plan: ..."),
     Acceptance(experiment="pfs-12-a1"),
     Rejection(reason="the quorum is larger than the list of nodes"),
     Query(kind=QueryKind.STOP, experiment="pfs-12-a1"),

@@ -18,6 +18,7 @@ from fedmq.node.records import open_records
 from fedmq.node.terms import Terms
 from fedmq.transport.home import LocalHome
 from fedmq.types import Digest
+from tests.support.mandates import changed
 from tests.unit.node.test_policy import NOW, PREPARE, TRAIN
 
 SOURCE: Final = "print('learn')\n"
@@ -266,13 +267,11 @@ def test_rounds_are_counted_for_who_may_run_them(plans: Plans) -> None:
     record = plans.find("clinical-logistic")
     policy = Policy(zone=UTC)
     plans.approve(record, TERMS, "op-1", needed=1, now=NOW)
-    order = TRAIN.model_copy(
-        update={"plan": TRAIN.plan.model_copy(update={"digest": record.digest})}
-    )
+    order = changed(TRAIN, plan=TRAIN.spec.plan.model_copy(update={"digest": record.digest}))
     told = plans.approvals
 
-    def begin(number: int, *, now: float = NOW, **others: object) -> None:
-        told.note_round(envelope(number), order.model_copy(update=others), now=now)
+    def begin(number: int, *, now: float = NOW, **others: str) -> None:
+        told.note_round(envelope(number), changed(order, **others), now=now)
 
     begin(1, now=NOW - 86_400.0)
     for _ in range(2):

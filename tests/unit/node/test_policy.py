@@ -17,11 +17,13 @@ from fedmq.node.policy import (
     Objection,
     Policy,
     Position,
+    Signature,
     Situation,
     judge_request,
 )
 from fedmq.node.terms import Approval, Request, Terms
 from fedmq.types import Digest
+from tests.support.mandates import changed, mandate
 from tests.support.zones import PARIS, at
 
 DIGEST: Final = Digest("ab" * 32)
@@ -29,26 +31,21 @@ OTHER: Final = Digest("cd" * 32)
 PLAN: Final = PlanReference(name="tiny", digest=DIGEST, is_shipped=True)
 MODEL: Final = Manifest(digest=OTHER, size_bytes=100, chunk_bytes=10)
 STUDY: Final = Study(protocol="FEDPET-01", ethics="CPP 2026-117", end="2027-12-31")
-SAID: Final[dict[str, Any]] = {
-    "plan": PLAN,
-    "dataset": "petct",
-    "config": {},
-    "split_seed": 1,
-    "validation_share": 0.2,
-    "researcher": "ana",
-    "study": STUDY,
-    "quorum": 3,
-}
-PREPARE: Final = PrepareRequest(**SAID, purpose="a test", num_rounds=5)
-TRAIN: Final = TrainRequest(**SAID, parameters=MODEL, seed=1, num_threads=1)
-EVALUATE: Final = EvaluateRequest(**TRAIN.model_dump())
+ORDER: Final = mandate(PLAN, initial=MODEL, num_rounds=5, seed=1, study=STUDY, quorum=3)
+PREPARE: Final = PrepareRequest(mandate=ORDER)
+TRAIN: Final = TrainRequest(mandate=ORDER, parameters=MODEL)
+EVALUATE: Final = EvaluateRequest(mandate=ORDER, parameters=MODEL)
 REQUESTS: Final = (PREPARE, TRAIN, EVALUATE)
 TERMS: Final = Terms(
     researcher="ana", study=STUDY, datasets=("petct",), until="2027-06-30", dependencies={}
 )
 APPROVAL: Final = Approval(terms=TERMS, last_day="2027-06-30")
 GOOD: Final = Situation(
-    num_cases=10, decision=Decision.APPROVED, found=DIGEST, approvals=(APPROVAL,)
+    signature=Signature.GOOD,
+    num_cases=10,
+    decision=Decision.APPROVED,
+    found=DIGEST,
+    approvals=(APPROVAL,),
 )
 HOUR: Final = 100.0
 """By the orchestrator's clock."""
@@ -168,13 +165,13 @@ def test_limits_are_the_operators() -> None:
 
 @pytest.mark.parametrize("request_", REQUESTS)
 def test_an_experiment_names_its_study_unless_the_operator_needs_none(request_: Request) -> None:
-    """Whoever says nothing of nodes or study, as an older orchestrator, is refused."""
-    without = request_.model_copy(update={"study": None})
+    """And its nodes."""
+    without = changed(request_, study=None)
     assert judged(without) == RefusalCode.STUDY_MISSING
     approvals = (replace(APPROVAL, terms=TERMS.model_copy(update={"study": None})),)
     relaxed = replace(STRICT, require_study=False)
     assert judged(without, replace(GOOD, approvals=approvals), relaxed) is None
-    assert judged(request_.model_copy(update={"quorum": 0})) == RefusalCode.TOO_FEW_NODES
+    assert judged(changed(request_, quorum=2)) == RefusalCode.TOO_FEW_NODES
 
 
 def test_a_study_ends_with_its_last_day() -> None:

@@ -181,7 +181,12 @@ def test_training_is_answered_with_local_minus_global(world: World) -> None:
     world.agree()
     world.train()
     job = world.job
-    assert (job.kind, job.seed, job.split_seed, job.validation_share) == (JobKind.TRAIN, 11, 3, 0.2)
+    assert (job.kind, job.seed, job.split_seed, job.validation_share) == (
+        JobKind.TRAIN,
+        11,
+        11,
+        0.2,
+    )
     assert load_parameters(Path(job.parameters_path or ""))["w"].tolist() == [1.0, 2.0, 4.0]
     world.done(local={"w": np.array([1.5, 2.0, 3.0], np.float32)})
     reply = world.orchestrator.accepted[-1]

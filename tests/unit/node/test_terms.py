@@ -11,6 +11,7 @@ from fedmq.errors import ConfigurationError
 from fedmq.messages.replies import AWAITS_OPERATOR, RefusalCode
 from fedmq.node.dependencies import MISSING, PACKAGES, describe_changes, read_dependencies
 from fedmq.node.terms import Approval, Limit, judge_terms, parse_limit
+from tests.support.mandates import changed
 from tests.unit.node.test_policy import APPROVAL, EVALUATE, PREPARE, STUDY, TERMS, TRAIN
 
 TODAY = "2027-03-15"
@@ -105,7 +106,7 @@ def test_a_limit_is_a_range_or_words(text: str, good: list[Any], bad: list[Any])
     key, limit = parse_limit(text)
     assert f"{key}={limit}" == text
     for value, is_good in [*((one, True) for one in good), *((one, False) for one in bad)]:
-        request = TRAIN.model_copy(update={"config": {key: value, "other": 7}})
+        request = changed(TRAIN, config={key: value, "other": 7})
         code = judge_terms(request, (approval(limits={key: limit}),), PACKAGES_NOW, today=TODAY)
         assert code == (None if is_good else RefusalCode.CONFIG_OUT_OF_RANGE), value
 

@@ -1,7 +1,8 @@
 """A hospital's node on the memory broker, a worker that tests answer for, an orchestrator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from fedmq.learning.trainer_protocol import Broken, Done, Job, JobKind
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import Manifest, PlanReference
+from fedmq.messages.mandates import Mandate
 from fedmq.messages.notices import ExperimentOver, Hello, Welcome
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import FailureCode
@@ -42,8 +44,10 @@ from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import TransportEvent
 from fedmq.transport.routes import to_node
 from fedmq.transport.spool import Spool
+from fedmq.transport.wires import Wire
 from fedmq.types import Digest, ExperimentId, NodeId
 from tests.support.clock import FakeClock
+from tests.support.mandates import mandate
 from tests.support.tiny_plan import SOURCE, write_cases
 
 LYON: Final = NodeId("chu-lyon")
@@ -118,7 +122,7 @@ class Orchestrator:
         self.courier = Courier(
             me="orchestrator",
             transport=self.transport,
-            wire=PlainWire(),
+            wire=world.wires["orchestrator"],
             journal=self.journal,
             spool=Spool(LocalDisk(self.folder / "payloads")),
             clock=FakeClock(lambda: world.now),
@@ -195,8 +199,15 @@ class Orchestrator:
 class World:
     """A broker, an orchestrator and one hospital, whose node may be killed."""
 
-    def __init__(self, folder: Path, *, policy: Policy = RELAXED) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        policy: Policy = RELAXED,
+        wires: Mapping[str, Wire] = MappingProxyType({}),
+    ) -> None:
         self.folder = folder
+        self.wires = {"orchestrator": PlainWire(), LYON: PlainWire(), **wires}
         self.home = folder / "node"
         self.policy = policy
         self.dependencies = {"torch": "2.5"}
@@ -227,7 +238,7 @@ class World:
             node=LYON,
             home=LocalHome(self.home),
             make_transport=self._make_transport,
-            wire=PlainWire(),
+            wire=self.wires[LYON],
             make_worker=lambda _sink: self.worker,
             clock=FakeClock(self.clock),
             version="0.1",
@@ -334,22 +345,12 @@ class World:
         plan: PlanReference = TINY,
         source: str | None = SOURCE,
         dataset: str = DATASET,
-        **others: Any,  # noqa: ANN401 - fields of the request
+        **others: Any,  # noqa: ANN401 - fields of the spec
     ) -> None:
         """Ask whether the node takes part."""
-        body = PrepareRequest(
-            plan=plan,
-            plan_source=source,
-            dataset=dataset,
-            config={"mood": "learn"},
-            split_seed=3,
-            validation_share=0.4,
-            researcher="ana",
-            purpose="a test",
-            quorum=2,
-            num_rounds=3,
-        )
-        body = body.model_copy(update=others)
+        said = {"config": {"mood": "learn"}, "seed": 3, "validation_share": 0.4, "num_rounds": 3}
+        order = mandate(plan, experiment=experiment, dataset=dataset, **{**said, **others})
+        body = PrepareRequest(mandate=order, plan_source=source)
         place = Place(experiment=experiment)
         self.orchestrator.ask(body, f"{experiment}.prepare.{LYON}", place)
         self.run()
@@ -371,12 +372,12 @@ class World:
         model: Manifest | None = None,
         is_pushed: bool = True,
         num_steps: int | None = None,
-        **others: Any,  # noqa: ANN401 - fields of the request
+        **others: Any,  # noqa: ANN401 - fields of the spec
     ) -> None:
         """Order training, and push the model; let everything follow, or so many steps."""
         place = Place(experiment=experiment, round=number, attempt=attempt)
         model = model or self.model
-        body = TrainRequest(**_work(model)).model_copy(update=others)
+        body = TrainRequest(mandate=_order(experiment, model, **others), parameters=model)
         message_id = f"{experiment}.{number}.{attempt}.train.{LYON}"
         self.orchestrator.ask(body, message_id, place, expires_at)
         if is_pushed:
@@ -390,7 +391,9 @@ class World:
         """Order an evaluation, and push the model."""
         place = Place(experiment=experiment, round=number, attempt=attempt)
         message_id = f"{experiment}.{number}.{attempt}.evaluate.{LYON}"
-        self.orchestrator.ask(EvaluateRequest(**_work(self.model)), message_id, place)
+        order = _order(experiment, self.model)
+        body = EvaluateRequest(mandate=order, parameters=self.model)
+        self.orchestrator.ask(body, message_id, place)
         self.orchestrator.courier.push(self.model, [to_node(LYON)], experiment)
         self.run()
 
@@ -487,17 +490,13 @@ def cases_of(job: Job) -> tuple[str, ...]:
     return tuple(case.case_id for case in cases)
 
 
-def _work(model: Manifest) -> dict[str, Any]:
-    """Return the fields of an order of work."""
-    return {
-        "plan": TINY,
-        "dataset": DATASET,
-        "config": {"mood": "learn"},
-        "parameters": model,
-        "seed": 11,
-        "split_seed": 3,
-        "validation_share": 0.2,
-        "num_threads": 1,
-        "researcher": "ana",
-        "quorum": 2,
-    }
+def _order(
+    experiment: str,
+    initial: Manifest,
+    *,
+    plan: PlanReference = TINY,
+    **others: Any,  # noqa: ANN401 - fields of the spec, and the researcher
+) -> Mandate:
+    """Return the mandate of an order of work."""
+    said = {"config": {"mood": "learn"}, "seed": 11, "dataset": DATASET}
+    return mandate(plan, experiment=experiment, initial=initial, **{**said, **others})

@@ -3,9 +3,7 @@
 import numpy as np
 
 from fedmq.messages.fields import PlanReference
-from fedmq.messages.submissions import (
-    ExperimentSpec,
-)
+from fedmq.messages.mandates import ExperimentSpec
 from fedmq.parameters import Array
 from fedmq.types import Digest, ExperimentId, NodeId, ResearcherId
 

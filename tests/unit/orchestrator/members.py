@@ -10,6 +10,7 @@ from fedmq.disk import LocalDisk
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.fields import Manifest, RatioField
+from fedmq.messages.mandates import ExperimentSpec, Order
 from fedmq.messages.notices import Activity, ExperimentOver, Heartbeat
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import (
@@ -22,13 +23,7 @@ from fedmq.messages.replies import (
     TrainReply,
 )
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
-from fedmq.messages.submissions import (
-    ExperimentReport,
-    ExperimentSpec,
-    Query,
-    QueryKind,
-    Submission,
-)
+from fedmq.messages.submissions import ExperimentReport, Query, QueryKind, Submission
 from fedmq.parameters import load_parameters, parameters_bytes
 from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import courier as couriers
@@ -45,6 +40,7 @@ from fedmq.transport.routes import from_node, from_researcher
 from fedmq.transport.spool import Spool
 from fedmq.types import Digest, ExperimentId, NodeId, ResearcherId
 from tests.support.clock import FakeClock
+from tests.support.mandates import mandated
 from tests.unit.orchestrator.arithmetic import (
     CASES,
     LUNG,
@@ -277,7 +273,10 @@ class Researcher(Member):
             parameters_bytes(initial(seed)) if content is None else content
         )
         message_id = message_id or f"{experiment}.submission"
-        body = Submission(spec=spec, initial=manifest)
+        order = Order(
+            experiment=experiment, researcher=self.researcher, spec=spec, initial=manifest
+        )
+        body = Submission(mandate=mandated(order))
         self.post(body, message_id, Place(experiment=experiment))
         return message_id
 

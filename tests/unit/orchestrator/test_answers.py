@@ -11,6 +11,7 @@ from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message, encode
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.fields import Config, Manifest, PlanReference, RatioField
+from fedmq.messages.mandates import MAX_SPEC_BYTES
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import (
     EvaluateReply,
@@ -23,7 +24,6 @@ from fedmq.messages.replies import (
 )
 from fedmq.messages.submissions import (
     ExperimentReport,
-    ExperimentSpec,
     LateUpdate,
     NodeOutcome,
     Rejection,
@@ -43,8 +43,9 @@ from fedmq.orchestrator.events import (
 from fedmq.orchestrator.experiment import begin
 from fedmq.orchestrator.store import Kept
 from fedmq.parameters import save_parameters
-from fedmq.types import Digest, ExperimentId, NodeId, ResearcherId
+from fedmq.types import Digest, NodeId
 from tests.support.files import stored
+from tests.support.mandates import mandate
 
 LYON = NodeId("chu-lyon")
 MANIFEST = Manifest(digest=Digest("a" * 64), size_bytes=10, chunk_bytes=4)
@@ -188,24 +189,19 @@ def kept(
     quorum: int = 2,
     is_shipped: bool = False,
     source: str | None = None,
+    config: Config | None = None,
 ) -> Kept:
     """Return an experiment that can be led."""
-    return Kept(
-        experiment=ExperimentId(experiment),
-        researcher=ResearcherId("ada"),
-        spec=ExperimentSpec(
-            name="lung",
-            purpose="a test",
-            plan=PlanReference(name="plan", digest=Digest("0" * 64), is_shipped=is_shipped),
-            dataset="lung-petct",
-            num_rounds=3,
-            nodes=list(nodes),
-            quorum=quorum,
-        ),
-        plan_source=source,
-        initial=MANIFEST,
-        began_at=1.0,
+    plan = PlanReference(name="plan", digest=Digest("0" * 64), is_shipped=is_shipped)
+    order = mandate(
+        plan,
+        experiment=experiment,
+        nodes=list(nodes),
+        quorum=quorum,
+        num_rounds=3,
+        config=config or {},
     )
+    return Kept(mandate=order, plan_source=source, began_at=1.0)
 
 
 @pytest.mark.parametrize(
@@ -230,18 +226,6 @@ def test_a_fault_of_an_experiment_is_said_in_words(
     save_parameters({"w": np.ones(2)}, tmp_path / "initial")
     found = answers.find_fault(one, stored(tmp_path / "initial"))
     assert found is None if fault is None else fault in (found or "")
-
-
-def with_config(one: Kept, config: Config) -> Kept:
-    """Return an experiment with another config."""
-    return replace(one, spec=one.spec.model_copy(update={"config": config}))
-
-
-def test_a_spec_that_no_report_could_repeat_is_a_fault(tmp_path: Path) -> None:
-    """A config may hold long lists, but not without end."""
-    save_parameters({"w": np.ones(2)}, tmp_path / "initial")
-    long = with_config(kept(), {f"key-{n}": ["x" * 200] * 100 for n in range(20)})
-    assert "bytes to describe" in (answers.find_fault(long, stored(tmp_path / "initial")) or "")
 
 
 def test_initial_parameters_that_cannot_be_read_are_a_fault(tmp_path: Path) -> None:
@@ -324,9 +308,9 @@ def test_a_summary_has_all_that_came_late_a_report_the_newest_and_a_list_none() 
 
 def largest() -> Kept:
     """Return an experiment with as long a spec as may be, most of it the shortest floats."""
-    one = with_config(kept(), {f"k{n}": [0.5] * 1_000 for n in range(32)})
+    one = kept(config={f"k{n}": [0.5] * 1_000 for n in range(32)})
     size = len(one.spec.model_dump_json())
-    assert answers.MAX_SPEC_BYTES * 0.9 < size <= answers.MAX_SPEC_BYTES
+    assert MAX_SPEC_BYTES * 0.9 < size <= MAX_SPEC_BYTES
     return one
 
 

@@ -8,7 +8,8 @@ import pytest
 from fedmq.disk import LocalDisk
 from fedmq.errors import StorageError
 from fedmq.messages.fields import PlanReference
-from fedmq.messages.submissions import ExperimentReport, ExperimentSpec, RoundRecord
+from fedmq.messages.mandates import ExperimentSpec
+from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.orchestrator.checkpoints import Checkpoints
 from fedmq.transport.home import LocalHome
 from fedmq.types import Digest, ExperimentId, NodeId

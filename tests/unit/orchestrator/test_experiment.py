@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fedmq.messages.fields import Manifest, PlanReference, RatioField
-from fedmq.messages.submissions import ExperimentSpec, LateUpdates, RoundRecord, Stand
+from fedmq.messages.mandates import ExperimentSpec, LateUpdates
+from fedmq.messages.submissions import RoundRecord, Stand
 from fedmq.orchestrator.events import (
     EVENT,
     Action,

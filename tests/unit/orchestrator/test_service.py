@@ -18,6 +18,8 @@ from fedmq.messages.submissions import (
     Acceptance,
     Query,
     QueryKind,
+    Rejection,
+    Submission,
 )
 from fedmq.orchestrator.leader import LOOK_S
 from fedmq.parameters import parameters_bytes
@@ -82,6 +84,27 @@ def test_two_rounds_give_the_average_by_hand_to_the_last_bit(
         assert node.trainings == {(LUNG, 1): 1, (LUNG, 2): 1}
         assert node.evaluations == ({(LUNG, 1): 1, (LUNG, 2): 1} if evaluate else {})
         assert (node.asked_to_prepare[LUNG], node.over[LUNG]) == (1, 1)
+    world.require_nothing_left(LUNG)
+
+
+def test_nobody_submits_what_another_ordered_or_under_another_id(world: World) -> None:
+    """Nodes would refuse it; nothing of the upload stays."""
+    world.ada.submit(make_spec(), LUNG)
+    world.run_until_over(LUNG)
+    assert world.service is not None
+    (lead,) = list(world.service._leader)
+    other = ExperimentId("other")
+    for who, experiment in ((world.bob, LUNG), (world.ada, other), (world.bob, other)):
+        manifest = who.make_payload(parameters_bytes(initial()))
+        assert manifest == lead.kept.initial
+        message_id = f"{experiment}.stolen.{who.researcher}"
+        place = Place(experiment=experiment)
+        who.post(Submission(mandate=lead.kept.mandate), message_id, place)
+        world.run()
+        answer = who.answers[message_id]
+        assert isinstance(answer, Rejection)
+        assert "not signed by who submits it" in answer.reason
+    assert [one.kept.experiment for one in world.service._leader] == [LUNG]
     world.require_nothing_left(LUNG)
 
 

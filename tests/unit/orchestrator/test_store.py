@@ -7,7 +7,8 @@ import pytest
 
 from fedmq.errors import StorageError
 from fedmq.messages.fields import Manifest, PlanReference, RatioField
-from fedmq.messages.submissions import ExperimentSpec, RoundRecord
+from fedmq.messages.mandates import ExperimentSpec, Order
+from fedmq.messages.submissions import RoundRecord
 from fedmq.orchestrator import store
 from fedmq.orchestrator.events import (
     Agreed,
@@ -29,7 +30,8 @@ from fedmq.orchestrator.events import (
 )
 from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport.journal import Journal
-from fedmq.types import Digest, ExperimentId, NodeId, ResearcherId
+from fedmq.types import Digest, ExperimentId, NodeId
+from tests.support.mandates import mandated
 
 LUNG, LIVER = ExperimentId("lung"), ExperimentId("liver")
 LYON = NodeId("chu-lyon")
@@ -66,9 +68,9 @@ EVERY_EVENT: list[Event] = [
 
 def kept(experiment: ExperimentId, began_at: float = 1_700_000_000.123456) -> Kept:
     """Return an experiment as it was submitted, with every kind of value in its config."""
-    return Kept(
+    order = Order(
         experiment=experiment,
-        researcher=ResearcherId("ada"),
+        researcher="ada",
         spec=ExperimentSpec(
             name=experiment,
             purpose="Überleben",
@@ -87,10 +89,9 @@ def kept(experiment: ExperimentId, began_at: float = 1_700_000_000.123456) -> Ke
             quorum=1,
             seed=2**63 - 1,
         ),
-        plan_source="class Plan: ...\n",
         initial=MANIFEST,
-        began_at=began_at,
     )
+    return Kept(mandate=mandated(order), plan_source="class Plan: ...\n", began_at=began_at)
 
 
 @pytest.fixture

@@ -174,12 +174,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def submit(mailbox: Mailbox, experiment: ExperimentId) -> None:
     """Submit an experiment with the model as its parameters."""
-    mailbox.submit(
-        lambda manifest: Submission(spec=SPEC, initial=manifest),
-        f"{experiment}.sub",
-        experiment,
-        MODEL,
-    )
+    mailbox.submit(experiment, SPEC, None, MODEL)
 
 
 def payloads(world: World) -> list[str]:
@@ -281,15 +276,19 @@ def test_parameters_are_removed_once_every_submission_with_them_is_answered(worl
     assert payloads(world) == []
 
 
-def test_a_submission_that_cannot_be_written_leaves_no_half(world: World) -> None:
+def test_a_submission_that_cannot_be_written_leaves_no_half(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither a message nor the note of an upload."""
     mailbox = world.open()
 
-    def fail(_manifest: Manifest) -> Submission:
+    def fail(*_: object) -> None:
         raise RuntimeError("no words")
 
-    with pytest.raises(RuntimeError, match="no words"):
-        mailbox.submit(fail, "lung.sub", LUNG, MODEL)
+    with monkeypatch.context() as patch:
+        patch.setattr(Courier, "write", fail)
+        with pytest.raises(RuntimeError, match="no words"):
+            mailbox.submit(LUNG, SPEC, None, MODEL)
     world.run(seconds=5)
     assert world.centre.accepted == []
     assert mailbox._journal.rows("SELECT * FROM uploads") == []

@@ -1,0 +1,176 @@
+"""Mandates at a node: what no researcher signed is neither shown nor done."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pytest
+
+from fedmq.learning.trainer_protocol import JobKind
+from fedmq.messages.envelope import Place
+from fedmq.messages.fields import Manifest
+from fedmq.messages.mandates import Mandate, Order
+from fedmq.messages.registry import Body
+from fedmq.messages.replies import PrepareReply, Refusal, RefusalCode, TrainReply
+from fedmq.messages.requests import PrepareRequest, TrainRequest
+from fedmq.security.mandates import sign_order
+from fedmq.security.roster import without_member
+from fedmq.security.wire import SealedWire
+from fedmq.transport.routes import to_node
+from fedmq.types import Role
+from tests.support.keys import Keys
+from tests.support.mandates import mandate
+from tests.support.tiny_plan import SOURCE
+from tests.unit.node.world import DATASET, LUNG, LYON, OWN, TINY, World
+
+CENTRE: Final = "orchestrator"
+
+
+class Signed(World):
+    """A hospital in a federation with keys, into which a second researcher comes later."""
+
+    def __init__(self, folder: Path) -> None:
+        roles = {"ana": Role.RESEARCHER, "bob": Role.RESEARCHER, LYON: Role.NODE}
+        self.keys = Keys({**roles, CENTRE: Role.ORCHESTRATOR})
+        self.newer = self.keys.make_roster(2, *self.keys.identities)
+        self.keys.roster = self.keys.make_roster(1, "ana", LYON, CENTRE)
+        self.wire = self.keys.wire(LYON)
+        self.centre: SealedWire = self.keys.wire(CENTRE)
+        super().__init__(folder, wires={LYON: self.wire, CENTRE: self.centre})
+
+    def order(self, researcher: str = "ana", **spec: object) -> Order:
+        """Return what a researcher orders."""
+        said = {"config": {"mood": "learn"}, "dataset": DATASET, "num_rounds": 3}
+        made = mandate(TINY, researcher=researcher, initial=self.model, **{**said, **spec})
+        return made.order
+
+    def sign(self, order: Order, by: str = "") -> Mandate:
+        """Return an order, signed by its researcher or by somebody else."""
+        return sign_order(order, self.keys.identities[by or order.researcher], self.keys.roster)
+
+    def asks(self, given: Mandate) -> Body:
+        """Return the answer to the question whether the node takes part."""
+        request = PrepareRequest(mandate=given, plan_source=SOURCE)
+        name = f"{LUNG}.prepare.{len(self.orchestrator.accepted)}"
+        self.orchestrator.ask(request, name, Place(experiment=LUNG))
+        self.run()
+        return self.orchestrator.answers[-1]
+
+    def trains(self, given: Mandate, model: Manifest, number: int = 1) -> Body:
+        """Return the answer to an order to train, the update where the work is done."""
+        request = TrainRequest(mandate=given, parameters=model)
+        name = f"{LUNG}.{number}.train.{len(self.orchestrator.accepted)}"
+        self.orchestrator.ask(request, name, Place(experiment=LUNG, round=number))
+        self.orchestrator.courier.push(model, [to_node(LYON)], LUNG)
+        self.run()
+        if self.worker.jobs and self.job.kind is JobKind.TRAIN:
+            self.done()
+        return self.orchestrator.answers[-1]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Signed]:
+    """Return a hospital in a federation with keys."""
+    made = Signed(tmp_path)
+    yield made
+    made.close()
+
+
+def no(code: RefusalCode, kind: str = "prepare.request") -> Refusal:
+    """Return a no of the node, or a not yet."""
+    return Refusal(code=code, request_type=kind)
+
+
+def test_the_operator_sees_who_signed_and_has_it_word_for_word(world: Signed) -> None:
+    """So that it can be shown later who ordered what."""
+    given = world.sign(world.order())
+    assert world.asks(given) == no(RefusalCode.PLAN_AWAITS_APPROVAL)
+    (asked,) = world.plans.askings(TINY.digest)
+    assert (asked.signed_by, asked.researcher, asked.mandate) == ("ana", "ana", given)
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda world: Mandate(content=world.sign(world.order()).content, signature=""),
+        lambda world: Mandate(content=world.sign(world.order()).content, signature="0f" * 64),
+        lambda world: world.sign(world.order(), by=CENTRE),
+        lambda world: world.sign(world.order(), by="bob"),
+        lambda world: world.sign(world.order("bob")),
+        lambda world: world.sign(world.order(CENTRE)),
+        lambda world: world.sign(world.order(LYON)),
+        lambda world: Mandate(
+            content=world.order(num_rounds=4).model_dump_json(),
+            signature=world.sign(world.order()).signature,
+        ),
+        lambda world: world.sign(world.order(nodes=["ghu-paris", "ap-marseille"])),
+        lambda world: world.sign(world.order().model_copy(update={"experiment": "liver"})),
+    ],
+    ids=[
+        "unsigned",
+        "a signature of nothing",
+        "by the orchestrator",
+        "by another researcher",
+        "by one who is in no roster",
+        "an orchestrator's own",
+        "a node's",
+        "one round more",
+        "for other nodes",
+        "of another experiment",
+    ],
+)
+def test_what_no_researcher_ordered_is_refused_and_not_even_shown(
+    world: Signed, forge: Callable[[Signed], Mandate]
+) -> None:
+    """An operator would else approve what nobody asked for."""
+    assert world.asks(forge(world)) == no(RefusalCode.NOT_MANDATED)
+    assert world.plans.all() == ()
+    assert world.worker.jobs == []
+    assert world.rows("tasks") == 0
+
+
+def agreed(world: Signed) -> Mandate:
+    """Return a mandate for which the node takes part."""
+    given = world.sign(world.order())
+    world.asks(given)
+    world.approve(wishes=OWN)
+    world.run(seconds=2)
+    world.done()
+    assert isinstance(world.orchestrator.answers[-1], PrepareReply)
+    return given
+
+
+def test_orders_hold_for_their_rounds_and_begin_with_their_own_parameters(world: Signed) -> None:
+    """The orchestrator chooses the models of later rounds, not the first one."""
+    given = agreed(world)
+    refused = no(RefusalCode.NOT_MANDATED, "train.request")
+    other = world.orchestrator.make_model({"w": np.full(3, 9.0, np.float32)})
+    assert world.trains(given, other) == refused
+    assert isinstance(world.trains(given, world.model), TrainReply)
+    assert isinstance(world.trains(given, other, 3), TrainReply)
+    assert world.trains(given, other, 4) == refused
+
+
+def test_a_researcher_who_came_a_moment_ago_waits_for_the_roster(world: Signed) -> None:
+    """The newer roster is on its way: the plan is shown, and judged, when it is here."""
+    world.centre.roster = world.newer
+    given = world.sign(world.order("bob"))
+    assert world.asks(given) == no(RefusalCode.ROSTER_AWAITED)
+    assert world.plans.all() == ()
+    world.wire.roster = world.newer
+    world.run(seconds=2)
+    assert world.orchestrator.answers[1:] == [no(RefusalCode.PLAN_AWAITS_APPROVAL)]
+    (asked,) = world.plans.askings(TINY.digest)
+    assert asked.signed_by == "bob"
+
+
+def test_who_signed_and_is_in_no_roster_any_more_waits_for_nothing(world: Signed) -> None:
+    """Neither what waits goes on, nor what comes."""
+    given = world.sign(world.order())
+    world.asks(given)
+    world.wire.roster = without_member(world.keys.roster, "ana", "left", at=2.0)
+    world.run(seconds=2)
+    assert world.orchestrator.answers[1:] == [no(RefusalCode.NOT_MANDATED)]
+    assert world.rows("tasks") == 0
+    assert world.trains(given, world.model) == no(RefusalCode.NOT_MANDATED, "train.request")
