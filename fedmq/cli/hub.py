@@ -9,6 +9,8 @@ from fedmq.cli.console import Json, next_command, say, show, show_json, show_tab
 
 if TYPE_CHECKING:
     from fedmq.hub.enrolment import Enrolment
+    from fedmq.hub.requests import Requests
+    from fedmq.hub.rotations import Rotations
 
 app = typer.Typer(no_args_is_help=True, help="The broker and its members.")
 
@@ -130,8 +132,8 @@ def add_researcher(name: Name) -> None:
 
 @app.command()
 def joins(*, as_json: Json = False) -> None:
-    """List who asks to be admitted, with the fingerprints of their keys."""
-    asked = _enrolment().requests()
+    """List who asks to be admitted, or for new keys, with the fingerprints of these."""
+    asked = _requests().waiting()
     if as_json:
         show_json(
             {
@@ -139,6 +141,7 @@ def joins(*, as_json: Json = False) -> None:
                     {
                         "name": one.request.name,
                         "role": one.request.role,
+                        "asks": one.wish,
                         "fingerprint": one.fingerprint,
                     }
                     for one in asked
@@ -151,8 +154,8 @@ def joins(*, as_json: Json = False) -> None:
         next_command("fedmq hub status")
         return
     show_table(
-        ("name", "role", "fingerprint"),
-        [(one.request.name, one.request.role, one.fingerprint) for one in asked],
+        ("name", "role", "asks", "fingerprint"),
+        [(one.request.name, one.request.role, one.wish, one.fingerprint) for one in asked],
     )
     say("have each site read its fingerprint out to you, by telephone, before you admit it")
     next_command(f"fedmq hub admit {asked[0].request.name}")
@@ -171,29 +174,43 @@ def admit(
     answer: Annotated[
         Path | None, typer.Option(help="Write the answer to this file too, for the site.")
     ] = None,
+    stolen: Annotated[
+        bool, typer.Option(help="Of new keys: nothing that the earlier ones sign counts any more.")
+    ] = False,
 ) -> None:
-    """Let somebody in who asked, once their fingerprint was read out and is the same."""
+    """Let somebody in who asked, or have its new keys, once their fingerprint was read out."""
     from fedmq.errors import ConfigurationError
-    from fedmq.hub.enrolment import read_request
     from fedmq.hub.files import replace_file
+    from fedmq.hub.requests import read_request
+    from fedmq.security.rotation import RotationRequest
 
-    enrolment = _enrolment()
+    enrolment, requests, rotations = _enrolment(), _requests(), _rotations()
     if request is not None:
-        enrolment.keep(read_request(request))
-    asked = next((one for one in enrolment.requests() if one.request.name == name), None)
-    if asked is None:
+        requests.keep(read_request(request))
+    waiting = [one for one in requests.waiting() if one.request.name == name]
+    if not waiting:
         raise ConfigurationError(
             f"{name} has not asked to be admitted",
             why="nothing from it is at the broker or here",
             fix="let the site join with its token, or name the file with --request",
         )
-    say(f"{name} shows {asked.fingerprint}")
+    asked = waiting[-1]
+    if isinstance(asked.request, RotationRequest):
+        say(f"{name} has   {rotations.present(name)}")
+        say(f"it asks for {asked.fingerprint}")
+    else:
+        say(f"{name} shows {asked.fingerprint}")
     given = fingerprint or typer.prompt("type what the site reads out", err=True)
-    made = enrolment.admit(asked.request, given)
+    if isinstance(asked.request, RotationRequest):
+        signed = rotations.admit(asked.request, given, are_stolen=stolen)
+        text, done = signed.notice.model_dump_json(), f"{name} has other keys"
+    else:
+        text = enrolment.admit(asked.request, given).model_dump_json()
+        done = f"{name} is in the federation"
     if answer is not None:
-        replace_file(answer, made.model_dump_json())
+        replace_file(answer, text)
         say(f"the answer for the site is in {typed(answer)}")
-    say(f"{name} is in the federation; roster {_roster_version()}")
+    say(f"{done}; roster {_roster_version()}")
     next_command("fedmq hub status")
 
 
@@ -286,6 +303,24 @@ def _enrolment() -> "Enrolment":
     enrolment = Enrolment(hub, folder)
     enrolment.tidy()
     return enrolment
+
+
+def _requests() -> "Requests":
+    from fedmq.hub.members import Hub
+    from fedmq.hub.requests import Requests
+    from fedmq.settings import read_settings
+
+    folder = read_settings().hub
+    return Requests(Hub(folder), folder)
+
+
+def _rotations() -> "Rotations":
+    from fedmq.hub.members import Hub
+    from fedmq.hub.rotations import Rotations
+    from fedmq.settings import read_settings
+
+    folder = read_settings().hub
+    return Rotations(Hub(folder), folder)
 
 
 def _roster_version() -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fedmq.cli import joining, node_audit, node_check, node_data, node_plans, node_policy
+from fedmq.cli import joining, node_audit, node_check, node_data, node_plans, node_policy, rotating
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, typed
 from fedmq.cli.node_home import (
     open_membership,
@@ -65,6 +65,17 @@ def renew(
     """Take a new certificate for the broker; a node that runs shows it when it next connects."""
     joining.renew(require_node() / "credentials.toml", certificate)
     next_command("fedmq node status")
+
+
+@app.command()
+def rotate(
+    *,
+    request: rotating.RequestFile = None,
+    answer: rotating.AnswerFile = None,
+) -> None:
+    """Ask the hub for new keys that sign and to which others seal; a node that runs takes them."""
+    credentials = require_node() / "credentials.toml"
+    rotating.rotate(credentials, request_file=request, answer_file=answer)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fedmq.cli import orchestrator_audit
+from fedmq.cli import orchestrator_audit, rotating
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, show_table
 from fedmq.cli.words import size
 
@@ -80,6 +80,22 @@ def start(
         lives.run()
     say(f"orchestrator {login.user} has ended; its experiments wait")
     next_command("fedmq orchestrator start", "fedmq orchestrator status")
+
+
+@app.command()
+def rotate(
+    *,
+    credentials: Annotated[
+        Path | None, typer.Option(help="The file that the hub wrote for the orchestrator.")
+    ] = None,
+    request: rotating.RequestFile = None,
+    answer: rotating.AnswerFile = None,
+) -> None:
+    """Ask the hub for new keys that sign and to which others seal; one that runs takes them."""
+    from fedmq.settings import read_settings
+
+    path = credentials or read_settings().hub / "credentials" / "orchestrator.toml"
+    rotating.rotate(path, request_file=request, answer_file=answer)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedmq.cli import joining
+from fedmq.cli import joining, rotating
 from fedmq.cli.console import (
     INTERRUPTED,
     Json,
@@ -72,6 +72,19 @@ def renew(
 
     joining.renew(credentials or read_settings().home / "credentials.toml", certificate)
     next_command("fedmq experiments list")
+
+
+def rotate(
+    *,
+    credentials: Credentials = None,
+    request: rotating.RequestFile = None,
+    answer: rotating.AnswerFile = None,
+) -> None:
+    """Ask the hub for new keys that sign and to which others seal; the next command takes them."""
+    from fedmq.settings import read_settings
+
+    path = credentials or read_settings().home / "credentials.toml"
+    rotating.rotate(path, request_file=request, answer_file=answer)
 
 
 def run(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from fedmq.errors import ConfigurationError
-from fedmq.hub.files import make_folder, replace_file
+from fedmq.hub.files import locked, make_folder, replace_file
 from fedmq.hub.keyring import Keyring, Trust, new_identity
 from fedmq.security.certificates import KeyPair, make_authority
 from fedmq.security.identities import Identity
@@ -19,6 +19,7 @@ from fedmq.types import Role
 
 _KEY: Final = "ca-key.pem"
 _CERTIFICATE: Final = "ca.pem"
+_LOCK: Final = "lock"
 
 
 class Authority:
@@ -90,8 +91,14 @@ class Authority:
         self, change: Callable[[Roster, float], Roster], keyrings: Iterable[Keyring]
     ) -> SignedRoster:
         """Return the next roster, which these keyrings of this machine have too."""
-        signed = sign_roster(change(self.roster(), time.time()), self.governance())
-        self._keyring.write_roster(signed)
+        with locked(self._folder / _LOCK):  # two rosters of one version would be a fork
+            signed = sign_roster(change(self.roster(), time.time()), self.governance())
+            self._keyring.write_roster(signed)
+        return self.spread(keyrings)
+
+    def spread(self, keyrings: Iterable[Keyring]) -> SignedRoster:
+        """Return the newest roster, which these keyrings of this machine have too."""
+        signed = self.signed_roster()
         for keyring in keyrings:
             keyring.write_roster(signed)
         return signed

@@ -2,8 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from fedmq.transport.rights import Rights
@@ -22,6 +22,8 @@ class User:
     password_hash: str
     rights: Rights
     tags: tuple[str, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """By RabbitMQ's names."""
 
 
 def password_hash(password: str, salt: bytes) -> str:
@@ -65,6 +67,7 @@ def _user(user: User) -> Entry:
         "password_hash": user.password_hash,
         "hashing_algorithm": "rabbit_password_hashing_sha256",
         "tags": ",".join(user.tags),
+        "limits": dict(user.limits),
     }
 
 

@@ -7,17 +7,15 @@ nothing else. It is good once, and for a day. Whoever is admitted is in the next
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
-
-from pydantic import ValidationError
 
 from fedmq.errors import ConfigurationError, ProtocolError
 from fedmq.hub.files import make_folder, replace_file
 from fedmq.hub.members import Hub, addresses, give_password
 from fedmq.hub.register import Invitation, Member, Register
+from fedmq.hub.requests import Asked, Requests, require_fingerprint
 from fedmq.security.certificates import certify, certify_member, expires_at
 from fedmq.security.joining import (
     JOINER,
@@ -35,21 +33,7 @@ from fedmq.security.roster import SignedRoster, enrolled, with_member, without_m
 from fedmq.transport import topology
 from fedmq.types import Role
 
-MAX_REQUESTS: Final = 100
-"""Requests read from the broker at once."""
 Now = Callable[[], float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Somebody who wants to become a member."""
-
-    request: JoinRequest
-
-    @property
-    def fingerprint(self) -> str:
-        """What the hub's operator compares with what the site reads out."""
-        return self.request.public.fingerprint
 
 
 class Enrolment:
@@ -57,7 +41,7 @@ class Enrolment:
 
     def __init__(self, hub: Hub, folder: Path, now: Now = time.time) -> None:
         self._hub = hub
-        self._requests = folder / "requests"
+        self._requests = Requests(hub, folder)
         self._certified = folder / "certified"
         self._now = now
 
@@ -99,26 +83,6 @@ class Enrolment:
             expires_at=until,
         )
 
-    def requests(self) -> tuple[Asked, ...]:
-        """Return who asked and is not answered, by name; what waits at the broker is fetched.
-
-        Raises:
-            TransportError: the broker does not answer, or refuses.
-        """
-        self._fetch()
-        make_folder(self._requests)
-        found = (
-            parse_request(path.read_text(), str(path))
-            for path in sorted(self._requests.glob("*.json"))
-        )
-        return tuple(Asked(request=request) for request in found)
-
-    def keep(self, request: JoinRequest) -> Asked:
-        """Return a request that came as a file; it waits to be admitted."""
-        make_folder(self._requests)
-        replace_file(self._requests / f"{request.name}.json", request.model_dump_json())
-        return Asked(request=request)
-
     def admit(self, request: JoinRequest, fingerprint: str) -> JoinAnswer:
         """Return the answer that makes a member of who asked; the site has it by the broker too.
 
@@ -129,14 +93,7 @@ class Enrolment:
             TransportError: the broker does not answer, or refuses; the member is in all the same,
                 and finds the answer by asking again.
         """
-        shown = Asked(request=request).fingerprint
-        if "".join(fingerprint.split()).lower() != shown.replace(" ", ""):
-            raise ConfigurationError(
-                f"{request.name} is not admitted",
-                why="the fingerprint that was given is not that of the request",
-                fix="ask the site to read it out again: it shows it where it joins; if they differ "
-                "still, somebody else has sent this request",
-            )
+        require_fingerprint(Asked(request=request), fingerprint)
         member = self._invited(request)
         password, new = "", replace(member, invitation=_used(member))
         certificate = ""
@@ -159,7 +116,7 @@ class Enrolment:
             password=seal_password(password, request.public) if password else "",
             roster=signed.notice,
         )
-        (self._requests / f"{request.name}.json").unlink(missing_ok=True)
+        self._requests.forget(request)
         if certificate:
             make_folder(self._certified)
             replace_file(self._certified / f"{request.name}.csr", request.certificate_request)
@@ -288,52 +245,6 @@ class Enrolment:
             return
         key = topology.key(name, "answer")
         management.publish(register.vhost, topology.JOIN, key, answer.model_dump_json().encode())
-
-    def _fetch(self) -> None:
-        register = self._hub.register()
-        management = self._hub.management(register)
-        if management is None:
-            return
-        for user, body in management.take(register.vhost, topology.JOINS, MAX_REQUESTS):
-            try:
-                request = parse_request(body.decode(errors="replace"), "the broker")
-            except ConfigurationError:
-                continue  # whoever was invited to ask sends nonsense: there is nobody to tell
-            if user == JOINER + request.name:
-                self.keep(request)
-
-
-def read_request(path: Path) -> JoinRequest:
-    """Return the request that a site wrote to a file.
-
-    Raises:
-        ConfigurationError: the file cannot be read, or is none.
-    """
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"the request {path} cannot be read",
-            why=str(error),
-            fix="name the file that `join TOKEN --request FILE` wrote at the site",
-        ) from error
-    return parse_request(text, str(path))
-
-
-def parse_request(text: str, where: str) -> JoinRequest:
-    """Return the request that a text holds, which came from somewhere.
-
-    Raises:
-        ConfigurationError: it holds none.
-    """
-    try:
-        return JoinRequest.model_validate_json(text)
-    except ValidationError as error:
-        raise ConfigurationError(
-            f"what comes from {where} is no request to join",
-            why=f"{error.error_count()} of its fields are not what a site writes",
-            fix="let the site ask again: join TOKEN --request FILE",
-        ) from error
 
 
 def _invited(name: str, invitation: Invitation, register: Register) -> Register:

@@ -1,6 +1,7 @@
 """A member's keyring: the folder with its own keys, the roster, and what it trusts.
 
 keys.json         the member's private keys, for its owner alone
+next.json         those that take their place once the roster names them, if there are some
 trust.json        the key of the federation's governance, pinned when the member joined
 roster.json       the newest roster, as the governance signed it
 held.json         a newer one that a person has to look at first, if there is one
@@ -18,11 +19,12 @@ from typing import Final, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 from fedmq.errors import ConfigurationError, ProtocolError
-from fedmq.hub.files import make_folder, replace_file
+from fedmq.hub.files import locked, make_folder, replace_file
 from fedmq.messages.fields import Id, Value
 from fedmq.messages.notices import RosterNotice
 from fedmq.security.identities import SECRET_BYTES, Identity, make_identity
 from fedmq.security.roster import KeyHex, Roster, SignedRoster, open_roster, read_notice, unproven
+from fedmq.security.rotation import keys_by_roster
 from fedmq.security.wire import SealedWire
 from fedmq.types import Role
 
@@ -30,6 +32,8 @@ AUTHORITY: Final = "authority.pem"
 CERTIFICATE: Final = "certificate.pem"
 CERTIFICATE_KEY: Final = "key.pem"
 _KEYS: Final = "keys.json"
+_NEXT: Final = "next.json"
+_LOCK: Final = "lock"
 _TRUST: Final = "trust.json"
 _ROSTER: Final = "roster.json"
 _HELD: Final = "held.json"
@@ -64,15 +68,7 @@ class Keyring:
     def write_identity(self, identity: Identity) -> None:
         """The folder holds these keys, for its owner alone."""
         make_folder(self.folder)
-        keys = _Keys(
-            name=identity.name,
-            role=identity.role,
-            signing=identity.signing.hex(),
-            sealing=identity.sealing.hex(),
-            payloads=identity.payloads.hex(),
-            retired=[key.hex() for key in identity.retired],
-        )
-        replace_file(self.folder / _KEYS, keys.model_dump_json(indent=1))
+        replace_file(self.folder / _KEYS, _written(identity))
 
     def identity(self) -> Identity:
         """Return the member's keys.
@@ -80,15 +76,54 @@ class Keyring:
         Raises:
             ConfigurationError: there are none, or the file is damaged.
         """
-        keys = self._read(_KEYS, TypeAdapter(_Keys))
-        return Identity(
-            name=keys.name,
-            role=keys.role,
-            signing=bytes.fromhex(keys.signing),
-            sealing=bytes.fromhex(keys.sealing),
-            payloads=bytes.fromhex(keys.payloads),
-            retired=tuple(map(bytes.fromhex, keys.retired)),
-        )
+        return _read_back(self._read(_KEYS, TypeAdapter(_Keys)))
+
+    def upcoming(self) -> Identity | None:
+        """Return the keys that wait for a roster that names them, None where there are none.
+
+        Raises:
+            ConfigurationError: the file is damaged.
+        """
+        if not (self.folder / _NEXT).exists():
+            return None
+        return _read_back(self._read(_NEXT, TypeAdapter(_Keys)))
+
+    def prepare(self) -> tuple[Identity, Identity]:
+        """Return the member's keys and the next ones, which are made now unless some wait already.
+
+        Raises:
+            ConfigurationError: there are none, or a file is damaged.
+        """
+        with locked(self.folder / _LOCK):
+            present, upcoming = self.identity(), self.upcoming()
+            if upcoming is None:
+                upcoming = new_identity(present.name, present.role)
+                replace_file(self.folder / _NEXT, _written(upcoming))
+            return present, upcoming
+
+    def forget_upcoming(self) -> None:
+        """No keys wait any more."""
+        with locked(self.folder / _LOCK):
+            (self.folder / _NEXT).unlink(missing_ok=True)
+
+    def settle(self, roster: Roster) -> Identity:
+        """Return the keys that the roster names: the next ones, once it is their turn.
+
+        Killed at any moment and done again it comes to the same.
+
+        Raises:
+            ConfigurationError: there are no keys, or a file is damaged.
+        """
+        if self.upcoming() is None:
+            return self.identity()  # nothing is written where there is nothing to change
+        with locked(self.folder / _LOCK):
+            present, upcoming = self.identity(), self.upcoming()
+            found = keys_by_roster(roster, present, upcoming)
+            if found != present:
+                self.write_identity(found)
+            if upcoming is not None and found.public == upcoming.public:
+                (self.folder / _NEXT).unlink(missing_ok=True)
+            return found
 
     def write_trust(self, trust: Trust) -> None:
         """The member trusts this governance."""
@@ -167,6 +202,29 @@ class Keyring:
             ) from error
 
 
+def _written(identity: Identity) -> str:
+    keys = _Keys(
+        name=identity.name,
+        role=identity.role,
+        signing=identity.signing.hex(),
+        sealing=identity.sealing.hex(),
+        payloads=identity.payloads.hex(),
+        retired=[key.hex() for key in identity.retired],
+    )
+    return keys.model_dump_json(indent=1)
+
+
+def _read_back(keys: _Keys) -> Identity:
+    return Identity(
+        name=keys.name,
+        role=keys.role,
+        signing=bytes.fromhex(keys.signing),
+        sealing=bytes.fromhex(keys.sealing),
+        payloads=bytes.fromhex(keys.payloads),
+        retired=tuple(map(bytes.fromhex, keys.retired)),
+    )
+
+
 def new_identity(name: str, role: Role) -> Identity:
     """Return an identity of fresh keys."""
     return make_identity(name, role, [os.urandom(SECRET_BYTES) for _ in range(3)])
@@ -183,7 +241,8 @@ class KeptWire(SealedWire):
         self._tell = tell
         self._stamp = keyring.roster_stamp()
         self._signed = keyring.signed_roster()
-        super().__init__(keyring.identity(), keyring.roster(self._signed), random=os.urandom)
+        roster = keyring.roster(self._signed)
+        super().__init__(keyring.settle(roster), roster, random=os.urandom)
 
     def learn(self, notice: RosterNotice) -> None:
         """Take a roster, if the governance signed it and it is newer than the one that is known.
@@ -228,6 +287,9 @@ class KeptWire(SealedWire):
             self._tell("roster_learnt", roster.version, "")
 
     def _take(self, signed: SignedRoster, roster: Roster) -> None:
-        self._signed, self.roster = signed, roster
+        # The keys first: where the disk refuses them, the roster is taken again with the next look.
+        before, identity = self.identity, self._keyring.settle(roster)
+        self._signed, self.roster, self.identity = signed, roster, identity
         self._stamp = self._keyring.roster_stamp()
-        self.identity = self._keyring.identity()
+        if identity.public != before.public:
+            self._tell("keys_changed", roster.version, "")

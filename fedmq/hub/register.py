@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import ConfigDict
 
 from fedmq.hub.definitions import Entry, User, make_definitions
+from fedmq.hub.limits import JOINER_LIMITS, limits_of
 from fedmq.hub.ports import LOOPBACK
 from fedmq.security.joining import JOINER
 from fedmq.transport import topology
@@ -114,6 +115,7 @@ class Register:
                 password_hash=member.password_hash,
                 rights=rights(member),
                 tags=_TAGS.get(member.role, ()),
+                limits=limits_of(member.role),
             )
             for member in self.members
         ]
@@ -122,6 +124,7 @@ class Register:
                 name=JOINER + member.name,
                 password_hash=member.invitation.password_hash,
                 rights=join_rights(member.name),
+                limits=JOINER_LIMITS,
             )
             for member in self.members
             if member.invitation is not None

@@ -24,5 +24,6 @@ def is_given(mandate: Mandate, roster: Roster) -> bool:
     signature = bytes.fromhex(mandate.signature)
     return any(
         not roster.is_revoked(key) and is_signed(signature, key, _PURPOSE, *parts)
-        for key in member.signing_keys
+        # An experiment may go on for longer than its researcher's keys last.
+        for key in member.all_signing_keys
     )

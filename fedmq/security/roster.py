@@ -4,7 +4,7 @@ Every member has the key of the governance from the day it joined, and takes a r
 brings it, if the signature holds and the version is newer. Exact bytes are signed, and kept.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Final
@@ -23,6 +23,18 @@ _PURPOSE: Final = b"roster"
 _ROTATION: Final = b"rotation"
 
 
+MAX_LINE: Final = 100
+
+
+class Earlier(Value):
+    """Keys that a member had, with the word of those before them."""
+
+    signing: KeyHex
+    sealing: KeyHex
+    previous: KeyHex
+    proof: SignatureHex
+
+
 class Enrolled(Value):
     """One member, as the governance vouches for it."""
 
@@ -34,6 +46,8 @@ class Enrolled(Value):
     """The signing key before this one: what it signed may still be on its way."""
     proof: SignatureHex | None = None
     """The previous key's signature over this one: the owner of both is the same."""
+    line: Annotated[list[Earlier], Field(max_length=MAX_LINE)] = Field(default_factory=list)
+    """The keys before these, newest first: who was away for several changes follows them all."""
 
     @property
     def public(self) -> PublicIdentity:
@@ -51,16 +65,39 @@ class Enrolled(Value):
         keys = [self.signing] if self.previous is None else [self.signing, self.previous]
         return tuple(bytes.fromhex(key) for key in keys)
 
+    @property
+    def all_signing_keys(self) -> tuple[bytes, ...]:
+        """All keys that the member has had, the newest first: for what outlives messages."""
+        return (*self.signing_keys, *(bytes.fromhex(one.previous) for one in self.line))
+
     def follows(self, earlier: "Enrolled") -> bool:
-        """Return whether the owner of the earlier keys says that these are the next ones."""
+        """Return whether the earlier keys vouch for these, or for some that vouch for these."""
         if self.public == earlier.public:
             return True
-        return (
-            self.role is earlier.role
-            and self.previous == earlier.signing
-            and self.proof is not None
-            and is_rotation(self.public, bytes.fromhex(earlier.signing), self.proof)
-        )
+        if self.role is not earlier.role:
+            return False
+        wanted = self.signing
+        for public, previous, proof in self._generations():
+            if public.signing.hex() != wanted or not is_rotation(public, previous, proof):
+                return False
+            if previous.hex() == earlier.signing:
+                return True
+            wanted = previous.hex()
+        return False
+
+    def _generations(self) -> Iterator[tuple[PublicIdentity, bytes, str]]:
+        """Yield keys with the signing key before them and its word, the newest first."""
+        if self.previous is None or self.proof is None:
+            return
+        yield self.public, bytes.fromhex(self.previous), self.proof
+        for one in self.line:
+            public = PublicIdentity(
+                name=self.name,
+                role=self.role,
+                signing=bytes.fromhex(one.signing),
+                sealing=bytes.fromhex(one.sealing),
+            )
+            yield public, bytes.fromhex(one.previous), one.proof
 
 
 class Revoked(Value):
@@ -123,7 +160,8 @@ def read_notice(notice: RosterNotice) -> SignedRoster:
 
 def sign_roster(roster: Roster, governance: Identity) -> SignedRoster:
     """Return the roster, signed."""
-    content = roster.model_dump_json()
+    # What is as always is left out: programs from before a field was there read the rest.
+    content = roster.model_dump_json(exclude_defaults=True)
     return SignedRoster(content=content, signature=governance.sign(_PURPOSE, content.encode()))
 
 
@@ -188,16 +226,53 @@ def with_member(roster: Roster, new: Enrolled, *, at: float) -> Roster:
     return _next(roster, [*kept, new], roster.revoked, at=at)
 
 
+def with_next_keys(
+    roster: Roster, new: PublicIdentity, proof: str, *, are_stolen: bool, at: float
+) -> Roster:
+    """Return the next roster, in which a member has its next keys, for which its keys vouch.
+
+    Those that were stolen count no more from there on, whatever they sign.
+    """
+    known = roster.find(new.name)
+    if known is None:
+        raise ProtocolError("unknown_member", f"{new.name} is not in roster {roster.version}")
+    line = list(known.line)
+    if known.previous is not None and known.proof is not None:
+        last = Earlier(
+            signing=known.signing,
+            sealing=known.sealing,
+            previous=known.previous,
+            proof=known.proof,
+        )
+        line = [last, *line][:MAX_LINE]
+    member = enrolled(new).model_copy(
+        update={"previous": known.signing, "proof": proof, "line": line}
+    )
+    kept = [one for one in roster.members if one.name != new.name]
+    reason = "stolen, and changed for others"
+    stolen = known.signing_keys if are_stolen else ()
+    return _next(
+        roster,
+        [*kept, member],
+        [*roster.revoked, *_revoked(roster, known.name, stolen, reason)],
+        at=at,
+    )
+
+
 def without_member(roster: Roster, name: str, reason: str, *, at: float) -> Roster:
     """Return the next roster, without a member, whose keys count no more."""
     gone = roster.find(name)
     kept = [member for member in roster.members if member.name != name]
     keys = () if gone is None else gone.signing_keys
-    revoked = [
+    return _next(roster, kept, [*roster.revoked, *_revoked(roster, name, keys, reason)], at=at)
+
+
+def _revoked(roster: Roster, name: str, keys: Iterable[bytes], reason: str) -> list[Revoked]:
+    return [
         Revoked(name=name, signing=key.hex(), version=roster.version + 1, reason=reason)
         for key in keys
+        if not roster.is_revoked(key)
     ]
-    return _next(roster, kept, [*roster.revoked, *revoked], at=at)
 
 
 def _next(

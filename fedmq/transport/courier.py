@@ -214,6 +214,8 @@ class Courier:
                 self._pusher.ended(ticket)
             case Connected():
                 self._pusher.connected()
+                self._crier.connected()
+                self._crier.tick(tells_all=self._only_from is None)  # before what new keys signed
                 self._outbox.connected()
                 self._fetcher.connected()
             case Disconnected():
@@ -241,6 +243,8 @@ class Courier:
                 )
             )
             self._transport.reject(delivery)
+            if self._only_from is None and error.reason == "bad_signature":
+                self._crier.misheard(delivery.properties.user_id)
         else:
             self._transport.acknowledge(delivery)
             self._finish(message, delivery)

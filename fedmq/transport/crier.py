@@ -43,15 +43,29 @@ class Crier:
             for name in self._wire.members(Role.NODE):
                 self._tell(name, Role.NODE)
 
+    def connected(self) -> None:
+        """Tell every node once more with the next look: what was told last may have been lost."""
+        self._cried = 0
+        self._review_at = self._clock.steady()
+
     def heard(self, envelope: Envelope) -> None:
         """Tell the sender of a message, if it knows an older roster."""
-        if envelope.roster >= self._wire.version:
-            return
-        role = self._wire.role_of(envelope.sender)
-        told_at = self._told_at.get(envelope.sender)
+        if envelope.roster < self._wire.version:
+            self._tell_again(envelope.sender)
+
+    def misheard(self, login: str) -> None:
+        """Tell who is logged in so, and signed with a key that does not count.
+
+        It may be a member that has other keys, and does not know yet.
+        """
+        self._tell_again(login)
+
+    def _tell_again(self, name: str) -> None:
+        role = self._wire.role_of(name)
+        told_at = self._told_at.get(name)
         is_told = told_at is not None and self._clock.steady() < told_at + PATIENCE_S
         if role in {Role.NODE, Role.RESEARCHER} and not is_told:
-            self._tell(envelope.sender, role)
+            self._tell(name, role)
 
     def _tell(self, name: str, role: Role) -> None:
         notice = self._wire.notice()

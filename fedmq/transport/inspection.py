@@ -102,14 +102,16 @@ def _of_known_issuer(presented: Presented, target: Address, *, now: float) -> Wa
             "clock_behind",
             "the broker's certificate is not good yet by this machine's clock",
             why=f"it begins on {_day(presented.begins)}, and the clock says {_day(now)}",
-            fix="set this machine's clock; if it is right, tell the hub's operator",
+            fix="set this machine's clock, and it goes on by itself; "
+            "if it is right, tell the hub's operator",
         )
     if now > presented.ends:
         return WayBlocked(
             "certificate_over",
             "the broker's certificate is over by this machine's clock",
             why=f"it ended on {_day(presented.ends)}, and the clock says {_day(now)}",
-            fix="look at this machine's clock; if it is right, the hub's operator: fedmq hub up",
+            fix="look at this machine's clock: set right, it goes on by itself; "
+            "if it is right, the hub's operator: fedmq hub up",
         )
     if presented.names and target.host not in presented.names:
         return WayBlocked(

@@ -2,12 +2,13 @@
 
 A row is written in the transaction that decided to send it. It is published at once, after every
 reconnect, and at growing intervals while no receipt comes; a message that the broker returned or
-would not take is tried again sooner. It is sealed once, and the same bytes each time; one whose
-reader's keys are not known yet waits until they are.
+would not take is tried again sooner. It is signed and sealed anew each time, by the newest roster:
+whatever becomes of keys, a message that its receiver could not open comes again so that it can. One
+whose reader's keys are not known yet waits until they are.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fedmq.clocks import Clock
@@ -28,7 +29,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     routing_key TEXT NOT NULL,
     experiment TEXT NOT NULL,
     encoded BLOB NOT NULL,
-    is_sealed INTEGER NOT NULL
+    is_sealed INTEGER NOT NULL  -- 1: by a version of this program that kept what it had sealed
 );
 """
 FIRST_REPEAT_S: Final = 300.0
@@ -67,6 +68,7 @@ class Outbox:
         self._open: dict[int, str] = {}
         self._refusals: dict[str, str] = {}
         self._is_connected = False
+        self._version = wire.version
         now = clock.steady()
         self._letters = {
             str(message_id): _letter(read_header(unpack_parcel(encoded)), due=now)
@@ -87,7 +89,7 @@ class Outbox:
     def add(self, message: Message, route: Route) -> None:
         """Keep `message` until its receipt; one that is there already is not sent twice."""
         envelope = message.envelope
-        encoded, is_sealed = self._sealed(message)
+        self._sealed(message)  # says what is wrong with it while there is somebody to hear
         changed = self._journal.execute(
             "INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -95,8 +97,8 @@ class Outbox:
                 route.exchange,
                 route.key(Lane.CONTROL),
                 envelope.experiment,
-                encoded,
-                is_sealed,
+                encode(message),
+                False,
             ),
         )
         if changed:
@@ -106,14 +108,15 @@ class Outbox:
         """Return whether a message is here that has no receipt."""
         return self._recipient(message_id) is not None
 
-    def _sealed(self, message: Message) -> tuple[bytes, bool]:
-        """Return the bytes of a message, and whether its reader's keys were known for them."""
+    def _sealed(self, message: Message) -> bytes | None:
+        """Return the bytes of a message, None where its reader's keys are not known yet."""
+        envelope = message.envelope.model_copy(update={"roster": self._wire.version})
         try:
-            return self._wire.seal(message, [message.envelope.recipient]), True
+            return self._wire.seal(replace(message, envelope=envelope), [envelope.recipient])
         except ProtocolError as error:
             if error.reason != "unknown_reader":
                 raise
-            return encode(message), False
+            return None
 
     def received(self, message_id: str, *, by: str) -> None:
         """Forget a message whose receipt came.
@@ -187,10 +190,14 @@ class Outbox:
             letter.retry_s = min(LAST_RETRY_S, 2 * letter.retry_s)
 
     def flush(self) -> None:
-        """Publish what is due."""
+        """Publish what is due; with a newer roster everything, since keys may be others."""
         if not self._is_connected:
             return
         now = self._clock.steady()
+        if self._wire.version != self._version:
+            self._version = self._wire.version
+            for letter in self._letters.values():
+                letter.due = now
         for message_id, letter in list(self._letters.items()):
             if letter.due <= now:
                 # Until the broker's word; a word that never comes is a broken connection.
@@ -208,23 +215,16 @@ class Outbox:
             return
         exchange, routing_key, encoded, is_sealed = rows[0]
         ticket = next(self._tickets)
-        if not is_sealed:
-            encoded, is_sealed = self._sealed(decode(_bytes(encoded)))
-            if not is_sealed:
-                why = f"nobody knows the keys of {letter.recipient} yet"
-                self._open[ticket] = message_id
-                self.refused(ticket, why)
-                return
-            self._journal.execute(
-                "UPDATE outbox SET encoded = ?, is_sealed = 1 WHERE message_id = ?",
-                (encoded, message_id),
-            )
+        body = _bytes(encoded) if is_sealed else self._sealed(decode(_bytes(encoded)))
         self._open[ticket] = message_id
+        if body is None:
+            self.refused(ticket, f"nobody knows the keys of {letter.recipient} yet")
+            return
         self._transport.publish(
             Publication(
                 exchange=str(exchange),
                 routing_key=str(routing_key),
-                body=_bytes(encoded),
+                body=body,
                 properties=letter.properties,
             ),
             ticket,

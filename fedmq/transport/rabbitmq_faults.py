@@ -1,12 +1,14 @@
 """What pika and RabbitMQ say of an end: does it pass, is it a refusal, and in short words."""
 
 import ssl
+import time
 from typing import Final, TypeVar
 
 from pika import exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorTransportSetupError
 
 from fedmq.errors import FedmqError
+from fedmq.transport.rabbitmq_clocks import clock_words
 
 _E = TypeVar("_E", bound=BaseException)
 _MAX_TOLD: Final = 300
@@ -19,6 +21,8 @@ _REFUSALS: Final = (
 )
 _ACCESS_REFUSED: Final = 403
 _NOT_ALLOWED: Final = 530
+_TOO_MANY: Final = "user connection limit"
+"""Of RabbitMQ's words to a login that has all the connections that it may have."""
 _INTERNAL_ERROR: Final = 541
 """What RabbitMQ says of a quorum queue that is electing its leader: true a moment later."""
 
@@ -30,6 +34,8 @@ def is_transient(reason: BaseException) -> bool:
 
 def is_refusal(reason: BaseException) -> bool:
     """Return whether the broker says no to this login, and not that it is away."""
+    if _is_crowded(reason):
+        return False
     if isinstance(reason, _REFUSALS):
         return True
     causes = getattr(reason, "args", ())
@@ -45,10 +51,17 @@ def reason_of(reason: BaseException) -> str:
     if known is not None:
         return str(known)[:_MAX_KNOWN]
     text = getattr(reason, "reply_text", None) or str(reason) or type(reason).__name__
-    if isinstance(reason, _REFUSALS):
+    if _is_crowded(reason):
+        text = (
+            "this login has as many connections as it may have; those of a line that broke end with"
+            " their heartbeats, and if others stay, somebody else may have its keys"
+        )
+    elif isinstance(reason, _REFUSALS):
         text = "the broker refuses the user, its password or the vhost"
     cause = find_cause(reason, OSError)
-    if cause is not None:
+    if words := clock_words(f"{reason} {cause}", time.time()):
+        text = words
+    elif cause is not None:
         text = f"nobody answers at the broker's address: {cause.strerror or type(cause).__name__}"
     return str(text)[:_MAX_TOLD]
 
@@ -59,6 +72,11 @@ def is_of_tls(reason: BaseException) -> bool:
         find_cause(reason, ssl.SSLError) is not None
         or find_cause(reason, AMQPConnectorTransportSetupError) is not None
     )
+
+
+def _is_crowded(reason: BaseException) -> bool:
+    """Return whether the broker has no more connections for this login, which passes."""
+    return _TOO_MANY in f"{getattr(reason, 'reply_text', '')} {reason}"
 
 
 def find_cause(reason: BaseException, kind: type[_E]) -> _E | None:

@@ -1,7 +1,8 @@
-"""Asking a hub to be admitted, through its broker: one question, and the wait for the answer."""
+"""Asking a hub to be admitted, or for new keys, through its broker: a question, and a wait."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from pika import BasicProperties
@@ -30,11 +31,29 @@ def ask_to_join(
         BrokerUnavailable: nobody answers at the broker's address.
         BrokerRefused: the token is used or too old.
     """
+    with _asked(login, name, request) as channel:
+        return _wait(channel, name, take, wait_s=wait_s)
+
+
+def ask(login: Login, name: str, request: bytes) -> None:
+    """The hub's operator finds the request of a member.
+
+    Raises:
+        BrokerUnavailable: nobody answers at the broker's address.
+        BrokerRefused: the member may not log in, or not ask.
+    """
+    with _asked(login, name, request):
+        pass
+
+
+@contextmanager
+def _asked(login: Login, name: str, request: bytes) -> Iterator[BlockingChannel]:
+    """Yield a channel on which the broker has taken the request."""
     with talking(login) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
         _ask(channel, login.user, name, request)
-        return _wait(channel, name, take, wait_s=wait_s)
+        yield channel
 
 
 def _ask(channel: BlockingChannel, user: str, name: str, request: bytes) -> None:

@@ -43,9 +43,13 @@ def node_rights(node: NodeId) -> Rights:
     """Return a node's rights: read its own queues, write under its own name."""
     own = rf"^{re.escape(node)}\.({ID_OR_NOWHERE})\.({Lane.CONTROL}|{Lane.BULK})$"
     return Rights(
-        write=exactly(REPLIES, EVENTS),
+        write=exactly(REPLIES, EVENTS, JOIN),
         read=exactly(node_tasks(node), node_payloads(node)),
-        topics={REPLIES: own, EVENTS: rf"^({ID_OR_NOWHERE})\.{re.escape(node)}\.[a-z]+$"},
+        topics={
+            REPLIES: own,
+            EVENTS: rf"^({ID_OR_NOWHERE})\.{re.escape(node)}\.[a-z]+$",
+            JOIN: _as_oneself(node),
+        },
     )
 
 
@@ -54,10 +58,14 @@ def orchestrator_rights(orchestrator: str) -> Rights:
     return Rights(
         configure=r"^experiment\.",
         # Binding a queue needs write on the queue and read on the exchange.
-        write=rf"^({re.escape(TASKS)}|{re.escape(ANSWERS)}|{re.escape(EVENTS)}|experiment\..*)$",
+        write=rf"^({re.escape(TASKS)}|{re.escape(ANSWERS)}|{re.escape(EVENTS)}|{re.escape(JOIN)}"
+        r"|experiment\..*)$",
         read=rf"^(orchestrator\.(inbox|events)|experiment\..*"
         rf"|{re.escape(REPLIES)}|{re.escape(SUBMISSIONS)})$",
-        topics={EVENTS: rf"^({ID_OR_NOWHERE})\.{re.escape(orchestrator)}\.[a-z]+$"},
+        topics={
+            EVENTS: rf"^({ID_OR_NOWHERE})\.{re.escape(orchestrator)}\.[a-z]+$",
+            JOIN: _as_oneself(orchestrator),
+        },
     )
 
 
@@ -65,9 +73,9 @@ def researcher_rights(researcher: ResearcherId) -> Rights:
     """Return a researcher's rights: read its own queues, write under its own name."""
     own = rf"^{re.escape(researcher)}\.({ID_OR_NOWHERE})\.({Lane.CONTROL}|{Lane.BULK})$"
     return Rights(
-        write=exactly(SUBMISSIONS),
+        write=exactly(SUBMISSIONS, JOIN),
         read=exactly(researcher_inbox(researcher), researcher_payloads(researcher)),
-        topics={SUBMISSIONS: own},
+        topics={SUBMISSIONS: own, JOIN: _as_oneself(researcher)},
     )
 
 
@@ -76,10 +84,15 @@ def join_rights(name: str) -> Rights:
     return Rights(
         write=exactly(JOIN),
         read=exactly(join_answers(name)),
-        topics={JOIN: rf"^{re.escape(name)}$"},
+        topics={JOIN: _as_oneself(name)},
     )
 
 
 def monitor_rights() -> Rights:
     """Return a monitor's rights: read the two streams, which no reader can change."""
     return Rights(read=exactly(MONITOR_EVENTS, MONITOR_DEAD))
+
+
+def _as_oneself(name: str) -> str:
+    """Return the keys by which somebody asks the hub for something: to join, or for other keys."""
+    return rf"^{re.escape(name)}$"

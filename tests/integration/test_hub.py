@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -16,6 +17,7 @@ from fedmq.hub.broker import PrivateBroker
 from fedmq.hub.credentials import read_credentials
 from fedmq.hub.definitions import SALT_BYTES, User, make_definitions, password_hash
 from fedmq.hub.lifecycle import Status, down, external, make, status, up
+from fedmq.hub.limits import limits_of
 from fedmq.hub.management import Management
 from fedmq.hub.members import Hub
 from fedmq.hub.membership import Membership
@@ -209,6 +211,9 @@ def test_an_external_broker_gets_members_and_keeps_its_own_users(
         member.transport.consume("node.elsewhere.tasks", prefetch=1)
         until(lambda: _num_consumers(there, "elsewhere") == 1)
         assert not member.of(ConsumerLost)
+    (limits,) = cast("list[dict[str, object]]", there.get("user-limits", "elsewhere"))
+    assert limits["value"] == limits_of(Role.NODE)
+    assert there.get("user-limits", "taken") == [], "nobody else's"
     # A second time, everybody there is the hub's own.
     assert external(tmp_path, **owned.way) == status(tmp_path)
     assert status(tmp_path).is_running

@@ -76,6 +76,10 @@ def publish(member: Member, exchange: str, routing_key: str) -> None:
         ("orchestrator", TASKS, key(PARIS, "bulk")),
         ("orchestrator", topology.ANSWERS, key(RESEARCHER, "control")),
         ("orchestrator", EVENTS, key("e-1", "orchestrator", "progress")),
+        # Asking the hub for other keys.
+        (LYON, topology.JOIN, LYON),
+        (RESEARCHER, topology.JOIN, RESEARCHER),
+        ("orchestrator", topology.JOIN, "orchestrator"),
     ],
 )
 def test_members_write_what_is_theirs(
@@ -96,6 +100,11 @@ def test_members_write_what_is_theirs(
         (LYON, EVENTS, key("e-1", PARIS, "heartbeat")),
         (RESEARCHER, SUBMISSIONS, key("r-two", "-", "control")),
         ("orchestrator", EVENTS, key("e-1", LYON, "heartbeat")),
+        (LYON, topology.JOIN, PARIS),
+        (LYON, topology.JOIN, f"{LYON}.answer"),
+        (RESEARCHER, topology.JOIN, LYON),
+        ("orchestrator", topology.JOIN, LYON),
+        ("monitor", topology.JOIN, "monitor"),
         # What another role writes.
         (LYON, TASKS, key(PARIS, "control")),
         (LYON, SUBMISSIONS, key(LYON, "-", "control")),

@@ -14,11 +14,12 @@ import pytest
 from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 from fedmq.errors import BrokerRefused, BrokerUnavailable
-from fedmq.hub.enrolment import Asked, Enrolment
+from fedmq.hub.enrolment import Enrolment
 from fedmq.hub.joiner import Joiner, read_answer
 from fedmq.hub.lifecycle import up
 from fedmq.hub.members import Hub
 from fedmq.hub.membership import Membership, read_membership
+from fedmq.hub.requests import Asked, Requests
 from fedmq.security.certificates import KeyPair, certify, certify_broker, make_authority
 from fedmq.security.joining import JoinToken
 from fedmq.transport import topology
@@ -186,7 +187,7 @@ def test_a_rogue_broker_is_told_nothing(place: Place, tmp_path: Path) -> None:
 
 def asking(place: Place, name: str) -> list[Asked]:
     """Return the request of a name, if there is one."""
-    return [one for one in place.enrolment.requests() if one.request.name == name]
+    return [one for one in Requests(place.hub, place.folder).waiting() if one.request.name == name]
 
 
 def invite(place: Place, name: str) -> JoinToken:

@@ -7,7 +7,14 @@ import pytest
 from fedmq.hub.keyring import new_identity
 from fedmq.messages.mandates import Mandate, Order
 from fedmq.security.mandates import is_given, sign_order
-from fedmq.security.roster import enrolled, sign_rotation, with_member, without_member
+from fedmq.security.roster import (
+    enrolled,
+    sign_rotation,
+    with_member,
+    with_next_keys,
+    without_member,
+)
+from fedmq.security.rotation import make_rotation_request
 from fedmq.types import Role
 from tests.support.keys import Keys
 from tests.unit.messages.examples import MANIFEST, SPEC
@@ -90,3 +97,19 @@ def test_what_holds_no_order_is_no_mandate(content: str) -> None:
     """Refused by the codec."""
     with pytest.raises(ValueError, match="validation error"):
         Mandate(content=content, signature="")
+
+
+def test_an_order_outlives_its_researchers_keys_unless_they_were_stolen() -> None:
+    """Whatever changes as planned, however often; what a thief may have signed is nobody's."""
+    roster, known = KEYS.roster, KEYS.identities[ADA]
+    given = [KEYS.wire(ADA).sign(ORDER)]
+    for _ in range(3):
+        upcoming = new_identity(ADA, Role.RESEARCHER)
+        asked = make_rotation_request(known, upcoming)
+        roster = with_next_keys(roster, asked.public, asked.proof, are_stolen=False, at=2.0)
+        known = upcoming
+        given.append(sign_order(ORDER, known, roster))
+    assert all(is_given(one, roster) for one in given)
+    asked = make_rotation_request(known, new_identity(ADA, Role.RESEARCHER))
+    roster = with_next_keys(roster, asked.public, asked.proof, are_stolen=True, at=3.0)
+    assert [is_given(one, roster) for one in given] == [True, True, False, False]

@@ -1,0 +1,185 @@
+"""Keys that change: asked for at a site, admitted at the hub, killed in between."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from fedmq.errors import ConfigurationError
+from fedmq.hub.keyring import KeptWire, Keyring
+from fedmq.hub.local import enrol_here
+from fedmq.hub.members import Hub
+from fedmq.hub.membership import read_membership
+from fedmq.hub.requests import Requests
+from fedmq.hub.rotations import Rotations
+from fedmq.messages.notices import RosterNotice
+from fedmq.security.rotation import RotationRequest, make_rotation_request
+from fedmq.types import Role
+
+LYON = "chu-lyon"
+_WRITES = frozenset({"os.rename", "os.remove", "os.chmod", "open"})
+
+
+class Place:
+    """A hub that does not run, and a site."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "hub"
+        self.hub = Hub(self.folder)
+        self.hub.make("trial")
+        enrol_here(self.folder, LYON, Role.NODE, folder / "site" / "credentials.toml")
+        self.keyring = read_membership(folder / "site" / "credentials.toml").keyring
+        self.rotations = Rotations(self.hub, self.folder)
+
+    def ask(self) -> RotationRequest:
+        """Return the request of the site."""
+        return make_rotation_request(*self.keyring.prepare())
+
+    def admit(self, request: RotationRequest, *, stolen: bool = False) -> RosterNotice:
+        """Return the roster with the keys of a request."""
+        print_ = request.public.fingerprint
+        return self.rotations.admit(request, print_, are_stolen=stolen).notice
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Return a hub and a site."""
+    return Place(tmp_path)
+
+
+def test_new_keys_are_used_once_the_roster_names_them(place: Place) -> None:
+    """By a program that runs, and by the next one; what was sealed before can still be read."""
+    heard: list[str] = []
+    wire = KeptWire(place.keyring, lambda what, _version, _name: heard.append(what))
+    before = wire.identity
+    request = place.ask()
+    assert place.ask() == request, "asked again it is the same keys"
+    assert wire.identity == KeptWire(place.keyring).identity == before
+    wire.learn(place.admit(request))
+    assert heard == ["keys_changed", "roster_learnt"]
+    assert wire.identity.public == request.public
+    assert wire.identity.retired == (before.sealing,)
+    assert wire.identity.payloads != before.payloads
+    assert KeptWire(place.keyring).identity == wire.identity
+    assert place.keyring.upcoming() is None
+    second = place.ask()
+    wire.learn(place.admit(second))
+    assert wire.identity.public == second.public
+    assert before.sealing not in wire.identity.retired, "the one before and none older"
+
+
+def test_the_hubs_own_orchestrator_takes_them_from_its_folder(place: Place) -> None:
+    """Its roster is written by the hub."""
+    keyring = read_membership(place.hub.credentials_path("orchestrator")).keyring
+    wire = KeptWire(keyring)
+    request = make_rotation_request(*keyring.prepare())
+    place.admit(request)
+    wire.review()
+    assert wire.identity.public == request.public
+    lyon = KeptWire(place.keyring)
+    notice = wire.notice()
+    assert notice is not None
+    lyon.learn(notice)
+    assert lyon.version == wire.version, "the earlier keys vouch for these: nobody has to look"
+    assert place.keyring.held_roster() is None
+
+
+def test_nobody_gets_keys_whose_fingerprint_was_not_read_out(place: Place) -> None:
+    """Who has stolen the keys can ask with them; the site does not read out the thief's."""
+    thief = Keyring(place.keyring.folder.with_name("thief"))
+    thief.write_identity(place.keyring.identity())
+    stolen = make_rotation_request(*thief.prepare())
+    own = place.ask()
+    before = place.hub.authority.signed_roster()
+    with pytest.raises(ConfigurationError, match="not that of the request"):
+        place.rotations.admit(stolen, own.public.fingerprint)
+    assert place.hub.authority.signed_roster() == before
+    place.admit(own, stolen=True)
+    with pytest.raises(ConfigurationError, match="not those of the roster"):
+        place.rotations.admit(stolen, stolen.public.fingerprint)
+
+
+def test_admitted_twice_is_admitted_once(place: Place) -> None:
+    """As after a kill between the roster and the rest: the orchestrator's folder has it then."""
+    request = place.ask()
+    Requests(place.hub, place.folder).keep(request)
+    first = place.admit(request)
+    assert Requests(place.hub, place.folder).waiting() == ()
+    orchestrator = read_membership(place.hub.credentials_path("orchestrator")).keyring
+    (orchestrator.folder / "roster.json").write_text("{}")
+    assert place.admit(request) == first
+    assert orchestrator.signed_roster().notice == first
+
+
+def _learn(keyring: Keyring, notice: RosterNotice) -> None:
+    KeptWire(keyring).learn(notice)
+
+
+def killed(act: Callable[[], object], folder: Path, step: int) -> bool:
+    """Return whether a process that acts was killed at its step-th write below a folder."""
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def count(event: str, arguments: tuple[object, ...]) -> None:
+            nonlocal left
+            if event not in _WRITES or not str(arguments[0]).startswith(str(folder)):
+                return
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(count)
+        try:
+            act()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def test_killed_at_any_step_a_site_has_the_keys_that_its_roster_names(place: Place) -> None:
+    """Asking and taking, each begun again: one set of keys, and no step at which there is none."""
+    num_killed, keyring = 0, place.keyring
+    for step in range(200):
+        has_died = killed(place.ask, keyring.folder, step)
+        assert KeptWire(keyring).identity == keyring.identity(), "the old ones are good"
+        request = place.ask()
+        notice = place.admit(request)
+        has_died |= killed(partial(_learn, keyring, notice), keyring.folder, step)
+        wire = KeptWire(keyring)
+        member = wire.roster.find(LYON)
+        assert member is not None
+        assert wire.identity.public == member.public, step
+        wire.learn(notice)
+        assert wire.identity.public == request.public, step
+        assert keyring.upcoming() is None
+        num_killed += has_died
+        if not has_died:
+            break
+    assert num_killed > 10
+    assert not has_died
+
+
+def test_killed_at_any_step_the_hub_admits_whole_or_not_at_all(place: Place) -> None:
+    """Done again it is one roster more, which the hub's own members have too."""
+    num_killed = 0
+    orchestrator = read_membership(place.hub.credentials_path("orchestrator")).keyring
+    for step in range(200):
+        request = place.ask()
+        version = place.hub.authority.roster().version
+        has_died = killed(partial(place.admit, request), place.folder, step)
+        assert place.hub.authority.roster().version in {version, version + 1}
+        notice = place.admit(request)
+        assert place.hub.authority.roster().version == version + 1
+        assert orchestrator.signed_roster().notice == notice
+        KeptWire(place.keyring).learn(notice)
+        num_killed += has_died
+        if not has_died:
+            break
+    assert num_killed > 10
+    assert not has_died

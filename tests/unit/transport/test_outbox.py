@@ -1,0 +1,144 @@
+"""The outbox: what has no receipt is signed and sealed anew, whatever becomes of keys."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fedmq.hub.keyring import new_identity
+from fedmq.messages.codec import Message, encode
+from fedmq.security.identities import Identity
+from fedmq.security.roster import Roster, with_next_keys
+from fedmq.security.rotation import make_rotation_request
+from fedmq.security.wire import SealedWire
+from fedmq.transport.journal import Journal
+from fedmq.transport.outbox import SCHEMA, Outbox
+from fedmq.transport.ports import Publication
+from fedmq.transport.routes import to_node
+from fedmq.types import NodeId, Role
+from tests.support.clock import FakeClock
+from tests.support.keys import Keys
+from tests.unit.security.test_wire import PREPARE, message
+
+LYON, CENTRE = "chu-lyon", "orchestrator"
+
+
+class Sent:
+    """A transport that notes what it is given."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    def publish(self, publication: Publication, ticket: int) -> None:
+        """Note it."""
+        assert ticket
+        self.bodies.append(publication.body)
+
+
+class Desk:
+    """An orchestrator's outbox, and the keys of the federation."""
+
+    def __init__(self, folder: Path) -> None:
+        self.keys = Keys({LYON: Role.NODE, CENTRE: Role.ORCHESTRATOR})
+        self.wire = self.keys.wire(CENTRE)
+        self.journal = Journal(folder / "journal.sqlite", SCHEMA)
+        self.sent = Sent()
+        self.outbox = self.opened()
+
+    def opened(self) -> Outbox:
+        """Return the outbox as it is on the disk."""
+        made = Outbox(
+            self.journal,
+            self.sent,  # type: ignore[arg-type]
+            self.wire,
+            itertools.count(1),
+            FakeClock(lambda: 0.0),
+        )
+        made.connected()
+        return made
+
+    def post(self) -> Message:
+        """Return a message to Lyon, which is published."""
+        made = message(PREPARE, CENTRE, LYON)
+        with self.journal.transaction():
+            self.outbox.add(made, to_node(NodeId(LYON)))
+        self.outbox.flush()
+        return made
+
+    def changed(self, name: str) -> Identity:
+        """Return the next keys of a member, whose stolen ones count no more."""
+        old, new = self.keys.identities[name], new_identity(name, self.keys.identities[name].role)
+        asked = make_rotation_request(old, new)
+        self.wire.roster = with_next_keys(
+            self.wire.roster, asked.public, asked.proof, are_stolen=True, at=2.0
+        )
+        self.keys.identities[name] = new
+        return new
+
+    def reader(self, identity: Identity, roster: Roster) -> SealedWire:
+        """Return Lyon's wire."""
+        return SealedWire(identity, roster, random=os.urandom)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Return an outbox that is connected."""
+    made = Desk(tmp_path)
+    yield made
+    made.journal.close()
+
+
+def test_with_a_newer_roster_it_goes_again_to_the_readers_new_keys(desk: Desk) -> None:
+    """At once; the roster that it is sealed by is said in it."""
+    posted = desk.post()
+    new = desk.changed(LYON)
+    desk.outbox.flush()
+    desk.outbox.flush()
+    assert len(desk.sent.bodies) == 2
+    reader = desk.reader(new, desk.wire.roster)
+    with pytest.raises(Exception, match="not for this key"):
+        reader.open(desk.sent.bodies[0])
+    opened = reader.open(desk.sent.bodies[1])
+    assert opened.body == posted.body
+    assert opened.envelope == posted.envelope.model_copy(update={"roster": 2})
+
+
+def test_it_is_signed_by_the_keys_that_the_sender_has_by_then(desk: Desk) -> None:
+    """Also by another life, from the disk."""
+    posted = desk.post()
+    desk.wire.identity = desk.changed(CENTRE)
+    desk.opened()
+    reader = desk.reader(desk.keys.identities[LYON], desk.wire.roster)
+    with pytest.raises(Exception, match="did not sign"):
+        reader.open(desk.sent.bodies[0])
+    assert reader.open(desk.sent.bodies[1]).body == posted.body
+
+
+def test_what_an_older_version_had_sealed_goes_as_it_is(desk: Desk) -> None:
+    """Its plain text is nowhere any more."""
+    sealed = desk.wire.seal(message(PREPARE, CENTRE, LYON), [LYON])
+    desk.journal.execute(
+        "INSERT INTO outbox VALUES ('m', 'fedmq.tasks', 'chu-lyon.control', '-', ?, 1)", (sealed,)
+    )
+    desk.opened()
+    assert desk.sent.bodies == [sealed]
+
+
+def test_a_reader_whose_keys_nobody_knows_is_waited_for(desk: Desk) -> None:
+    """The message goes once the roster has them."""
+    whole = desk.wire.roster
+    desk.wire.roster = whole.model_copy(
+        update={"members": [one for one in whole.members if one.name != LYON]}
+    )
+    desk.wire.roster = Roster.model_validate(desk.wire.roster.model_dump())
+    posted = desk.post()
+    assert desk.sent.bodies == []
+    assert "keys of chu-lyon" in desk.outbox.trouble
+    desk.wire.roster = Roster.model_validate(whole.model_dump() | {"version": 2})
+    desk.outbox.flush()
+    reader = desk.reader(desk.keys.identities[LYON], desk.wire.roster)
+    opened = reader.open(desk.sent.bodies[0])
+    assert encode(replace(opened, envelope=posted.envelope)) == encode(posted)
