@@ -138,7 +138,7 @@ class Orchestrator:
         self.courier.handle(event)
 
     def accept(self, message: Message) -> None:
-        """Keep it, without the head of the log, of which tests/unit/audit/test_heads.py has tests."""
+        """Keep it, without the head of the log."""
         body = message.body
         if isinstance(body, Answer):
             message = replace(message, body=body.model_copy(update={"head": None}))
