@@ -78,7 +78,8 @@ def test_a_patient_withdraws_and_a_hospital_leaves(federation: Federation) -> No
     exported = federation.do(LYON, "node", "audit", "export", "log.jsonl")
     head = exported.data.split()[1]
     path = federation.home(LYON) / "log.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    *lines, witnesses = [json.loads(line) for line in path.read_text().splitlines()]
+    assert witnesses["witnesses"]["node"] == LYON
     trained = [one["round"] for one in lines if one["kind"] == "training_done"]
     assert trained == [1, 2, 3]
     assert gone not in path.read_text()

@@ -1,6 +1,7 @@
 """A hospital's node on the memory broker, a worker that tests answer for, an orchestrator."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -17,7 +18,7 @@ from fedmq.messages.fields import Manifest, PlanReference
 from fedmq.messages.mandates import Mandate
 from fedmq.messages.notices import ExperimentOver, Hello, Welcome
 from fedmq.messages.registry import Body
-from fedmq.messages.replies import FailureCode
+from fedmq.messages.replies import Answer, FailureCode
 from fedmq.messages.requests import (
     CancelRequest,
     EvaluateRequest,
@@ -141,7 +142,10 @@ class Orchestrator:
         self.courier.handle(event)
 
     def accept(self, message: Message) -> None:
-        """Keep it."""
+        """Keep it, without the head of the log."""
+        body = message.body
+        if isinstance(body, Answer):
+            message = replace(message, body=body.model_copy(update={"head": None}))
         self.accepted.append(message)
 
     def expect(self, _message: Message) -> bool:

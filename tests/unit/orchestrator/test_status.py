@@ -33,7 +33,13 @@ def test_an_orchestrator_that_has_nothing_says_so(world: World) -> None:
     """No experiment, nothing that waits, nothing turned away."""
     found = status(world)
     assert found == OrchestratorStatus(
-        experiments=(), unsent=0, payloads_awaited=0, rejected={}, room=found.room
+        experiments=(),
+        unsent=0,
+        payloads_awaited=0,
+        rejected={},
+        witnessed={},
+        refused_heads={},
+        room=found.room,
     )
     assert found.room.needed_bytes == RESERVE_BYTES
 
