@@ -131,6 +131,7 @@ class NodeService:
             spool=self._storage.spool,
             clock=clock,
             only_from=orchestrator,
+            is_alone=True,
         )
         self._answers = Answers(
             node,

@@ -108,6 +108,7 @@ class OrchestratorService:
             spool=Spool(home.disk(PAYLOADS), chunk_bytes=chunk_bytes),
             clock=clock,
             witness=self._witness.answer,
+            is_alone=True,
         )
         self._leader = Leader(
             courier=self._courier,

@@ -3,7 +3,9 @@
 Messages that are kept until their receipt are counted for each recipient: 1, 2, 3. Who received
 them notes which numbers came, as ranges, for ever: a copy of a message whose id was forgotten long
 ago is known by its number. No clock is asked. A journal that is begun anew counts
-from 1 again, and says so by the name of its stream, which is random.
+from 1 again, and says so by the name of its stream, which is random. A service, which has its home
+for itself, begins a stream with each life: so a journal that was put back from a copy uses no
+number twice. Programs of a researcher may be many and short, side by side; theirs is one stream.
 
 Messages that may be lost carry the number of the sender's life, which each start of a program makes
 one larger, and a number within it; of each life only growing numbers are taken. They are forgotten
@@ -47,14 +49,17 @@ _LIVES_KNOWN: Final = 8
 class Counters:
     """The numbers of one service."""
 
-    def __init__(self, journal: Journal) -> None:
-        """Begin a life."""
+    def __init__(self, journal: Journal, *, is_alone: bool = False) -> None:
+        """Begin a life, and with it a stream if no other program has the journal."""
         self._journal = journal
         with journal.transaction():
             journal.execute(
                 "INSERT INTO lives VALUES (1, 1, lower(hex(randomblob(8))))"
                 " ON CONFLICT (only) DO UPDATE SET number = number + 1"
             )
+            if is_alone:
+                journal.execute("UPDATE lives SET stream = lower(hex(randomblob(8)))")
+                journal.execute("DELETE FROM counted_out")
             self._life = read_life(journal)
             self.stream = str(journal.cell("SELECT stream FROM lives"))
         self._told = 0

@@ -6,7 +6,6 @@ that announces a payload counts as received once the payload is here, whole. The
 thread: its driver gives it the transport's events (`handle`) and lets time pass (`tick`).
 """
 
-import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,6 @@ from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.fields import Manifest
 from fedmq.messages.heads import ObjectedHead, SignedHead
 from fedmq.messages.notices import (
-    ExperimentOver,
     Heartbeat,
     Hello,
     NodeOnline,
@@ -52,13 +50,13 @@ from fedmq.transport.ports import (
 )
 from fedmq.transport.pusher import Pusher
 from fedmq.transport.receiver import Receiver
-from fedmq.transport.routes import Route, event_key, to_node, to_researcher, way_back
+from fedmq.transport.routes import Route, event_key, way_back
 from fedmq.transport.speaker import Speaker
 from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Lane
 from fedmq.transport.troubles import Troubles, refusal_of
 from fedmq.transport.wires import Wire
-from fedmq.types import Digest, NodeId, ResearcherId, Role
+from fedmq.types import Digest
 
 SCHEMA: Final = outbox.SCHEMA + inbox.SCHEMA + counters.SCHEMA
 
@@ -76,8 +74,10 @@ class Courier:
         spool: Spool,
         clock: Clock,
         only_from: str | None = None,
+        is_alone: bool = False,
         witness: Callable[[Message], SignedHead | ObjectedHead | None] = lambda _: None,
     ) -> None:
+        """`is_alone`: no other program works in the journal at the same time."""
         self.me = me
         self._witness = witness
         self.spool = spool
@@ -90,12 +90,12 @@ class Courier:
         self._receiver: Receiver
         self._newest = -math.inf  # when the last message was sent, less the steady clock
         self._tickets = itertools.count(1)
-        self._counters = Counters(journal)
+        self._counters = Counters(journal, is_alone=is_alone)
         self._outbox = Outbox(journal, transport, wire, self._tickets, clock)
         self.inbox = Inbox(journal, self._counters, clock)
         self._pusher = Pusher(me, spool, transport, wire, self._tickets, clock)
         self._speaker = Speaker(me, wire, self._counters, transport, self._tickets, clock)
-        self._crier = Crier(wire, clock, self._say_roster)
+        self._crier = Crier(wire, clock, self._speaker.say_roster)
         self._fetcher = Fetcher(spool, clock, self._ask, self._accept_waiting)
 
     def attach(self, receiver: Receiver) -> None:
@@ -160,7 +160,9 @@ class Courier:
         expires_at: float | None = None,
     ) -> Message:
         """Return a message from this service."""
-        return self._speaker.write(body, message_id, recipient, place, answers, expires_at)
+        return self._speaker.write(
+            body, message_id, recipient, place, answers=answers, expires_at=expires_at
+        )
 
     def post(self, message: Message, route: Route) -> None:
         """Send `message` until its receipt comes; call it inside a transaction."""
@@ -183,7 +185,7 @@ class Courier:
 
     def say(self, message: Message, route: Route) -> None:
         """Publish a small message once; it may be lost."""
-        self._speaker.say(message, route.exchange, route.key(Lane.CONTROL))
+        self._speaker.say_to(message, route)
 
     def tell(self, message: Message, kind: str) -> None:
         """Publish an event, which may be lost."""
@@ -359,35 +361,13 @@ class Courier:
     def _is_news(self, envelope: Envelope) -> bool:
         return self._counters.is_news(envelope)
 
-    # Small messages that are not kept.
-
-    def _say_roster(self, notice: RosterNotice, member: str, role: Role) -> None:
-        """Send the roster to a member."""
-        route = to_node(NodeId(member))
-        if role is Role.RESEARCHER:
-            route = to_researcher(ResearcherId(member))
-        message = self.write(notice, f"roster.{self._wire.version}.{member}", member, Place())
-        self.say(message, route)
-
     def _send_receipt(self, message: Message, exchange: str) -> None:
-        of = message.envelope
-        place = of.place
-        if isinstance(message.body, ExperimentOver):
-            # The experiment's own queue is gone by then.
-            place = Place()
-        token = hashlib.sha256(of.message_id.encode()).hexdigest()[:16]
-        body = Receipt(of=of.message_id, head=self._witness(message))
-        receipt = self.write(body, f"receipt.{token}", of.sender, place, answers=of)
-        route = way_back(exchange, me=self.me, sender=of.sender, experiment=place.experiment)
-        self.say(receipt, route)
+        self._speaker.say_receipt(message, exchange, self._witness(message))
 
     def _ask(self, manifest: Manifest, missing: Sequence[int], route: Route, exp: str) -> str:
-        body = ResendRequest(manifest=manifest, missing=list(missing))
-        recipient = self._only_from or route.reader
-        message_id = f"resend.{manifest.digest[:16]}.{next(self._tickets)}"
-        message = self.write(body, message_id, recipient, Place(experiment=exp))
-        self.say(message, route)
-        return message_id
+        return self._speaker.ask(
+            manifest, missing, self._only_from or route.reader, route, Place(experiment=exp)
+        )
 
     def _way_back(self, envelope: Envelope, exchange: str, lane: Lane = Lane.CONTROL) -> Route:
         return way_back(

@@ -1,18 +1,26 @@
 """The speaker: writes a service's messages, and says those that may be lost."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
+from fedmq.messages.fields import Manifest
+from fedmq.messages.heads import ObjectedHead, SignedHead
+from fedmq.messages.notices import ExperimentOver, Receipt, RosterNotice
+from fedmq.messages.payloads import ResendRequest
 from fedmq.messages.registry import Body
 from fedmq.transport import topology
 from fedmq.transport.counters import Counters
 from fedmq.transport.outbox import properties_of
 from fedmq.transport.ports import Publication, Transport
+from fedmq.transport.routes import Route, to_node, to_researcher, way_back
+from fedmq.transport.topology import Lane
 from fedmq.transport.wires import Wire
+from fedmq.types import NodeId, ResearcherId, Role
 
 
 class Speaker:
@@ -40,8 +48,9 @@ class Speaker:
         message_id: str,
         recipient: str,
         place: Place,
-        answers: Envelope | None,
-        expires_at: float | None,
+        *,
+        answers: Envelope | None = None,
+        expires_at: float | None = None,
     ) -> Message:
         """Return a message from this service."""
         envelope = Envelope(
@@ -83,6 +92,40 @@ class Speaker:
             mandatory=mandatory,
         )
         self._transport.publish(publication, next(self._tickets))
+
+    def say_to(self, message: Message, route: Route) -> None:
+        """Publish a small message once to whom the route leads; it may be lost."""
+        self.say(message, route.exchange, route.key(Lane.CONTROL))
+
+    def say_roster(self, notice: RosterNotice, member: str, role: Role) -> None:
+        """Send the roster to a member."""
+        route = to_node(NodeId(member))
+        if role is Role.RESEARCHER:
+            route = to_researcher(ResearcherId(member))
+        message_id = f"roster.{self._wire.version}.{member}"
+        self.say_to(self.write(notice, message_id, member, Place()), route)
+
+    def say_receipt(
+        self, message: Message, exchange: str, head: SignedHead | ObjectedHead | None
+    ) -> None:
+        """Tell the sender of a message, which came through an exchange, that it is kept here."""
+        of = message.envelope
+        # The queue of an experiment that is over is gone by then.
+        place = Place() if isinstance(message.body, ExperimentOver) else of.place
+        token = hashlib.sha256(of.message_id.encode()).hexdigest()[:16]
+        body = Receipt(of=of.message_id, head=head)
+        receipt = self.write(body, f"receipt.{token}", of.sender, place, answers=of)
+        route = way_back(exchange, me=self._me, sender=of.sender, experiment=place.experiment)
+        self.say_to(receipt, route)
+
+    def ask(
+        self, manifest: Manifest, missing: Sequence[int], of: str, route: Route, place: Place
+    ) -> str:
+        """Ask `of` for chunks of a payload; return the id of the request."""
+        message_id = f"resend.{manifest.digest[:16]}.{next(self._tickets)}"
+        body = ResendRequest(manifest=manifest, missing=list(missing))
+        self.say_to(self.write(body, message_id, of, place), route)
+        return message_id
 
     def _numbered(self, message: Message, counter: int) -> Message:
         numbers = {"stream": self._counters.stream, "counter": counter}

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,13 +45,6 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 NEW_LYON, NEW_RESEARCHER = "chu-lyon-2", "r-two"
 (SECRET,) = [one for one in examples.BODIES if one.TYPE == "prepare.request"]
-
-
-@pytest.fixture(scope="module")
-def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    """Return a federation with a private hub; the drills follow one another in it."""
-    with running_federation(tmp_path_factory.mktemp("drill") / "f", None) as running:
-        yield running
 
 
 def drill(heading: str) -> list[list[str]]:
@@ -141,11 +133,9 @@ def wire_of(federation: Federation, name: str) -> KeptWire:
     return read_membership(federation.own_credentials(name)).wire()
 
 
-def test_a_nodes_stolen_keys_are_worth_nothing_and_the_hospital_is_back(
-    federation: Federation, tmp_path: Path
-) -> None:
+def drill_of_a_node(federation: Federation, place: Path) -> None:
     """Under another name, in an experiment that finishes."""
-    thief = stolen(federation.node_credentials(LYON), tmp_path / "thief")
+    thief = stolen(federation.node_credentials(LYON), place / "thief")
     ask(thief.login("fedmq thief"), LYON, b"{}")  # before the drill they open the door
     site = federation.home(NEW_LYON)
     site.mkdir()
@@ -164,11 +154,9 @@ def test_a_nodes_stolen_keys_are_worth_nothing_and_the_hospital_is_back(
     assert len(federation.digests(identifier)) == 1
 
 
-def test_a_researchers_stolen_keys_are_worth_nothing(
-    federation: Federation, tmp_path: Path
-) -> None:
+def drill_of_a_researcher(federation: Federation, place: Path) -> None:
     """They are back under another name, and their questions are answered."""
-    thief = stolen(federation.researcher_credentials, tmp_path / "thief")
+    thief = stolen(federation.researcher_credentials, place / "thief")
     run(federation, "A researcher's keys", NEW_RESEARCHER)
     cannot_connect(thief)
     centre, wire = wire_of(federation, "orchestrator"), newest(federation, thief)
@@ -178,11 +166,9 @@ def test_a_researchers_stolen_keys_are_worth_nothing(
     assert query.json["experiments"] == []
 
 
-def test_who_has_the_orchestrators_stolen_keys_is_not_believed_and_reads_nothing_new(
-    federation: Federation, tmp_path: Path
-) -> None:
+def drill_of_an_orchestrator(federation: Federation, place: Path) -> None:
     """Nodes take the next keys by themselves; a node's answer comes to these."""
-    thief = stolen(federation.credentials("orchestrator"), tmp_path / "thief")
+    thief = stolen(federation.credentials("orchestrator"), place / "thief")
     run(federation, "The orchestrator's keys", CENTRE)
     wire = newest(federation, thief)
     until(lambda: wire_of(federation, PARIS).version == wire.version, "the roster at Paris")
@@ -193,11 +179,11 @@ def test_who_has_the_orchestrators_stolen_keys_is_not_believed_and_reads_nothing
     assert paris.open(sealed).body == SECRET
 
 
-def test_a_stolen_token_opens_nothing(federation: Federation, tmp_path: Path) -> None:
+def drill_of_a_token(federation: Federation, place: Path) -> None:
     """The thief has asked before the drill; afterwards not even the door is there."""
     made = federation.do(CENTRE, "hub", "add-node", "chu-lille").data
     token = read_token(made)
-    joiner = Joiner(tmp_path / "thief" / "credentials.toml")
+    joiner = Joiner(place / "thief" / "credentials.toml")
     request = joiner.begin(token)
     login = joiner.way(token).login("fedmq thief")
 
@@ -219,8 +205,25 @@ def test_a_stolen_token_opens_nothing(federation: Federation, tmp_path: Path) ->
     assert "nobody of that name and role is invited" in refused.talk
 
 
-def test_the_hub_goes_down_last(federation: Federation) -> None:
+def drill_of_the_authority(federation: Federation, _place: Path) -> None:
     """The authority's drill ends the old broker; every member joins another federation."""
     run(federation, "The hub's authority", CENTRE)
     assert federation.do(CENTRE, "hub", "status", "--json").json["running"] is False
     assert Role.NODE in {one.role for one in Hub(federation.home(CENTRE) / "hub").members()}
+
+
+def test_after_each_drill_what_was_stolen_is_worth_nothing(tmp_path: Path) -> None:
+    """One after the other in one federation, that of the authority last: it ends the hub."""
+    with running_federation(tmp_path / "f", None) as federation:
+        for number, practise in enumerate(
+            (
+                drill_of_a_node,
+                drill_of_a_researcher,
+                drill_of_an_orchestrator,
+                drill_of_a_token,
+                drill_of_the_authority,
+            )
+        ):
+            place = tmp_path / f"thief-{number}"
+            place.mkdir()
+            practise(federation, place)

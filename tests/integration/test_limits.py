@@ -13,7 +13,7 @@ from fedmq.hub.limits import MAX_CHANNELS, MAX_CONNECTIONS, limits_of
 from fedmq.hub.members import Hub
 from fedmq.hub.membership import Membership
 from fedmq.transport.ports import Connected, Disconnected
-from fedmq.transport.rabbitmq_stream import parameters
+from fedmq.transport.rabbitmq_dialogue import parameters
 from fedmq.types import Role
 from tests.integration.test_hub import ended, joined, management, until
 from tests.support.members import PROGRAM, connection, enrolled

@@ -228,7 +228,10 @@ def test_an_experiment_from_the_question_to_its_end(federation: Federation) -> N
     refused = federation.answer(1)
     assert isinstance(refused, Refusal)
     federation.approve()
-    assert federation.answer(2) == PrepareReply(num_training_cases=3, num_validation_cases=2)
+    counted = federation.answer(2)
+    assert isinstance(counted, PrepareReply)
+    assert (counted.num_training_cases, counted.num_validation_cases) == (3, 2)
+    assert counted.head is not None
 
     federation.ask(train(model), "lung.1.train", 1)
     trained = federation.answer(3)

@@ -1,6 +1,7 @@
 """Counters: what was taken once is never taken again, and nothing else is refused."""
 
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,30 @@ def test_kept_messages_are_counted_for_each_recipient(journal: Journal) -> None:
     assert [counters.next_for("a"), counters.next_for("a"), counters.next_for("b")] == [1, 2, 1]
     assert Counters(journal).next_for("a") == 3
     assert Counters(journal).stream == counters.stream
+
+
+def test_a_journal_that_was_put_back_from_a_copy_uses_no_number_twice(tmp_path: Path) -> None:
+    """What a service sent after the copy was made, and what it sends now, are of two streams."""
+    there = Journal(tmp_path / "there" / "journal.sqlite", SCHEMA)
+    receiver = Counters(there)
+    own = tmp_path / "own" / "journal.sqlite"
+
+    def live() -> list[Envelope]:
+        made = Journal(own, SCHEMA)
+        counters = Counters(made, is_alone=True)
+        numbers = [counters.next_for("orchestrator") for _ in range(2)]
+        made.close()
+        assert numbers == [1, 2]
+        return [envelope(number, stream=counters.stream) for number in numbers]
+
+    live()
+    shutil.copytree(own.parent, tmp_path / "copy")
+    for one in live():
+        receiver.take(one)
+    shutil.rmtree(own.parent)
+    shutil.copytree(tmp_path / "copy", own.parent)
+    assert not any(receiver.has(one) for one in live())
+    there.close()
 
 
 @pytest.mark.parametrize("seed", range(5))
