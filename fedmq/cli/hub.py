@@ -185,9 +185,9 @@ def admit(
     from fedmq.security.rotation import RotationRequest
 
     enrolment, requests, rotations = _enrolment(), _requests(), _rotations()
-    if request is not None:
-        requests.keep(read_request(request))
-    waiting = [one for one in requests.waiting() if one.request.name == name]
+    # What is named is admitted, whatever somebody else may have sent to the broker in that name.
+    asking = requests.waiting() if request is None else (requests.keep(read_request(request)),)
+    waiting = [one for one in asking if one.request.name == name]
     if not waiting:
         raise ConfigurationError(
             f"{name} has not asked to be admitted",

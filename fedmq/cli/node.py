@@ -72,10 +72,11 @@ def rotate(
     *,
     request: rotating.RequestFile = None,
     answer: rotating.AnswerFile = None,
+    fresh: rotating.Fresh = False,
 ) -> None:
     """Ask the hub for new keys that sign and to which others seal; a node that runs takes them."""
     credentials = require_node() / "credentials.toml"
-    rotating.rotate(credentials, request_file=request, answer_file=answer)
+    rotating.rotate(credentials, request_file=request, answer_file=answer, is_fresh=fresh)
 
 
 @app.command()

@@ -90,12 +90,13 @@ def rotate(
     ] = None,
     request: rotating.RequestFile = None,
     answer: rotating.AnswerFile = None,
+    fresh: rotating.Fresh = False,
 ) -> None:
     """Ask the hub for new keys that sign and to which others seal; one that runs takes them."""
     from fedmq.settings import read_settings
 
     path = credentials or read_settings().hub / "credentials" / "orchestrator.toml"
-    rotating.rotate(path, request_file=request, answer_file=answer)
+    rotating.rotate(path, request_file=request, answer_file=answer, is_fresh=fresh)
 
 
 @app.command()

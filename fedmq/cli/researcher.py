@@ -79,12 +79,13 @@ def rotate(
     credentials: Credentials = None,
     request: rotating.RequestFile = None,
     answer: rotating.AnswerFile = None,
+    fresh: rotating.Fresh = False,
 ) -> None:
     """Ask the hub for new keys that sign and to which others seal; the next command takes them."""
     from fedmq.settings import read_settings
 
     path = credentials or read_settings().home / "credentials.toml"
-    rotating.rotate(path, request_file=request, answer_file=answer)
+    rotating.rotate(path, request_file=request, answer_file=answer, is_fresh=fresh)
 
 
 def run(

@@ -18,7 +18,19 @@ AnswerFile = Annotated[
 ]
 
 
-def rotate(credentials: Path, *, request_file: Path | None, answer_file: Path | None) -> None:
+Fresh = Annotated[
+    bool,
+    typer.Option("--fresh", help="Make others in the place of new keys that wait, if any do."),
+]
+
+
+def rotate(
+    credentials: Path,
+    *,
+    request_file: Path | None,
+    answer_file: Path | None,
+    is_fresh: bool = False,
+) -> None:
     """The hub is asked for other keys of the member of these credentials, or has answered."""
     from fedmq.hub.files import replace_file
     from fedmq.hub.membership import read_membership
@@ -30,11 +42,11 @@ def rotate(credentials: Path, *, request_file: Path | None, answer_file: Path | 
         return
     name, wire = membership.credentials.user, membership.wire()  # which settles what is over
     present, upcoming = wire.identity, membership.keyring.upcoming()
-    if upcoming is None:
+    if upcoming is None or is_fresh:
         say(f"new keys for {name} are made, and wait beside those that it has")
     else:
         say(f"new keys for {name} wait already; the hub is asked for them once more")
-    present, upcoming = membership.keyring.prepare()
+    present, upcoming = membership.keyring.prepare(is_fresh=is_fresh)
     request = make_rotation_request(present, upcoming).model_dump_json()
     say("the fingerprint of the new keys; read it out to the hub's operator:")
     show(upcoming.public.fingerprint)
@@ -50,10 +62,14 @@ def rotate(credentials: Path, *, request_file: Path | None, answer_file: Path | 
 
 def _ask(membership: "Membership", request: str) -> None:
     from fedmq import __version__
+    from fedmq.hub.proxies import proxy_of
     from fedmq.settings import read_settings
     from fedmq.transport.rabbitmq_join import ask
 
-    login = membership.login(f"fedmq {__version__}", allows_tls_1_2=read_settings().tls_1_2)
+    settings = read_settings()
+    login = membership.login(
+        f"fedmq {__version__}", allows_tls_1_2=settings.tls_1_2, proxy=proxy_of(settings)
+    )
     ask(login, membership.credentials.user, request.encode())
 
 

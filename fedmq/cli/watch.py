@@ -46,12 +46,14 @@ def status(*, credentials: Credentials = None, as_json: Json = False) -> None:
 
     membership = _membership(credentials)
     known, keyring = membership.credentials, membership.keyring
-    proxy = proxy_of(read_settings())
+    settings = read_settings()
+    proxy = proxy_of(settings)
     management = Management(
         url=known.admin_url, user=known.user, password=known.password, proxy=proxy
     )
     roster = keyring.roster(keyring.signed_roster())
-    found = read_status(management, membership.login(_PROGRAM, proxy=proxy), roster)
+    login = membership.login(_PROGRAM, allows_tls_1_2=settings.tls_1_2, proxy=proxy)
+    found = read_status(management, login, roster)
     print_status(found, as_json=as_json)
 
 
@@ -117,7 +119,10 @@ def dead(*, credentials: Credentials = None, hours: Hours = 168, as_json: Json =
     from fedmq.monitor.letters import read_dead
     from fedmq.settings import read_settings
 
-    login = _membership(credentials).login(_PROGRAM, proxy=proxy_of(read_settings()))
+    settings = read_settings()
+    login = _membership(credentials).login(
+        _PROGRAM, allows_tls_1_2=settings.tls_1_2, proxy=proxy_of(settings)
+    )
     print_dead(read_dead(login, hours=hours), hours=hours, as_json=as_json)
 
 

@@ -84,27 +84,27 @@ class Keyring:
         Raises:
             ConfigurationError: the file is damaged.
         """
-        if not (self.folder / _NEXT).exists():
-            return None
-        return _read_back(self._read(_NEXT, TypeAdapter(_Keys)))
+        try:
+            return _read_back(self._read(_NEXT, TypeAdapter(_Keys)))
+        except ConfigurationError:
+            if (self.folder / _NEXT).exists():
+                raise
+            return None  # or their turn has come this moment, in another program
 
-    def prepare(self) -> tuple[Identity, Identity]:
+    def prepare(self, *, is_fresh: bool = False) -> tuple[Identity, Identity]:
         """Return the member's keys and the next ones, which are made now unless some wait already.
+
+        `is_fresh` makes others in the place of those that wait: who took a copy has them too.
 
         Raises:
             ConfigurationError: there are none, or a file is damaged.
         """
         with locked(self.folder / _LOCK):
             present, upcoming = self.identity(), self.upcoming()
-            if upcoming is None:
+            if upcoming is None or is_fresh:
                 upcoming = new_identity(present.name, present.role)
                 replace_file(self.folder / _NEXT, _written(upcoming))
             return present, upcoming
-
-    def forget_upcoming(self) -> None:
-        """No keys wait any more."""
-        with locked(self.folder / _LOCK):
-            (self.folder / _NEXT).unlink(missing_ok=True)
 
     def settle(self, roster: Roster) -> Identity:
         """Return the keys that the roster names: the next ones, once it is their turn.
@@ -281,15 +281,15 @@ class KeptWire(SealedWire):
             return
         signed = self._keyring.signed_roster()
         roster = self._keyring.roster(signed)
-        self._stamp = stamp
         if roster.version > self.roster.version:
             self._take(signed, roster)
             self._tell("roster_learnt", roster.version, "")
+        # That of before the reading: what was written since is read with the next look.
+        self._stamp = stamp
 
     def _take(self, signed: SignedRoster, roster: Roster) -> None:
         # The keys first: where the disk refuses them, the roster is taken again with the next look.
         before, identity = self.identity, self._keyring.settle(roster)
         self._signed, self.roster, self.identity = signed, roster, identity
-        self._stamp = self._keyring.roster_stamp()
         if identity.public != before.public:
             self._tell("keys_changed", roster.version, "")

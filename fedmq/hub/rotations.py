@@ -5,7 +5,7 @@ from pathlib import Path
 from fedmq.errors import ConfigurationError, ProtocolError
 from fedmq.hub.members import Hub
 from fedmq.hub.requests import Asked, Requests, require_fingerprint
-from fedmq.security.roster import SignedRoster, with_next_keys
+from fedmq.security.roster import SignedRoster, with_next_keys, without_earlier_keys
 from fedmq.security.rotation import RotationRequest, require_rotation
 
 
@@ -38,6 +38,12 @@ class Rotations:
         known = authority.roster().find(request.name)
         if known is not None and known.public == request.public:
             signed = authority.spread(self._hub.keyrings())
+            roster = authority.roster()
+            if are_stolen and not all(map(roster.is_revoked, known.all_signing_keys[1:])):
+                signed = authority.change(
+                    lambda roster, at: without_earlier_keys(roster, request.name, at=at),
+                    self._hub.keyrings(),
+                )
         else:
             try:
                 require_rotation(request, authority.roster())

@@ -158,15 +158,17 @@ def judge_request(
 def judge_mandate(envelope: Envelope, request: Request, signature: Signature) -> RefusalCode | None:
     """Return why a request is not what a researcher ordered, None if it is.
 
-    Who passes orders on chooses neither plan nor data, settings, seeds, nodes or rounds, and trains
-    the first round on nothing but the researcher's own parameters.
+    Who passes orders on chooses neither plan nor data, settings, seeds, nodes or rounds, asks for
+    no round more often than it may be tried, and trains the first one on nothing but the
+    researcher's own parameters.
     """
     if signature is Signature.UNKNOWN:
         return RefusalCode.ROSTER_AWAITED
     order = request.mandate.order
     is_meant = (
         order.experiment == envelope.experiment
-        and envelope.round <= order.spec.num_rounds
+        and envelope.attempt < order.spec.max_attempts
+        and _is_a_round_of(request, envelope.round)
         and (not order.spec.nodes or envelope.recipient in order.spec.nodes)
         and _begins_as_ordered(envelope, request)
     )
@@ -211,6 +213,17 @@ def _judge_course(position: Position, course: Course) -> RefusalCode | None:
 def _judge_expiry(envelope: Envelope, hour: float) -> RefusalCode | None:
     is_late = envelope.expires_at is not None and envelope.expires_at < hour
     return RefusalCode.EXPIRED if is_late else None
+
+
+def _is_a_round_of(request: Request, number: int) -> bool:
+    spec = request.spec
+    match request:
+        case PrepareRequest():
+            return number == 0
+        case TrainRequest():
+            return 1 <= number <= spec.num_rounds
+        case EvaluateRequest():
+            return spec.evaluate and 1 <= number <= spec.num_rounds
 
 
 def _begins_as_ordered(envelope: Envelope, request: Request) -> bool:

@@ -89,7 +89,10 @@ class Client:
         user = membership.credentials.user
         place = membership.folder / f"{user}-files" if home is None else Path(home)
         machine = machine or LocalMachine()
-        login = membership.login(f"fedmq {__version__}", proxy=proxy_of(read_settings()))
+        settings = read_settings()
+        login = membership.login(
+            f"fedmq {__version__}", allows_tls_1_2=settings.tls_1_2, proxy=proxy_of(settings)
+        )
         return cls(
             researcher=user,
             home=machine.home(place),

@@ -250,7 +250,7 @@ def with_next_keys(
     )
     kept = [one for one in roster.members if one.name != new.name]
     reason = "stolen, and changed for others"
-    stolen = known.signing_keys if are_stolen else ()
+    stolen = known.all_signing_keys if are_stolen else ()
     return _next(
         roster,
         [*kept, member],
@@ -259,11 +259,21 @@ def with_next_keys(
     )
 
 
+def without_earlier_keys(roster: Roster, name: str, *, at: float) -> Roster:
+    """Return the next roster, in which all keys that a member had before these are revoked."""
+    member = roster.find(name)
+    keys = () if member is None else member.all_signing_keys[1:]
+    reason = "stolen, and changed for others"
+    return _next(
+        roster, roster.members, [*roster.revoked, *_revoked(roster, name, keys, reason)], at=at
+    )
+
+
 def without_member(roster: Roster, name: str, reason: str, *, at: float) -> Roster:
     """Return the next roster, without a member, whose keys count no more."""
     gone = roster.find(name)
     kept = [member for member in roster.members if member.name != name]
-    keys = () if gone is None else gone.signing_keys
+    keys = () if gone is None else gone.all_signing_keys
     return _next(roster, kept, [*roster.revoked, *_revoked(roster, name, keys, reason)], at=at)
 
 

@@ -93,9 +93,9 @@ def _trouble(error: Exception, login: Login) -> TransportError:
         )
     if isinstance(error, ChannelClosedByBroker):
         return BrokerRefused(
-            "a stream of the broker cannot be read",
+            "the broker does not do what was asked",
             why=reason_of(error),
-            fix="the hub's operator: fedmq hub up, after deleting the queue if it is no stream",
+            fix="the hub's operator: fedmq hub up",
         )
     return BrokerUnavailable(
         "no broker answers",

@@ -232,6 +232,8 @@ class Link:
             obstacle = find_obstacle(self._address, tls, self._credentials.proxy)
         except FedmqError as error:
             obstacle, reason = None, error
+        except Exception:  # noqa: BLE001 - whatever was shown, the link ends and is tried again
+            obstacle = None
         why = reason_of(obstacle or reason)
         # A loop that has been closed meanwhile takes nothing more, and nobody waits for it.
         with suppress(Exception):

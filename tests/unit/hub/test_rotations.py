@@ -98,7 +98,9 @@ def test_nobody_gets_keys_whose_fingerprint_was_not_read_out(place: Place) -> No
     with pytest.raises(ConfigurationError, match="not that of the request"):
         place.rotations.admit(stolen, own.public.fingerprint)
     assert place.hub.authority.signed_roster() == before
-    place.admit(own, stolen=True)
+    place.admit(own)
+    roster = place.admit(own, stolen=True)
+    assert "stolen" in roster.content, "said late, it still holds"
     with pytest.raises(ConfigurationError, match="not those of the roster"):
         place.rotations.admit(stolen, stolen.public.fingerprint)
 

@@ -59,7 +59,7 @@ def objection(  # noqa: PLR0913 - what a test may want otherwise
     situation: Situation = GOOD,
     policy: Policy = STRICT,
     *,
-    number: int = 2,
+    number: int | None = None,
     attempt: int = 1,
     expires_at: float | None = None,
     now: float = NOW,
@@ -71,7 +71,7 @@ def objection(  # noqa: PLR0913 - what a test may want otherwise
         sender="orchestrator",
         recipient="chu-lyon",
         experiment="lung",
-        round=number,
+        round=(0 if isinstance(request, PrepareRequest) else 2) if number is None else number,
         attempt=attempt,
         sent_at=0.0,
         expires_at=expires_at,
@@ -161,6 +161,31 @@ def test_limits_are_the_operators() -> None:
     small = replace(STRICT, max_payload_bytes=99)
     assert judged(TRAIN, GOOD, small) == RefusalCode.PAYLOAD_TOO_LARGE
     assert judged(PREPARE, GOOD, small) is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "number", "attempt", "is_ordered"),
+    [
+        (PREPARE, 0, 0, True),
+        (PREPARE, 1, 0, False),
+        (TRAIN, 0, 0, False),
+        (TRAIN, 1, 0, True),
+        (TRAIN, 5, 2, True),
+        (TRAIN, 5, 3, False),
+        (TRAIN, 6, 0, False),
+        (EVALUATE, 0, 0, False),
+        (EVALUATE, 5, 2, True),
+        (EVALUATE, 5, 3, False),
+        (changed(EVALUATE, evaluate=False), 5, 0, False),
+        (changed(TRAIN, evaluate=False), 5, 0, True),
+    ],
+)
+def test_what_is_done_is_what_was_ordered_and_no_more_often(
+    request_: Request, number: int, attempt: int, *, is_ordered: bool
+) -> None:
+    """Five rounds, each tried three times at most, evaluated where the order says so."""
+    code = judged(request_, number=number, attempt=attempt)
+    assert code == (None if is_ordered else RefusalCode.NOT_MANDATED)
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
