@@ -1,6 +1,7 @@
 """What a beginning of TLS tells of who stands in the way: a certificate in, a word out."""
 
 import ssl
+from dataclasses import replace
 
 import pytest
 
@@ -68,3 +69,14 @@ def test_what_a_stranger_writes_into_its_name_stays_one_line() -> None:
     assert found is not None
     assert str(found).isprintable()
     assert len(str(found)) < 500
+
+
+def test_a_certificate_that_no_library_reads_is_only_no_certificate() -> None:
+    """Who answers chooses its bytes: one of another version, or any other ones."""
+    seen = shown(OURS)
+    assert seen.certificate is not None
+    version = bytes.fromhex("a003020102")
+    assert version in seen.certificate
+    for other in (seen.certificate.replace(version, version[:-1] + b"\x05"), b"", b"\x30\x00"):
+        found = explain(replace(seen, certificate=other), TARGET, OURS.certificate, now=NOW)
+        assert found is not None
