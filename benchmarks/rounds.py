@@ -33,6 +33,20 @@ def measure(*, num_nodes: int, mb: int, num_rounds: int, peers: str) -> dict[str
     return figures
 
 
+def null_experiment(num_nodes: int, mb: int, num_rounds: int) -> Experiment:
+    """Return rounds of null training of all nodes, without evaluation."""
+    return Experiment(
+        name="null",
+        plan=str(PLAN),
+        dataset=federation.DATASET,
+        rounds=num_rounds,
+        quorum=num_nodes,
+        config={"mb": mb},
+        evaluate=False,
+        validation_share=0.0,
+    )
+
+
 def _measure_fedmq(num_nodes: int, mb: int, num_rounds: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="fedmq-bench-") as name:
         folder = Path(name)
@@ -40,16 +54,7 @@ def _measure_fedmq(num_nodes: int, mb: int, num_rounds: int) -> dict[str, object
         began = time.perf_counter()
         with federation.running(folder, PLAN, "null", num_nodes) as pids:
             started = time.perf_counter()
-            experiment = Experiment(
-                name="null",
-                plan=str(PLAN),
-                dataset=federation.DATASET,
-                rounds=num_rounds,
-                quorum=num_nodes,
-                config={"mb": mb},
-                evaluate=False,
-                validation_share=0.0,
-            )
+            experiment = null_experiment(num_nodes, mb, num_rounds)
             with Client.from_credentials(folder / "credentials.toml") as client:
                 report = client.submit(experiment).wait(poll_s=0.2)
             if report.state != "finished":

@@ -16,13 +16,12 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import federation
-from benchmarks.rounds import PLAN, say
+from benchmarks.rounds import PLAN, null_experiment, say
 from fedmq import __version__
 from fedmq.hub import lifecycle
 from fedmq.hub.broker import PrivateBroker
 from fedmq.hub.membership import read_membership
 from fedmq.researcher.client import Client
-from fedmq.researcher.experiment import Experiment
 from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport.home import LocalHome
 from fedmq.transport.rabbitmq import RabbitTransport
@@ -89,17 +88,7 @@ def _ratios(name: str, ours: Sequence[float], theirs: Sequence[float]) -> dict[s
 
 
 def _run(client: Client, num_nodes: int, mb: int, num_rounds: int) -> list[float]:
-    experiment = Experiment(
-        name="null",
-        plan=str(PLAN),
-        dataset=federation.DATASET,
-        rounds=num_rounds,
-        quorum=num_nodes,
-        config={"mb": mb},
-        evaluate=False,
-        validation_share=0.0,
-    )
-    report = client.submit(experiment).wait(poll_s=0.2)
+    report = client.submit(null_experiment(num_nodes, mb, num_rounds)).wait(poll_s=0.2)
     if report.state != "finished":
         raise SystemExit(f"the experiment {report.state}: {report.reason}")
     return [record.duration_s for record in report.records]

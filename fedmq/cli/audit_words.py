@@ -1,12 +1,16 @@
 """What the commands for audit logs print."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedmq.cli.console import show
+import typer
+
+from fedmq.cli.console import FAILED, next_command, say, show, show_json, show_table, typed
+from fedmq.cli.words import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fedmq.audit.chain import Entry, Head
     from fedmq.audit.check import Verdict
@@ -66,3 +70,46 @@ def entry_words(entry: "Entry") -> "Iterator[str]":
         text = f"{len(value)}" if isinstance(value, list) else str(value)
         if text:
             yield f"{name}={text[:_SHORT] if len(text) == _DIGEST else text}"
+
+
+def show_verified(verdict: "Verdict", log: str, *, as_json: bool) -> None:
+    """Show whether a log is what was written; `log` is the beginning of its commands.
+
+    Raises:
+        AuditError: it is not.
+    """
+    from fedmq.audit.export import damage_of
+
+    if as_json:
+        show_json(verdict)
+        if verdict.fault is not None:
+            raise typer.Exit(FAILED)
+        return
+    if verdict.fault is not None:
+        if verdict.num_entries:
+            say(f"sound up to entry {verdict.head.number}, {time_words(verdict.ended_at)}")
+        raise damage_of(verdict)
+    show_verdict(verdict)
+    next_command(f"{log} show", f"{log} export FILE")
+
+
+def show_last(entries: "Sequence[Entry]", log: str, *, as_json: bool) -> None:
+    """Show entries of a log in lines; `log` is the beginning of its commands."""
+    if as_json:
+        show_json({"entries": entries})
+        return
+    rows = [
+        (one.number, time_words(one.at), one.kind, " ".join(entry_words(one))) for one in entries
+    ]
+    if rows:
+        show_table(("entry", "when", "kind", "what"), rows)
+    else:
+        say("nothing has happened yet")
+    next_command(f"{log} verify", f"{log} export FILE")
+
+
+def show_exported(verdict: "Verdict", file: Path, log: str) -> None:
+    """Show what was written to a file; `log` is the beginning of the log's commands."""
+    say(f"{count(verdict.num_entries, 'entry').replace('entrys', 'entries')} in {typed(file)}")
+    show(f"head        {verdict.head}")
+    next_command(f"{log} verify {typed(file)} --head {verdict.head}")

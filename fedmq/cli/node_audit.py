@@ -2,20 +2,20 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from fedmq.cli.audit_words import entry_words, parse_head, show_verdict, time_words
-from fedmq.cli.console import FAILED, Json, next_command, say, show, show_json, show_table, typed
+from fedmq.cli.audit_words import parse_head, show_exported, show_last, show_verified
+from fedmq.cli.console import Json
 from fedmq.cli.node_home import open_membership, open_own_records
-from fedmq.cli.words import count
 
 if TYPE_CHECKING:
     from fedmq.audit.witnesses import Witnesses
     from fedmq.node.records import Records
 
 
+_LOG: Final = "fedmq node audit"
 app = typer.Typer(no_args_is_help=True, help="The audit log: what happened at this node.")
 
 
@@ -35,7 +35,6 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Say whether the log is what was written, and up to which head."""
-    from fedmq.audit.export import damage_of
     from fedmq.audit.files import verify_file
     from fedmq.node.audit_verify import verify_records
 
@@ -45,17 +44,7 @@ def verify(
         verdict = verify_records(records, heads, _own_witnesses(records))
     else:
         verdict = verify_file(file, heads, fingerprint=" ".join(fingerprint.split()))
-    if as_json:
-        show_json(verdict)
-        if verdict.fault is not None:
-            raise typer.Exit(FAILED)
-        return
-    if verdict.fault is not None:
-        if verdict.num_entries:
-            say(f"sound up to entry {verdict.head.number}, {time_words(verdict.ended_at)}")
-        raise damage_of(verdict)
-    show_verdict(verdict)
-    next_command("fedmq node audit show", "fedmq node audit export FILE")
+    show_verified(verdict, _LOG, as_json=as_json)
 
 
 @app.command()
@@ -74,9 +63,7 @@ def export(
     records = open_own_records()
     witnesses = _own_witnesses(records)
     verdict = export_log(records.audit, file, since=moment, witnesses=witnesses)
-    say(f"{count(verdict.num_entries, 'entry').replace('entrys', 'entries')} in {typed(file)}")
-    show(f"head        {verdict.head}")
-    next_command(f"fedmq node audit verify {typed(file)} --head {verdict.head}")
+    show_exported(verdict, file, _LOG)
 
 
 @app.command("show")
@@ -86,18 +73,7 @@ def show_entries(
     as_json: Json = False,
 ) -> None:
     """List the last entries, the newest at the end."""
-    entries = open_own_records().audit.last(number)
-    if as_json:
-        show_json({"entries": entries})
-        return
-    rows = [
-        (one.number, time_words(one.at), one.kind, " ".join(entry_words(one))) for one in entries
-    ]
-    if rows:
-        show_table(("entry", "when", "kind", "what"), rows)
-    else:
-        say("nothing has happened yet")
-    next_command("fedmq node audit verify", "fedmq node audit export FILE")
+    show_last(open_own_records().audit.last(number), _LOG, as_json=as_json)
 
 
 def _own_witnesses(records: "Records") -> "Witnesses | None":

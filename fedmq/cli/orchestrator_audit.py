@@ -2,17 +2,17 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from fedmq.cli.audit_words import entry_words, parse_head, show_verdict, time_words
-from fedmq.cli.console import FAILED, Json, next_command, say, show, show_json, show_table, typed
-from fedmq.cli.words import count
+from fedmq.cli.audit_words import parse_head, show_exported, show_last, show_verified
+from fedmq.cli.console import Json
 
 if TYPE_CHECKING:
     from fedmq.audit.log import AuditLog
 
+_LOG: Final = "fedmq orchestrator audit"
 app = typer.Typer(no_args_is_help=True, help="The audit log: what this orchestrator did.")
 
 
@@ -29,22 +29,11 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Say whether the log is what was written, and up to which head."""
-    from fedmq.audit.export import damage_of
     from fedmq.audit.files import verify_file
 
     heads = [parse_head(text) for text in head or ()]
     verdict = _open_log().verify(heads) if file is None else verify_file(file, heads)
-    if as_json:
-        show_json(verdict)
-        if verdict.fault is not None:
-            raise typer.Exit(FAILED)
-        return
-    if verdict.fault is not None:
-        if verdict.num_entries:
-            say(f"sound up to entry {verdict.head.number}, {time_words(verdict.ended_at)}")
-        raise damage_of(verdict)
-    show_verdict(verdict)
-    next_command("fedmq orchestrator audit show", "fedmq orchestrator audit export FILE")
+    show_verified(verdict, _LOG, as_json=as_json)
 
 
 @app.command()
@@ -61,9 +50,7 @@ def export(
 
     moment = None if since is None else since.replace(tzinfo=UTC).timestamp()
     verdict = export_log(_open_log(), file, since=moment)
-    say(f"{count(verdict.num_entries, 'entry').replace('entrys', 'entries')} in {typed(file)}")
-    show(f"head        {verdict.head}")
-    next_command(f"fedmq orchestrator audit verify {typed(file)} --head {verdict.head}")
+    show_exported(verdict, file, _LOG)
 
 
 @app.command("show")
@@ -73,18 +60,7 @@ def show_entries(
     as_json: Json = False,
 ) -> None:
     """List the last entries, the newest at the end."""
-    entries = _open_log().last(number)
-    if as_json:
-        show_json({"entries": entries})
-        return
-    rows = [
-        (one.number, time_words(one.at), one.kind, " ".join(entry_words(one))) for one in entries
-    ]
-    if rows:
-        show_table(("entry", "when", "kind", "what"), rows)
-    else:
-        say("nothing has happened yet")
-    next_command("fedmq orchestrator audit verify", "fedmq orchestrator audit export FILE")
+    show_last(_open_log().last(number), _LOG, as_json=as_json)
 
 
 def _open_log() -> "AuditLog":

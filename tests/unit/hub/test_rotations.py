@@ -17,6 +17,8 @@ from fedmq.hub.membership import read_membership
 from fedmq.hub.requests import Requests
 from fedmq.hub.rotations import Rotations
 from fedmq.messages.notices import RosterNotice
+from fedmq.security.identities import Identity
+from fedmq.security.roster import Roster, without_member
 from fedmq.security.rotation import RotationRequest, make_rotation_request
 from fedmq.types import Role
 
@@ -86,6 +88,38 @@ def test_the_hubs_own_orchestrator_takes_them_from_its_folder(place: Place) -> N
     lyon.learn(notice)
     assert lyon.version == wire.version, "the earlier keys vouch for these: nobody has to look"
     assert place.keyring.held_roster() is None
+
+
+def test_keys_that_wait_may_be_made_anew(place: Place) -> None:
+    """Who took a copy of the folder has those that waited, too."""
+    waited = place.ask()
+    fresh = make_rotation_request(*place.keyring.prepare(is_fresh=True))
+    assert fresh.public != waited.public
+    assert place.ask() == fresh
+
+
+def test_a_roster_that_is_written_while_another_is_taken_is_read(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub may put somebody out right behind a change of keys."""
+    wire, settle = KeptWire(place.keyring), Keyring.settle
+    notice = place.admit(place.ask())
+
+    def slow(keyring: Keyring, roster: Roster) -> Identity:
+        found = settle(keyring, roster)
+        if roster.version == wire.version + 1:
+            place.hub.authority.change(
+                lambda known, at: without_member(known, "nobody", "left", at=at),
+                [place.keyring],
+            )
+        return found
+
+    monkeypatch.setattr(Keyring, "settle", slow)
+    before = wire.version
+    wire.learn(notice)
+    assert wire.version == before + 1
+    wire.review()
+    assert wire.version == before + 2
 
 
 def test_nobody_gets_keys_whose_fingerprint_was_not_read_out(place: Place) -> None:
