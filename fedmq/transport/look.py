@@ -38,7 +38,10 @@ def open_way(
         line = socket.create_connection(first, timeout=timeout_s)
     except OSError as error:
         why = error.strerror or str(error) or type(error).__name__
-        raise (nobody_there(proxy, why) if proxy else _nobody(target, why)) from error
+        is_refused = isinstance(error, ConnectionRefusedError)
+        raise (
+            nobody_there(proxy, why) if proxy else _nobody(target, why, is_refused=is_refused)
+        ) from error
     try:
         return line, b"" if proxy is None else _pass(line, target, proxy, deadline)
     except BaseException:
@@ -126,13 +129,13 @@ def _pass(line: socket.socket, target: Address, proxy: Proxy, deadline: float) -
     return answer
 
 
-def _nobody(target: Address, why: str) -> BrokerUnavailable:
-    return BrokerUnavailable(
-        f"nobody answers at {target}",
-        why=why,
-        fix=f"ask the network team to allow TCP from this machine to {target}, outbound; where "
-        "there is a proxy, set FEDMQ_PROXY",
-    )
+def _nobody(target: Address, why: str, *, is_refused: bool) -> BrokerUnavailable:
+    allow = f"the network team to allow TCP from this machine to {target}, outbound"
+    if is_refused:  # as a machine does that is reached and where nothing listens; some walls do too
+        fix = f"ask the hub's operator whether the broker is up (fedmq hub status); if so, {allow}"
+    else:
+        fix = f"ask {allow}; where there is a proxy, set FEDMQ_PROXY"
+    return BrokerUnavailable(f"nobody answers at {target}", why=why, fix=fix)
 
 
 def _words(error: ssl.SSLError) -> str:

@@ -154,6 +154,20 @@ def test_an_inspecting_proxy_is_named_by_its_certificate(site: Site, tmp_path: P
         assert blocked(login).code == "intercepted"
 
 
+def test_a_look_that_breaks_ends_the_link_all_the_same(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever somebody shows, the member says that nobody was reached, and tries again."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a certificate that nobody has thought of")
+
+    monkeypatch.setattr("fedmq.transport.rabbitmq_link.find_obstacle", fail)
+    inspector = make_authority("Hospital Proxy CA", now=time.time())
+    with ConnectProxy(targets=site.targets, inspector=inspector, folder=tmp_path) as proxy:
+        assert why_not(site.login(proxy))
+
+
 def test_an_authority_of_the_same_name_is_told_apart_from_an_inspection(
     site: Site, tmp_path: Path
 ) -> None:
