@@ -22,7 +22,7 @@ class Chunk(Value):
     """Of the plain bytes: what is sealed has the same address."""
     index: Annotated[int, Field(ge=0)]
     sha256: DigestField
-    """Of the bytes as they travel."""
+    """Of the plain bytes of this chunk."""
 
 
 class ResendRequest(Value):
@@ -60,14 +60,16 @@ def chunk_extent(manifest: Manifest, index: int) -> tuple[int, int]:
     return offset, min(manifest.chunk_bytes, manifest.size_bytes - offset)
 
 
-def check_travelled(chunk: Chunk, data: bytes | memoryview) -> None:
-    """Return if `data`, as it travelled, is what the header of the chunk says.
+def require_hash(chunk: Chunk, data: bytes | memoryview) -> Digest:
+    """Return the hash of `data`, plain, which is what the header of the chunk says.
 
     Raises:
-        ProtocolError: its hash is another.
+        ProtocolError: it is another.
     """
-    if chunk_hash(data) != chunk.sha256:
+    found = chunk_hash(data)
+    if found != chunk.sha256:
         raise ProtocolError("chunk_hash")
+    return found
 
 
 def check_extent(chunk: Chunk, data: bytes | memoryview) -> None:

@@ -1,9 +1,11 @@
 """The wire: messages signed by who sends them and sealed to who reads them, and opened again.
 
 Signed are the exact bytes of header, keys and body; the bulk data of a chunk by its hash in the
-body. Sealed are the body and the data. Events are signed only: whoever watches the federation reads
-them. A roster is not sealed, and its parcel need not be signed: it carries the signature of the
-governance, and has to reach those who do not know its bringer's new keys yet.
+body, which whoever keeps the chunk compares (`transport.spool`): it hashes the plain bytes anyway,
+and what was altered on the way does not open at all. Sealed are the body and the data. Events are
+signed only: whoever watches the federation reads them. A roster is not sealed, and its parcel need
+not be signed: it carries the signature of the governance, and has to reach those who do not know
+its bringer's new keys yet.
 """
 
 from collections import OrderedDict
@@ -27,7 +29,7 @@ from fedmq.messages.envelope import Envelope
 from fedmq.messages.heads import SignedHead, ToldHead
 from fedmq.messages.mandates import Mandate, Order
 from fedmq.messages.notices import Heartbeat, NodeOnline, Overview, RosterNotice
-from fedmq.messages.payloads import Chunk, check_travelled, chunk_hash
+from fedmq.messages.payloads import Chunk
 from fedmq.security.heads import sign_head, signing_key
 from fedmq.security.identities import Identity, is_signed
 from fedmq.security.mandates import is_given, sign_order
@@ -68,6 +70,7 @@ class SealedWire:
         self._random = random
         self._wraps: OrderedDict[tuple[bytes, str, str], bytes] = OrderedDict()
         self._keys: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
+        self._shared: OrderedDict[frozenset[tuple[str, str]], bytes] = OrderedDict()
 
     @property
     def version(self) -> int:
@@ -101,7 +104,7 @@ class SealedWire:
 
         Raises:
             ProtocolError: as the codec's; or unknown_sender, revoked_sender, bad_signature,
-                not_sealed, wrong_recipient, seal_broken, chunk_hash. Nothing else is raised.
+                not_sealed, wrong_recipient, seal_broken. Nothing else is raised.
         """
         parcel = unpack_parcel(encoded)
         envelope = read_header(parcel)
@@ -117,7 +120,6 @@ class SealedWire:
         body = read_body(envelope, open_body(parcel.body, key, header=parcel.header))
         data = b""
         if isinstance(body, Chunk):
-            check_travelled(body, parcel.data)
             data = open_chunk(parcel.data, key, body)
         return Message(envelope=envelope, body=body, data=data)
 
@@ -153,10 +155,8 @@ class SealedWire:
             case Chunk(manifest=manifest) as chunk:
                 key = self.identity.payload_key(manifest)
                 data = seal_chunk(message.data, key, chunk)
-                travelling = chunk.model_copy(update={"sha256": chunk_hash(data)})
-                parcel = make_parcel(replace(message, body=travelling, data=b""))
             case _:
-                key, data = self._random(KEY_BYTES), b""
+                key, data = self._key_for(readers), b""
         wraps = {reader.name: self._wrapped(key, reader) for reader in readers}
         nonce = self._random(NONCE_BYTES)
         body = seal_body(parcel.body, key, header=parcel.header, nonce=nonce)
@@ -180,6 +180,20 @@ class SealedWire:
                 fix="the hub's operator: fedmq hub status",
             )
         return found.values()
+
+    def _key_for(self, readers: Collection[Enrolled]) -> bytes:
+        """Return the content key of this life for exactly these readers' keys.
+
+        To wrap and unwrap one for each message takes longer than all the rest of it. A key is used
+        for far fewer messages than random nonces allow (2^32), and no reader of another message,
+        and nobody whose keys were changed, has it.
+        """
+        known = frozenset((reader.name, reader.sealing) for reader in readers)
+        key = self._shared.get(known)
+        if key is None:
+            key = self._random(KEY_BYTES)
+            _keep(self._shared, known, key)
+        return key
 
     def _wrapped(self, key: bytes, reader: Enrolled) -> bytes:
         known = (key, reader.name, reader.sealing)

@@ -7,15 +7,19 @@ the very first message may come after it, and a stream from which none comes in 
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+from pika.exceptions import ChannelClosedByBroker
 from pika.spec import Basic, BasicProperties
 
+from fedmq.errors import BrokerRefused
 from fedmq.transport.rabbitmq import Login
 from fedmq.transport.rabbitmq_dialogue import talking
+from fedmq.transport.rabbitmq_faults import is_refusal, reason_of
 
 MAX_BYTES: Final = 128 * 2**20
 MAX_S: Final = 10.0
@@ -63,11 +67,26 @@ def read_streams(
         BrokerUnavailable: nobody answers.
         BrokerRefused: the login is wrong, or a stream is not there, or is not for this user.
     """
-    with talking(login) as connection:
+    with talking(login) as connection, _in_words():
         readers = [_Reader(connection, stream, age) for stream, age in ages.items()]
         _read(connection, readers, max_bytes=max_bytes, deadline=time.monotonic() + max_s)
         # What was not handed on when a bound was hit cannot be given back to a stream.
     return {reader.stream: reader.reading() for reader in readers}
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Say what to do where a queue has a stream's name, or where there is none."""
+    try:
+        yield
+    except ChannelClosedByBroker as error:
+        if is_refusal(error):
+            raise
+        raise BrokerRefused(
+            "a stream of the broker cannot be read",
+            why=reason_of(error),
+            fix="the hub's operator: fedmq hub up, after deleting the queue if it is no stream",
+        ) from error
 
 
 class _Reader:

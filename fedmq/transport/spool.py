@@ -24,6 +24,7 @@ from fedmq.messages.payloads import (
     chunk_extent,
     chunk_hash,
     combine,
+    require_hash,
 )
 from fedmq.parameters import blocks
 from fedmq.types import Digest
@@ -76,8 +77,8 @@ class Spool:
         """Return whether the payload of `chunk` is whole now; a repeated chunk changes nothing.
 
         Raises:
-            ProtocolError: there is no such chunk (nothing was written), or all chunks are there and
-                do not make the digest (all of them were thrown away).
+            ProtocolError: there is no such chunk, or its hash is another (nothing was written); or
+                all chunks are there and do not make the digest (all of them were thrown away).
             StorageError: the disk took it not; the chunk counts as not come, and where it was the
                 last one, none of them.
         """
@@ -87,7 +88,7 @@ class Spool:
             return True
         known = self._known(manifest)
         if known[chunk.index] == _MISSING:
-            value = bytes.fromhex(chunk_hash(data))
+            value = bytes.fromhex(require_hash(chunk, data))
             offset, _ = chunk_extent(manifest, chunk.index)
             self._disk.write(_part(manifest), offset, data)
             self._disk.write(_have(manifest), chunk.index * _HASH_BYTES, value)

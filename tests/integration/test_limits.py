@@ -20,7 +20,7 @@ from tests.support.members import PROGRAM, connection, enrolled
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker, pytest.mark.xdist_group("trust")]
 
-LYON, PARIS = "chu-lyon", "ghu-paris"
+LYON, PARIS, NICE = "chu-lyon", "ghu-paris", "chu-nice"
 MOST = limits_of(Role.NODE)[MAX_CONNECTIONS]
 CHANNELS = limits_of(Role.NODE)[MAX_CHANNELS]
 
@@ -84,13 +84,14 @@ def test_a_thief_gets_so_many_connections_and_harms_nobody_else(
         until(lambda: bool(member.of(Connected)))
 
 
-def test_who_left_half_open_connections_is_in_again_by_itself(hub: Path, lyon: Membership) -> None:
+def test_who_left_half_open_connections_is_in_again_by_itself(hub: Path) -> None:
     """All that it may have are taken by lines that broke without a word; heartbeats end them.
 
-    Whoever reads nothing and says nothing looks to the broker as if the line were cut.
+    Whoever reads nothing and says nothing looks to the broker as if the line were cut. The node is
+    this test's own: the broker counts an ended connection of another test for a moment longer than
+    its management shows it.
     """
-    until(lambda: num_connections(hub) == 0)
-    login = lyon.login(PROGRAM)
+    login = enrolled(hub, NICE, Role.NODE).login(PROGRAM)
     quick = parameters(login, login.addresses[0])
     quick.heartbeat = 2
     silent = [BlockingConnection(quick) for _ in range(MOST)]

@@ -93,6 +93,20 @@ def a_chunk(index: int, manifest: Manifest = MANIFEST) -> Chunk:
     return Chunk(manifest=manifest, index=index, sha256=chunk_hash(PARTS[index]))
 
 
+def test_a_chunk_that_is_not_what_its_header_says_is_not_kept() -> None:
+    """Nothing was written; the true one that comes later counts."""
+    disk = ForgetfulDisk()
+    spool = Spool(disk)
+    altered = bytes([PARTS[0][0] ^ 1]) + PARTS[0][1:]
+    with pytest.raises(ProtocolError, match="chunk hash"):
+        spool.add(a_chunk(0), altered)
+    assert disk.names() == ()
+    assert spool.missing(MANIFEST) == tuple(range(len(PARTS)))
+    for index, part in enumerate(PARTS):
+        spool.add(a_chunk(index), part)
+    assert bytes(disk.files[DIGEST]) == PAYLOAD
+
+
 @given(st.lists(st.integers(0, len(PARTS) - 1), max_size=20), st.permutations(range(len(PARTS))))
 def test_chunks_make_the_payload_in_any_order_and_any_number(
     before: list[int], order: list[int]
