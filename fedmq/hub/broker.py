@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Final
 
 from fedmq.errors import HubError
-from fedmq.hub.configuration import PLUGINS, Listener, environment, private_configuration
+from fedmq.hub.configuration import (
+    ADVANCED,
+    PLUGINS,
+    REVOKED,
+    Listener,
+    environment,
+    private_configuration,
+    tls_options,
+)
 from fedmq.hub.files import locked, make_folder, replace_file
 from fedmq.hub.ports import LOOPBACK, Ports, choose_ports, is_open
 from fedmq.hub.processes import Process, end_process, start_process, wait_for_end
@@ -82,6 +90,12 @@ class PrivateBroker:
         replace_file(self._tls / "authority.pem", authority)
         replace_file(self._tls / "key.pem", pair.key)
         replace_file(self._tls / "certificate.pem", pair.certificate)
+
+    def list_revoked(self, name: str, text: str) -> None:
+        """It refuses the certificates of this list from now on; without a list it refuses all."""
+        folder = self._tls / REVOKED
+        make_folder(folder)
+        replace_file(folder / name, text)
 
     def certified_until(self) -> float:
         """Return the second at which the certificate ends that it shows, on the Unix clock."""
@@ -180,8 +194,13 @@ class PrivateBroker:
             replace_file(self.definitions, "{}")
         listener = self.listener()
         tls = self._tls if self.has_tls else None
-        configuration = private_configuration(ports, self.definitions, listener, tls)
+        configuration = private_configuration(
+            ports, self.definitions, listener, has_tls=tls is not None
+        )
         replace_file(self._folder / "rabbitmq.conf", configuration)
+        if tls is not None:
+            options = tls_options(tls, allows_1_2=listener.allows_tls_1_2)
+            replace_file(self._folder / ADVANCED, options)
         replace_file(self._folder / "enabled_plugins", PLUGINS)
         cookie = self._folder / "home" / ".erlang.cookie"
         if not cookie.exists():

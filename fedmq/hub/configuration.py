@@ -1,4 +1,4 @@
-"""What RabbitMQ is told before it starts: rabbitmq.conf, plugins, environment. Pure text."""
+"""What RabbitMQ is told before it starts: its two files, plugins, environment. Pure text."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,11 @@ from typing import Final
 from fedmq.hub.ports import LOOPBACK, Ports
 
 PLUGINS: Final = "[rabbitmq_management,rabbitmq_prometheus,rabbitmq_auth_mechanism_ssl].\n"
+
+ADVANCED: Final = "advanced.config"
+"""Erlang's terms, for what rabbitmq.conf has no words for."""
+REVOKED: Final = "revoked"
+"""The folder beside the certificate with the list of those that count no more."""
 
 # Reasons line by line: docs/adr/0005-hub.md.
 _EVERYWHERE: Final = """\
@@ -46,18 +51,20 @@ class Listener:
 
 
 def private_configuration(
-    ports: Ports, definitions: Path, listener: Listener, tls: Path | None
+    ports: Ports, definitions: Path, listener: Listener, *, has_tls: bool
 ) -> str:
     """Return rabbitmq.conf of a hub's own broker; without TLS this machine alone can reach it.
 
-    `tls` is the folder of its certificate. Its management is for this machine in any case.
+    With it members are known by their certificates, and by nothing else; `tls_options` says how.
+    Its management is for this machine in any case.
     """
     ways = f"listeners.tcp.1 = {LOOPBACK}:{ports.amqp}\n"
-    if tls is not None:
+    if has_tls:
         ways = (
             "listeners.tcp = none\n"
             f"listeners.ssl.1 = {listener.address}:{ports.amqp}\n"
-            f"{_tls(tls, allows_1_2=listener.allows_tls_1_2)}"
+            "auth_mechanisms.1 = EXTERNAL\n"
+            "ssl_cert_login_from = common_name\n"
         )
     return (
         f"{ways}"
@@ -86,20 +93,34 @@ def network_configuration() -> str:
     )
 
 
-def _tls(folder: Path, *, allows_1_2: bool) -> str:
-    """Return the lines by which members are known by their certificates, and by nothing else."""
-    older = "ssl_options.versions.2 = tlsv1.2\n" if allows_1_2 else ""
-    return (
-        f"ssl_options.cacertfile = {folder / 'authority.pem'}\n"
-        f"ssl_options.certfile = {folder / 'certificate.pem'}\n"
-        f"ssl_options.keyfile = {folder / 'key.pem'}\n"
-        "ssl_options.verify = verify_peer\n"
-        "ssl_options.fail_if_no_peer_cert = true\n"
-        "ssl_options.versions.1 = tlsv1.3\n"
-        f"{older}"
-        "auth_mechanisms.1 = EXTERNAL\n"
-        "ssl_cert_login_from = common_name\n"
-    )
+def tls_options(folder: Path, *, allows_1_2: bool) -> str:
+    """Return advanced.config of a hub's own broker: how it speaks TLS, and whom it believes.
+
+    `folder` has its certificate and the list of certificates that count no more. It is read at each
+    handshake, and without it nobody gets in.
+    """
+    versions = ["'tlsv1.3'"]
+    options = {
+        "cacertfile": _string(folder / "authority.pem"),
+        "certfile": _string(folder / "certificate.pem"),
+        "keyfile": _string(folder / "key.pem"),
+        "verify": "verify_peer",
+        "fail_if_no_peer_cert": "true",
+        "crl_check": "peer",
+        "crl_cache": f"{{ssl_crl_hash_dir,{{internal,[{{dir,{_string(folder / REVOKED)}}}]}}}}",
+    }
+    if allows_1_2:
+        versions.append("'tlsv1.2'")
+        options["reuse_sessions"] = "false"  # a session that is resumed shows no certificate
+    options["versions"] = f"[{','.join(versions)}]"
+    lines = ",\n  ".join(f"{{{name},{value}}}" for name, value in options.items())
+    return f"[{{rabbit,[{{ssl_options,[\n  {lines}\n]}}]}}].\n"
+
+
+def _string(path: Path) -> str:
+    """Return a path as Erlang reads it."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def environment(folder: Path, ports: Ports, node_name: str) -> dict[str, str]:
@@ -112,7 +133,7 @@ def environment(folder: Path, ports: Ports, node_name: str) -> dict[str, str]:
         "RABBITMQ_MNESIA_BASE": str(folder / "data"),
         "RABBITMQ_LOG_BASE": str(folder / "log"),
         "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
-        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "none.config"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / ADVANCED),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
         "RABBITMQ_CONF_ENV_FILE": str(folder / "none.conf"),
         # The script becomes the Erlang machine instead of waiting for it: one process, one pid.

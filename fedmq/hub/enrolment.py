@@ -16,7 +16,7 @@ from fedmq.hub.files import make_folder, replace_file
 from fedmq.hub.members import Hub, addresses, give_password
 from fedmq.hub.register import Invitation, Member, Register
 from fedmq.hub.requests import Asked, Requests, require_fingerprint
-from fedmq.security.certificates import certify, certify_member, expires_at
+from fedmq.security.certificates import certify, certify_member
 from fedmq.security.joining import (
     JOINER,
     SECRET_BYTES,
@@ -61,7 +61,7 @@ class Enrolment:
         if any(one.name == name for one in self._hub.authority.roster().revoked):
             raise ConfigurationError(
                 f"{name} cannot join again",
-                why="it was revoked, and its certificate may still be about",
+                why="it was revoked, and what it did is to stay told apart",
                 fix="choose another name, such as " + f"{name}-2",
             )
         self._hub.add_member(name, role)
@@ -104,7 +104,7 @@ class Enrolment:
                 request.name,
                 now=self._now(),
             )
-            new = replace(new, certified_until=expires_at(certificate))
+            new = new.certified(certificate)
         else:
             password, new = give_password(new)
         register = self._hub.change(lambda known: known.with_member(new))
@@ -142,8 +142,7 @@ class Enrolment:
         self._hub.require_removable(name)
         authority = self._hub.authority.certificates()
         certificate = certify_member(authority, request, name, now=self._now())
-        until = expires_at(certificate)
-        self._hub.change(partial(_certified, name, until))
+        self._hub.change(partial(_certified, name, certificate))
         return certificate
 
     def revoke(self, name: str, reason: str) -> SignedRoster:
@@ -254,11 +253,9 @@ def _invited(name: str, invitation: Invitation, register: Register) -> Register:
     )
 
 
-def _certified(name: str, until: float, register: Register) -> Register:
+def _certified(name: str, certificate: str, register: Register) -> Register:
     member = register.find(name)
-    return (
-        register if member is None else register.with_member(replace(member, certified_until=until))
-    )
+    return register if member is None else register.with_member(member.certified(certificate))
 
 
 def _used(member: Member) -> Invitation | None:

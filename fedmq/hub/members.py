@@ -30,9 +30,9 @@ from fedmq.security.certificates import (
     WARNING_DAYS,
     certify,
     certify_broker,
-    expires_at,
 )
 from fedmq.security.joining import JOINER
+from fedmq.security.revocation import list_name, make_revocation_list
 from fedmq.security.roster import enrolled, with_member
 from fedmq.transport.topology import Topology
 from fedmq.types import Role, parse_id
@@ -122,16 +122,35 @@ class Hub:
                 member = register.find(name)
                 if member is None or member.certified_until > now + WARNING_DAYS * DAY_S:
                     continue
-                authority = self.authority.certificates()
-                pair = certify(authority, name, now=now)
-                Keyring(self.credentials_path(name).with_suffix(".keys")).write_certificate(
-                    authority=authority.certificate, certificate=pair.certificate, key=pair.key
-                )
-                new = replace(member, certified_until=expires_at(pair.certificate))
-                register = register.with_member(new)
+                register = register.with_member(self._certify(member, self._keyring_of(name), now))
                 renewed.append(name)
             self._save(register)
         return tuple(renewed)
+
+    def replace_certificate(self, name: str) -> None:
+        """One of the hub's own folder has a new certificate; with an earlier one nobody gets in.
+
+        Whoever is connected in its name is cut off; its own program comes again.
+
+        Raises:
+            TransportError: the broker cuts nobody off; earlier ones are refused all the same.
+        """
+        with locked(self._folder / "lock"):
+            register = self.register()
+            member = register.find(name)
+            if member is None or register.external is not None:
+                return
+            register = register.without_certificates(member)
+            self._save(register)
+            bare = replace(member, serials=())
+            new = self._certify(bare, self._keyring_of(name), time.time())
+            register = register.with_member(new)
+            self._save(register)
+            management = self.management(register)
+            if management is not None:
+                if name in management.names("users"):  # else it was killed here, the last time
+                    management.delete("users", name)  # which ends its connections
+                self._load(register)
 
     def change(self, change: Callable[[Register], Register]) -> Register:
         """Return the register after a change, with which the broker, if it runs, agrees."""
@@ -246,6 +265,18 @@ class Hub:
         pair = certify_broker(authority, [*register.hosts, LOOPBACK], now=time.time())
         self.broker.use_tls(authority=authority.certificate, pair=pair)
 
+    def _certify(self, member: Member, keyring: Keyring, now: float) -> Member:
+        """Return a member of the hub's own folder with a new certificate, which its keyring has."""
+        authority = self.authority.certificates()
+        pair = certify(authority, member.name, now=now)
+        keyring.write_certificate(
+            authority=authority.certificate, certificate=pair.certificate, key=pair.key
+        )
+        return member.certified(pair.certificate)
+
+    def _keyring_of(self, name: str) -> Keyring:
+        return Keyring(self.credentials_path(name).with_suffix(".keys"))
+
     def _equip(self, register: Register, name: str, role: Role) -> Register:
         """Return the register in which a member of the hub's own folder has all it needs."""
         path = self.credentials_path(name)
@@ -254,12 +285,7 @@ class Hub:
         member = Member(name=name, role=role)
         password = ""
         if register.external is None:
-            authority = self.authority.certificates()
-            pair = certify(authority, name, now=time.time())
-            keyring.write_certificate(
-                authority=authority.certificate, certificate=pair.certificate, key=pair.key
-            )
-            member = replace(member, certified_until=expires_at(pair.certificate))
+            member = self._certify(member, keyring, time.time())
         elif register.external.authority:
             keyring.write_certificate(authority=register.external.authority, certificate="", key="")
         if register.external is not None or role.sees_management:
@@ -287,6 +313,11 @@ class Hub:
             self.broker.ports()  # makes the broker's folder
             at_boot = register.definitions(is_booting=True)
             replace_file(self.broker.definitions, json.dumps(at_boot, indent=1))
+        if register.external is None and self.broker.has_tls:
+            # Without the authority on this machine the list stays as it is; nobody can be revoked.
+            authority = self.authority.certificates()
+            revoked = make_revocation_list(authority, register.revoked, now=time.time())
+            self.broker.list_revoked(list_name(authority.certificate), revoked)
 
     def _load(self, register: Register) -> None:
         management = self.management(register)

@@ -9,7 +9,9 @@ from pydantic import ConfigDict
 from fedmq.hub.definitions import Entry, User, make_definitions
 from fedmq.hub.limits import JOINER_LIMITS, limits_of
 from fedmq.hub.ports import LOOPBACK
+from fedmq.security.certificates import expires_at
 from fedmq.security.joining import JOINER
+from fedmq.security.revocation import serial_of
 from fedmq.transport import topology
 from fedmq.transport.rights import (
     Rights,
@@ -51,6 +53,16 @@ class Member:
     invitation: Invitation | None = None
     certified_until: float = 0.0
     """Unix seconds; 0 where it has no certificate."""
+    serials: tuple[str, ...] = ()
+    """Of the certificates that it was given and that still count, in hexadecimal."""
+
+    def certified(self, certificate: str) -> "Member":
+        """Return the member with one more certificate (PEM)."""
+        return replace(
+            self,
+            certified_until=expires_at(certificate),
+            serials=(*self.serials, serial_of(certificate)),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +89,8 @@ class Register:
     """Names and addresses at which members reach the hub's own broker, the usual one first."""
     members: tuple[Member, ...] = ()
     removed: tuple[Member, ...] = ()
+    revoked: tuple[str, ...] = ()
+    """Serial numbers of certificates that count no more, in hexadecimal."""
 
     def find(self, name: str) -> Member | None:
         """Return the member of this name."""
@@ -96,7 +110,13 @@ class Register:
             self,
             members=tuple(member for member in self.members if member != gone),
             removed=(*self.removed, gone),
+            revoked=(*self.revoked, *gone.serials),
         )
+
+    def without_certificates(self, member: Member) -> "Register":
+        """Return the register in which a member has no certificate that counts."""
+        revoked = (*self.revoked, *member.serials)
+        return replace(self.with_member(replace(member, serials=())), revoked=revoked)
 
     def layout(self) -> Topology:
         """Return what stands on the broker."""

@@ -23,7 +23,7 @@ MEMBER_DAYS: Final = 365.0
 WARNING_DAYS: Final = 30.0
 """So long before its end a certificate is spoken of."""
 DAY_S: Final = 86_400.0
-_SKEW: Final = timedelta(hours=1)
+SKEW: Final = timedelta(hours=1)
 """Clocks of others may be behind."""
 
 
@@ -65,7 +65,7 @@ def certify_broker(
 
 def make_request(key: str, name: str) -> str:
     """Return the signing request, as PEM, of who has the private key and wants to be `name`."""
-    private = _private(key)
+    private = private_key(key)
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(name))
     signed = builder.sign(private, hashes.SHA256())
     return signed.public_bytes(serialization.Encoding.PEM).decode()
@@ -110,7 +110,7 @@ def is_of(certificate: str, key: str, name: str, authority: str) -> bool:
         shown.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.encode()))
     except (ValueError, TypeError, InvalidSignature):
         return False
-    return shown.public_key() == _private(key).public_key() and shown.subject == _name(name)
+    return shown.public_key() == private_key(key).public_key() and shown.subject == _name(name)
 
 
 def _leaf(
@@ -124,7 +124,7 @@ def _leaf(
 ) -> x509.CertificateBuilder:
     issuer = x509.load_pem_x509_certificate(authority.certificate.encode())
     purpose = ExtendedKeyUsageOID.SERVER_AUTH if is_server else ExtendedKeyUsageOID.CLIENT_AUTH
-    issuer_key = _private(authority.key).public_key()
+    issuer_key = private_key(authority.key).public_key()
     return (
         _builder(_name(name), issuer.subject, public, now, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -151,16 +151,21 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(begins - _SKEW)
+        .not_valid_before(begins - SKEW)
         .not_valid_after(begins + timedelta(days=days))
     )
 
 
 def _signed(builder: x509.CertificateBuilder, authority: KeyPair) -> str:
-    return _text(builder.sign(_private(authority.key), hashes.SHA256()))
+    return _text(builder.sign(private_key(authority.key), hashes.SHA256()))
 
 
-def _private(key: str) -> ec.EllipticCurvePrivateKey:
+def private_key(key: str) -> ec.EllipticCurvePrivateKey:
+    """Return a private key, given as PEM.
+
+    Raises:
+        ProtocolError: request_invalid; it is of another kind than this program makes.
+    """
     private = serialization.load_pem_private_key(key.encode(), password=None)
     if not isinstance(private, ec.EllipticCurvePrivateKey):
         raise ProtocolError("request_invalid", "another kind of key than this program makes")

@@ -8,7 +8,7 @@ from pika import exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorTransportSetupError
 
 from fedmq.errors import FedmqError
-from fedmq.transport.rabbitmq_clocks import clock_words
+from fedmq.transport.rabbitmq_certificates import certificate_words, is_revoked
 
 _E = TypeVar("_E", bound=BaseException)
 _MAX_TOLD: Final = 300
@@ -36,7 +36,7 @@ def is_refusal(reason: BaseException) -> bool:
     """Return whether the broker says no to this login, and not that it is away."""
     if _is_crowded(reason):
         return False
-    if isinstance(reason, _REFUSALS):
+    if isinstance(reason, _REFUSALS) or is_revoked(_all_words(reason)):
         return True
     causes = getattr(reason, "args", ())
     code = getattr(reason, "reply_code", None)
@@ -59,11 +59,15 @@ def reason_of(reason: BaseException) -> str:
     elif isinstance(reason, _REFUSALS):
         text = "the broker refuses the user, its password or the vhost"
     cause = find_cause(reason, OSError)
-    if words := clock_words(f"{reason} {cause}", time.time()):
+    if words := certificate_words(_all_words(reason), time.time()):
         text = words
     elif cause is not None:
         text = f"nobody answers at the broker's address: {cause.strerror or type(cause).__name__}"
     return str(text)[:_MAX_TOLD]
+
+
+def _all_words(reason: BaseException) -> str:
+    return f"{reason} {find_cause(reason, OSError)}"
 
 
 def is_of_tls(reason: BaseException) -> bool:

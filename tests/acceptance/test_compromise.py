@@ -170,6 +170,7 @@ def drill_of_an_orchestrator(federation: Federation, place: Path) -> None:
     """Nodes take the next keys by themselves; a node's answer comes to these."""
     thief = stolen(federation.credentials("orchestrator"), place / "thief")
     run(federation, "The orchestrator's keys", CENTRE)
+    cannot_connect(thief)
     wire = newest(federation, thief)
     until(lambda: wire_of(federation, PARIS).version == wire.version, "the roster at Paris")
     paris = wire_of(federation, PARIS)

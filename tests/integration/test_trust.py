@@ -104,6 +104,38 @@ def test_an_expired_certificate_does_not_get_in(place: Place) -> None:
     assert not is_refused(place.login(certify(authority, LYON, now=time.time())))
 
 
+def test_a_certificate_that_was_taken_back_does_not_get_in(place: Place, tmp_path: Path) -> None:
+    """Who is in by it is cut off; the next one is good, and so are those of others."""
+    path = place.hub.credentials_path("orchestrator")
+    own, folder = read_membership(path), tmp_path / "thief"
+    shutil.copytree(own.keyring.folder, folder / own.credentials.identity)
+    thief = replace(own, folder=folder).login(PROGRAM)
+    with joined(thief) as inside:
+        until(lambda: bool(inside.of(Connected)))
+        place.hub.replace_certificate("orchestrator")
+        until(lambda: bool(inside.of(Disconnected)))
+        until(lambda: inside.of(Disconnected)[-1].refused)
+        assert "telephone" in inside.of(Disconnected)[-1].why
+        assert len(inside.of(Connected)) == 1
+    with pytest.raises(BrokerRefused, match="has taken this login's certificate back"):
+        ask_to_join(thief, "thief", b"{}", take=lambda _body: None, wait_s=0.0)
+    assert not is_refused(own.login(PROGRAM)), "its own program has the next one"
+    assert not is_refused(place.lyon.login(PROGRAM))
+    place.hub.replace_certificate("orchestrator")
+    assert is_refused(thief)
+    assert not is_refused(own.login(PROGRAM))
+
+
+def test_nor_does_one_of_who_was_put_out(place: Place) -> None:
+    """It ends at TLS: not even the name is asked for."""
+    nice = enrolled(place.folder, "chu-nice", Role.NODE)
+    login = nice.login(PROGRAM)
+    assert not is_refused(login)
+    place.enrolment.revoke("chu-nice", "left")
+    with pytest.raises(BrokerRefused, match="has taken this login's certificate back"):
+        ask_to_join(login, "chu-nice", b"{}", take=lambda _body: None, wait_s=0.0)
+
+
 def test_a_certificate_of_another_authority_does_not_get_in(place: Place) -> None:
     """Whatever name is in it."""
     rogue = make_authority("fedmq authority", now=time.time())

@@ -341,19 +341,19 @@ class Federation:
         folder = self.home(name) / "cases"
         folder.mkdir()
         rows = ["case_id,site,x"]
-        for number in range(1, CASES[name] + 1):
+        for number in range(1, CASES.get(name, 6) + 1):
             (folder / f"case-{number}").mkdir()
             rows.append(f"case-{number},{name},{number * len(name) / 7:.6f}")
         (folder / "clinical.csv").write_text("\n".join(rows) + "\n")
         (folder / ".holds").symlink_to(self.holds)  # a plan reads its dataset, and where links lead
         return folder
 
-    def approve(self, *nodes: str) -> None:
-        """Wait until the plan was asked for, and approve it."""
+    def approve(self, *nodes: str, plan: str = PLAN) -> None:
+        """Wait until a plan was asked for, and approve it."""
         for node in nodes:
             (asked,) = until(lambda node=node: self.plans(node), f"the question to {node}")  # type: ignore[misc]
             if asked["decision"] != "approved":
-                self.do(node, "node", "plans", "approve", PLAN)
+                self.do(node, "node", "plans", "approve", plan)
 
     def plans(self, node: str) -> list[dict[str, Any]]:
         """Return what `fedmq node plans list` shows."""

@@ -1,40 +1,44 @@
 """Hospitals that let nothing in, and out nothing but TCP to the broker or to a proxy.
 
-A whole experiment of real processes behind firewalls, and a scan of every port meanwhile.
+The demonstration's experiment and patients, with each hospital behind a firewall of its own, and a
+scan of every port meanwhile.
 """
 
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import fedmq
-from tests.support.federation import LYON, PARIS, Federation, running_federation
+from fedmq.demo.show import COHORT_FACTOR, DATASET, EXPERIMENT, PLAN
+from fedmq.imaging.synthetic import SITES, write_cohort
+from tests.support.federation import LYON, PARIS, RESEARCHER, Federation, running_federation
 from tests.support.walled import HUB, World, made_world
 
 pytestmark = [
-    pytest.mark.row("5"),
     pytest.mark.rabbitmq,
     pytest.mark.hub_broker,
     pytest.mark.namespaces,
     pytest.mark.firewalls,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(1200),
     pytest.mark.xdist_group("walls"),
 ]
 PROXY = "proxy"
 PROXY_PORT = 3128
 LOGIN = "op:s3cret"
-NODES = (LYON, PARIS)
+NODES = tuple(SITES)
+ROUNDS = 10
 TREE = Path(fedmq.__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """Return hub, hospitals and a proxy as neighbours."""
-    with made_world(LYON, PARIS, PROXY) as made:
+    with made_world(*NODES, PROXY) as made:
         yield made
 
 
@@ -55,13 +59,22 @@ def listeners(world: World, host: str) -> list[str]:
     return [place for place in places if not place.startswith(loopback)]
 
 
-def runs_behind_walls(
-    world: World, federation: Federation, port: int, mended: Callable[[], None]
-) -> None:
-    """Run an experiment, and look for ports of its hospitals from everywhere."""
-    experiment = federation.write_experiment(rounds=2)
+def c_index(record: dict[str, Any]) -> float:
+    """Return the C-index of a round's model, over all hospitals."""
+    metric = record["metrics"]["c_index"]
+    return float(metric["numerator"]) / float(metric["denominator"])
+
+
+def runs_behind_walls(world: World, federation: Federation, port: int) -> None:
+    """Run the demonstration's experiment, and look for ports of its hospitals from everywhere."""
+    for node in NODES:
+        site, cases = SITES[node], federation.home(node) / "patients"
+        write_cohort(site, cases, num_cases=COHORT_FACTOR * site.num_cases)
+        federation.do(node, "node", "data", "add", DATASET, str(cases))
+    experiment = federation.home(RESEARCHER) / "experiment.toml"
+    experiment.write_text(EXPERIMENT.format(rounds=ROUNDS))
     identifier = federation.submit(experiment)
-    federation.approve(*NODES)
+    federation.approve(*NODES, plan=PLAN)
     for node in NODES:
         assert listeners(world, node) == []
         # The other hospital's own firewall lets it ask nobody: the host of the proxy is the
@@ -70,8 +83,9 @@ def runs_behind_walls(
             assert scan(world, neighbour, world.addresses[node]) == []
         check = federation.do(node, "node", "check", "--json").json
         assert check["is_ok"], check
-    mended()
-    assert len(set(federation.digests(identifier))) == 2
+    assert len(set(federation.digests(identifier))) == ROUNDS
+    first, *_, last = federation.report(identifier)["records"]
+    assert c_index(last) > c_index(first)
     assert port in scan(world, PROXY, world.addresses[HUB]), "a scan finds what is open"
 
 
@@ -81,6 +95,7 @@ def start(world: World, folder: Path, settings: dict[str, str]) -> Iterator[Fede
         folder,
         None,
         way=world.way,
+        nodes=NODES,
         address=world.addresses[HUB],
         settings=settings,
         before=lambda federation: close_walls(world, federation, settings),
@@ -124,16 +139,16 @@ def test_a_scan_finds_an_open_port_of_a_hospital_until_its_firewall_is_up(world:
 
 @pytest.mark.long
 def test_an_experiment_runs_where_hospitals_let_nothing_in_and_out_to_the_broker_alone(
-    world: World, tmp_path: Path, mended: Callable[[], None]
+    world: World, tmp_path: Path
 ) -> None:
     """Directly; no port of a hospital is open to hub or neighbours."""
     for federation in start(world, tmp_path / "f", {}):
-        runs_behind_walls(world, federation, federation.broker.ports().amqp, mended)
+        runs_behind_walls(world, federation, federation.broker.ports().amqp)
 
 
 @pytest.mark.long
 def test_an_experiment_runs_where_hospitals_reach_a_proxy_alone(
-    world: World, tmp_path: Path, mended: Callable[[], None]
+    world: World, tmp_path: Path
 ) -> None:
     """By CONNECT with a login; the broker itself is out of the hospitals' reach."""
     address = world.addresses[PROXY]
@@ -156,7 +171,7 @@ def test_an_experiment_runs_where_hospitals_reach_a_proxy_alone(
         try:
             for federation in start(world, tmp_path / "f", {"FEDMQ_PROXY": url}):
                 port = federation.broker.ports().amqp
-                runs_behind_walls(world, federation, port, mended)
+                runs_behind_walls(world, federation, port)
                 del federation.settings["FEDMQ_PROXY"]
                 direct = federation.fedmq(LYON, "node", "check")
                 assert direct.code == 1, "without the proxy there is no way"
