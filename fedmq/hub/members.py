@@ -122,7 +122,7 @@ class Hub:
                 member = register.find(name)
                 if member is None or member.certified_until > now + WARNING_DAYS * DAY_S:
                     continue
-                register = register.with_member(self._certify(member, self._keyring_of(name), now))
+                register = self._certify(register, member, self._keyring_of(name), now)
                 renewed.append(name)
             self._save(register)
         return tuple(renewed)
@@ -141,10 +141,8 @@ class Hub:
             if member is None or register.external is not None:
                 return
             register = register.without_certificates(member)
-            self._save(register)
             bare = replace(member, serials=())
-            new = self._certify(bare, self._keyring_of(name), time.time())
-            register = register.with_member(new)
+            register = self._certify(register, bare, self._keyring_of(name), time.time())
             self._save(register)
             management = self.management(register)
             if management is not None:
@@ -265,14 +263,21 @@ class Hub:
         pair = certify_broker(authority, [*register.hosts, LOOPBACK], now=time.time())
         self.broker.use_tls(authority=authority.certificate, pair=pair)
 
-    def _certify(self, member: Member, keyring: Keyring, now: float) -> Member:
-        """Return a member of the hub's own folder with a new certificate, which its keyring has."""
+    def _certify(
+        self, register: Register, member: Member, keyring: Keyring, now: float
+    ) -> Register:
+        """Return the register in which a member has a new certificate, which its keyring has.
+
+        The register knows it before anybody has it: one that it does not know, nobody can revoke.
+        """
         authority = self.authority.certificates()
         pair = certify(authority, member.name, now=now)
+        new = member.certified(pair.certificate)
+        self._save(register.with_member(replace(new, certified_until=member.certified_until)))
         keyring.write_certificate(
             authority=authority.certificate, certificate=pair.certificate, key=pair.key
         )
-        return member.certified(pair.certificate)
+        return register.with_member(new)
 
     def _keyring_of(self, name: str) -> Keyring:
         return Keyring(self.credentials_path(name).with_suffix(".keys"))
@@ -285,7 +290,8 @@ class Hub:
         member = Member(name=name, role=role)
         password = ""
         if register.external is None:
-            member = self._certify(member, keyring, time.time())
+            register = self._certify(register, member, keyring, time.time())
+            member = register.find(name) or member
         elif register.external.authority:
             keyring.write_certificate(authority=register.external.authority, certificate="", key="")
         if register.external is not None or role.sees_management:

@@ -142,7 +142,7 @@ def test_an_answer_of_another_federation_is_not_believed(place: Place, tmp_path:
 
 
 def test_a_revoked_name_is_not_given_again(place: Place, tmp_path: Path) -> None:
-    """Its certificate may still be about."""
+    """What it did is to stay told apart."""
     enrol_here(tmp_path / "hub", LYON, Role.NODE, place.credentials)
     place.enrolment.revoke(LYON, "stolen laptop")
     roster = place.hub.authority.roster()

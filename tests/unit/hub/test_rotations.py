@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from fedmq.errors import ConfigurationError
 from fedmq.hub.keyring import KeptWire, Keyring
@@ -18,6 +19,7 @@ from fedmq.hub.requests import Requests
 from fedmq.hub.rotations import Rotations
 from fedmq.messages.notices import RosterNotice
 from fedmq.security.identities import Identity
+from fedmq.security.revocation import serial_of
 from fedmq.security.roster import Roster, without_member
 from fedmq.security.rotation import RotationRequest, make_rotation_request
 from fedmq.types import Role
@@ -214,6 +216,37 @@ def test_killed_at_any_step_the_hub_admits_whole_or_not_at_all(place: Place) -> 
         assert place.hub.authority.roster().version == version + 1
         assert orchestrator.signed_roster().notice == notice
         KeptWire(place.keyring).learn(notice)
+        num_killed += has_died
+        if not has_died:
+            break
+    assert num_killed > 10
+    assert not has_died
+
+
+def test_killed_at_any_step_the_orchestrator_has_one_certificate_that_counts(place: Place) -> None:
+    """Done again, that is the one in its folder; every earlier one is on the list."""
+    num_killed, seen = 0, set[str]()
+    keyring = read_membership(place.hub.credentials_path("orchestrator")).keyring
+
+    def shown() -> str:
+        return serial_of((keyring.folder / "certificate.pem").read_text())
+
+    for step in range(0, 400, 3):
+        request = make_rotation_request(*keyring.prepare())
+        seen.add(shown())
+        has_died = killed(partial(place.admit, request, stolen=True), place.folder, step)
+        seen.add(shown())
+        place.admit(request, stolen=True)
+        KeptWire(keyring)
+        register = place.hub.register()
+        member = register.find("orchestrator")
+        assert member is not None
+        assert member.serials == (shown(),)
+        assert set(register.revoked) >= seen - {shown()}
+        assert shown() not in register.revoked
+        (path,) = (place.folder / "broker" / "tls" / "revoked").glob("*.r0")
+        listed = {f"{one.serial_number:x}" for one in x509.load_pem_x509_crl(path.read_bytes())}
+        assert listed == set(register.revoked)
         num_killed += has_died
         if not has_died:
             break
