@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ pytestmark = [
 ]
 PROXY = "proxy"
 PROXY_PORT = 3128
+PORT = 443
 LOGIN = "op:s3cret"
 NODES = tuple(SITES)
 ROUNDS = 10
@@ -65,7 +67,7 @@ def c_index(record: dict[str, Any]) -> float:
     return float(metric["numerator"]) / float(metric["denominator"])
 
 
-def runs_behind_walls(world: World, federation: Federation, port: int) -> None:
+def runs_behind_walls(world: World, federation: Federation, address: str) -> None:
     """Run the demonstration's experiment, and look for ports of its hospitals from everywhere."""
     for node in NODES:
         site, cases = SITES[node], federation.home(node) / "patients"
@@ -75,46 +77,58 @@ def runs_behind_walls(world: World, federation: Federation, port: int) -> None:
     experiment.write_text(EXPERIMENT.format(rounds=ROUNDS))
     identifier = federation.submit(experiment)
     federation.approve(*NODES, plan=PLAN)
+    # The other hospitals' own firewalls let them ask nobody: the host of the proxy is the neighbour
+    # that may ask. Walls do not answer, so that a scan is nearly all waiting.
+    ways = [
+        (neighbour, addresses[node])
+        for neighbour in (HUB, PROXY)
+        for addresses in (world.addresses, world.newer)
+        for node in NODES
+    ]
+    with ThreadPoolExecutor(len(ways)) as pool:
+        found = list(pool.map(lambda way: scan(world, *way), ways))
+    assert found == [[]] * len(ways), list(zip(ways, found, strict=True))
     for node in NODES:
         assert listeners(world, node) == []
-        # The other hospital's own firewall lets it ask nobody: the host of the proxy is the
-        # neighbour that may ask.
-        for neighbour in (HUB, PROXY):
-            assert scan(world, neighbour, world.addresses[node]) == []
         check = federation.do(node, "node", "check", "--json").json
         assert check["is_ok"], check
     assert len(set(federation.digests(identifier))) == ROUNDS
     first, *_, last = federation.report(identifier)["records"]
     assert c_index(last) > c_index(first)
-    assert port in scan(world, PROXY, world.addresses[HUB]), "a scan finds what is open"
+    assert PORT in scan(world, PROXY, address), "a scan finds what is open"
 
 
-def start(world: World, folder: Path, settings: dict[str, str]) -> Iterator[Federation]:
+def start(
+    world: World, folder: Path, address: str, settings: dict[str, str]
+) -> Iterator[Federation]:
     """Yield a federation whose members find the hub at its address."""
     with running_federation(
         folder,
         None,
         way=world.way,
         nodes=NODES,
-        address=world.addresses[HUB],
+        address=address,
+        port=PORT,
         settings=settings,
-        before=lambda federation: close_walls(world, federation, settings),
+        before=lambda _federation: close_walls(world, address, settings),
     ) as running:
         yield running
 
 
-def close_walls(world: World, federation: Federation, settings: dict[str, str]) -> None:
+def close_walls(world: World, address: str, settings: dict[str, str]) -> None:
     """Wall the hospitals in before their nodes start."""
     for node in NODES:
         if settings:
             world.wall(node, world.addresses[PROXY], PROXY_PORT)
         else:
-            world.wall(node, world.addresses[HUB], federation.broker.ports().amqp)
+            world.wall(node, address, PORT)
 
 
 def test_a_scan_finds_an_open_port_of_a_hospital_until_its_firewall_is_up(world: World) -> None:
     """Else the scans of the others would show nothing; and out goes nothing but what may."""
     port, few = 5555, (5500, 5600)
+    for host in (LYON, PARIS):
+        world.open(host)
     door = "import socket, sys; a = socket.create_server(('0.0.0.0', 5555)); print(1, flush=True)"
     listener = subprocess.Popen(  # noqa: S603 - a program of this test
         [*world.way(LYON), sys.executable, "-c", f"{door}; sys.stdin.read()"],
@@ -141,16 +155,17 @@ def test_a_scan_finds_an_open_port_of_a_hospital_until_its_firewall_is_up(world:
 def test_an_experiment_runs_where_hospitals_let_nothing_in_and_out_to_the_broker_alone(
     world: World, tmp_path: Path
 ) -> None:
-    """Directly; no port of a hospital is open to hub or neighbours."""
-    for federation in start(world, tmp_path / "f", {}):
-        runs_behind_walls(world, federation, federation.broker.ports().amqp)
+    """Directly, by IPv6; no port of a hospital is open to hub or neighbours."""
+    address = world.newer[HUB]
+    for federation in start(world, tmp_path / "f", address, {}):
+        runs_behind_walls(world, federation, address)
 
 
 @pytest.mark.long
 def test_an_experiment_runs_where_hospitals_reach_a_proxy_alone(
     world: World, tmp_path: Path
 ) -> None:
-    """By CONNECT with a login; the broker itself is out of the hospitals' reach."""
+    """By CONNECT with a login, by IPv4; the broker itself is out of the hospitals' reach."""
     address = world.addresses[PROXY]
     proxy = subprocess.Popen(  # noqa: S603 - a program of the tests
         [
@@ -169,9 +184,9 @@ def test_an_experiment_runs_where_hospitals_reach_a_proxy_alone(
         assert proxy.stdout is not None
         url = proxy.stdout.readline().strip().replace("//", f"//{LOGIN}@")
         try:
-            for federation in start(world, tmp_path / "f", {"FEDMQ_PROXY": url}):
-                port = federation.broker.ports().amqp
-                runs_behind_walls(world, federation, port)
+            broker = world.addresses[HUB]
+            for federation in start(world, tmp_path / "f", broker, {"FEDMQ_PROXY": url}):
+                runs_behind_walls(world, federation, broker)
                 del federation.settings["FEDMQ_PROXY"]
                 direct = federation.fedmq(LYON, "node", "check")
                 assert direct.code == 1, "without the proxy there is no way"

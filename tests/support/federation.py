@@ -291,7 +291,9 @@ class Federation:
             move_in(self.credentials(node), self.node_credentials(node))
         move_in(self.credentials(RESEARCHER), self.researcher_credentials)
 
-    def join_hub(self, nodes: Sequence[str], addresses: Sequence[str] = ()) -> None:
+    def join_hub(
+        self, nodes: Sequence[str], addresses: Sequence[str] = (), port: int | None = None
+    ) -> None:
         """Let the members join a private hub, which is started then.
 
         It has addresses beside this machine's own where some are given.
@@ -299,6 +301,7 @@ class Federation:
         named = [option for host in (LOOPBACK, *addresses) for option in ("--host", host)]
         every = "::" if any(":" in one for one in addresses) else "0.0.0.0"  # noqa: S104 - a test's
         listen = ["--listen", every] if addresses else []
+        listen += [] if port is None else ["--port", str(port)]
         self.do(CENTRE, "hub", "init", "trial", *named, *listen)
         hub = self.home(CENTRE) / "hub"
         # Before the broker runs: it may be out of this process's sight, on another host.
@@ -450,13 +453,15 @@ def running_federation(  # noqa: PLR0913 - what a test may want otherwise
     nodes: Sequence[str] = (LYON, PARIS),
     node_folders: Mapping[str, Path] = MappingProxyType({}),
     address: str = "",
+    port: int | None = None,
     before: Callable[[Federation], None] = lambda _federation: None,
 ) -> Iterator[Federation]:
     """Yield a federation of nodes that run, on the run's broker or on a private hub's.
 
     With hosts, the hub's is a private one, and members who have a host of their own run there; a
     way is what stands before the commands of a member, that to its host unless told; with an
-    address the hub listens there too, and nodes find it there. `before` comes before programs.
+    address the hub listens there too, and nodes find it there, at a port if one is said. `before`
+    comes before programs.
     """
     federation = Federation(folder, command)
     federation.settings.update(settings)
@@ -469,7 +474,7 @@ def running_federation(  # noqa: PLR0913 - what a test may want otherwise
         if broker is None:
             lines = dict.fromkeys(nodes, address) if address else {}
             lines |= {} if hosts is None else hosts.addresses
-            federation.join_hub(nodes, tuple(dict.fromkeys(lines.values())))
+            federation.join_hub(nodes, tuple(dict.fromkeys(lines.values())), port)
             federation.join_lines(lines)
         else:
             federation.join_broker(broker, nodes)

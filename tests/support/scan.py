@@ -16,7 +16,8 @@ _PATIENCE_S = 1.5
 async def is_open(address: str, port: int) -> bool:
     """Return whether somebody takes connections."""
     loop = asyncio.get_running_loop()
-    with socket.socket() as one, suppress(OSError, TimeoutError):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as one, suppress(OSError, TimeoutError):
         one.settimeout(0.0)
         async with asyncio.timeout(_PATIENCE_S):
             await loop.sock_connect(one, (address, port))

@@ -51,6 +51,8 @@ class World:
 
     pids: dict[str, int]
     addresses: dict[str, str]
+    newer: dict[str, str]
+    """Their addresses of IPv6; they have both."""
 
     def way(self, host: str) -> Sequence[str]:
         """Return what stands before a command that runs on a host; the hub's unless it has one."""
@@ -69,8 +71,12 @@ class World:
         """Let nothing into a host, and out of it nothing but TCP to one address and port."""
         family = "ip6" if ":" in target else "ip"
         rules = _WALL.format(family=family, address=target, port=port)
-        self.run(host, "nft", "flush ruleset")
+        self.open(host)
         self.run(host, "nft", "-f", "-", text=rules)
+
+    def open(self, host: str) -> None:
+        """Let everything into a host and out of it."""
+        self.run(host, "nft", "flush ruleset")
 
 
 @contextmanager
@@ -79,7 +85,7 @@ def made_world(*names: str) -> Iterator[World]:
     with ExitStack() as ends:
         hub = ends.enter_context(_held(_NEW))
         pids = {HUB: hub.pid}
-        world = World(pids=pids, addresses={HUB: "10.77.0.1"})
+        world = World(pids=pids, addresses={}, newer={})
         world.run(HUB, "ip", "link", "add", "bridge0", "type", "bridge")
         _address(world, HUB, "bridge0", 1)
         for number, name in enumerate(names, 2):
@@ -92,12 +98,14 @@ def made_world(*names: str) -> Iterator[World]:
             )  # fmt: skip
             world.run(HUB, "ip", "link", "set", wire, "master", "bridge0", "up")
             _address(world, name, "eth0", number)
-            world.addresses[name] = f"10.77.0.{number}"
         yield world
 
 
 def _address(world: World, host: str, interface: str, number: int) -> None:
-    world.run(host, "ip", "address", "add", f"10.77.0.{number}/24", "dev", interface)
+    world.addresses[host], world.newer[host] = f"10.77.0.{number}", f"fd77::{number}"
+    world.run(host, "ip", "address", "add", f"{world.addresses[host]}/24", "dev", interface)
+    # Nobody else has it: it is good at once.
+    world.run(host, "ip", "address", "add", f"{world.newer[host]}/64", "dev", interface, "nodad")
     world.run(host, "ip", "link", "set", interface, "up")
 
 
