@@ -13,11 +13,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 import msgpack
 
 from fedmq.errors import ConfigurationError, ProtocolError
-from fedmq.hub.enrolment import parse_request
+from fedmq.hub.requests import parse_request
 from fedmq.messages.codec import (
     Message,
     decode,
@@ -40,7 +41,21 @@ SEED = 20261124
 LYON, CENTRE = "chu-lyon", "orchestrator"
 INSIDERS = 0.01
 """Of the inputs, those that a member has sealed and signed; they take the longest."""
-_ODD = (None, True, -1, 2**63, 1.5, float("nan"), "", "x" * 300, b"", b"\x00" * 300, [], {}, [[]])
+_ODD: Final[tuple[object, ...]] = (
+    None,
+    True,
+    -1,
+    2**63,
+    1.5,
+    float("nan"),
+    "",
+    "x" * 300,
+    b"",
+    b"\x00" * 300,
+    [],
+    {},
+    [[]],
+)
 
 Input = Callable[[], None]
 

@@ -193,7 +193,7 @@ class Sweep:
         if researcher.is_running or researcher.is_idle:
             return
         self._strike()
-        if researcher.is_running:
+        if self._stage.researcher.is_running:
             return
         if not researcher.end_life():
             researcher.start()

@@ -19,7 +19,6 @@ from fedmq.hub.broker import PrivateBroker, find_server
 from fedmq.hub.definitions import User, make_definitions, password_hash
 from fedmq.hub.management import Management
 from fedmq.hub.ports import LOOPBACK
-from fedmq.transport import topology
 from fedmq.transport.rabbitmq import Login, make_login
 from fedmq.transport.rights import (
     Rights,
@@ -29,6 +28,7 @@ from fedmq.transport.rights import (
     researcher_rights,
 )
 from fedmq.transport.topology import Profile, Topology
+from fedmq.types import NodeId, ResearcherId
 from tests.support.cluster import Cluster
 
 FOLDER_VARIABLE = "FEDMQ_TEST_BROKER"
@@ -180,8 +180,8 @@ def federation_rights(
 ) -> dict[str, Rights]:
     """Return the rights of a federation's members as the hub gives them."""
     return {
-        **{node: node_rights(topology.NodeId(node)) for node in nodes},
-        **{name: researcher_rights(topology.ResearcherId(name)) for name in researchers},
+        **{node: node_rights(NodeId(node)) for node in nodes},
+        **{name: researcher_rights(ResearcherId(name)) for name in researchers},
         orchestrator: orchestrator_rights(orchestrator),
         "monitor": monitor_rights(),
     }

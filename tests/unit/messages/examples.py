@@ -51,10 +51,11 @@ from fedmq.messages.submissions import (
     Stand,
     Submission,
 )
+from fedmq.types import Digest
 
 DATA: Final = bytes(range(256))
 MANIFEST: Final = make_manifest([DATA], chunk_bytes=1024)
-PLAN: Final = PlanReference(name="petct-survival", digest="ab" * 32, is_shipped=True)
+PLAN: Final = PlanReference(name="petct-survival", digest=Digest("ab" * 32), is_shipped=True)
 METRICS: Final = {"loss": RatioField(numerator=3.5, denominator=7.0)}
 STUDY: Final = Study(protocol="FEDPET-01", ethics="CPP 2026-117", end="2027-12-31")
 SPEC: Final = ExperimentSpec(
@@ -71,7 +72,7 @@ SPEC: Final = ExperimentSpec(
 RECORD: Final = RoundRecord(
     round=1,
     attempt=1,
-    model="cd" * 32,
+    model=Digest("cd" * 32),
     outcomes=[NodeOutcome(node="chu-lyon", outcome="updated", num_cases=7, duration_s=1.5)],
     train_metrics=METRICS,
     metrics=METRICS,
@@ -142,7 +143,9 @@ BODIES: Final[tuple[Body, ...]] = (
     REPORT,
     ReportList(reports=[REPORT]),
     Chunk(manifest=MANIFEST, index=0, sha256=chunk_hash(DATA)),
-    ResendRequest(manifest=Manifest(digest="ef" * 32, size_bytes=9, chunk_bytes=4), missing=[0, 2]),
+    ResendRequest(
+        manifest=Manifest(digest=Digest("ef" * 32), size_bytes=9, chunk_bytes=4), missing=[0, 2]
+    ),
 )
 
 
