@@ -296,10 +296,11 @@ def _enrolment() -> "Enrolment":
 
     folder = read_settings().hub
     hub = Hub(folder)
-    if not hub.authority.exists:
+    if not hub.exists:
         raise ConfigurationError(
-            "there is no hub yet", why=f"{folder} holds no authority", fix="fedmq hub init NAME"
+            "there is no hub yet", why=f"{folder} holds no members", fix="fedmq hub init NAME"
         )
+    hub.authority.certificates()  # which may be on another machine
     enrolment = Enrolment(hub, folder)
     enrolment.tidy()
     return enrolment

@@ -48,7 +48,7 @@ def up(folder: Path, progress: Progress = lambda _: None) -> Status:
         TransportError: an external broker does not answer, or refuses.
     """
     hub = Hub(folder)
-    if not hub.authority.exists:
+    if not hub.exists:
         hub.make(VHOST)
     if hub.register().external is None:
         for name in hub.renew_own(now=time.time()):
@@ -75,10 +75,10 @@ def make(
         ConfigurationError: there is one already, or a name cannot be used.
     """
     hub = Hub(folder)
-    if hub.authority.exists:
+    if hub.exists:
         raise ConfigurationError(
             "there is a hub already",
-            why=f"{folder} holds the authority of {hub.authority.trust().federation}",
+            why=f"{folder} holds its members",
             fix="fedmq hub up, or choose another FEDMQ_HOME for another federation",
         )
     hub.broker.listen(Listener(address=address, allows_tls_1_2=allows_tls_1_2), port)

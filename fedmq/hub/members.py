@@ -57,6 +57,11 @@ class Hub:
         self.authority = Authority(folder / "authority")
         self.broker = PrivateBroker(folder / "broker")
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is one; its authority may be on another machine."""
+        return self.authority.exists or self._file.exists()
+
     def make(self, federation: str, hosts: Sequence[str] = (LOOPBACK,)) -> None:
         """There is a hub: an authority, and the members that every hub has.
 
@@ -319,8 +324,8 @@ class Hub:
             self.broker.ports()  # makes the broker's folder
             at_boot = register.definitions(is_booting=True)
             replace_file(self.broker.definitions, json.dumps(at_boot, indent=1))
-        if register.external is None and self.broker.has_tls:
-            # Without the authority on this machine the list stays as it is; nobody can be revoked.
+        if register.external is None and self.broker.has_tls and self.authority.exists:
+            # Where the authority is away the list stays as it is: nobody can be revoked there.
             authority = self.authority.certificates()
             revoked = make_revocation_list(authority, register.revoked, now=time.time())
             self.broker.list_revoked(list_name(authority.certificate), revoked)

@@ -1,5 +1,6 @@
 """The hub's commands, as far as they need no broker."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,26 @@ def test_a_second_hub_in_a_home_is_refused(fedmq: CommandLine, home: Path) -> No
     assert (again.code, again.data) == (1, "")
     assert "error: there is a hub already" in again.talk
     assert (home / "hub" / "authority" / "keys.json").read_bytes() == before
+
+
+def test_without_its_authority_a_hub_is_the_same_and_takes_nobody(
+    fedmq: CommandLine, home: Path
+) -> None:
+    """It may lie on another machine: what needs it says so, and no second one is made."""
+    fedmq("hub", "init", "trial")
+    fedmq("hub", "add-node", "chu-lyon")
+    before = fedmq("hub", "status", "--json").json
+    (home / "hub" / "authority").rename(home / "away")
+    assert fedmq("hub", "status", "--json").json == before
+    for words in (("add-node", "ghu-paris"), ("revoke", "chu-lyon"), ("init", "other")):
+        outcome = fedmq("hub", *words)
+        assert (outcome.code, outcome.data) == (1, "")
+        assert ("authority is not on this machine" in outcome.talk) is (words[0] != "init")
+    assert not (home / "hub" / "authority" / "ca.pem").exists()
+    assert fedmq("hub", "status", "--json").json == before
+    Hub(home / "hub").renew_own(now=time.time())
+    (home / "away").rename(home / "hub" / "authority")
+    assert fedmq("hub", "revoke", "chu-lyon").code == 0
 
 
 def test_without_a_hub_nobody_is_invited(fedmq: CommandLine) -> None:
