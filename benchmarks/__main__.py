@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
     _add_names(parser.add_subparsers(dest="name", required=True))
     options = parser.parse_args()
+    # Whoever ends it ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if options.name == "chaos" and options.cells and (options.lines or options.disks):
         parser.error("--lines and --disks go with --kills")
     figures: dict[str, object]
