@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from fedmq.errors import ConfigurationError, ProtocolError
+from fedmq.hub.equipment import addresses, give_password
 from fedmq.hub.files import make_folder, replace_file
-from fedmq.hub.members import Hub, addresses, give_password
+from fedmq.hub.members import Hub
 from fedmq.hub.register import Invitation, Member, Register
 from fedmq.hub.requests import Asked, Requests, require_fingerprint
 from fedmq.security.certificates import certify, certify_member

@@ -11,8 +11,9 @@ from urllib.parse import quote, unquote, urlsplit
 from fedmq.errors import ConfigurationError, TransportError
 from fedmq.hub.broker import Progress
 from fedmq.hub.configuration import Listener
+from fedmq.hub.equipment import addresses
 from fedmq.hub.management import Management
-from fedmq.hub.members import BUILT_IN, Hub, addresses
+from fedmq.hub.members import BUILT_IN, Hub
 from fedmq.hub.ports import LOOPBACK, Ports
 from fedmq.hub.register import VHOST, ExternalBroker, Member
 from fedmq.transport.rabbitmq import make_login

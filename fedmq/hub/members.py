@@ -6,7 +6,6 @@ broker has yet to forget.
 """
 
 import json
-import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
@@ -19,9 +18,9 @@ from fedmq.errors import ConfigurationError
 from fedmq.hub.authority import Authority
 from fedmq.hub.broker import PrivateBroker
 from fedmq.hub.credentials import Credentials, read_credentials, write_credentials
-from fedmq.hub.definitions import SALT_BYTES, password_hash
+from fedmq.hub.equipment import addresses, enrol, give_password
 from fedmq.hub.files import locked, make_folder, replace_file
-from fedmq.hub.keyring import Keyring, new_identity
+from fedmq.hub.keyring import Keyring
 from fedmq.hub.management import Management
 from fedmq.hub.ports import LOOPBACK
 from fedmq.hub.register import ExternalBroker, Member, Register
@@ -33,7 +32,6 @@ from fedmq.security.certificates import (
 )
 from fedmq.security.joining import JOINER
 from fedmq.security.revocation import list_name, make_revocation_list
-from fedmq.security.roster import enrolled, with_member
 from fedmq.transport.topology import Topology
 from fedmq.types import Role, parse_id
 
@@ -44,7 +42,6 @@ BUILT_IN: Final = {
     "orchestrator": Role.ORCHESTRATOR,
 }
 """Logins that every hub has; they cannot be removed."""
-_PASSWORD_BYTES: Final = 24
 _REGISTER: Final = TypeAdapter(Register)
 
 
@@ -371,30 +368,3 @@ class Hub:
             return None
         admin = read_credentials(path)
         return Management(url=admin.admin_url, user=admin.user, password=admin.password)
-
-
-def give_password(member: Member) -> tuple[str, Member]:
-    """Return a new password, and the member that logs in with it."""
-    password = secrets.token_urlsafe(_PASSWORD_BYTES)
-    hashed = password_hash(password, secrets.token_bytes(SALT_BYTES))
-    return password, replace(member, password_hash=hashed)
-
-
-def enrol(
-    authority: Authority, keyring: Keyring, name: str, role: Role, others: Iterable[Keyring]
-) -> None:
-    """A member whose keys lie in a keyring of this machine is in the roster."""
-    identity = new_identity(name, role)
-    keyring.write_identity(identity)
-    new = enrolled(identity.public)
-    authority.change(lambda roster, at: with_member(roster, new, at=at), [*others, keyring])
-
-
-def addresses(register: Register, broker: PrivateBroker) -> tuple[str, str]:
-    """Return the AMQP address and that of the management pages."""
-    if register.external is not None:
-        return register.external.url, register.external.admin_url
-    ports = broker.ports()
-    host = f"[{register.hosts[0]}]" if ":" in register.hosts[0] else register.hosts[0]
-    amqp = f"amqps://{host}:{ports.amqp}/{register.vhost}"
-    return amqp, f"http://{LOOPBACK}:{ports.management}"

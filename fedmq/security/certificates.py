@@ -144,20 +144,25 @@ def _builder(
     now: float,
     days: float,
 ) -> x509.CertificateBuilder:
-    begins = datetime.fromtimestamp(now, UTC)
+    begins = begins_at(now)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(begins - SKEW)
-        .not_valid_after(begins + timedelta(days=days))
+        .not_valid_before(begins)
+        .not_valid_after(begins + SKEW + timedelta(days=days))
     )
 
 
 def _signed(builder: x509.CertificateBuilder, authority: KeyPair) -> str:
     return _text(builder.sign(private_key(authority.key), hashes.SHA256()))
+
+
+def begins_at(now: float) -> datetime:
+    """Return since when something that is made now is good, for those whose clocks are behind."""
+    return datetime.fromtimestamp(now, UTC) - SKEW
 
 
 def private_key(key: str) -> ec.EllipticCurvePrivateKey:

@@ -6,14 +6,13 @@ OpenSSL has made usual for such folders.
 
 import hashlib
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
-from fedmq.security.certificates import SKEW, KeyPair, private_key
+from fedmq.security.certificates import SKEW, KeyPair, begins_at, private_key
 
 _HASH_BYTES: Final = 4
 _SEQUENCE_HEADER_BYTES: Final = 2
@@ -33,12 +32,12 @@ def make_revocation_list(authority: KeyPair, serials: Iterable[str], *, now: flo
     a broker without one lets nobody in.
     """
     issuer = x509.load_pem_x509_certificate(authority.certificate.encode())
-    at = datetime.fromtimestamp(now, UTC) - SKEW
+    at = begins_at(now)
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.subject)
         .last_update(at)
-        .next_update(issuer.not_valid_after_utc + timedelta(days=1))
+        .next_update(issuer.not_valid_after_utc + SKEW)
         .add_extension(x509.CRLNumber(int(now * 1000)), critical=False)
     )
     for serial in serials:
