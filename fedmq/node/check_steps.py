@@ -107,6 +107,15 @@ def _roster(membership: Membership) -> str:
             why=f"version {roster.version} does not name it",
             fix="ask the hub's operator whether the node was revoked",
         )
+    held = keyring.held_roster()
+    if held is not None:
+        waiting = keyring.roster(held).version
+        raise ConfigurationError(
+            f"roster {waiting} waits for your word; {roster.version} is in use",
+            why="in it an orchestrator has keys for which its earlier ones do not vouch",
+            fix="compare fingerprints with the hub's operator, by telephone: fedmq node roster; if "
+            "they are the same: fedmq node roster --accept; if not, leave it and tell the operator",
+        )
     return f"version {roster.version} of {roster.federation}, with {len(roster.members)} members"
 
 
