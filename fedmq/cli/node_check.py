@@ -23,7 +23,10 @@ def check(*, as_json: Json = False) -> None:
 
     settings, folder, membership = read_settings(), require_node(), open_membership()
     login = membership.login(
-        f"fedmq {__version__}", allows_tls_1_2=settings.tls_1_2, proxy=proxy_of(settings)
+        f"fedmq {__version__}",
+        heartbeat_s=settings.heartbeat_s,
+        allows_tls_1_2=settings.tls_1_2,
+        proxy=proxy_of(settings),
     )
     subject = Subject(
         folder=folder,
@@ -41,9 +44,7 @@ def check(*, as_json: Json = False) -> None:
             if text:
                 show(f"    {title}: {text}")
     is_ok = all(one.state is State.OK for one in found)
-    letter = make_letter(
-        name_of_machine(), login.addresses, login.proxy, heartbeat_s=settings.heartbeat_s
-    )
+    letter = make_letter(name_of_machine(), login)
     if as_json:
         show_json({"is_ok": is_ok, "steps": found, "letter": letter})
     else:

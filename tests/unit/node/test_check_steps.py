@@ -1,6 +1,7 @@
 """The steps of a node's check that look at this machine alone: what each says when it fails."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from fedmq.hub.membership import read_membership
 from fedmq.node.check import Finding, State, check
 from fedmq.node.check_steps import Subject, steps_of
 from fedmq.security.roster import enrolled, sign_roster, with_member
+from fedmq.transport.rabbitmq_tls import Tls
 from fedmq.types import Role
 from tests.support.keys import Keys
 
@@ -70,3 +72,16 @@ def test_a_roster_that_waits_for_a_persons_word_is_not_well(
     assert "fedmq node roster --accept" in found.fix
     keyring.write_roster(held)
     assert look("roster").words.startswith("version 2 ")
+
+
+@pytest.mark.parametrize("allows_1_2", [True, False])
+def test_tls_1_2_is_allowed_as_the_setting_says_where_the_system_is_believed(
+    keyring: Keyring, tmp_path: Path, *, allows_1_2: bool
+) -> None:
+    """A broker of others without an authority of its own is no exception."""
+    known = read_membership(tmp_path / "credentials.toml")
+    far = replace(known.credentials, url="amqps://broker.example.org/f")
+    login = replace(known, credentials=far).login("test", allows_tls_1_2=allows_1_2)
+    assert login.tls == Tls(authority=None, allows_1_2=allows_1_2)
+    assert known.login("test").tls is None  # this machine's own, as it is
+    assert keyring.folder.exists()
