@@ -38,7 +38,7 @@ def join(  # noqa: PLR0913 - what the command takes
     from fedmq.hub.files import replace_file
     from fedmq.hub.joiner import Joiner, read_answer
 
-    invitation = _read_token(token, role)
+    invitation = read_invitation(token, role)
     joiner = Joiner(credentials)
     request = joiner.begin(invitation)
     _compare(invitation, fingerprint)
@@ -93,7 +93,12 @@ def _ask(joiner: "Joiner", token: "JoinToken", request: "JoinRequest", wait_s: f
     return has_come
 
 
-def _read_token(token: str, role: str) -> "JoinToken":
+def read_invitation(token: str, role: str) -> "JoinToken":
+    """Return what a token says, or the file that holds it.
+
+    Raises:
+        ConfigurationError: it is none, or invites to another role.
+    """
     from fedmq.errors import ConfigurationError
     from fedmq.security.joining import read_token
 
