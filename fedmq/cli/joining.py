@@ -67,14 +67,12 @@ def renew(credentials: Path, file: Path) -> None:
 def _ask(joiner: "Joiner", token: "JoinToken", request: "JoinRequest", wait_s: float) -> bool:
     from fedmq import __version__
     from fedmq.hub.joiner import read_answer
-    from fedmq.hub.proxies import proxy_of
+    from fedmq.hub.logins import login_of
     from fedmq.settings import read_settings
     from fedmq.transport.rabbitmq_join import ask_to_join
 
     settings = read_settings()
-    login = joiner.way(token).login(
-        f"fedmq {__version__}", allows_tls_1_2=settings.tls_1_2, proxy=proxy_of(settings)
-    )
+    login = login_of(joiner.way(token), settings, f"fedmq {__version__}")
     say("asking the hub; this goes on when its operator has admitted you (Ctrl-C: later)")
 
     def take(body: bytes) -> None:

@@ -62,17 +62,12 @@ def check(token: Token = "", *, as_json: Json = False) -> None:
 
 def _subject(membership: "Membership") -> "Subject":
     from fedmq import __version__
-    from fedmq.hub.proxies import proxy_of
+    from fedmq.hub.logins import login_of
     from fedmq.node.check_steps import Subject
     from fedmq.settings import read_settings
 
     settings = read_settings()
-    login = membership.login(
-        f"fedmq {__version__}",
-        heartbeat_s=settings.heartbeat_s,
-        allows_tls_1_2=settings.tls_1_2,
-        proxy=proxy_of(settings),
-    )
+    login = login_of(membership, settings, f"fedmq {__version__}")
     return Subject(
         folder=settings.node,
         membership=membership,
