@@ -38,7 +38,7 @@ def join(  # noqa: PLR0913 - what the command takes
     from fedmq.hub.files import replace_file
     from fedmq.hub.joiner import Joiner, read_answer
 
-    invitation = _read_token(token, role)
+    invitation = read_invitation(token, role)
     joiner = Joiner(credentials)
     request = joiner.begin(invitation)
     _compare(invitation, fingerprint)
@@ -67,14 +67,12 @@ def renew(credentials: Path, file: Path) -> None:
 def _ask(joiner: "Joiner", token: "JoinToken", request: "JoinRequest", wait_s: float) -> bool:
     from fedmq import __version__
     from fedmq.hub.joiner import read_answer
-    from fedmq.hub.proxies import proxy_of
+    from fedmq.hub.logins import login_of
     from fedmq.settings import read_settings
     from fedmq.transport.rabbitmq_join import ask_to_join
 
     settings = read_settings()
-    login = joiner.way(token).login(
-        f"fedmq {__version__}", allows_tls_1_2=settings.tls_1_2, proxy=proxy_of(settings)
-    )
+    login = login_of(joiner.way(token), settings, f"fedmq {__version__}")
     say("asking the hub; this goes on when its operator has admitted you (Ctrl-C: later)")
 
     def take(body: bytes) -> None:
@@ -93,7 +91,12 @@ def _ask(joiner: "Joiner", token: "JoinToken", request: "JoinRequest", wait_s: f
     return has_come
 
 
-def _read_token(token: str, role: str) -> "JoinToken":
+def read_invitation(token: str, role: str) -> "JoinToken":
+    """Return what a token says, or the file that holds it.
+
+    Raises:
+        ConfigurationError: it is none, or invites to another role.
+    """
     from fedmq.errors import ConfigurationError
     from fedmq.security.joining import read_token
 

@@ -1,38 +1,90 @@
 """The command that tells a node's operator what is reachable, what is not, and whom to ask."""
 
 import os
-from typing import Final
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from fedmq.cli.console import FAILED, Json, next_command, say, show, show_json
 
+if TYPE_CHECKING:
+    from fedmq.hub.membership import Membership
+    from fedmq.node.check import Step
+    from fedmq.node.check_steps import Subject
+    from fedmq.transport.rabbitmq import Login
+
+Token = Annotated[
+    str, typer.Argument(help="The token, or the file that holds it, before this machine has joined")
+]
 _MARKS: Final = {"ok": "✓", "failed": "✗", "not_tried": "-"}
 _UNREAD: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
-def check(*, as_json: Json = False) -> None:
-    """Look at the way to the broker and at this machine; disturb nothing, also while it runs."""
-    from fedmq import __version__
-    from fedmq.cli.node_home import open_membership, require_node
-    from fedmq.hub.proxies import proxy_of
-    from fedmq.node.check import State, make_letter
-    from fedmq.node.check import check as run
-    from fedmq.node.check_steps import Subject, name_of_machine, steps_of
+def check(token: Token = "", *, as_json: Json = False) -> None:
+    """Look at the way to the broker and at this machine; disturb nothing, also while it runs.
+
+    With a token, before joining: the token stays good.
+    """
     from fedmq.settings import read_settings
 
-    settings, folder, membership = read_settings(), require_node(), open_membership()
-    login = membership.login(
-        f"fedmq {__version__}", allows_tls_1_2=settings.tls_1_2, proxy=proxy_of(settings)
-    )
-    subject = Subject(
-        folder=folder,
+    home = read_settings().node / "credentials.toml"
+    if not token:
+        from fedmq.cli.node_home import open_membership, require_node
+        from fedmq.node.check_steps import steps_of
+
+        require_node(or_else="fedmq node check TOKEN looks at the way to the broker before joining")
+        subject = _subject(open_membership())
+        _run(subject.login, steps_of(subject), as_json=as_json, after=("start", "check"))
+        return
+
+    from fedmq.cli.joining import read_invitation
+    from fedmq.errors import ConfigurationError
+    from fedmq.hub.joiner import Joiner
+    from fedmq.node.check_steps import steps_before_joining
+
+    if home.exists():
+        raise ConfigurationError(
+            "this machine is a node already",
+            why=f"{home} holds its credentials",
+            fix="fedmq node check, without a token",
+        )
+    invitation = read_invitation(token, "node")
+    # In a folder of its own: a joining that is under way goes on with the keys that it has.
+    with tempfile.TemporaryDirectory(prefix="fedmq-check-") as folder:
+        joiner = Joiner(Path(folder) / "credentials.toml")
+        joiner.begin(invitation)
+        subject = _subject(joiner.way(invitation))
+        steps = steps_before_joining(subject, invitation)
+        _run(subject.login, steps, as_json=as_json, after=("join TOKEN", "check TOKEN"))
+
+
+def _subject(membership: "Membership") -> "Subject":
+    from fedmq import __version__
+    from fedmq.hub.logins import login_of
+    from fedmq.node.check_steps import Subject
+    from fedmq.settings import read_settings
+
+    settings = read_settings()
+    login = login_of(membership, settings, f"fedmq {__version__}")
+    return Subject(
+        folder=settings.node,
         membership=membership,
         login=login,
         is_uncontained_allowed=settings.allow_uncontained,
     )
+
+
+def _run(
+    login: "Login", steps: "tuple[Step, ...]", *, as_json: bool, after: tuple[str, str]
+) -> None:
+    from fedmq.node.check import State, make_letter
+    from fedmq.node.check import check as run
+    from fedmq.node.check_steps import name_of_machine
+
     found = []
-    for one in run(steps_of(subject)):
+    for one in run(steps):
         found.append(one)
         if as_json:
             continue
@@ -41,9 +93,7 @@ def check(*, as_json: Json = False) -> None:
             if text:
                 show(f"    {title}: {text}")
     is_ok = all(one.state is State.OK for one in found)
-    letter = make_letter(
-        name_of_machine(), login.addresses, login.proxy, heartbeat_s=settings.heartbeat_s
-    )
+    letter = make_letter(name_of_machine(), login)
     if as_json:
         show_json({"is_ok": is_ok, "steps": found, "letter": letter})
     else:
@@ -54,6 +104,6 @@ def check(*, as_json: Json = False) -> None:
             show("")
             for line in letter:
                 show(line)
-        next_command("fedmq node start" if is_ok else "fedmq node check")
+        next_command(f"fedmq node {after[0] if is_ok else after[1]}")
     if not is_ok:
         raise typer.Exit(FAILED)

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from fedmq.node.records import Records
 
 
-def require_node() -> Path:
-    """Return the node's folder.
+def require_node(*, or_else: str = "") -> Path:
+    """Return the node's folder; `or_else` says what may be done before there is one.
 
     Raises:
         ConfigurationError: this machine is no node yet.
@@ -23,7 +23,8 @@ def require_node() -> Path:
         raise ConfigurationError(
             "this machine is no node yet",
             why=f"{home} holds no credentials",
-            fix="fedmq node join TOKEN; the hub's operator has the token: fedmq hub add-node NAME",
+            fix="fedmq node join TOKEN; the hub's operator has the token: fedmq hub add-node NAME"
+            + (f"; {or_else}" if or_else else ""),
         )
     return home
 

@@ -62,14 +62,12 @@ def rotate(
 
 def _ask(membership: "Membership", request: str) -> None:
     from fedmq import __version__
-    from fedmq.hub.proxies import proxy_of
+    from fedmq.hub.logins import login_of
     from fedmq.settings import read_settings
     from fedmq.transport.rabbitmq_join import ask
 
     settings = read_settings()
-    login = membership.login(
-        f"fedmq {__version__}", allows_tls_1_2=settings.tls_1_2, proxy=proxy_of(settings)
-    )
+    login = login_of(membership, settings, f"fedmq {__version__}")
     ask(login, membership.credentials.user, request.encode())
 
 

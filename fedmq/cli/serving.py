@@ -7,8 +7,8 @@ from functools import partial
 from types import FrameType
 
 from fedmq.cli.console import say
+from fedmq.hub.logins import login_of
 from fedmq.hub.membership import Membership
-from fedmq.hub.proxies import proxy_of
 from fedmq.security.certificates import DAY_S, WARNING_DAYS
 from fedmq.settings import read_settings
 from fedmq.transport.machine import Machine
@@ -20,12 +20,7 @@ def make_transport(
 ) -> Callable[[Sink], Transport]:
     """Return what opens the way to the broker for a sink."""
     settings = read_settings()
-    login = membership.login(
-        program,
-        heartbeat_s=settings.heartbeat_s,
-        allows_tls_1_2=settings.tls_1_2,
-        proxy=proxy_of(settings),
-    )
+    login = login_of(membership, settings, program)
     return partial(machine.transport, login)
 
 

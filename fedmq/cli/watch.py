@@ -39,6 +39,7 @@ Hours = Annotated[
 
 def status(*, credentials: Credentials = None, as_json: Json = False) -> None:
     """Show one row per node and one per running experiment."""
+    from fedmq.hub.logins import login_of
     from fedmq.hub.management import Management
     from fedmq.hub.proxies import proxy_of
     from fedmq.monitor.status import read_status
@@ -52,7 +53,7 @@ def status(*, credentials: Credentials = None, as_json: Json = False) -> None:
         url=known.admin_url, user=known.user, password=known.password, proxy=proxy
     )
     roster = keyring.roster(keyring.signed_roster())
-    login = membership.login(_PROGRAM, allows_tls_1_2=settings.tls_1_2, proxy=proxy)
+    login = login_of(membership, settings, _PROGRAM)
     found = read_status(management, login, roster)
     print_status(found, as_json=as_json)
 
@@ -115,14 +116,12 @@ def node_rows(found: "FederationStatus", *, now: float) -> list[tuple[str | int,
 
 def dead(*, credentials: Credentials = None, hours: Hours = 168, as_json: Json = False) -> None:
     """List the dead letters of the last days: what services turned away."""
-    from fedmq.hub.proxies import proxy_of
+    from fedmq.hub.logins import login_of
     from fedmq.monitor.letters import read_dead
     from fedmq.settings import read_settings
 
     settings = read_settings()
-    login = _membership(credentials).login(
-        _PROGRAM, allows_tls_1_2=settings.tls_1_2, proxy=proxy_of(settings)
-    )
+    login = login_of(_membership(credentials), settings, _PROGRAM)
     print_dead(read_dead(login, hours=hours), hours=hours, as_json=as_json)
 
 

@@ -70,7 +70,7 @@ class Membership:
         from fedmq.transport.rabbitmq_tls import Tls
 
         known, keys = self.credentials, self.folder / self.credentials.identity
-        tls = None
+        tls = Tls(authority=None, allows_1_2=allows_tls_1_2)  # whom the system trusts
         if (keys / AUTHORITY).exists():
             has_certificate = (keys / CERTIFICATE).exists()
             tls = Tls(

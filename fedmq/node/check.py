@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fedmq.errors import FedmqError, WayBlocked
-from fedmq.transport.address import Address
-from fedmq.transport.proxy import Proxy
+from fedmq.transport.rabbitmq import Login
+from fedmq.transport.rabbitmq_tls import Tls
 
 
 class State(StrEnum):
@@ -65,21 +65,37 @@ def check(steps: Sequence[Step]) -> Iterator[Finding]:
             )
 
 
-def make_letter(
-    machine: str, targets: Sequence[Address], proxy: Proxy | None, *, heartbeat_s: int
-) -> tuple[str, ...]:
-    """Return the lines of what the network team is asked for."""
+def make_letter(machine: str, login: Login) -> tuple[str, ...]:
+    """Return the lines of what the network team is asked for: what this login really does."""
+    targets = [one for one in login.addresses if not one.is_this_machine]
+    if not targets:
+        return ("The broker is on this machine: there is nothing to ask of the network team.",)
     lines = ["To the network team: please allow, from this machine and in this direction alone,"]
     for target in targets:
-        if proxy is None:
+        if login.proxy is None:
             lines.append(f"  {machine} -> {target}, TCP, outbound")
         else:
-            lines.append(f"  {machine} -> {proxy.address}, TCP, outbound: the proxy, where")
+            lines.append(f"  {machine} -> {login.proxy.address}, TCP, outbound: the proxy, where")
             lines.append(f"  CONNECT {target} is let through")
     return (
         *lines,
         "Nothing comes in: no inbound rule, no port on this machine.",
-        "The connection is TLS 1.3 with certificates of both ends; it is not to be inspected,",
-        "an inspected one does not work.",
-        f"It stays open for days; the idle timeout has to be longer than {heartbeat_s} seconds.",
+        *(() if login.tls is None else _encryption(login.tls)),
+        f"It stays open for days; the idle timeout has to be over {login.heartbeat_s} seconds.",
     )
+
+
+def _encryption(tls: Tls) -> tuple[str, ...]:
+    versions = "TLS 1.3, or 1.2 where the broker is older," if tls.allows_1_2 else "TLS 1.3"
+    shown = (
+        "a certificate of the broker; this machine shows a password"
+        if tls.certificate is None
+        else "certificates of both ends"
+    )
+    # Where the system says whom to believe, an inspector may be among these, and then reads along.
+    harm = (
+        "the password would be read on the way."
+        if tls.authority is None
+        else "an inspected one does not work."
+    )
+    return (f"The connection is {versions} with {shown}.", f"It is not to be inspected: {harm}")

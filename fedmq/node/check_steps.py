@@ -16,6 +16,7 @@ from fedmq.node.check import Step
 from fedmq.node.containment import find_containment, require_containment
 from fedmq.node.needs import read_room
 from fedmq.security.certificates import DAY_S
+from fedmq.security.joining import JoinToken
 from fedmq.security.presented import read_presented
 from fedmq.transport import topology
 from fedmq.transport.address import Address
@@ -46,25 +47,66 @@ class Subject:
 def steps_of(subject: Subject) -> tuple[Step, ...]:
     """Return the steps, those first on which others rest."""
     login = subject.login
-    proxy, tls = login.proxy, login.tls
-    steps = [
+    own = (
         Step(name="folders", look=lambda: _folders(subject.folder)),
         Step(name="containment", look=lambda: _containment(subject)),
         Step(name="certificate", look=lambda: _certificate(subject.membership)),
         Step(name="roster", look=lambda: _roster(subject.membership)),
-    ]
+    )
+    queues = Step(name="queues", look=lambda: _queues(login), needs=("login",))
+    return (*own, *_way(login, "certificate"), queues)
+
+
+def steps_before_joining(subject: Subject, token: JoinToken) -> tuple[Step, ...]:
+    """Return the steps for a machine that holds a token; `subject` has the token's login.
+
+    The login is opened and closed: nothing is asked there, so that the token stays good.
+    """
+    own = (
+        Step(name="token", look=lambda: _token(token)),
+        Step(name="folders", look=lambda: _folders_to_be(subject.folder)),
+        Step(name="containment", look=lambda: _containment(subject)),
+    )
+    return (*own, *_way(subject.login, "token"))
+
+
+def _way(login: Login, shown: str) -> tuple[Step, ...]:
+    """Return the steps from here into the broker; `shown` is the step of what is shown to it."""
+    proxy, tls = login.proxy, login.tls
     if proxy is None:
         first = Step(name="names", look=lambda: _names(login))
     else:
         first = Step(name="proxy", look=lambda: _proxy(login, proxy))
-    steps.append(first)
-    steps.append(Step(name="connection", look=lambda: _connection(login), needs=(first.name,)))
+    steps = [
+        first,
+        Step(name="connection", look=lambda: _connection(login), needs=(first.name,)),
+    ]
     if tls is not None:
         steps.append(Step(name="tls", look=lambda: _tls(login, tls), needs=("connection",)))
-    rests_on = ("connection",) if tls is None else ("connection", "tls", "certificate")
-    steps.append(Step(name="login", look=lambda: _login(login), needs=rests_on))
-    steps.append(Step(name="queues", look=lambda: _queues(login), needs=("login",)))
-    return tuple(steps)
+    rests_on = ("connection",) if tls is None else ("connection", "tls", shown)
+    return (*steps, Step(name="login", look=lambda: _login(login), needs=rests_on))
+
+
+def _token(token: JoinToken) -> str:
+    hour = time.strftime("%Y-%m-%d %H:%M", time.localtime(token.expires_at))
+    if token.expires_at < time.time():
+        raise ConfigurationError(
+            f"the token ended on {hour}",
+            why="by this machine's clock; a token is good for a day",
+            fix=f"ask the hub's operator for: fedmq hub add-node {token.name}",
+        )
+    return f"it invites {token.name} to {token.federation} until {hour}"
+
+
+def _folders_to_be(folder: Path) -> str:
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise StorageError(
+            "the node's folder cannot be made",
+            why=f"{there} is no folder that this user may write to",
+            fix="name another in FEDMQ_HOME, or let this user write there",
+        )
+    return f"the node's folder can be made in {there}"
 
 
 def _folders(folder: Path) -> str:
@@ -78,7 +120,8 @@ def _folders(folder: Path) -> str:
 
 
 def _containment(subject: Subject) -> str:
-    found = find_containment(subject.folder)
+    # Before joining there is no folder yet; then it is tried where temporary files are.
+    found = find_containment(subject.folder if subject.folder.is_dir() else None)
     require_containment(found, is_uncontained_allowed=subject.is_uncontained_allowed)
     return found.line
 
@@ -106,6 +149,15 @@ def _roster(membership: Membership) -> str:
             "this node is not in the roster that it has",
             why=f"version {roster.version} does not name it",
             fix="ask the hub's operator whether the node was revoked",
+        )
+    held = keyring.held_roster()
+    if held is not None:
+        waiting = keyring.roster(held).version
+        raise ConfigurationError(
+            f"roster {waiting} waits for your word; {roster.version} is in use",
+            why="in it an orchestrator has keys for which its earlier ones do not vouch",
+            fix="compare fingerprints with the hub's operator, by telephone: fedmq node roster; if "
+            "they are the same: fedmq node roster --accept; if not, leave it and tell the operator",
         )
     return f"version {roster.version} of {roster.federation}, with {len(roster.members)} members"
 

@@ -80,8 +80,8 @@ class Client:
             ConfigurationError: the file or the keys are missing or damaged, or not a researcher's.
         """
         from fedmq import __version__
+        from fedmq.hub.logins import login_of
         from fedmq.hub.membership import read_membership
-        from fedmq.hub.proxies import proxy_of
         from fedmq.settings import read_settings
         from fedmq.types import Role
 
@@ -90,9 +90,7 @@ class Client:
         place = membership.folder / f"{user}-files" if home is None else Path(home)
         machine = machine or LocalMachine()
         settings = read_settings()
-        login = membership.login(
-            f"fedmq {__version__}", allows_tls_1_2=settings.tls_1_2, proxy=proxy_of(settings)
-        )
+        login = login_of(membership, settings, f"fedmq {__version__}")
         return cls(
             researcher=user,
             home=machine.home(place),

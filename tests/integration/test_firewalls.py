@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from fedmq.errors import WayBlocked
+from fedmq.hub.enrolment import Enrolment
+from fedmq.hub.joiner import Joiner
 from fedmq.hub.lifecycle import make, up
 from fedmq.hub.local import enrol_here
 from fedmq.hub.members import Hub
@@ -24,6 +26,7 @@ from fedmq.transport.proxy import read_proxy
 from fedmq.transport.rabbitmq import Login
 from fedmq.transport.rabbitmq_asking import see_queues
 from fedmq.transport.rabbitmq_dialogue import talking
+from fedmq.transport.rabbitmq_join import ask_to_join
 from fedmq.transport.topology import node_tasks
 from fedmq.types import NodeId, Role
 from tests.integration.test_hub import ended, joined, until
@@ -41,7 +44,7 @@ class Site:
     """A hospital of a hub whose name this machine cannot resolve: only a proxy leads there."""
 
     def __init__(self, folder: Path, home: Path) -> None:
-        self.home = home
+        self.home, self.hub = home, folder
         self.port = Hub(folder).broker.ports().amqp
         enrol_here(folder, LYON, Role.NODE, home / "node" / "credentials.toml")
         open_records(LocalHome(home / "node")).close()
@@ -222,10 +225,21 @@ def blocked(login: Login) -> WayBlocked:
 
 def checked(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Any, **settings: str) -> Outcome:  # noqa: ANN401
     """Return how `fedmq node check --json` ends at the site."""
+    return said_by(site.home, monkeypatch, capsys, "--json", **settings)
+
+
+def said_by(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,  # noqa: ANN401
+    *words: str,
+    **settings: str,
+) -> Outcome:
+    """Return how `fedmq node check` ends in a home."""
     from fedmq.cli.main import main
 
-    monkeypatch.setenv("FEDMQ_HOME", str(site.home))
-    monkeypatch.setattr("sys.argv", ["fedmq", "node", "check", "--json"])
+    monkeypatch.setenv("FEDMQ_HOME", str(home))
+    monkeypatch.setattr("sys.argv", ["fedmq", "node", "check", *words])
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as ended:
@@ -287,6 +301,39 @@ def test_check_names_the_step_that_fails_and_tries_none_that_rests_on_it(
         found = states(checked(site, monkeypatch, capsys, FEDMQ_PROXY=proxy.url))
         assert (found["connection"], found["tls"]) == ("ok", "intercepted")
         assert found["login"] == "not_tried"
+
+
+def test_before_joining_the_token_is_enough_and_is_good_afterwards(
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,  # noqa: ANN401
+    tmp_path: Path,
+) -> None:
+    """Every step with the token's address, login and authority; nothing is made or used up."""
+    home = tmp_path / "home"
+    outcome = said_by(home, monkeypatch, capsys)
+    assert outcome.code == 1
+    assert "fedmq node join TOKEN" in outcome.talk
+    assert "fedmq node check TOKEN" in outcome.talk
+    enrolment = Enrolment(Hub(site.hub), site.hub)
+    token = enrolment.invite("chu-nice", Role.NODE)
+    found = states(said_by(home, monkeypatch, capsys, token.text, "--json"))
+    assert (found["token"], found["names"], found["login"]) == ("ok", "names_failed", "not_tried")
+    inspector = make_authority("Hospital Proxy CA", now=time.time())
+    with ConnectProxy(targets=site.targets, inspector=inspector, folder=tmp_path) as proxy:
+        outcome = said_by(home, monkeypatch, capsys, token.text, "--json", FEDMQ_PROXY=proxy.url)
+        assert states(outcome)["tls"] == "intercepted"
+        assert f"CONNECT {BROKER}:{site.port} is let through" in outcome.data
+    with ConnectProxy(targets=site.targets) as proxy:
+        outcome = said_by(home, monkeypatch, capsys, token.text, "--json", FEDMQ_PROXY=proxy.url)
+        assert (outcome.code, set(states(outcome).values())) == (0, {"ok"}), outcome
+        assert not home.exists()
+        joiner = Joiner(home / "credentials.toml")
+        request = joiner.begin(token)
+        login = joiner.way(token).login(PROGRAM, proxy=read_proxy(proxy.url))
+        body = request.model_dump_json().encode()
+        assert not ask_to_join(login, token.name, body, take=lambda _: None, wait_s=0.5)
+    enrolment.admit(request, request.public.fingerprint)
 
 
 def test_a_member_reaches_a_hub_by_ipv6(tmp_path: Path) -> None:
