@@ -79,7 +79,7 @@ def _subject(membership: "Membership") -> "Subject":
 def _run(
     login: "Login", steps: "tuple[Step, ...]", *, as_json: bool, after: tuple[str, str]
 ) -> None:
-    from fedmq.node.check import State, make_letter
+    from fedmq.node.check import OF_THE_NETWORK, State, make_letter
     from fedmq.node.check import check as run
     from fedmq.node.check_steps import name_of_machine
 
@@ -100,7 +100,7 @@ def _run(
         unread = [name for name in _UNREAD if os.environ.get(name)]
         if unread and login.proxy is None:
             say(f"{unread[0]} is set and is not read: FEDMQ_PROXY names the proxy, if there is one")
-        if not is_ok:
+        if any(one.state is State.FAILED and one.step in OF_THE_NETWORK for one in found):
             show("")
             for line in letter:
                 show(line)

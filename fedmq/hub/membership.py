@@ -9,7 +9,7 @@ from fedmq.errors import ConfigurationError
 from fedmq.hub.credentials import Credentials, read_credentials
 from fedmq.hub.files import replace_file
 from fedmq.hub.keyring import AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, KeptWire, Keyring
-from fedmq.security.certificates import expires_at, is_of
+from fedmq.security.certificates import expires_at, good_from, is_of
 from fedmq.types import Role
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ class Membership:
         """Return the second at which the member's certificate ends; None where it has none."""
         path = self.keyring.folder / CERTIFICATE
         return expires_at(path.read_text()) if path.exists() else None
+
+    def certified_from(self) -> float | None:
+        """Return the second at which the member's certificate begins; None where it has none."""
+        path = self.keyring.folder / CERTIFICATE
+        return good_from(path.read_text()) if path.exists() else None
 
     def renew(self, certificate: str) -> float:
         """Return the second at which a new certificate ends, which is the member's from now on.

@@ -6,10 +6,14 @@ A step that rests on one that failed is not tried. Pure but for what its steps d
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from fedmq.errors import FedmqError, WayBlocked
 from fedmq.transport.rabbitmq import Login
 from fedmq.transport.rabbitmq_tls import Tls
+
+OF_THE_NETWORK: Final = frozenset({"names", "proxy", "connection", "tls"})
+"""The steps for which who looks after the network is asked."""
 
 
 class State(StrEnum):

@@ -127,9 +127,17 @@ def _containment(subject: Subject) -> str:
 
 
 def _certificate(membership: Membership) -> str:
-    until = membership.certified_until()
-    if until is None:
+    since, until = membership.certified_from(), membership.certified_until()
+    if since is None or until is None:
         return "none: this broker asks for a password"
+    if since > time.time():
+        begin = time.strftime("%Y-%m-%d %H:%M", time.localtime(since))
+        raise ConfigurationError(
+            f"this node's certificate is good from {begin} on",
+            why="by this machine's clock, which may be behind",
+            fix="set this machine's clock; if it is right, tell the hub's operator that theirs is"
+            " ahead",
+        )
     day = time.strftime("%Y-%m-%d", time.localtime(until))
     if until < time.time():
         name = membership.credentials.user

@@ -103,6 +103,11 @@ def expires_at(certificate: str) -> float:
     return x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc.timestamp()
 
 
+def good_from(certificate: str) -> float:
+    """Return the second at which a certificate begins, on the Unix clock."""
+    return x509.load_pem_x509_certificate(certificate.encode()).not_valid_before_utc.timestamp()
+
+
 def is_of(certificate: str, key: str, name: str, authority: str) -> bool:
     """Return whether the authority certified that the owner of the private key is `name`."""
     try:

@@ -303,6 +303,34 @@ def test_check_names_the_step_that_fails_and_tries_none_that_rests_on_it(
         assert found["login"] == "not_tried"
 
 
+def test_check_names_a_queue_that_is_gone_and_a_member_who_is_out(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,  # noqa: ANN401
+) -> None:
+    """For neither is the network team asked."""
+    with ended(tmp_path_factory.mktemp("hub")) as folder:
+        up(folder)
+        home = tmp_path_factory.mktemp("lyon")
+        enrol_here(folder, LYON, Role.NODE, home / "node" / "credentials.toml")
+        open_records(LocalHome(home / "node")).close()
+        assert said_by(home, monkeypatch, capsys).code == 0
+        hub = Hub(folder)
+        management = hub.management(hub.register())
+        assert management is not None
+        management.delete("queues", hub.register().vhost, node_tasks(NodeId(LYON)))
+        found = states(said_by(home, monkeypatch, capsys, "--json"))
+        assert (found["login"], found["queues"]) == ("ok", "queues_failed")
+        outcome = said_by(home, monkeypatch, capsys)
+        assert "the hub's operator" in outcome.data
+        assert "network team" not in outcome.data
+        Enrolment(hub, folder).revoke(LYON, "left")
+        outcome = said_by(home, monkeypatch, capsys)
+        assert outcome.code == 1
+        assert "has taken this login's certificate back" in outcome.data
+        assert "network team" not in outcome.data
+
+
 def test_before_joining_the_token_is_enough_and_is_good_afterwards(
     site: Site,
     monkeypatch: pytest.MonkeyPatch,
