@@ -73,13 +73,17 @@ class AuditLog:
 
     def facts(self, kind: type[F]) -> Iterator[F]:
         """Yield all that is told of one kind, the oldest first."""
+        return (fact for _, fact in self.told(kind))
+
+    def told(self, kind: type[F]) -> Iterator[tuple[Entry, F]]:
+        """Yield each entry of one kind with what it tells, the oldest first."""
         rows = self._journal.rows(
             "SELECT line FROM audit WHERE kind = ? ORDER BY number", (kind.KIND,)
         )
         for entry in _read(_bytes(row[0]) for row in rows):
             fact = fact_of(entry, kind)
             if fact is not None:
-                yield fact
+                yield entry, fact
 
     def has(self, kind: type[Fact]) -> bool:
         """Return whether something of a kind happened."""
