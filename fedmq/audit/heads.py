@@ -119,6 +119,17 @@ class Heads:
             self._journal.execute("UPDATE told_heads SET log = ?, place = 0", (begun.hash,))
         return True
 
+    def forget(self, *, through: int) -> None:
+        """Remove the signatures of the entries up to this number, and rosters that no other needs.
+
+        In the transaction that removes the entries.
+        """
+        self._journal.execute("DELETE FROM countersigned WHERE number <= ?", (through,))
+        self._journal.execute(
+            "DELETE FROM vouching_rosters WHERE number NOT IN"
+            " (SELECT roster FROM countersigned WHERE roster IS NOT NULL)"
+        )
+
     def objections(self) -> tuple[Objection, ...]:
         """Return what the orchestrator objected to, the newest at the end."""
         return tuple(
