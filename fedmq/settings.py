@@ -2,7 +2,7 @@
 
 FEDMQ_HOME              the folder of this machine's part of a federation (default ~/.fedmq)
 FEDMQ_KEEP_MODELS       the models of so many rounds of an experiment stay (default 10: the last)
-FEDMQ_AUDIT_YEARS       entries of a node's audit log stay so many years (default 10)
+FEDMQ_AUDIT_YEARS       entries of an audit log stay so many years (default 10)
 FEDMQ_HEARTBEAT_S       seconds of silence, and five more, after which a node or an orchestrator
                         takes its connection to the broker for dead (default 30, at least 2)
 FEDMQ_TLS_1_2           true: take a broker that speaks TLS 1.2 and nothing newer (default false)

@@ -13,6 +13,7 @@ from fedmq.audit.witnesses import (
     heads_of,
     newest_of,
     read_witnesses,
+    require_federation,
 )
 from fedmq.errors import ConfigurationError
 
@@ -23,7 +24,8 @@ def verify_file(path: Path, heads: Iterable[Head] = (), *, fingerprint: str = ""
     Who vouches for it counts where the governance has this `fingerprint`.
 
     Raises:
-        ConfigurationError: there is no such file, or it holds no entry.
+        ConfigurationError: there is no such file, it holds no entry, or nobody of that federation
+            vouches for it.
     """
     witnesses = find_witnesses(path)
     is_known = witnesses is not None and witnesses.fingerprint == fingerprint
@@ -36,6 +38,8 @@ def verify_file(path: Path, heads: Iterable[Head] = (), *, fingerprint: str = ""
             check.fail(0, "something stands where no entry can stand")
             break
     verdict = replace(check.finish(), witnessed=newest_of(signed))
+    if verdict.fault is None:
+        require_federation(witnesses, fingerprint)
     if not verdict.num_entries and verdict.fault is None:
         raise ConfigurationError(
             f"{path.name} holds no entry", why="it is empty", fix="export the log again"

@@ -49,6 +49,17 @@ class Countersigned:
     """The one that vouched for the key when the signature came; None where there are no keys."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objection:
+    """That the orchestrator did not sign a head, as an entry of the log tells."""
+
+    entry: int
+    """The number of that entry."""
+    at: float
+    """Unix seconds, by the clock of this machine."""
+    told: HeadObjected
+
+
 class Heads:
     """What a node told of its log, and what it was answered."""
 
@@ -107,6 +118,35 @@ class Heads:
             begun = self._audit.note(fact)
             self._journal.execute("UPDATE told_heads SET log = ?, place = 0", (begun.hash,))
         return True
+
+    def forget(self, *, through: int) -> None:
+        """Remove the signatures of the entries up to this number, and rosters that no other needs.
+
+        In the transaction that removes the entries.
+        """
+        self._journal.execute("DELETE FROM countersigned WHERE number <= ?", (through,))
+        self._journal.execute(
+            "DELETE FROM vouching_rosters WHERE number NOT IN"
+            " (SELECT roster FROM countersigned WHERE roster IS NOT NULL)"
+        )
+
+    def objections(self) -> tuple[Objection, ...]:
+        """Return what the orchestrator objected to, the newest at the end."""
+        return tuple(
+            Objection(entry=entry.number, at=entry.at, told=fact)
+            for entry, fact in self._audit.told(HeadObjected)
+        )
+
+    def lost(self) -> tuple[int, ...]:
+        """Return the numbers of entries that others have signed and this log has no more.
+
+        That takes no hash: whether all of the log is what was written, `verify_records` says.
+        """
+        rows = self._journal.rows(
+            "SELECT DISTINCT c.number FROM countersigned c LEFT JOIN audit a"
+            " ON a.number = c.number AND a.hash = c.hash WHERE a.number IS NULL ORDER BY c.number"
+        )
+        return tuple(int(number or 0) for (number,) in rows)
 
     def countersigned(self, first: int = 1) -> tuple[Countersigned, ...]:
         """Return the heads from entry `first` on that others have signed, the oldest first."""

@@ -1,4 +1,4 @@
-"""The audit log: what happened at a node, one entry behind the other, in the node's journal.
+"""The audit log: what happened at a program, one entry behind the other, in its journal.
 
 An entry is written in the transaction of what it tells, so that neither is there without the other.
 The head is read inside that transaction: journals have one writer at a time, and the command line
@@ -10,7 +10,7 @@ from typing import Final
 
 from fedmq.audit.chain import BEGINNING, Entry, Head, read_entry, write_entry
 from fedmq.audit.check import ChainCheck, Verdict
-from fedmq.audit.facts import F, Fact, fact_of, fields_of
+from fedmq.audit.facts import EntriesPruned, F, Fact, fact_of, fields_of
 from fedmq.clocks import Clock
 from fedmq.transport.journal import Cell, Journal
 from fedmq.types import Digest
@@ -31,11 +31,11 @@ _PAGE: Final = 1_000
 
 
 class AuditLog:
-    """The log of one node; only retention removes from it, and says so in it."""
+    """The log of one program; only retention removes from it, and says so in it."""
 
     def __init__(self, journal: Journal, clock: Clock, *, by: str = "") -> None:
         self.by = by
-        """The person whose acts are written: empty where the node acts by itself."""
+        """The person whose acts are written: empty where the program acts by itself."""
         self._journal = journal
         self._clock = clock
 
@@ -50,6 +50,12 @@ class AuditLog:
                 "INSERT INTO audit VALUES (?, ?, ?, ?)", (head.number, fact.KIND, head.hash, line)
             )
         return head
+
+    def prune(self, through: Head, *, count: int) -> None:
+        """Remove the first entries, `count` up to this head, and write that down."""
+        with self._journal.transaction():
+            self.note(EntriesPruned(count=count, through=through.number, through_hash=through.hash))
+            self._journal.execute("DELETE FROM audit WHERE number <= ?", (through.number,))
 
     def head(self) -> Head:
         """Return how far the log has come."""
@@ -73,13 +79,17 @@ class AuditLog:
 
     def facts(self, kind: type[F]) -> Iterator[F]:
         """Yield all that is told of one kind, the oldest first."""
+        return (fact for _, fact in self.told(kind))
+
+    def told(self, kind: type[F]) -> Iterator[tuple[Entry, F]]:
+        """Yield each entry of one kind with what it tells, the oldest first."""
         rows = self._journal.rows(
             "SELECT line FROM audit WHERE kind = ? ORDER BY number", (kind.KIND,)
         )
         for entry in _read(_bytes(row[0]) for row in rows):
             fact = fact_of(entry, kind)
             if fact is not None:
-                yield fact
+                yield entry, fact
 
     def has(self, kind: type[Fact]) -> bool:
         """Return whether something of a kind happened."""

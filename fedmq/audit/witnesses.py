@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from fedmq.audit.chain import Head
 from fedmq.audit.check import Witnessed
 from fedmq.audit.heads import Countersigned
-from fedmq.errors import ProtocolError
+from fedmq.errors import ConfigurationError, ProtocolError
 from fedmq.messages.fields import Id, Value
 from fedmq.messages.heads import SignedHead
 from fedmq.messages.notices import RosterNotice
@@ -87,6 +87,23 @@ def genuine(witnesses: Witnesses) -> tuple[Witness, ...]:
     )
     return tuple(
         one for one in witnesses.signed if newest and _is_genuine(one, witnesses, rosters, newest)
+    )
+
+
+def require_federation(witnesses: Witnesses | None, fingerprint: str) -> None:
+    """Return if who vouches is of the federation with this fingerprint; an empty one is any.
+
+    Raises:
+        ConfigurationError: nobody vouches, or somebody of another federation.
+    """
+    if not fingerprint or (witnesses is not None and witnesses.fingerprint == fingerprint):
+        return
+    shown = "none" if witnesses is None else witnesses.fingerprint
+    raise ConfigurationError(
+        "nobody of the federation with this fingerprint vouches for the log",
+        why=f"its signatures are of: {shown}",
+        fix="ask the hub's operator for it again: fedmq hub fingerprint; if they differ still,"
+        " do not rely on the log",
     )
 
 

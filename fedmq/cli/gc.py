@@ -64,7 +64,9 @@ def gc(
         show("nothing to free")
     running = [one.program for one in cleared if one.is_running]
     for program in running:
-        say(f"the {program} runs, and frees by itself; to have it done now, end it before")
+        say(
+            f"the {program} runs, and frees by itself, but not its audit log; gc does once it ended"
+        )
     if rows and dry_run:
         next_command("fedmq gc")
     else:
@@ -99,29 +101,24 @@ def _clear(program: str, folder: "Path", settings: "Settings", *, dry_run: bool)
         disused = _find(program, home, retention)
         shares = measure(home, disused, retention=retention, clock=clock)
         is_freed = not (dry_run or is_running)
-        if program == "node":
-            shares = (*shares, *_prune(home, settings, clock, dry_run=not is_freed))
+        shares = (*shares, *_prune(program, home, settings, clock, dry_run=not is_freed))
         if is_freed:
             free(home, disused, retention=retention, clock=clock)
     return Cleared(program=program, is_running=is_running, is_freed=is_freed, shares=shares)
 
 
 def _prune(
-    home: "LocalHome", settings: "Settings", clock: "Clock", *, dry_run: bool
+    program: str, home: "LocalHome", settings: "Settings", clock: "Clock", *, dry_run: bool
 ) -> "tuple[Share, ...]":
-    """Return how much of a node's audit log is old; it is gone then, unless told otherwise."""
-    from fedmq.node.audit_retention import find_old, prune
-    from fedmq.node.records import open_records
+    """Return how much of an audit log is old; it is gone then, unless told otherwise."""
     from fedmq.transport.disused import Share
 
-    years, now = settings.audit_years, clock.now()
-    records = open_records(home, clock)
-    try:
-        number, _ = find_old(records, years=years, now=now)
-        if not dry_run:
-            prune(records, years=years, now=now)
-    finally:
-        records.close()
+    if program == "node":
+        from fedmq.node.audit_retention import prune_home
+    else:
+        from fedmq.orchestrator.audit_retention import prune_home
+    years = settings.audit_years
+    number = prune_home(home, years=years, clock=clock, dry_run=dry_run)
     # Their bytes are those of pages, which are empty only once they went.
     what = f"entries of the audit log older than {count(years, 'year')}"
     return (Share(what=what, count=number, size_bytes=0),) if number else ()

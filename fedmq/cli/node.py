@@ -185,7 +185,8 @@ def leave() -> None:
 
 @app.command()
 def status(*, as_json: Json = False) -> None:
-    """Show what this node has waiting, keeps, and turned away."""
+    """Show what this node has waiting, keeps, and turned away; and doubts about its audit log."""
+    from fedmq.cli.objection_words import find_doubts, show_doubts
     from fedmq.errors import DiskFull
     from fedmq.node.containment import find_containment
     from fedmq.node.needs import read_room
@@ -194,10 +195,11 @@ def status(*, as_json: Json = False) -> None:
 
     room = read_room(LocalHome(require_node()))
     try:
-        journal = open_own_records().journal
+        records = open_own_records()
     except DiskFull:
         show_room(room)
         raise
+    journal, doubts = records.journal, find_doubts(records.heads)
     counts = {
         name: int(journal.cell(f"SELECT count(*) FROM {table}") or 0)  # noqa: S608 - own names
         for name, table in (
@@ -213,7 +215,15 @@ def status(*, as_json: Json = False) -> None:
     found = find_containment()
     if as_json:
         containment = {"level": found.level, "means": sorted(found.means), "lacks": found.lacks}
-        show_json({**counts, "rejected": reasons, "room": room, "containment": containment})
+        show_json(
+            {
+                **counts,
+                "rejected": reasons,
+                "room": room,
+                "containment": containment,
+                "audit": doubts,
+            }
+        )
         return
     for name, count in counts.items():
         show(f"{name.replace('_', ' '):<18}{count}")
@@ -221,7 +231,10 @@ def status(*, as_json: Json = False) -> None:
     show(f"containment       {found.line}")
     for reason, count in reasons.items():
         show(f"turned away       {count} x {reason}")
-    if counts["plans_awaiting"]:
+    show_doubts(doubts)
+    if doubts:
+        next_command("fedmq node audit verify", "fedmq node audit export FILE")
+    elif counts["plans_awaiting"]:
         next_command("fedmq node plans list")
     else:
         next_command("fedmq node data list", "fedmq node plans list")

@@ -36,14 +36,17 @@ def verify(
 ) -> None:
     """Say whether the log is what was written, and up to which head."""
     from fedmq.audit.files import verify_file
+    from fedmq.audit.witnesses import require_federation
     from fedmq.node.audit_verify import verify_records
 
-    heads = [parse_head(text) for text in head or ()]
+    heads, given = [parse_head(text) for text in head or ()], " ".join(fingerprint.split())
     if file is None:
         records = open_own_records()
-        verdict = verify_records(records, heads, _own_witnesses(records))
+        witnesses = _own_witnesses(records)
+        require_federation(witnesses, given)
+        verdict = verify_records(records, heads, witnesses)
     else:
-        verdict = verify_file(file, heads, fingerprint=" ".join(fingerprint.split()))
+        verdict = verify_file(file, heads, fingerprint=given)
     show_verified(verdict, _LOG, as_json=as_json)
 
 

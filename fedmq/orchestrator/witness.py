@@ -35,6 +35,12 @@ CREATE TABLE IF NOT EXISTS refused_heads (
     code TEXT NOT NULL,
     PRIMARY KEY (node, log, place, number, hash)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS forgotten_heads (
+    node TEXT NOT NULL,
+    log TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    PRIMARY KEY (node, log)
+) WITHOUT ROWID;
 """
 
 
@@ -76,8 +82,8 @@ class Witness:
 
     def note(self, node: str, told: ToldHead) -> None:
         """Keep a head that goes with the others; inside the transaction that receives it."""
-        before, behind = self._neighbours(node, told)
-        if find_objection(told, before, behind) is not None:
+        before, code = self._judge(node, told)
+        if code is not None:
             return  # the receipt says so, and the log: this answer may have come before
         if before is not None and before.place == told.place:
             return
@@ -99,8 +105,7 @@ class Witness:
         if told is None:
             return None
         node = message.envelope.sender
-        before, behind = self._neighbours(node, told)
-        code = find_objection(told, before, behind)
+        before, code = self._judge(node, told)
         if code is not None:
             return self._refuse(node, told, code)
         if before is None or before.place != told.place:
@@ -143,12 +148,17 @@ class Witness:
         )
         return int(found or 0)
 
-    def _neighbours(self, node: str, told: ToldHead) -> tuple[KeptHead | None, KeptHead | None]:
-        """Return what is kept in a place or next before it, and next behind it."""
-        return (
-            self._kept("place <= ? ORDER BY place DESC", node, told),
-            self._kept("place > ? ORDER BY place", node, told),
+    def _judge(self, node: str, told: ToldHead) -> tuple[KeptHead | None, HeadCode | None]:
+        """Return what is kept in a place or next before it, and why the head is not signed."""
+        before = self._kept("place <= ? ORDER BY place DESC", node, told)
+        behind = self._kept("place > ? ORDER BY place", node, told)
+        forgotten = self._journal.cell(
+            "SELECT place FROM forgotten_heads WHERE node = ? AND log = ?", (node, told.log)
         )
+        if before is None and told.place <= int(forgotten or 0):
+            # What was told there is not known any more: whoever tells it now may say anything.
+            return None, HeadCode.WENT_BACK
+        return before, find_objection(told, before, behind)
 
     def _kept(self, where: str, node: str, told: ToldHead) -> KeptHead | None:
         rows = self._journal.rows(
@@ -164,6 +174,43 @@ class Witness:
                 at_ms=int(at_ms or 0),
             )
         return None
+
+
+def forget_witnessed(journal: Journal, *, through: float) -> None:
+    """Remove the heads that came up to a moment, but the last place of each node's newest log.
+
+    That one stays however old it is: a node that was away for years goes on from there, or not.
+    """
+    for (node,) in journal.rows("SELECT DISTINCT node FROM witnessed"):
+        ((log, last),) = journal.rows(
+            "SELECT log, max(place) FROM witnessed WHERE node = ?1 AND log ="
+            " (SELECT log FROM witnessed WHERE node = ?1 ORDER BY at_ms DESC, place DESC LIMIT 1)",
+            (node,),
+        )
+        old = "FROM witnessed WHERE node = ? AND at_ms <= ? AND NOT (log = ? AND place = ?)"
+        cells = (node, round(through * 1000), log, last)
+        journal.execute(
+            f"INSERT INTO forgotten_heads SELECT node, log, max(place) {old} GROUP BY node, log"
+            " ON CONFLICT DO UPDATE SET place = max(place, excluded.place)",
+            cells,
+        )
+        journal.execute(f"DELETE {old}", cells)
+    journal.execute(
+        "DELETE FROM forgotten_heads WHERE NOT EXISTS (SELECT 1 FROM witnessed w"
+        " WHERE w.node = forgotten_heads.node AND w.log = forgotten_heads.log)"
+    )
+
+
+def forget_refused(journal: Journal, audit: AuditLog) -> None:
+    """Remove the heads that were refused and of which the log tells no more."""
+    told = {(one.node, one.log, one.place, one.entry, one.head) for one in audit.facts(HeadRefused)}
+    for row in journal.rows("SELECT node, log, place, number, hash FROM refused_heads"):
+        if row not in told:
+            journal.execute(
+                "DELETE FROM refused_heads WHERE node = ? AND log = ? AND place = ?"
+                " AND number = ? AND hash = ?",
+                row,
+            )
 
 
 def count_witnessed(journal: Journal) -> dict[str, int]:

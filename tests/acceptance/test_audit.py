@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from fedmq.hub.keyring import Keyring
 from fedmq.imaging.datasets import find_cases, split_cases
+from fedmq.security.roster import governance_fingerprint
 from tests.support.broker import TestBroker
 from tests.support.federation import (
     CENTRE,
@@ -38,6 +40,18 @@ def numbers(report: dict[str, Any], node: str) -> list[int]:
         for outcome in record["outcomes"]
         if outcome["node"] == node
     ]
+
+
+def require_fingerprint_counts(federation: Federation, path: Path) -> None:
+    """Return if the federation's own is taken and another refused, of the log and of a file."""
+    right = Keyring(federation.node_credentials(LYON).with_suffix(".keys")).trust().governance
+    fingerprint = governance_fingerprint(bytes.fromhex(right))
+    for file in ((), (str(path),)):
+        words = ("node", "audit", "verify", *file, "--fingerprint")
+        assert "witnessed   up to entry" in federation.do(LYON, *words, fingerprint).data
+        other = federation.fedmq(LYON, *words, fingerprint[::-1])
+        assert (other.code, other.data) == (1, "")
+        assert "nobody of the federation with this fingerprint vouches" in other.talk
 
 
 def test_a_patient_withdraws_and_a_hospital_leaves(federation: Federation) -> None:
@@ -85,6 +99,7 @@ def test_a_patient_withdraws_and_a_hospital_leaves(federation: Federation) -> No
     assert gone not in path.read_text()
     verify = ("node", "audit", "verify", str(path), "--head", head)
     assert "kept heads  1 found" in federation.do(RESEARCHER, *verify).data
+    require_fingerprint_counts(federation, path)
     path.write_text(path.read_text().replace('"num_cases":5', '"num_cases":6', 1))
     damaged = federation.fedmq(RESEARCHER, *verify)
     assert damaged.code == 1

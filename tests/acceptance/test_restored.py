@@ -40,5 +40,11 @@ def test_a_home_that_was_put_back_takes_part_and_is_told(
         federation.programs[LYON].expect("head_objected")
         log = federation.do(LYON, "node", "audit", "show", "-n", "200").data
         assert log.count("head_objected") == 1
+        at_node = federation.do(LYON, "node", "status")
+        assert "audit objected    1 time, last at " in at_node.data
+        assert "put back from a copy" in at_node.talk
+        newest = federation.status(LYON)["audit"]["newest"]["told"]
+        assert newest["kept"] >= newest["entry"] > 0
+        assert federation.status(PARIS)["audit"]["num_objections"] == 0
         status = federation.do(CENTRE, "orchestrator", "status").data
         assert f"heads refused     1 x {LYON}" in status

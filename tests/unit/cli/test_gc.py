@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from fedmq.audit import log as audit_log
+from fedmq.audit.log import AuditLog
+from fedmq.audit.retention import YEAR_S
 from fedmq.claims import claimed
+from fedmq.clocks import SystemClock
 from fedmq.node.records import open_records
+from fedmq.orchestrator.audit_facts import OrchestratorStarted
 from fedmq.transport.home import LocalHome
 from tests.support.orchestrator_home import MODEL, open_journal, write_payloads
 from tests.unit.cli.line import CommandLine
@@ -85,3 +90,31 @@ def test_where_nothing_has_run_there_is_nothing_to_free(fedmq: CommandLine, home
     assert (outcome.code, outcome.data) == (1, "")
     assert "error: no program has run here yet" in outcome.talk
     assert names(home) == []
+
+
+def test_old_entries_of_the_orchestrators_log_go_as_those_of_a_node(
+    fedmq: CommandLine, orchestrator: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many years as the setting says; none while it runs, and none in a dry run."""
+    home = orchestrator.parent
+    journal = LocalHome(home).journal(audit_log.SCHEMA)
+    log = AuditLog(journal, SystemClock())
+    first = log.note(OrchestratorStarted(orchestrator="orchestrator", version="1"))
+    (entry,) = log.entries()
+    monkeypatch.setattr("time.time", lambda: entry.at + 4 * YEAR_S)
+    log.note(OrchestratorStarted(orchestrator="orchestrator", version="2"))
+    journal.close()
+    (orchestrator / OLD).unlink()
+    assert fedmq("gc").data == "nothing to free\n"
+    monkeypatch.setenv("FEDMQ_AUDIT_YEARS", "3")
+    words = "entries of the audit log older than 3 years"
+    with claimed(home, "an orchestrator"):
+        assert words in fedmq("gc").data
+    for command in (("gc", "--dry-run"), ("gc",)):
+        shown = fedmq(*command)
+        assert shown.data.splitlines()[-1].split() == ["orchestrator", *words.split(), "1", "-"]
+    verified = fedmq("orchestrator", "audit", "verify", "--json").json
+    assert (verified["first"], verified["num_entries"], verified["fault"]) == (2, 2, None)
+    (pruned,) = fedmq("orchestrator", "audit", "show", "-n", "1", "--json").json["entries"]
+    assert pruned["fields"] == {"count": 1, "through": 1, "through_hash": first.hash}
+    assert fedmq("gc").data == "nothing to free\n"

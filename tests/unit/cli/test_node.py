@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from fedmq.audit.facts import HeadObjected
 from fedmq.claims import claimed
+from fedmq.messages.heads import SignedHead
+from fedmq.node.audit_facts import NodeStarted
 from fedmq.node.records import open_records
 from fedmq.transport.counters import Counters
 from fedmq.transport.home import RESERVE_BYTES, LocalHome
@@ -96,7 +99,62 @@ def test_status_says_what_waits_and_what_was_turned_away(node: CommandLine, home
         "unsent": 0,
         "payloads_awaited": 0,
         "rejected": {"not_msgpack": 1, "too_large": 2},
+        "audit": {"num_objections": 0, "newest": None, "lost": []},
     }
+
+
+def test_status_says_that_the_orchestrator_objected_to_the_audit_log(
+    node: CommandLine, home: Path
+) -> None:
+    """How often, when, why, what it keeps; and what to do about it."""
+    records = open_records(LocalHome(home / "node"), FakeClock(lambda: 1_000.0))
+    for kept in (40, 41):
+        records.audit.note(HeadObjected(code="went_back", entry=11, kept=kept))
+    records.audit.note(NodeStarted(node=LYON, version="1"))
+    records.close()
+    shown = node("node", "status")
+    assert shown.code == 0
+    assert shown.data.splitlines()[-2:] == [
+        "audit objected    2 times, last at 1970-01-01 00:16:40 UTC: the log was longer before",
+        "                  told of entry 11, the orchestrator keeps 41",
+    ]
+    assert "where this home was put back from a copy, write down when and why" in shown.talk
+    assert "tell who is responsible for the data" in shown.talk
+    assert shown.talk.splitlines()[-2:] == [
+        "next: fedmq node audit verify",
+        "      fedmq node audit export FILE",
+    ]
+    assert node("node", "status", "--json").json["audit"] == {
+        "num_objections": 2,
+        "newest": {
+            "entry": 2,
+            "at": 1000.0,
+            "told": {"code": "went_back", "entry": 11, "kept": 41},
+        },
+        "lost": [],
+    }
+
+
+def test_status_says_that_signed_entries_are_gone(node: CommandLine, home: Path) -> None:
+    """The node finds it by itself: it keeps the signature, and has another entry or none."""
+    records = open_records(LocalHome(home / "node"))
+    for version in range(3):
+        records.audit.note(NodeStarted(node=LYON, version=str(version)))
+    for entry in records.audit.entries():
+        signed = SignedHead(
+            log=entry.hash, number=entry.number, hash=entry.hash, at_ms=1, signature="0" * 128
+        )
+        assert records.heads.keep(signed, by="orchestrator", roster=None)
+    records.journal.execute("DELETE FROM audit WHERE number >= 2")
+    records.audit.note(NodeStarted(node=LYON, version="another"))
+    records.close()
+    shown = node("node", "status")
+    assert shown.data.splitlines()[-1] == (
+        "audit damaged     signed and gone or changed: 2, the first is entry 2"
+    )
+    assert "entries that the orchestrator has signed are gone or changed" in shown.talk
+    assert shown.ends_with_next
+    assert node("node", "status", "--json").json["audit"]["lost"] == [2, 3]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ import pytest
 from fedmq.audit.export import export_log
 from fedmq.audit.facts import EntriesPruned
 from fedmq.audit.files import verify_file
+from fedmq.audit.retention import YEAR_S
 from fedmq.messages.heads import SignedHead
+from fedmq.messages.notices import RosterNotice
 from fedmq.node.audit_facts import NodeLeft, NodeStarted
-from fedmq.node.audit_retention import YEAR_S, find_old, prune
+from fedmq.node.audit_retention import find_old_entries, prune
 from fedmq.node.audit_verify import verify_records
 from fedmq.node.closing import leave
 from fedmq.node.records import Records, open_records
@@ -56,7 +58,8 @@ def test_entries_older_than_the_years_go_and_an_entry_tells_it(
     """How many, up to which hash; what is left verifies, and an export of it."""
     head = records.audit.head()
     third = list(records.audit.entries())[2]
-    assert find_old(records, years=8, now=clock.time) == (3, third.head)
+    old = find_old_entries(records, years=8, now=clock.time)
+    assert (old.count, old.last) == (3, third)
     assert prune(records, years=8, now=clock.time) == 3
     verdict = verify_records(records, [head])
     assert (verdict.fault, verdict.first, verdict.num_entries) == (None, 4, 10)
@@ -93,12 +96,12 @@ def test_only_what_was_written_first_goes(records: Records, clock: SetClock) -> 
     records.audit.note(NodeStarted(node="chu-lyon", version="back"))
     clock.time = 12 * YEAR_S
     records.audit.note(NodeStarted(node="chu-lyon", version="again"))
-    assert find_old(records, years=8, now=clock.time)[0] == 4
+    assert find_old_entries(records, years=8, now=clock.time).count == 4
 
 
 def test_a_clock_far_ahead_makes_nothing_old(records: Records) -> None:
     """Time goes as far as the newest entry says."""
-    assert find_old(records, years=8, now=1_000 * YEAR_S)[0] == 3
+    assert find_old_entries(records, years=8, now=1_000 * YEAR_S).count == 3
 
 
 def test_the_closing_record_stays(records: Records, clock: SetClock) -> None:
@@ -133,9 +136,29 @@ def test_lists_of_cases_and_signatures_go_with_the_entries_that_name_them(
     assert verify_records(records).fault is None
 
 
+def test_rosters_go_with_the_last_signature_for_which_they_vouch(
+    records: Records, clock: SetClock
+) -> None:
+    """One that still vouches for a signature stays, and may be kept again later."""
+    rosters = [RosterNotice(content=f"roster {one}", signature="0" * 128) for one in range(2)]
+    for entry in list(records.audit.entries())[:6]:
+        signed = SignedHead(
+            log=entry.hash, number=entry.number, hash=entry.hash, at_ms=1, signature="0" * 128
+        )
+        roster = rosters[0 if entry.number <= 2 else 1]
+        assert records.heads.keep(signed, by="orchestrator", roster=roster)
+    count = "SELECT count(*) FROM vouching_rosters"
+    assert records.journal.cell(count) == 2
+    assert prune(records, years=8, now=clock.time) == 3
+    assert records.journal.cell(count) == 1
+    assert [one.roster for one in records.heads.countersigned()] == [rosters[1]] * 3
+    assert prune(records, years=2, now=clock.time) == 6
+    assert records.journal.cell(count) == 0
+
+
 def test_nothing_is_old_where_nothing_happened(tmp_path: Path) -> None:
     """A new node's log is empty."""
     records = open_records(LocalHome(tmp_path))
-    assert find_old(records, years=1, now=1e12) == (0, None)
+    assert find_old_entries(records, years=1, now=1e12).last is None
     assert prune(records, years=1, now=1e12) == 0
     records.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fedmq.messages.submissions import Acceptance, QueryKind
+from fedmq.orchestrator.audit_facts import ExperimentAccepted, ExperimentEnded, RoundFolded
 from fedmq.orchestrator.leader import LOOK_S
 from fedmq.parameters import parameters_bytes
 from fedmq.types import ExperimentId
@@ -54,6 +55,7 @@ def require_as_without_kills(world: World) -> None:
     }
     assert [record.round for record in world.records()] == [1, 2]
     assert world.outcomes(1) == world.outcomes(2) == dict.fromkeys(NODES, "updated")
+    require_sound_log(world)
     # Leftovers are found by two looks.
     for _ in range(2):
         world.now += LOOK_S
@@ -65,6 +67,17 @@ def require_as_without_kills(world: World) -> None:
     assert world.service._courier.num_awaited == 0
     for member in (*world.nodes.values(), world.ada):
         assert member.courier.num_unsent == 0
+
+
+def require_sound_log(world: World) -> None:
+    """Return if the audit log verifies, and tells just once of all that happened once."""
+    assert world.service is not None
+    log = world.service._audit
+    assert log.verify().fault is None
+    assert [one.experiment for one in log.facts(ExperimentAccepted)] == [LUNG]
+    assert [one.experiment for one in log.facts(ExperimentEnded)] == [LUNG]
+    folded = [(one.round, one.model) for one in log.facts(RoundFolded)]
+    assert folded == [(one.round, one.model) for one in world.records()]
 
 
 def count_steps(world: World) -> int:
