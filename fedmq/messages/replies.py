@@ -30,6 +30,7 @@ class RefusalCode(StrEnum):
     STALE = "stale"
     NOT_MANDATED = "not_mandated"
     ROSTER_AWAITED = "roster_awaited"
+    ROSTER_MISSING = "roster_missing"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     BAD_CONFIG = "bad_config"
     STUDY_MISSING = "study_missing"

@@ -14,6 +14,7 @@ from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainReques
 from fedmq.node.answers import Answers
 from fedmq.node.audit_facts import ExperimentEnded
 from fedmq.node.audit_words import decision_of
+from fedmq.node.patience import lose_patience
 from fedmq.node.plans import asked_by
 from fedmq.node.policy import (
     Objection,
@@ -25,10 +26,12 @@ from fedmq.node.policy import (
     position_of,
 )
 from fedmq.node.records import Records
+from fedmq.node.tasks import Task
 from fedmq.node.terms import Dependencies, Request
 from fedmq.transport.courier import Courier
+from fedmq.transport.routes import from_node
 from fedmq.transport.wires import Wire
-from fedmq.types import NOWHERE, Digest
+from fedmq.types import NOWHERE, Digest, NodeId
 
 log = structlog.get_logger()
 
@@ -90,17 +93,21 @@ class Reception:
         self._take(message, request)
 
     def take_work(self, message: Message, work: Work) -> None:
-        """Accept work, or refuse it; either way the experiment has come so far."""
+        """Accept work, or refuse it; if it was ordered, the experiment has come so far."""
         envelope = message.envelope
         _require_experiment(envelope)
         if self._is_over(envelope):
             return
-        self._note_model(envelope, work)
+        is_ordered = self._is_ordered(envelope, work)
+        if is_ordered:
+            self._note_model(envelope, work)
         self._take(message, work)
-        self._advance(envelope, work)
+        if is_ordered:
+            self._advance(envelope, work)
 
     def _take(self, message: Message, request: Request) -> None:
-        objection = self.judge(message.envelope, request)
+        num_awaiting = self._records.tasks.num_held(RefusalCode.ROSTER_AWAITED)
+        objection = lose_patience(self.judge(message.envelope, request), num_awaiting=num_awaiting)
         if objection is None or objection.is_held:
             self._records.tasks.add(message, request)
         if objection is None:
@@ -121,13 +128,25 @@ class Reception:
                 request.spec.plan.digest, envelope.experiment, objection.code
             )
 
+    def wants_model(self, envelope: Envelope, work: Work) -> bool:
+        """Return whether work may be done once its model is here.
+
+        What is refused needs none, and what nobody is known to have ordered makes the node fetch
+        nothing; where its order turns out to be one, the model is fetched then.
+        """
+        objection = self.judge(envelope, work)
+        if objection is None:
+            return envelope.experiment != NOWHERE
+        return objection.is_held and objection.code is not RefusalCode.ROSTER_AWAITED
+
     def expect_model(self, envelope: Envelope, work: Work) -> None:
         """Note that a model is on its way, and that its experiment has come so far.
 
         Older work is dropped now: nobody waits for it, however long the model takes to come.
         """
         course = self._records.tasks.course(envelope.experiment)
-        if envelope.experiment != NOWHERE and not course.is_over:
+        is_ordered = envelope.experiment != NOWHERE and self._is_ordered(envelope, work)
+        if is_ordered and not course.is_over:
             with self._courier.transaction():
                 self._note_model(envelope, work)
                 self._advance(envelope, work)
@@ -135,13 +154,14 @@ class Reception:
     def review_held(self) -> None:
         """Let those tasks go on to which there is no objection any more; tell what has changed."""
         for task, told in self._records.tasks.held():
-            objection = self.judge(task.envelope, task.request)
-            if objection == told:
+            objection = self._judge_again(task)
+            is_gone = not self._records.tasks.has(task.task_id)  # for newer work, a moment ago
+            if is_gone or objection == told or self._awaits_model(task, told, objection):
                 continue
             with self._courier.transaction():
                 if told.code is RefusalCode.ROSTER_AWAITED:
                     self._list_plan(task.envelope, task.request)
-                    objection = self.judge(task.envelope, task.request)
+                    objection = self._judge_again(task)
                 if objection is None:
                     self._records.tasks.free(task.task_id)
                     self._records.audit.note(decision_of(task.envelope, None))
@@ -185,11 +205,40 @@ class Reception:
             return Signature.GOOD
         return Signature.UNKNOWN if envelope.roster > self._wire.version else Signature.BAD
 
+    def _judge_again(self, task: Task) -> Objection | None:
+        """Return why a task that waits is not done; for a newer roster none waits without end."""
+        now = self._clock.now()
+        waited_s = now - self._records.tasks.arrived_at(task, default=now)
+        return lose_patience(self.judge(task.envelope, task.request), waited_s=waited_s)
+
+    def _awaits_model(self, task: Task, told: Objection, objection: Objection | None) -> bool:
+        """Return whether a task whose order is known by now goes on when its model is here.
+
+        Nothing was fetched for it while nobody was known to have ordered it; now it is.
+        """
+        envelope, work = task.envelope, task.request
+        is_refused = objection is not None and not objection.is_held
+        was_unknown = told.code is RefusalCode.ROSTER_AWAITED
+        if isinstance(work, PrepareRequest) or is_refused or not was_unknown:
+            return False
+        model = work.parameters
+        with self._courier.transaction():
+            self._note_model(envelope, work)
+            self._advance(envelope, work)
+        if self._courier.spool.has(model.digest):
+            return False
+        route = from_node(NodeId(self._courier.me), envelope.experiment)
+        self._courier.fetch(model, route, envelope.experiment, at_once=False)
+        return True
+
+    def _is_ordered(self, envelope: Envelope, request: Request) -> bool:
+        """Return whether a researcher whom the node knows ordered what is asked."""
+        signature = self._signature(envelope, request)
+        return judge_mandate(envelope, request, signature) is None
+
     def _list_plan(self, envelope: Envelope, request: Request) -> None:
         """Show the operator what a researcher asks for, and nothing that nobody signed."""
-        signature = self._signature(envelope, request)
-        is_ordered = judge_mandate(envelope, request, signature) is None
-        if isinstance(request, PrepareRequest) and is_ordered:
+        if isinstance(request, PrepareRequest) and self._is_ordered(envelope, request):
             asked, now = asked_by(request.mandate), self._clock.now()
             self._records.plans.ask(request.spec.plan, request.plan_source, asked, now=now)
 

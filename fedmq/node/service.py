@@ -257,6 +257,12 @@ class NodeService:
             case _:
                 log.info("message_ignored", kind=envelope.type)
 
+    def wants_payload(self, message: Message) -> bool:
+        """Return whether a model is needed: for what nobody ordered, or is refused, none is."""
+        if isinstance(message.body, TrainRequest | EvaluateRequest):
+            return self._reception.wants_model(message.envelope, message.body)
+        return True
+
     def expect(self, message: Message) -> bool:
         """Models are pushed; what misses is asked for after a while."""
         if isinstance(message.body, TrainRequest | EvaluateRequest):

@@ -171,6 +171,21 @@ class Tasks:
             for task in self._tasks(f"WHERE {_IS_HELD} ORDER BY rowid", ())
         ]
 
+    def num_held(self, code: RefusalCode) -> int:
+        """Return how many tasks wait for one reason."""
+        rows = self._journal.own_rows(
+            "SELECT count(*) FROM holds WHERE code = ? AND NOT is_over", (code,)
+        )
+        return int(rows[0][0] or 0)
+
+    def arrived_at(self, task: Task, *, default: float) -> float:
+        """Return when a task's request was received, by this machine's clock."""
+        rows = self._journal.own_rows(
+            "SELECT at FROM received WHERE sender = ? AND message_id = ?",
+            (task.envelope.sender, task.task_id),
+        )
+        return float(rows[0][0] or 0.0) if rows else default
+
     def _objection(self, task_id: str) -> Objection:
         code, retry_at = self._journal.own_rows(
             "SELECT code, retry_at FROM holds WHERE message_id = ?", (task_id,)

@@ -203,6 +203,10 @@ class OrchestratorService:
             case _:
                 raise ProtocolError("unexpected_type", "nobody says this to an orchestrator")
 
+    def wants_payload(self, _message: Message) -> bool:
+        """Nothing is judged before its payload is here."""
+        return True
+
     def expect(self, message: Message) -> bool:
         """Open the way for a submission's parameters; await no update of what is over."""
         if isinstance(message.body, Submission):

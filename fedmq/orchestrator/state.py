@@ -17,6 +17,7 @@ PAUSED: Final = "paused"
 _PASSING: Final[frozenset[str]] = frozenset(
     {
         RefusalCode.EXPIRED,
+        RefusalCode.ROSTER_MISSING,
         FailureCode.WORKER_DIED,
         FailureCode.OUT_OF_MEMORY,
         FailureCode.DISK_FULL,

@@ -239,6 +239,10 @@ class Mailbox:
             case _:
                 raise ProtocolError("not_for_researchers")
 
+    def wants_payload(self, _message: Message) -> bool:
+        """No answer announces a payload."""
+        return True
+
     def expect(self, _message: Message) -> bool:
         """No answer announces a payload."""
         return False

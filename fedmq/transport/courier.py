@@ -179,9 +179,11 @@ class Courier:
         """Send a payload of the spool once to all `routes`; whoever misses some of it asks."""
         self._pusher.push(manifest, routes, experiment)
 
-    def fetch(self, manifest: Manifest, route: Route, experiment: str) -> None:
-        """Ask for a payload until it is here."""
-        self._fetcher.want(manifest, route, experiment, at_once=True)
+    def fetch(
+        self, manifest: Manifest, route: Route, experiment: str, *, at_once: bool = True
+    ) -> None:
+        """Ask for a payload until it is here; said again, not `at_once`, it changes nothing."""
+        self._fetcher.want(manifest, route, experiment, at_once=at_once)
 
     def say(self, message: Message, route: Route) -> None:
         """Publish a small message once; it may be lost."""
@@ -292,7 +294,8 @@ class Courier:
     def _take(self, message: Message, exchange: str, manifest: Manifest | None) -> None:
         if self.inbox.has(message.envelope):
             return
-        if manifest is None or self.spool.has(manifest.digest):
+        is_whole = manifest is None or self.spool.has(manifest.digest)
+        if is_whole or not self._receiver.wants_payload(message):
             with self.transaction():
                 self.inbox.receive(message.envelope)
                 self._receiver.accept(message)

@@ -17,6 +17,9 @@ class Receiver(Protocol):
             ProtocolError: the message makes no sense here; it goes to the dead letters.
         """
 
+    def wants_payload(self, message: Message) -> bool:
+        """Return whether a message waits for its payload; else it is accepted at once, without."""
+
     def expect(self, message: Message) -> bool:
         """Note a message whose payload is not here; return whether it has to be asked for now."""
 

@@ -86,6 +86,10 @@ class Desk:
         """Keep it."""
         self.accepted.append(message)
 
+    def wants_payload(self, _message: Message) -> bool:
+        """All wait for it."""
+        return True
+
     def expect(self, _message: Message) -> bool:
         """Updates are pushed."""
         return False

@@ -1,6 +1,7 @@
 """Mandates at a node: what no researcher signed is neither shown nor done."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +15,12 @@ from fedmq.messages.mandates import Mandate, Order
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import PrepareReply, Refusal, RefusalCode, TrainReply
 from fedmq.messages.requests import PrepareRequest, TrainRequest
+from fedmq.node.patience import MAX_AWAITING, MAX_AWAITING_S
 from fedmq.security.mandates import sign_order
 from fedmq.security.roster import without_member
 from fedmq.security.wire import SealedWire
 from fedmq.transport.routes import to_node
-from fedmq.types import Role
+from fedmq.types import ExperimentId, Role
 from tests.support.keys import Keys
 from tests.support.mandates import mandate
 from tests.support.tiny_plan import SOURCE
@@ -174,3 +176,111 @@ def test_who_signed_and_is_in_no_roster_any_more_waits_for_nothing(world: Signed
     assert world.orchestrator.answers[1:] == [no(RefusalCode.NOT_MANDATED)]
     assert world.rows("tasks") == 0
     assert world.trains(given, world.model) == no(RefusalCode.NOT_MANDATED, "train.request")
+
+
+def of_nobody(world: Signed, name: str = LUNG) -> Mandate:
+    """Return an order without a signature, by a roster that the sender says is newer."""
+    world.centre.roster = world.newer
+    order = world.order("bob").model_copy(update={"experiment": name})
+    return Mandate(content=order.model_dump_json(), signature="")
+
+
+def asks_for_much(world: Signed, num_requests: int) -> None:
+    """So many requests come that wait for a roster, each of an experiment of its own."""
+    for number in range(num_requests):
+        name = ExperimentId(f"{LUNG}-{number}")
+        request = PrepareRequest(mandate=of_nobody(world, name), plan_source=SOURCE)
+        world.orchestrator.ask(request, f"{name}.prepare", Place(experiment=name))
+    world.run()
+
+
+def test_no_more_than_so_many_requests_wait_for_a_roster(world: Signed) -> None:
+    """Else an orchestrator that invents orders fills the disk of the node."""
+    asks_for_much(world, MAX_AWAITING)
+    assert world.rows("tasks") == MAX_AWAITING
+    assert world.asks(of_nobody(world)) == no(RefusalCode.ROSTER_MISSING)
+    assert world.rows("tasks") == MAX_AWAITING
+
+
+def test_no_request_waits_for_a_roster_for_longer_than_a_day(world: Signed) -> None:
+    """By the node's own clock since it came, also when it began another life meanwhile."""
+    assert world.asks(of_nobody(world)) == no(RefusalCode.ROSTER_AWAITED)
+    world.now += MAX_AWAITING_S - 10
+    world.run(seconds=2)
+    assert world.rows("tasks") == 1
+    world.die()
+    world.now += 10
+    world.live()
+    world.run(seconds=2)
+    assert world.orchestrator.answers[1:] == [no(RefusalCode.ROSTER_MISSING)]
+    assert world.rows("tasks") == 0
+
+
+def orders_training(world: Signed, given: Mandate, number: int = 1) -> None:
+    """A training is asked for whose model nobody has sent."""
+    request = TrainRequest(mandate=given, parameters=world.model)
+    name = f"{LUNG}.{number}.train.{len(world.orchestrator.accepted)}"
+    world.orchestrator.ask(request, name, Place(experiment=LUNG, round=number))
+    world.run(seconds=10)
+
+
+def has_model(world: Signed) -> bool:
+    """Return whether the model, or a part of it, is at the node."""
+    return any(world.model.digest in path.name for path in (world.home / "payloads").iterdir())
+
+
+def test_what_nobody_ordered_makes_the_node_fetch_nothing(world: Signed) -> None:
+    """It is judged before its model is here, and refused at once."""
+    forged = Mandate(content=world.sign(world.order()).content, signature="0f" * 64)
+    orders_training(world, forged)
+    assert world.orchestrator.answers == [no(RefusalCode.NOT_MANDATED, "train.request")]
+    assert not has_model(world)
+    assert [world.rows(name) for name in ("waiting", "tasks", "payloads", "courses")] == [0] * 4
+
+
+def test_a_model_that_is_too_large_is_refused_before_it_comes(world: Signed) -> None:
+    """The limit is one of the disk and the line, not only of the training."""
+    given = agreed(world)
+    world.policy = replace(world.policy, max_payload_bytes=world.model.size_bytes - 1)
+    orders_training(world, given)
+    assert world.orchestrator.answers[-1] == no(RefusalCode.PAYLOAD_TOO_LARGE, "train.request")
+    assert not has_model(world)
+
+
+def test_what_nobody_ordered_drops_no_order_of_a_researcher(world: Signed) -> None:
+    """A round that nobody ordered is none that the experiment has come to."""
+    given = agreed(world)
+    orders_training(world, given)
+    assert world.job.kind is JobKind.TRAIN
+    forged = Mandate(content=given.content, signature="0f" * 64)
+    orders_training(world, forged, 3)
+    assert world.orchestrator.answers[-1] == no(RefusalCode.NOT_MANDATED, "train.request")
+    assert world.worker.num_cancelled == 0
+    world.done()
+    assert isinstance(world.orchestrator.answers[-1], TrainReply)
+
+
+def test_work_whose_roster_is_awaited_fetches_its_model_when_the_order_is_known(
+    world: Signed,
+) -> None:
+    """Before that nobody is known to have ordered it; afterwards nothing of it is lost."""
+    given = world.sign(world.order("bob"))
+    world.centre.roster = world.wire.roster = world.newer
+    world.asks(given)
+    world.approve(wishes=replace(OWN, researcher="bob"))
+    world.run(seconds=2)
+    world.done()
+    world.wire.roster = world.keys.roster
+    orders_training(world, given)
+    assert world.orchestrator.answers[-1] == no(RefusalCode.ROSTER_AWAITED, "train.request")
+    assert not has_model(world)
+    world.die()
+    world.live()
+    world.run(seconds=10)
+    assert not has_model(world)
+    world.wire.roster = world.newer
+    world.run(seconds=10)
+    assert has_model(world)
+    assert world.job.kind is JobKind.TRAIN
+    world.done()
+    assert isinstance(world.orchestrator.answers[-1], TrainReply)

@@ -148,6 +148,10 @@ class Orchestrator:
             message = replace(message, body=body.model_copy(update={"head": None}))
         self.accepted.append(message)
 
+    def wants_payload(self, _message: Message) -> bool:
+        """All wait for it."""
+        return True
+
     def expect(self, _message: Message) -> bool:
         """Updates are pushed."""
         return False

@@ -108,6 +108,10 @@ class Member:
     def accept(self, message: Message) -> None:
         """Take a message; each member does it in its own way."""
 
+    def wants_payload(self, _message: Message) -> bool:
+        """All wait for it."""
+        return True
+
     def expect(self, _message: Message) -> bool:
         """Let payloads come by themselves at first."""
         return False

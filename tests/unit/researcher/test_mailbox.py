@@ -89,6 +89,10 @@ class Centre:
         """Keep it."""
         self.accepted.append(message)
 
+    def wants_payload(self, _message: Message) -> bool:
+        """All wait for it."""
+        return True
+
     def expect(self, _message: Message) -> bool:
         """Ask for parameters at once, as the orchestrator does."""
         return True

@@ -49,6 +49,7 @@ class Member:
         self.leftovers: set[Digest] = set()
         self.refuses = False
         self.asks_at_once = False
+        self.wants = True
         self.live()
 
     def live(self) -> None:
@@ -91,6 +92,10 @@ class Member:
         if self.refuses:
             raise ProtocolError("makes_no_sense")
         self.accepted.append(message)
+
+    def wants_payload(self, _message: Message) -> bool:
+        """Say whether a message waits for its payload."""
+        return self.wants
 
     def expect(self, _message: Message) -> bool:
         """Say whether it is asked for at once."""
@@ -223,6 +228,17 @@ def test_a_payload_that_nobody_pushed_is_asked_for(world: World) -> None:
     world.reply(world.node.make_payload())
     world.run()
     assert len(world.orchestrator.accepted) == 1
+
+
+def test_a_message_that_wants_no_payload_is_accepted_without_it(world: World) -> None:
+    """What its receiver refuses anyhow makes it ask for nothing."""
+    world.orchestrator.wants = False
+    manifest = world.node.make_payload()
+    world.reply(manifest)
+    world.run(seconds=10)
+    assert len(world.orchestrator.accepted) == 1
+    assert not world.orchestrator.courier.spool.has(manifest.digest)
+    assert world.orchestrator.courier.num_awaited == world.node.courier.num_unsent == 0
 
 
 def test_a_repeated_message_is_receipted_and_not_accepted_again(world: World) -> None:
