@@ -64,15 +64,23 @@ class Management:
         }
         self.post("exchanges", vhost, exchange, "publish", content=content)
 
-    def take(self, vhost: str, queue: str, count: int) -> list[tuple[str, bytes]]:
-        """Return small messages off a queue, each with the user who sent it; empty: unknown."""
-        content = {"count": count, "ackmode": "ack_requeue_false", "encoding": "base64"}
+    def look(self, vhost: str, queue: str, *, max_bytes: int) -> tuple[str, bytes] | None:
+        """Return the first message of a queue with the user who sent it, and leave it there.
+
+        The user is empty where it is unknown; a larger message is cut off.
+        """
+        content = {
+            "count": 1,
+            "ackmode": "ack_requeue_true",
+            "encoding": "base64",
+            "truncate": max_bytes,
+        }
         got = self.post("queues", vhost, queue, "get", content=content)
         messages = cast("list[dict[str, Any]]", got)
-        return [
-            (str(one["properties"].get("user_id", "")), base64.b64decode(one["payload"]))
-            for one in messages
-        ]
+        if not messages:
+            return None
+        user = str(messages[0]["properties"].get("user_id", ""))
+        return user, base64.b64decode(messages[0]["payload"])
 
     def count_messages(self, vhost: str, queue: str) -> int | None:
         """Return how many messages a queue holds, some seconds ago; None where it is not known."""

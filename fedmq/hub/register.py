@@ -198,7 +198,10 @@ def _layout(members: tuple[Member, ...], profile: Profile = Profile.SINGLE) -> T
     joins = tuple(
         topology.join_queue(member.name) for member in members if member.invitation is not None
     )
-    return replace(layout, queues=(*layout.queues, *joins))
+    requests = tuple(
+        topology.request_queue(one.name) for one in members if not one.role.sees_management
+    )
+    return replace(layout, queues=(*layout.queues, *requests, *joins))
 
 
 def _names(members: tuple[Member, ...]) -> set[str]:

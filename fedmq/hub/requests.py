@@ -1,8 +1,11 @@
 """What waits for the hub's operator: who wants to join, and members who want other keys.
 
-Requests come through the broker or as files, and stay here until they are answered.
+Requests come through the broker or as files, and stay here until they are answered. What stands at
+the broker is looked at and left there, each asker's newest request: nothing is lost whenever the
+hub is killed. Which one was kept here is noted, so that it is not taken for a new one.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,8 +19,6 @@ from fedmq.security.joining import JOINER, JoinRequest
 from fedmq.security.rotation import RotationRequest
 from fedmq.transport import topology
 
-MAX_REQUESTS: Final = 100
-"""Requests read from the broker at once."""
 Request = JoinRequest | RotationRequest
 _ANY: Final[TypeAdapter[Request]] = TypeAdapter(Request)
 _JOIN: Final = ".json"
@@ -47,6 +48,7 @@ class Requests:
     def __init__(self, hub: Hub, folder: Path) -> None:
         self._hub = hub
         self._folder = folder / "requests"
+        self._seen = self._folder / "seen"
 
     def waiting(self) -> tuple[Asked, ...]:
         """Return who asked and is not answered, by name; what waits at the broker is fetched.
@@ -81,15 +83,31 @@ class Requests:
         management = self._hub.management(register)
         if management is None:
             return
-        for user, body in management.take(register.vhost, topology.JOINS, MAX_REQUESTS):
-            try:
-                request = parse_request(body.decode(errors="replace"), "the broker")
-            except ConfigurationError:
-                continue  # whoever may ask sends nonsense: there is nobody to tell
-            # A member asks as itself: an invitation's login cannot ask for a member's other keys.
-            prefix = JOINER if isinstance(request, JoinRequest) else ""
-            if user == prefix + request.name:
-                self.keep(request)
+        present = management.names("queues", register.vhost)
+        for member in register.members:
+            queue = topology.hub_requests(member.name)
+            if queue not in present:
+                continue
+            found = management.look(register.vhost, queue, max_bytes=topology.REQUEST_BYTES)
+            if found is not None:
+                self._take(member.name, *found)
+
+    def _take(self, name: str, user: str, body: bytes) -> None:
+        """Keep what stands in somebody's queue, once."""
+        digest = hashlib.sha256(body).hexdigest()
+        noted = self._seen / name
+        if noted.exists() and noted.read_text() == digest:
+            return
+        try:
+            request = parse_request(body.decode(errors="replace"), "the broker")
+        except ConfigurationError:
+            return  # whoever may ask sends nonsense: there is nobody to tell
+        # A member asks as itself: an invitation's login cannot ask for a member's other keys.
+        prefix = JOINER if isinstance(request, JoinRequest) else ""
+        if request.name == name and user == prefix + name:
+            self.keep(request)
+            make_folder(self._seen)
+            replace_file(noted, digest)  # killed before this, it is kept again
 
 
 def read_request(path: Path) -> Request:

@@ -26,7 +26,7 @@ ORCHESTRATOR_EVENTS: Final = "orchestrator.events"
 MONITOR_EVENTS: Final = "monitor.events"
 MONITOR_DEAD: Final = "monitor.dead"
 DEAD_QUEUE: Final = "dead"
-JOINS: Final = "hub.joins"
+_REQUESTS: Final = "hub.joins"
 
 DELIVERY_LIMIT: Final = 20
 CONTROL_LENGTH: Final = 10_000
@@ -34,7 +34,10 @@ BULK_BYTES: Final = 8 * 2**30
 EVENT_TTL_MS: Final = 60_000
 EVENT_LENGTH: Final = 10_000
 DEAD_LENGTH: Final = 100_000
-JOINS_LENGTH: Final = 1_000
+ANSWERS_LENGTH: Final = 1_000
+"""Of the hub to one who joins."""
+REQUEST_BYTES: Final = 64 * 1024
+"""What somebody asks of the hub is a few keys."""
 DEAD_LOOKS: Final = 1_000_000
 """So often dead letters may be looked at; without a limit of its own, RabbitMQ 4 gives them 20."""
 WATCHED_EVENTS_AGE: Final = "5m"
@@ -171,6 +174,11 @@ def researcher_payloads(researcher: ResearcherId) -> str:
     return f"researcher.{researcher}.payloads"
 
 
+def hub_requests(name: str) -> str:
+    """Return the name of the queue in which somebody's newest request to the hub stands."""
+    return f"{_REQUESTS}.{name}"
+
+
 def join_answers(name: str) -> str:
     """Return the name of the queue in which the hub answers who wants to become a member."""
     return f"join.{name}"
@@ -271,7 +279,19 @@ def _common_queues() -> tuple[Queue, ...]:
         ),
         _watched(MONITOR_EVENTS, EVENTS),
         _watched(MONITOR_DEAD, DEAD),
-        Queue(name=JOINS, arguments=classic, bindings=(Binding(exchange=JOIN, key="*"),)),
+    )
+
+
+def request_queue(name: str) -> Queue:
+    """Return the queue of what somebody asks of the hub.
+
+    Each has one of its own, and in it only the newest request: whoever asks without end takes
+    nothing from others, and gets no more room than who asks once.
+    """
+    return Queue(
+        name=hub_requests(name),
+        arguments={"x-queue-type": "classic"},
+        bindings=(Binding(exchange=JOIN, key=key(name)),),
     )
 
 
@@ -319,9 +339,18 @@ def policies() -> tuple[Policy, ...]:
             definition={"delivery-limit": DEAD_LOOKS, "max-length": DEAD_LENGTH},
         ),
         Policy(
+            name="requests",
+            pattern=rf"^{re.escape(_REQUESTS)}\.[^.]+$",
+            definition={
+                "max-length": 1,
+                "max-length-bytes": REQUEST_BYTES,
+                "overflow": "drop-head",
+            },
+        ),
+        Policy(
             name="joins",
-            pattern=rf"^({re.escape(JOINS)}|join\..+)$",
-            definition={"max-length": JOINS_LENGTH, "overflow": "drop-head"},
+            pattern=r"^join\..+$",
+            definition={"max-length": ANSWERS_LENGTH, "overflow": "drop-head"},
         ),
         _watched_policy("watched-events", MONITOR_EVENTS, WATCHED_EVENTS_AGE),
         _watched_policy("watched-dead", MONITOR_DEAD, f"{WATCHED_DEAD_DAYS}D"),

@@ -298,7 +298,7 @@ def test_a_token_can_ask_and_nothing_else(place: Place, tmp_path: Path) -> None:
     for words in (
         ("read", topology.node_tasks(LYON)),  # type: ignore[arg-type]
         ("read", topology.node_tasks("umc-basel")),  # type: ignore[arg-type]
-        ("read", topology.JOINS),
+        ("read", topology.hub_requests("umc-basel")),
         ("read", topology.join_answers(PARIS)),
         ("read", topology.ORCHESTRATOR_INBOX),
         ("write", topology.JOIN, PARIS),
@@ -306,7 +306,7 @@ def test_a_token_can_ask_and_nothing_else(place: Place, tmp_path: Path) -> None:
         ("write", topology.JOIN, "umc-basel.answer"),
         ("write", topology.REPLIES, "umc-basel.-.control"),
         ("write", topology.EVENTS, "-.umc-basel.heartbeat"),
-        ("write", "", topology.JOINS),
+        ("write", "", topology.hub_requests("umc-basel")),
         ("declare", "mine"),
     ):
         with pytest.raises(CLOSED, match=r"ACCESS_REFUSED|access to"):
@@ -340,6 +340,35 @@ def test_nonsense_from_who_may_ask_harms_nobody(place: Place, tmp_path: Path) ->
     (asked,) = asking(place, "ucl-leuven")
     assert asked.request.model_dump_json().encode() == request
     assert asking(place, LYON) == []
+
+
+def test_who_asks_without_end_keeps_nobody_else_out(place: Place, tmp_path: Path) -> None:
+    """Each asker has room for one request, the newest, and none for a large one."""
+    token = invite(place, "ucl-leuven")
+    joiner = Joiner(tmp_path / "credentials.toml")
+    request = joiner.begin(token).model_dump_json().encode()
+    login = joiner.way(token).login(PROGRAM)
+    ask_to_join(login, "ucl-leuven", request, take=lambda _body: None, wait_s=0.0)
+    flood = invite(place, "umc-utrecht")
+    flooder = Joiner(tmp_path / "flooder.toml")
+    flooder.begin(flood)
+    with connected(flooder.way(flood).login(PROGRAM)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        said = pika.BasicProperties(user_id="join-umc-utrecht", delivery_mode=2)
+        for size_bytes in [*[100] * 2_000, topology.REQUEST_BYTES + 1]:
+            channel.basic_publish(topology.JOIN, "umc-utrecht", b"x" * size_bytes, said)
+    management = place.hub.management(place.hub.register())
+    assert management is not None
+    (asked,) = asking(place, "ucl-leuven")
+    assert asked.request.model_dump_json().encode() == request
+    assert asking(place, "umc-utrecht") == []
+    large = topology.hub_requests("umc-utrecht")
+    until(lambda: management.look("fedmq", large, max_bytes=10) is None)
+    flooder_request = flooder.begin(flood).model_dump_json().encode()
+    way = flooder.way(flood).login(PROGRAM)
+    ask_to_join(way, "umc-utrecht", flooder_request, take=lambda _body: None, wait_s=0.0)
+    assert len(asking(place, "umc-utrecht")) == 1
 
 
 class _false_broker:  # noqa: N801 - used as a with statement's word

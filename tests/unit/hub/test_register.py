@@ -30,6 +30,7 @@ ROSTER = Register(
 
 JOINERS = {f"join-{one.name}" for one in ROSTER.members}
 """The logins that nobody joins with: whoever is a member has no invitation any more."""
+LYONS = {"node.chu-lyon.tasks", "node.chu-lyon.payloads"}
 JOINS = {f"join.{one.name}" for one in ROSTER.members}
 INVITATION = Invitation(secret_hash="a" * 64, expires_at=1.0)
 
@@ -111,7 +112,10 @@ def test_every_member_has_its_queues_and_its_permission() -> None:
         "researcher.r-one.inbox",
         "researcher.r-one.payloads",
         "orchestrator.inbox",
+        "hub.joins.chu-lyon",
+        "hub.joins.r-one",
     }
+    assert "hub.joins.monitor" not in queues, "who has no keys asks for none"
     permissions = entries(ROSTER, "permissions")
     assert [(p["user"], p["vhost"]) for p in permissions] == [
         (name, "fedmq") for name in ("chu-lyon", "ghu-paris", "monitor", "r-one")
@@ -124,7 +128,7 @@ def test_who_is_removed_is_remembered_until_the_broker_forgot() -> None:
     assert register.find("chu-lyon") is None
     assert register.removed == (LYON,)
     assert register.abandoned_logins() == {"chu-lyon"} | JOINERS
-    assert register.abandoned_queues() == {"node.chu-lyon.tasks", "node.chu-lyon.payloads"} | JOINS
+    assert register.abandoned_queues() == LYONS | {"hub.joins.chu-lyon"} | JOINS
     assert ROSTER.abandoned_queues() == JOINS
 
 
@@ -139,7 +143,7 @@ def test_who_comes_back_in_another_role_leaves_its_old_queues() -> None:
     """The login stays, the queues of the node go."""
     back = ROSTER.without_member(LYON).with_member(member("chu-lyon", Role.RESEARCHER))
     assert back.abandoned_logins() == JOINERS
-    assert back.abandoned_queues() == {"node.chu-lyon.tasks", "node.chu-lyon.payloads"} | JOINS
+    assert back.abandoned_queues() == LYONS | JOINS
 
 
 def test_a_member_of_the_same_name_is_replaced() -> None:

@@ -1,9 +1,5 @@
 """Keys that change: asked for at a site, admitted at the hub, killed in between."""
 
-import os
-import signal
-import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -23,9 +19,9 @@ from fedmq.security.revocation import serial_of
 from fedmq.security.roster import Roster, without_member
 from fedmq.security.rotation import RotationRequest, make_rotation_request
 from fedmq.types import Role
+from tests.unit.hub.killing import killed
 
 LYON = "chu-lyon"
-_WRITES = frozenset({"os.rename", "os.remove", "os.chmod", "open"})
 
 
 class Place:
@@ -155,29 +151,6 @@ def test_admitted_twice_is_admitted_once(place: Place) -> None:
 
 def _learn(keyring: Keyring, notice: RosterNotice) -> None:
     KeptWire(keyring).learn(notice)
-
-
-def killed(act: Callable[[], object], folder: Path, step: int) -> bool:
-    """Return whether a process that acts was killed at its step-th write below a folder."""
-    child = os.fork()
-    if child == 0:
-        left = step
-
-        def count(event: str, arguments: tuple[object, ...]) -> None:
-            nonlocal left
-            if event not in _WRITES or not str(arguments[0]).startswith(str(folder)):
-                return
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(count)
-        try:
-            act()
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
 
 
 def test_killed_at_any_step_a_site_has_the_keys_that_its_roster_names(place: Place) -> None:
