@@ -181,12 +181,12 @@ def admit(
     """Let somebody in who asked, or have its new keys, once their fingerprint was read out."""
     from fedmq.errors import ConfigurationError
     from fedmq.hub.files import replace_file
-    from fedmq.hub.requests import read_request
+    from fedmq.hub.requests import Asked, read_request
     from fedmq.security.rotation import RotationRequest
 
     enrolment, requests, rotations = _enrolment(), _requests(), _rotations()
     # What is named is admitted, whatever somebody else may have sent to the broker in that name.
-    asking = requests.waiting() if request is None else (requests.keep(read_request(request)),)
+    asking = requests.waiting() if request is None else (Asked(request=read_request(request)),)
     waiting = [one for one in asking if one.request.name == name]
     if not waiting:
         raise ConfigurationError(

@@ -94,10 +94,14 @@ class Authority:
         with locked(self._folder / _LOCK):  # two rosters of one version would be a fork
             signed = sign_roster(change(self.roster(), time.time()), self.governance())
             self._keyring.write_roster(signed)
-        return self.spread(keyrings)
+            return self._spread(keyrings)
 
     def spread(self, keyrings: Iterable[Keyring]) -> SignedRoster:
         """Return the newest roster, which these keyrings of this machine have too."""
+        with locked(self._folder / _LOCK):  # or an older one might come after a newer one
+            return self._spread(keyrings)
+
+    def _spread(self, keyrings: Iterable[Keyring]) -> SignedRoster:
         signed = self.signed_roster()
         for keyring in keyrings:
             keyring.write_roster(signed)

@@ -1,8 +1,9 @@
 """Files of the hub's folder: whole, durable, and for their owner alone."""
 
 import fcntl
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fedmq.disk import LocalDisk
@@ -16,11 +17,12 @@ def replace_file(path: Path, text: str) -> None:
         StorageError: the disk refuses.
     """
     disk, passing = LocalDisk(path.parent), f".{path.name}.new"
-    disk.remove(passing)
-    disk.write(passing, 0, text.encode())
-    disk.sync(passing)
-    disk.rename(passing, path.name)
-    disk.sync(path.name)
+    with _alone(path.parent):
+        disk.remove(passing)
+        disk.write(passing, 0, text.encode())
+        disk.sync(passing)
+        disk.rename(passing, path.name)
+        disk.sync(path.name)
 
 
 def make_folder(path: Path) -> None:
@@ -38,6 +40,22 @@ def make_folder(path: Path) -> None:
             why=error.strerror or str(error),
             fix="choose a folder of your own with FEDMQ_HOME",
         ) from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep others from writing to a folder meanwhile: their passing files have the same names."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # whoever writes then says what is wrong
+        yield
+        return
+    try:
+        with suppress(OSError):  # some file systems lock no folders
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager

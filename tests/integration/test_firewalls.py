@@ -18,6 +18,7 @@ from fedmq.hub.lifecycle import make, up
 from fedmq.hub.local import enrol_here
 from fedmq.hub.members import Hub
 from fedmq.hub.membership import Membership, read_membership
+from fedmq.hub.requests import Requests
 from fedmq.node.records import open_records
 from fedmq.security.certificates import make_authority
 from fedmq.transport.home import LocalHome
@@ -233,13 +234,14 @@ def said_by(
     monkeypatch: pytest.MonkeyPatch,
     capsys: Any,  # noqa: ANN401
     *words: str,
+    command: str = "check",
     **settings: str,
 ) -> Outcome:
-    """Return how `fedmq node check` ends in a home."""
+    """Return how `fedmq node check`, or another command of a node, ends in a home."""
     from fedmq.cli.main import main
 
     monkeypatch.setenv("FEDMQ_HOME", str(home))
-    monkeypatch.setattr("sys.argv", ["fedmq", "node", "check", *words])
+    monkeypatch.setattr("sys.argv", ["fedmq", "node", command, *words])
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as ended:
@@ -301,6 +303,29 @@ def test_check_names_the_step_that_fails_and_tries_none_that_rests_on_it(
         found = states(checked(site, monkeypatch, capsys, FEDMQ_PROXY=proxy.url))
         assert (found["connection"], found["tls"]) == ("ok", "intercepted")
         assert found["login"] == "not_tried"
+
+
+def test_new_keys_are_asked_for_through_the_proxy(
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,  # noqa: ANN401
+) -> None:
+    """There is no other way to the hub; where the proxy says no, the keys wait all the same."""
+    hub = Hub(site.hub)
+
+    def rotate(**settings: str) -> Outcome:
+        return said_by(site.home, monkeypatch, capsys, command="rotate", **settings)
+
+    with ConnectProxy(login=f"op:{WORD}", targets=site.targets) as proxy:
+        refused = rotate(FEDMQ_PROXY=proxy.url)
+        assert refused.code == 1
+        assert "proxy" in refused.talk
+        assert Requests(hub, site.hub).waiting() == ()
+        asked = rotate(FEDMQ_PROXY=proxy.url.replace("//", f"//op:{WORD}@"))
+    assert asked.code == 0
+    (found,) = Requests(hub, site.hub).waiting()
+    assert (found.request.name, found.fingerprint) == (LYON, asked.data.strip())
+    assert asked.data == refused.data, "the same keys"
 
 
 def test_check_names_a_queue_that_is_gone_and_a_member_who_is_out(

@@ -1,11 +1,16 @@
 """The hub's commands, as far as they need no broker."""
 
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
+from fedmq.hub.local import enrol_here
 from fedmq.hub.members import Hub
+from fedmq.hub.membership import read_membership
+from fedmq.hub.requests import Requests
+from fedmq.security.rotation import make_rotation_request
 from fedmq.types import Role
 from tests.unit.cli.line import CommandLine
 
@@ -82,6 +87,35 @@ def test_without_its_authority_a_hub_is_the_same_and_takes_nobody(
     Hub(home / "hub").renew_own(now=time.time())
     (home / "away").rename(home / "hub" / "authority")
     assert fedmq("hub", "revoke", "chu-lyon").code == 0
+
+
+def test_a_thiefs_request_in_a_file_is_not_admitted_and_changes_nothing(
+    fedmq: CommandLine, home: Path, tmp_path: Path
+) -> None:
+    """What the site reads out decides; the true request waits as before."""
+    fedmq("hub", "init", "trial")
+    enrol_here(home / "hub", "chu-lyon", Role.NODE, tmp_path / "site" / "credentials.toml")
+    shutil.copytree(tmp_path / "site", tmp_path / "thief")
+    files = {}
+    for who in ("site", "thief"):
+        keyring = read_membership(tmp_path / who / "credentials.toml").keyring
+        files[who] = make_rotation_request(*keyring.prepare())
+        (tmp_path / f"{who}.json").write_text(files[who].model_dump_json())
+    hub = Hub(home / "hub")
+    Requests(hub, home / "hub").keep(files["site"])
+    before, read_out = hub.authority.signed_roster(), files["site"].public.fingerprint
+    for name, file in (("chu-lyon", "thief"), ("ghu-paris", "site")):
+        words = ("admit", name, "--request", str(tmp_path / f"{file}.json"))
+        outcome = fedmq("hub", *words, "--fingerprint", read_out)
+        assert outcome.code == 1
+        assert "  fix: " in outcome.talk
+        assert hub.authority.signed_roster() == before
+        (asked,) = Requests(hub, home / "hub").waiting()
+        assert asked.request == files["site"]
+    assert fedmq("hub", "admit", "chu-lyon", "--fingerprint", read_out).code == 0
+    member = hub.authority.roster().find("chu-lyon")
+    assert member is not None
+    assert member.public == files["site"].public
 
 
 def test_without_a_hub_nobody_is_invited(fedmq: CommandLine) -> None:
