@@ -10,13 +10,15 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from fedmq.errors import BrokerUnavailable, WayBlocked
+from fedmq.errors import BrokerUnavailable, FedmqError, WayBlocked
 from fedmq.transport.address import Address
 from fedmq.transport.inspection import Seen, explain
 from fedmq.transport.proxy import Proxy, ask_for, is_open, nobody_there, says_nothing, went_away
 from fedmq.transport.rabbitmq_tls import Tls
 
 TIMEOUT_S: Final = 10.0
+_VERDICT_S: Final = 2.0
+"""So long a broker's word against a certificate is waited for; one that has none says nothing."""
 _PIECE: Final = 4096
 _MAX_BYTES: Final = 65_536
 """No beginning of TLS is larger."""
@@ -77,6 +79,27 @@ def find_obstacle(
     except BrokerUnavailable:
         return None
     return explain(seen, target, tls.authorities(), now=time.time())
+
+
+def hear_refusal(
+    target: Address, tls: Tls, proxy: Proxy | None, *, timeout_s: float = TIMEOUT_S
+) -> str:
+    """Return what a broker has against this login's certificate, in TLS's words; empty: nothing.
+
+    In TLS 1.3 the broker looks at it when for this side all is done. Whoever goes on at once, as
+    AMQP does, may find the line cut and the broker's last word thrown away by it. So here nothing
+    is said, and its word is waited for.
+    """
+    try:
+        line, _ = open_way(target, proxy, timeout_s=timeout_s)
+        with line, tls.context().wrap_socket(line, server_hostname=target.host) as talk:
+            talk.settimeout(_VERDICT_S)
+            talk.recv(1)
+    except ssl.SSLError as error:
+        return str(error)
+    except (OSError, FedmqError):
+        return ""
+    return ""
 
 
 def _begin(target: Address, context: ssl.SSLContext, proxy: Proxy | None, timeout_s: float) -> Seen:

@@ -4,6 +4,7 @@ Its errors are in words: pika's, those of TLS, and those of what stands between.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -14,9 +15,10 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from fedmq.errors import BrokerRefused, BrokerUnavailable, TransportError
 from fedmq.transport.address import Address
-from fedmq.transport.look import find_obstacle
+from fedmq.transport.look import find_obstacle, hear_refusal
 from fedmq.transport.rabbitmq import Login
-from fedmq.transport.rabbitmq_faults import find_cause, is_of_tls, is_refusal, reason_of
+from fedmq.transport.rabbitmq_certificates import certificate_words, is_revoked
+from fedmq.transport.rabbitmq_faults import find_cause, is_cut, is_of_tls, is_refusal, reason_of
 from fedmq.transport.rabbitmq_link import proof_of, tls_options
 from fedmq.transport.rabbitmq_tunnel import tunnelled
 
@@ -86,19 +88,34 @@ def _trouble(error: Exception, login: Login) -> TransportError:
             if obstacle is not None:
                 return obstacle
     if is_refusal(error):
-        return BrokerRefused(
-            f"the broker refuses user {login.user}",
-            why=reason_of(error),
-            fix="use the credentials that the hub wrote",
-        )
+        return _refused(login, reason_of(error))
     if isinstance(error, ChannelClosedByBroker):
         return BrokerRefused(
             "the broker does not do what was asked",
             why=reason_of(error),
             fix="the hub's operator: fedmq hub up",
         )
+    said = _hear(login) if is_cut(error) else ""
+    if is_revoked(said):
+        return _refused(login, certificate_words(said, time.time()))
     return BrokerUnavailable(
         "no broker answers",
-        why=reason_of(error),
+        why=certificate_words(said, time.time()) or reason_of(error),
         fix="look whether this machine reaches it; the hub's operator: fedmq hub status",
+    )
+
+
+def _hear(login: Login) -> str:
+    """Return what the first broker that has something against the login's certificate says."""
+    if login.tls is None or login.tls.certificate is None:
+        return ""
+    heard = (hear_refusal(address, login.tls, login.proxy) for address in login.addresses)
+    return next((words for words in heard if words), "")
+
+
+def _refused(login: Login, why: str) -> BrokerRefused:
+    return BrokerRefused(
+        f"the broker refuses user {login.user}",
+        why=why,
+        fix="use the credentials that the hub wrote",
     )

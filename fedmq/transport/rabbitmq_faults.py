@@ -78,6 +78,14 @@ def is_of_tls(reason: BaseException) -> bool:
     )
 
 
+def is_cut(reason: BaseException) -> bool:
+    """Return whether a connection stood and ended without a word."""
+    cause = find_cause(reason, OSError)
+    if cause is None:
+        return isinstance(reason, exceptions.AMQPConnectionError)
+    return isinstance(cause, ConnectionResetError | BrokenPipeError | ssl.SSLError)
+
+
 def _is_crowded(reason: BaseException) -> bool:
     """Return whether the broker has no more connections for this login, which passes."""
     return _TOO_MANY in f"{getattr(reason, 'reply_text', '')} {reason}"
