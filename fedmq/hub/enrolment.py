@@ -11,12 +11,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from fedmq.errors import ConfigurationError, ProtocolError
 from fedmq.hub.equipment import addresses, give_password
 from fedmq.hub.files import make_folder, replace_file
 from fedmq.hub.members import Hub
 from fedmq.hub.register import Invitation, Member, Register
 from fedmq.hub.requests import Asked, Requests, require_fingerprint
+from fedmq.messages.fields import Value
 from fedmq.security.certificates import certify, certify_member
 from fedmq.security.joining import (
     JOINER,
@@ -37,6 +40,13 @@ from fedmq.types import Role
 Now = Callable[[], float]
 
 
+class _Noted(Value):
+    """Who was let in, and what they were answered; the password in it is sealed to them."""
+
+    request: JoinRequest
+    answer: JoinAnswer
+
+
 class Enrolment:
     """The comings and goings at one hub."""
 
@@ -44,6 +54,7 @@ class Enrolment:
         self._hub = hub
         self._requests = Requests(hub, folder)
         self._certified = folder / "certified"
+        self._answers = folder / "answers"
         self._now = now
 
     def invite(self, name: str, role: Role, *, hours: float = TOKEN_HOURS) -> JoinToken:
@@ -87,16 +98,38 @@ class Enrolment:
     def admit(self, request: JoinRequest, fingerprint: str) -> JoinAnswer:
         """Return the answer that makes a member of who asked; the site has it by the broker too.
 
-        `fingerprint` is what the site read out: the request is not taken at its word.
+        `fingerprint` is what the site read out: the request is not taken at its word. The same
+        request again has the same answer, so that nobody is half in where this is killed.
 
         Raises:
             ConfigurationError: it is another's; or the token is unknown, used or too old.
             TransportError: the broker does not answer, or refuses; the member is in all the same,
-                and finds the answer by asking again.
+                and has the answer when it is admitted once more.
         """
         require_fingerprint(Asked(request=request), fingerprint)
-        member = self._invited(request)
-        password, new = "", replace(member, invitation=_used(member))
+        answer = self._answered(request) or self._let_in(request)
+        if self._publish(request.name, answer):
+            self._hub.change(partial(_fetchable, request.name))
+        self._requests.forget(request)
+        return answer
+
+    def _answered(self, request: JoinRequest) -> JoinAnswer | None:
+        """Return the answer to a request that was admitted before; its member is still in."""
+        try:
+            noted = _Noted.model_validate_json(
+                (self._answers / f"{request.name}.json").read_bytes()
+            )
+        except (OSError, ValidationError):
+            return None
+        return noted.answer if noted.request == request and self._is_in(request) else None
+
+    def _is_in(self, request: JoinRequest) -> bool:
+        member = self._hub.authority.roster().find(request.name)
+        return member is not None and member.public == request.public
+
+    def _let_in(self, request: JoinRequest) -> JoinAnswer:
+        """Return the answer to a new member, which is noted before anybody has it."""
+        password, new = "", self._invited(request)
         certificate = ""
         if request.certificate_request and self._hub.register().external is None:
             certificate = certify_member(
@@ -117,11 +150,12 @@ class Enrolment:
             password=seal_password(password, request.public) if password else "",
             roster=signed.notice,
         )
-        self._requests.forget(request)
         if certificate:
             make_folder(self._certified)
             replace_file(self._certified / f"{request.name}.csr", request.certificate_request)
-        self._publish(register, request.name, answer)
+        make_folder(self._answers)
+        noted = _Noted(request=request, answer=answer)
+        replace_file(self._answers / f"{request.name}.json", noted.model_dump_json())
         return answer
 
     def renew(self, name: str) -> str:
@@ -221,7 +255,7 @@ class Enrolment:
             why = "nobody of that name and role is invited"
         elif not secrets.compare_digest(invitation.secret_hash, hash_secret(secret)):
             why = "the token is not the newest one for that name"
-        elif invitation.is_used:
+        elif self._hub.authority.roster().find(request.name) and not self._is_in(request):
             why = "its token was used already"
         elif invitation.expires_at < self._now():
             why = "its token is too old"
@@ -234,17 +268,22 @@ class Enrolment:
         return member
 
     def _enrol(self, request: JoinRequest) -> SignedRoster:
+        if self._is_in(request):  # killed behind this, the last time
+            return self._hub.authority.spread(self._hub.keyrings())
         new = enrolled(request.public)
         return self._hub.authority.change(
             lambda roster, at: with_member(roster, new, at=at), self._hub.keyrings()
         )
 
-    def _publish(self, register: Register, name: str, answer: JoinAnswer) -> None:
+    def _publish(self, name: str, answer: JoinAnswer) -> bool:
+        """Return whether the broker has the answer; where it is away, a file brings it."""
+        register = self._hub.register()
         management = self._hub.management(register)
         if management is None:
-            return
+            return False
         key = topology.key(name, "answer")
         management.publish(register.vhost, topology.JOIN, key, answer.model_dump_json().encode())
+        return True
 
 
 def _invited(name: str, invitation: Invitation, register: Register) -> Register:
@@ -259,8 +298,13 @@ def _certified(name: str, certificate: str, register: Register) -> Register:
     return register if member is None else register.with_member(member.certified(certificate))
 
 
-def _used(member: Member) -> Invitation | None:
-    return None if member.invitation is None else replace(member.invitation, is_used=True)
+def _fetchable(name: str, register: Register) -> Register:
+    """Return the register in which an invitation is over once its answer was fetched."""
+    member = register.find(name)
+    if member is None or member.invitation is None:
+        return register
+    used = replace(member.invitation, is_used=True)
+    return register.with_member(replace(member, invitation=used))
 
 
 def _without_invitations(names: list[str], register: Register) -> Register:

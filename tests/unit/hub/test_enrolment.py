@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from fedmq.hub.local import enrol_here
 from fedmq.hub.members import Hub
 from fedmq.hub.membership import read_membership
 from fedmq.security.joining import JoinToken, read_token
+from fedmq.security.revocation import serial_of
 from fedmq.security.roster import (
     Roster,
     enrolled,
@@ -23,6 +25,7 @@ from fedmq.security.roster import (
     with_member,
 )
 from fedmq.types import Role
+from tests.unit.hub.killing import killed
 
 LYON = "chu-lyon"
 DAY_S = 86_400.0
@@ -38,10 +41,18 @@ class Place:
         self.enrolment = Enrolment(self.hub, folder / "hub", lambda: self.now)
         self.credentials = folder / "site" / "credentials.toml"
         self.joiner = Joiner(self.credentials)
+        self.token: JoinToken | None = None
+
+    def admit_another(self) -> None:
+        """Somebody else joins with the site's token."""
+        assert self.token is not None
+        request = Joiner(self.credentials.parent / "other" / "credentials.toml").begin(self.token)
+        self.enrolment.admit(request, request.public.fingerprint)
 
     def invite(self) -> JoinToken:
         """Return a token for Lyon, as it is handed over."""
-        return read_token(self.enrolment.invite(LYON, Role.NODE).text)
+        self.token = read_token(self.enrolment.invite(LYON, Role.NODE).text)
+        return self.token
 
 
 @pytest.fixture
@@ -92,7 +103,7 @@ def test_begun_again_it_goes_on_with_the_same_keys(place: Place) -> None:
     [
         (lambda place, _: place.invite(), "not the newest one"),
         (lambda place, _: setattr(place, "now", place.now + 1.1 * DAY_S), "too old"),
-        (lambda place, r: place.enrolment.admit(r, r.public.fingerprint), "used already"),
+        (lambda place, _: place.admit_another(), "used already"),
         (lambda place, _: place.enrolment.revoke(LYON, ""), "nobody of that name"),
     ],
     ids=["replaced", "old", "used", "revoked"],
@@ -108,6 +119,34 @@ def test_a_token_that_is_void_lets_nobody_in(
         place.enrolment.admit(request, request.public.fingerprint)
     assert f"fedmq hub add-node {LYON}" in caught.value.fix
     assert place.hub.authority.signed_roster() == before
+
+
+def test_killed_at_any_step_of_the_hub_the_site_is_in_once_it_is_admitted_again(
+    tmp_path: Path,
+) -> None:
+    """There is one member, with the keys that it made and a certificate that the hub knows."""
+    num_killed = 0
+    for step in range(0, 300, 3):
+        place = Place(tmp_path / str(step))
+        token = place.invite()
+        request = place.joiner.begin(token)
+        read_out = request.public.fingerprint
+        folder = tmp_path / str(step) / "hub"
+        has_died = killed(partial(place.enrolment.admit, request, read_out), folder, step)
+        answer = place.enrolment.admit(request, read_out)
+        version = place.hub.authority.roster().version
+        assert place.enrolment.admit(request, read_out) == answer, "once more is the same"
+        assert place.hub.authority.roster().version == version
+        place.joiner.finish(token, answer)
+        member = place.hub.register().find(LYON)
+        assert member is not None
+        assert serial_of(answer.certificate) in member.serials, step
+        assert read_membership(place.credentials).wire().identity.public == request.public
+        num_killed += has_died
+        if not has_died:
+            break
+    assert num_killed > 5
+    assert not has_died
 
 
 def test_a_stolen_token_is_found_by_its_fingerprint(place: Place, tmp_path: Path) -> None:
