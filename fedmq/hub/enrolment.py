@@ -183,6 +183,8 @@ class Enrolment:
     def revoke(self, name: str, reason: str) -> SignedRoster:
         """Return the roster without a member: it is cut off, and what it signs counts no more.
 
+        What was asked in its name is gone too.
+
         Raises:
             ConfigurationError: there is no such member, or the hub needs it.
             TransportError: an external broker does not answer or refuses; it is done at `up`.
@@ -192,6 +194,7 @@ class Enrolment:
             lambda roster, at: without_member(roster, name, reason, at=at), self._hub.keyrings()
         )
         self._hub.remove_member(name)
+        self._requests.forget_all(name)
         return signed
 
     def close(self, name: str) -> None:

@@ -74,6 +74,11 @@ class Requests:
         """The request is answered."""
         self._path(request).unlink(missing_ok=True)
 
+    def forget_all(self, name: str) -> None:
+        """Nothing asked in a name waits any more; what stood at the broker went with its queue."""
+        for ending in (_JOIN, _ROTATION):
+            (self._folder / f"{name}{ending}").unlink(missing_ok=True)
+
     def _path(self, request: Request) -> Path:
         ending = _JOIN if isinstance(request, JoinRequest) else _ROTATION
         return self._folder / f"{request.name}{ending}"

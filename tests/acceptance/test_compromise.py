@@ -192,16 +192,21 @@ def drill_of_a_token(federation: Federation, place: Path) -> None:
         body = request.model_dump_json().encode()
         return ask_to_join(login, "chu-lille", body, take=lambda _body: None, wait_s=0.0)
 
+    hub = federation.home(CENTRE) / "hub"
+
+    def waiting() -> list[str]:
+        return [one.request.name for one in Requests(Hub(hub), hub).waiting()]
+
     asks()
+    assert "chu-lille" in waiting()
     run(federation, "A join token", CENTRE)
     with pytest.raises((BrokerRefused, BrokerUnavailable)):
         asks()
-    hub = federation.home(CENTRE) / "hub"
-    waiting = [one.request.name for one in Requests(Hub(hub), hub).waiting()]
-    assert "chu-lille" in waiting
-    refused = federation.fedmq(
-        CENTRE, "hub", "admit", "chu-lille", "--fingerprint", request.public.fingerprint
-    )
+    assert "chu-lille" not in waiting()
+    file = place / "request.json"
+    file.write_text(request.model_dump_json())
+    words = ("admit", "chu-lille", "--request", str(file))
+    refused = federation.fedmq(CENTRE, "hub", *words, "--fingerprint", request.public.fingerprint)
     assert refused.code != 0
     assert "nobody of that name and role is invited" in refused.talk
 
