@@ -188,6 +188,10 @@ def admit(
     # What is named is admitted, whatever somebody else may have sent to the broker in that name.
     asking = requests.waiting() if request is None else (Asked(request=read_request(request)),)
     waiting = [one for one in asking if one.request.name == name]
+    known = None if waiting else enrolment.admitted(name)
+    if known is not None:
+        say(f"{name} was admitted before; it has the same answer again")
+        waiting.append(known)
     if not waiting:
         raise ConfigurationError(
             f"{name} has not asked to be admitted",

@@ -115,13 +115,20 @@ class Enrolment:
 
     def _answered(self, request: JoinRequest) -> JoinAnswer | None:
         """Return the answer to a request that was admitted before; its member is still in."""
+        noted = self._noted(request.name)
+        is_same = noted is not None and noted.request == request and self._is_in(request)
+        return noted.answer if noted is not None and is_same else None
+
+    def admitted(self, name: str) -> Asked | None:
+        """Return what a member asked who was admitted, for one whose answer got lost."""
+        noted = self._noted(name)
+        return Asked(request=noted.request) if noted and self._is_in(noted.request) else None
+
+    def _noted(self, name: str) -> "_Noted | None":
         try:
-            noted = _Noted.model_validate_json(
-                (self._answers / f"{request.name}.json").read_bytes()
-            )
+            return _Noted.model_validate_json((self._answers / f"{name}.json").read_bytes())
         except (OSError, ValidationError):
             return None
-        return noted.answer if noted.request == request and self._is_in(request) else None
 
     def _is_in(self, request: JoinRequest) -> bool:
         member = self._hub.authority.roster().find(request.name)
@@ -213,13 +220,20 @@ class Enrolment:
             return False
         if member.invitation.expires_at < self._now():
             return True
-        return member.invitation.is_used and self._num_answers(register, member.name) == 0
+        return member.invitation.is_used and self._is_fetched(register, member.name)
 
-    def _num_answers(self, register: Register, name: str) -> int | None:
+    def _is_fetched(self, register: Register, name: str) -> bool:
+        """Return whether no answer is left in a queue; where the broker is away, that is not known.
+
+        It is looked at: what the broker counts is a second old, and was nothing then.
+        """
         management = self._hub.management(register)
         if management is None:
-            return None
-        return management.count_messages(register.vhost, topology.join_answers(name))
+            return False
+        queue = topology.join_answers(name)
+        if queue not in management.names("queues", register.vhost):
+            return True
+        return management.look(register.vhost, queue, max_bytes=1) is None
 
     def _way(self, name: str, hours: float) -> tuple[Way, str]:
         """Return the way of who joins, and the hash of its password where it has one."""

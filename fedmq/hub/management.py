@@ -82,12 +82,6 @@ class Management:
         user = str(messages[0]["properties"].get("user_id", ""))
         return user, base64.b64decode(messages[0]["payload"])
 
-    def count_messages(self, vhost: str, queue: str) -> int | None:
-        """Return how many messages a queue holds, some seconds ago; None where it is not known."""
-        found = cast("dict[str, Any]", self.get("queues", vhost, queue))
-        count = found.get("messages")
-        return None if count is None else int(count)
-
     def _ask(self, method: str, path: tuple[str, ...], content: object) -> object:
         address = "/".join([self.url, "api", *(urllib.parse.quote(word, safe="") for word in path)])
         login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()

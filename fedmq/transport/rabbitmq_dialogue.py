@@ -18,7 +18,14 @@ from fedmq.transport.address import Address
 from fedmq.transport.look import find_obstacle, hear_refusal
 from fedmq.transport.rabbitmq import Login
 from fedmq.transport.rabbitmq_certificates import certificate_words, is_revoked
-from fedmq.transport.rabbitmq_faults import find_cause, is_cut, is_of_tls, is_refusal, reason_of
+from fedmq.transport.rabbitmq_faults import (
+    find_cause,
+    is_cut,
+    is_of_tls,
+    is_refusal,
+    is_taken_back,
+    reason_of,
+)
 from fedmq.transport.rabbitmq_link import proof_of, tls_options
 from fedmq.transport.rabbitmq_tunnel import tunnelled
 
@@ -88,7 +95,7 @@ def _trouble(error: Exception, login: Login) -> TransportError:
             if obstacle is not None:
                 return obstacle
     if is_refusal(error):
-        return _refused(login, reason_of(error))
+        return _refused(login, reason_of(error), is_taken_back=is_taken_back(error))
     if isinstance(error, ChannelClosedByBroker):
         return BrokerRefused(
             "the broker does not do what was asked",
@@ -97,7 +104,7 @@ def _trouble(error: Exception, login: Login) -> TransportError:
         )
     said = _hear(login) if is_cut(error) else ""
     if is_revoked(said):
-        return _refused(login, certificate_words(said, time.time()))
+        return _refused(login, certificate_words(said, time.time()), is_taken_back=True)
     return BrokerUnavailable(
         "no broker answers",
         why=certificate_words(said, time.time()) or reason_of(error),
@@ -113,9 +120,9 @@ def _hear(login: Login) -> str:
     return next((words for words in heard if words), "")
 
 
-def _refused(login: Login, why: str) -> BrokerRefused:
+def _refused(login: Login, why: str, *, is_taken_back: bool) -> BrokerRefused:
     return BrokerRefused(
         f"the broker refuses user {login.user}",
         why=why,
-        fix="use the credentials that the hub wrote",
+        fix="ask the hub's operator" if is_taken_back else "use the credentials that the hub wrote",
     )

@@ -36,7 +36,7 @@ def is_refusal(reason: BaseException) -> bool:
     """Return whether the broker says no to this login, and not that it is away."""
     if _is_crowded(reason):
         return False
-    if isinstance(reason, _REFUSALS) or is_revoked(_all_words(reason)):
+    if isinstance(reason, _REFUSALS) or is_taken_back(reason):
         return True
     causes = getattr(reason, "args", ())
     code = getattr(reason, "reply_code", None)
@@ -64,6 +64,11 @@ def reason_of(reason: BaseException) -> str:
     elif cause is not None:
         text = f"nobody answers at the broker's address: {cause.strerror or type(cause).__name__}"
     return str(text)[:_MAX_TOLD]
+
+
+def is_taken_back(reason: BaseException) -> bool:
+    """Return whether the broker says that this login's certificate counts no more."""
+    return is_revoked(_all_words(reason))
 
 
 def _all_words(reason: BaseException) -> str:

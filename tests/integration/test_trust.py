@@ -227,6 +227,27 @@ def invite(place: Place, name: str) -> JoinToken:
     return place.enrolment.invite(name, Role.NODE)
 
 
+def test_an_answer_that_was_just_given_is_there_whatever_the_hub_does_next(
+    place: Place, tmp_path: Path
+) -> None:
+    """Until it was fetched; the broker's own counts are older than it."""
+    token = invite(place, "umc-basel-2")
+    joiner = Joiner(tmp_path / "credentials.toml")
+    request = joiner.begin(token)
+    login, body = joiner.way(token).login(PROGRAM), request.model_dump_json().encode()
+    came: list[bytes] = []
+    assert not ask_to_join(login, token.name, body, take=came.append, wait_s=0.0)
+    answer = place.enrolment.admit(request, request.public.fingerprint)
+    place.enrolment.tidy()
+    assert ask_to_join(login, token.name, body, take=came.append, wait_s=0.0)
+    assert read_answer(came[0].decode()) == answer
+    place.enrolment.tidy()
+    assert is_refused(login), "it is over once the answer was fetched"
+    known = place.enrolment.admitted(token.name)
+    assert known is not None
+    assert place.enrolment.admit(request, known.fingerprint) == answer, "for a file"
+
+
 def test_a_site_joins_through_the_broker_and_its_token_is_void_then(
     place: Place, tmp_path: Path
 ) -> None:
