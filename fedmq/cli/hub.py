@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The broker and its members.")
 
+FETCHED_WITHIN_S = 3.0
+"""A site that waits for its answer has it by then."""
 Name = Annotated[str, typer.Argument(help="a-z, 0-9 and -, such as chu-lyon")]
 
 
@@ -69,6 +71,7 @@ def up() -> None:
         )
     else:
         state = lifecycle.up(settings.hub, say)
+    _tidy()
     say(f"the hub is up at {state.url}")
     say(f"queues: {state.queues_page}")
     say(f"login:  user monitor, password in {_credentials('monitor')}")
@@ -133,6 +136,7 @@ def add_researcher(name: Name) -> None:
 @app.command()
 def joins(*, as_json: Json = False) -> None:
     """List who asks to be admitted, or for new keys, with the fingerprints of these."""
+    _tidy()
     asked = _requests().waiting()
     if as_json:
         show_json(
@@ -182,6 +186,7 @@ def admit(
     from fedmq.errors import ConfigurationError
     from fedmq.hub.files import replace_file
     from fedmq.hub.requests import Asked, read_request
+    from fedmq.security.joining import JoinRequest
     from fedmq.security.rotation import RotationRequest
 
     enrolment, requests, rotations = _enrolment(), _requests(), _rotations()
@@ -215,6 +220,8 @@ def admit(
         replace_file(answer, text)
         say(f"the answer for the site is in {typed(answer)}")
     say(f"{done}; roster {_roster_version()}")
+    if isinstance(asked.request, JoinRequest) and request is None:
+        _say_whether_fetched(enrolment, name)
     next_command("fedmq hub status")
 
 
@@ -308,6 +315,29 @@ def _enrolment() -> "Enrolment":
     enrolment = Enrolment(hub, folder)
     enrolment.tidy()
     return enrolment
+
+
+def _tidy() -> None:
+    """No invitation that is over has a login any more; the authority may be away."""
+    from fedmq.hub.enrolment import Enrolment
+    from fedmq.hub.members import Hub
+    from fedmq.settings import read_settings
+
+    folder = read_settings().hub
+    Enrolment(Hub(folder), folder).tidy()
+
+
+def _say_whether_fetched(enrolment: "Enrolment", name: str) -> None:
+    """Say whether the site has its answer; one that waits for it has it in a moment."""
+    import time
+
+    deadline = time.monotonic() + FETCHED_WITHIN_S
+    while not (is_over := enrolment.is_over(name)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    if is_over:
+        say(f"{name} has the answer, and its token is void")
+    else:
+        say(f"{name} has not fetched the answer yet: it does with the same command as before")
 
 
 def _requests() -> "Requests":

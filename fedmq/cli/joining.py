@@ -66,6 +66,7 @@ def renew(credentials: Path, file: Path) -> None:
 
 def _ask(joiner: "Joiner", token: "JoinToken", request: "JoinRequest", wait_s: float) -> bool:
     from fedmq import __version__
+    from fedmq.errors import ConfigurationError
     from fedmq.hub.joiner import read_answer
     from fedmq.hub.logins import login_of
     from fedmq.settings import read_settings
@@ -75,8 +76,13 @@ def _ask(joiner: "Joiner", token: "JoinToken", request: "JoinRequest", wait_s: f
     login = login_of(joiner.way(token), settings, f"fedmq {__version__}")
     say("asking the hub; this goes on when its operator has admitted you (Ctrl-C: later)")
 
-    def take(body: bytes) -> None:
-        joiner.finish(token, read_answer(body))
+    def take(body: bytes) -> bool:
+        try:
+            joiner.finish(token, read_answer(body))
+        except ConfigurationError as error:
+            say(f"an answer was thrown away: {error}; waiting for the hub's own")
+            return False
+        return True
 
     has_come = ask_to_join(
         login,

@@ -30,9 +30,10 @@ from fedmq.security.joining import (
     JoinToken,
     Way,
     hash_secret,
+    make_join_answer,
     open_invitation,
-    seal_password,
 )
+from fedmq.security.revocation import serial_of
 from fedmq.security.roster import SignedRoster, enrolled, with_member, without_member
 from fedmq.transport import topology
 from fedmq.types import Role
@@ -80,9 +81,14 @@ class Enrolment:
         secret, until = secrets.token_hex(SECRET_BYTES), self._now() + hours * 3600
         way, password_hash = self._way(name, hours)
         invitation = Invitation(
-            secret_hash=hash_secret(secret), expires_at=until, password_hash=password_hash
+            secret_hash=hash_secret(secret),
+            expires_at=until,
+            password_hash=password_hash,
+            serials=(serial_of(way.certificate),) if way.certificate else (),
         )
-        self._hub.change(partial(_invited, name, invitation))
+        if self._is_invited(name):
+            self.close(name)  # who is in with the older token is cut off
+        self._hub.change(lambda register: register.invited(name, invitation))
         governance = self._hub.authority.governance().public
         return JoinToken(
             federation=governance.name,
@@ -150,11 +156,13 @@ class Enrolment:
             password, new = give_password(new)
         register = self._hub.change(lambda known: known.with_member(new))
         signed = self._enrol(request)
-        answer = JoinAnswer(
+        answer = make_join_answer(
+            request,
+            self._hub.authority.governance(),
             url=addresses(register, self._hub.broker)[0],
             authority=self._authority(register),
             certificate=certificate,
-            password=seal_password(password, request.public) if password else "",
+            password=password,
             roster=signed.notice,
         )
         if certificate:
@@ -205,15 +213,27 @@ class Enrolment:
         return signed
 
     def close(self, name: str) -> None:
-        """The login and queue of who joined as `name` are gone: the answer has arrived."""
-        self._hub.change(partial(_without_invitations, [name]))
+        """The login and queue of who joined as `name` are gone, and so is its certificate."""
+        self._hub.change(lambda register: register.invited(name, None))
 
     def tidy(self) -> None:
         """Invitations that are too old, or whose answer was fetched, have no login any more."""
         register = self._hub.register()
-        stale = [one for one in register.members if self._is_done(register, one)]
-        if stale:
-            self._hub.change(partial(_without_invitations, [one.name for one in stale]))
+        for member in register.members:
+            if self._is_done(register, member):
+                self.close(member.name)
+
+    def is_over(self, name: str) -> bool:
+        """Return whether who was admitted has fetched the answer; its login is gone then."""
+        register = self._hub.register()
+        member = register.find(name)
+        if member is not None and self._is_done(register, member):
+            self.close(name)
+        return not self._is_invited(name)
+
+    def _is_invited(self, name: str) -> bool:
+        member = self._hub.register().find(name)
+        return member is not None and member.invitation is not None
 
     def _is_done(self, register: Register, member: Member) -> bool:
         if member.invitation is None:
@@ -293,21 +313,16 @@ class Enrolment:
         )
 
     def _publish(self, name: str, answer: JoinAnswer) -> bool:
-        """Return whether the broker has the answer; where it is away, a file brings it."""
+        """Return whether the broker has the answer; where it is away, a file brings it.
+
+        So it does where the invitation is over, and its queue is gone.
+        """
         register = self._hub.register()
         management = self._hub.management(register)
         if management is None:
             return False
-        key = topology.key(name, "answer")
-        management.publish(register.vhost, topology.JOIN, key, answer.model_dump_json().encode())
-        return True
-
-
-def _invited(name: str, invitation: Invitation, register: Register) -> Register:
-    member = register.find(name)
-    return (
-        register if member is None else register.with_member(replace(member, invitation=invitation))
-    )
+        queue = topology.join_answers(name)
+        return management.publish(register.vhost, queue, answer.model_dump_json().encode())
 
 
 def _certified(name: str, certificate: str, register: Register) -> Register:
@@ -322,11 +337,3 @@ def _fetchable(name: str, register: Register) -> Register:
         return register
     used = replace(member.invitation, is_used=True)
     return register.with_member(replace(member, invitation=used))
-
-
-def _without_invitations(names: list[str], register: Register) -> Register:
-    for name in names:
-        member = register.find(name)
-        if member is not None:
-            register = register.with_member(replace(member, invitation=None))
-    return register

@@ -31,6 +31,7 @@ from fedmq.security.joining import (
     JoinToken,
     make_join_request,
     open_password,
+    require_answer,
 )
 from fedmq.security.roster import governance_fingerprint, read_notice
 
@@ -54,6 +55,11 @@ class Joiner:
     def _own(self) -> Keyring:
         return Keyring(self.folder / "keys")
 
+    @property
+    def _keys(self) -> Path:
+        """Where the keys are once it is over."""
+        return self.credentials.with_suffix(".keys")
+
     def begin(self, token: JoinToken) -> JoinRequest:
         """Return the request of keys that are made now, or were when this token came first.
 
@@ -67,6 +73,8 @@ class Joiner:
                 why=f"{self.credentials} holds its credentials",
                 fix="choose another FEDMQ_HOME, or remove the member's folder to begin anew",
             )
+        if self._keys.exists() and not self._own.folder.exists() and self.folder.exists():
+            self._keys.rename(self._own.folder)  # killed just before the credentials were written
         if self._read(_INVITATION) == token.text and (self.folder / _REQUEST).exists():
             return JoinRequest.model_validate_json(self._read(_REQUEST))
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -105,10 +113,12 @@ class Joiner:
         """Return the credentials that the hub's answer makes; this machine is the member now.
 
         Raises:
-            ConfigurationError: the answer is not this federation's, or is for other keys.
+            ConfigurationError: the answer is not this federation's, or is for another request.
         """
         identity = self._own.identity()
+        request = JoinRequest.model_validate_json(self._read(_REQUEST))
         try:
+            require_answer(answer, request, bytes.fromhex(token.governance))
             signed = read_notice(answer.roster)
             known = self._own.roster(signed).find(token.name)
             password = open_password(answer.password, identity) if answer.password else ""
@@ -116,25 +126,25 @@ class Joiner:
             raise _not_ours(str(error)) from error
         if known is None or known.public != identity.public:
             raise _not_ours("the roster has other keys for this member")
+        if answer.authority != token.way.authority:
+            # The token came by a way of its own: it may be the one that somebody has altered.
+            raise _not_ours("another authority vouches for its broker than the token says")
         if answer.certificate:
             key = (self._own.folder / CERTIFICATE_KEY).read_text()
-            if answer.authority != token.way.authority or not is_of(
-                answer.certificate, key, token.name, answer.authority
-            ):
+            if not is_of(answer.certificate, key, token.name, answer.authority):
                 raise _not_ours("its certificate is not of this authority, or for another key")
             replace_file(self._own.folder / CERTIFICATE, answer.certificate)
         if answer.authority:
             replace_file(self._own.folder / AUTHORITY, answer.authority)
         self._own.write_roster(signed)
-        keys = self.credentials.with_suffix(".keys")
-        shutil.rmtree(keys, ignore_errors=True)
-        self._own.folder.rename(keys)
+        shutil.rmtree(self._keys, ignore_errors=True)
+        self._own.folder.rename(self._keys)
         credentials = Credentials(
             url=answer.url,
             user=token.name,
             role=token.role,
             password=password,
-            identity=keys.name,
+            identity=self._keys.name,
         )
         write_credentials(self.credentials, credentials)
         shutil.rmtree(self.folder, ignore_errors=True)

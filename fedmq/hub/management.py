@@ -54,15 +54,19 @@ class Management:
         """Delete what `path` names."""
         self._ask("DELETE", path, None)
 
-    def publish(self, vhost: str, exchange: str, key: str, body: bytes) -> None:
-        """Hand the broker a small message, which it writes to its disk."""
+    def publish(self, vhost: str, queue: str, body: bytes) -> bool:
+        """Put a small message in a queue, which the broker writes to its disk.
+
+        Return whether there is such a queue.
+        """
         content = {
             "properties": {"delivery_mode": 2, "content_type": "application/json"},
-            "routing_key": key,
+            "routing_key": queue,
             "payload": base64.b64encode(body).decode(),
             "payload_encoding": "base64",
         }
-        self.post("exchanges", vhost, exchange, "publish", content=content)
+        said = self.post("exchanges", vhost, "amq.default", "publish", content=content)
+        return bool(cast("dict[str, object]", said)["routed"])
 
     def look(self, vhost: str, queue: str, *, max_bytes: int) -> tuple[str, bytes] | None:
         """Return the first message of a queue with the user who sent it, and leave it there.

@@ -336,6 +336,9 @@ class Hub:
             management.delete("users", user)
         for queue in management.names("queues", register.vhost) & register.abandoned_queues():
             management.delete("queues", register.vhost, queue)
+        if exchanges := register.abandoned_exchanges():
+            for exchange in management.names("exchanges", register.vhost) & exchanges:
+                management.delete("exchanges", register.vhost, exchange)
         if register.removed:
             self._save(replace(register, removed=()))
 

@@ -39,6 +39,8 @@ class Invitation:
     expires_at: float
     password_hash: str = ""
     """Of the login of who joins; empty where it shows the token's certificate."""
+    serials: tuple[str, ...] = ()
+    """Of that certificate, in hexadecimal."""
     is_used: bool = False
 
 
@@ -55,6 +57,11 @@ class Member:
     """Unix seconds; 0 where it has no certificate."""
     serials: tuple[str, ...] = ()
     """Of the certificates that it was given and that still count, in hexadecimal."""
+
+    @property
+    def all_serials(self) -> tuple[str, ...]:
+        """Those of its invitation too."""
+        return (*self.serials, *(self.invitation.serials if self.invitation else ()))
 
     def certified(self, certificate: str) -> "Member":
         """Return the member with one more certificate (PEM)."""
@@ -110,8 +117,20 @@ class Register:
             self,
             members=tuple(member for member in self.members if member != gone),
             removed=(*self.removed, gone),
-            revoked=(*self.revoked, *gone.serials),
+            revoked=(*self.revoked, *gone.all_serials),
         )
+
+    def invited(self, name: str, invitation: Invitation | None) -> "Register":
+        """Return the register in which a member's earlier invitation counts no more.
+
+        Nor does the certificate of that token; None: there is no new one.
+        """
+        member = self.find(name)
+        if member is None:
+            return self
+        void = member.invitation.serials if member.invitation else ()
+        new = self.with_member(replace(member, invitation=invitation))
+        return replace(new, revoked=(*self.revoked, *void))
 
     def without_certificates(self, member: Member) -> "Register":
         """Return the register in which a member has no certificate that counts."""
@@ -171,6 +190,10 @@ class Register:
         joins = {topology.join_answers(one.name) for one in (*self.members, *self.removed)}
         return (_queue_names(self.removed) | joins) - _queue_names(self.members)
 
+    def abandoned_exchanges(self) -> set[str]:
+        """Return the exchanges that no member has any more."""
+        return _exchange_names(self.removed) - _exchange_names(self.members)
+
 
 def rights(member: Member) -> Rights:
     """Return what a member may do in the federation's vhost."""
@@ -198,10 +221,12 @@ def _layout(members: tuple[Member, ...], profile: Profile = Profile.SINGLE) -> T
     joins = tuple(
         topology.join_queue(member.name) for member in members if member.invitation is not None
     )
-    requests = tuple(
-        topology.request_queue(one.name) for one in members if not one.role.sees_management
+    asking = [one.name for one in members if not one.role.sees_management]
+    return replace(
+        layout,
+        exchanges=(*layout.exchanges, *map(topology.asking_exchange, asking)),
+        queues=(*layout.queues, *map(topology.request_queue, asking), *joins),
     )
-    return replace(layout, queues=(*layout.queues, *requests, *joins))
 
 
 def _names(members: tuple[Member, ...]) -> set[str]:
@@ -210,3 +235,7 @@ def _names(members: tuple[Member, ...]) -> set[str]:
 
 def _queue_names(members: tuple[Member, ...]) -> set[str]:
     return {queue.name for queue in _layout(members).queues}
+
+
+def _exchange_names(members: tuple[Member, ...]) -> set[str]:
+    return {exchange.name for exchange in _layout(members).exchanges}

@@ -30,6 +30,7 @@ JOINER: Final = "join-"
 _MAX_TOKEN_BYTES: Final = 65_536
 _PREFIX: Final = "fedmq-join-1."
 _REQUEST: Final = b"join request"
+_ANSWER: Final = b"join answer"
 _PASSWORD: Final = b"join password"
 Pem = Annotated[str, Field(max_length=8_192)]
 Sealed = Annotated[str, Field(max_length=1_024, pattern=r"^[0-9a-f]*$")]
@@ -93,7 +94,7 @@ class JoinRequest(Value):
 
 
 class JoinAnswer(Value):
-    """What makes a member of who asked."""
+    """What makes a member of who asked, as the governance signed it for that request."""
 
     url: LongText
     authority: Pem
@@ -101,6 +102,7 @@ class JoinAnswer(Value):
     password: Sealed
     """Sealed to the new member; empty where it has a certificate."""
     roster: RosterNotice
+    signature: SignatureHex
 
 
 def read_token(text: str) -> JoinToken:
@@ -166,6 +168,52 @@ def open_invitation(request: JoinRequest, governance: Identity) -> str:
         return SUITE.decrypt(sealed, key, info=joined(_REQUEST, words)).hex()
     except (InvalidTag, ValueError) as error:
         raise ProtocolError("request_forged", "the invitation was for other keys") from error
+
+
+def make_join_answer(  # noqa: PLR0913 - what makes a member
+    request: JoinRequest,
+    governance: Identity,
+    *,
+    url: str,
+    authority: str,
+    certificate: str,
+    password: str,
+    roster: RosterNotice,
+) -> JoinAnswer:
+    """Return the answer to a request; `password` is sealed to who asked, and may be empty."""
+    sealed = seal_password(password, request.public) if password else ""
+    words = _answer_words(request, (url, authority, certificate, sealed), roster)
+    return JoinAnswer(
+        url=url,
+        authority=authority,
+        certificate=certificate,
+        password=sealed,
+        roster=roster,
+        signature=governance.sign(_ANSWER, *words).hex(),
+    )
+
+
+def require_answer(answer: JoinAnswer, request: JoinRequest, governance: bytes) -> None:
+    """Return if the governance of this signing key gave the answer, to this very request.
+
+    Without it whoever may write to the site's queue, or handles the file, could name another broker
+    and another authority to a site that believes the roster in it.
+
+    Raises:
+        ProtocolError: answer_forged.
+    """
+    parts = (answer.url, answer.authority, answer.certificate, answer.password)
+    words = _answer_words(request, parts, answer.roster)
+    if not is_signed(bytes.fromhex(answer.signature), governance, _ANSWER, *words):
+        raise ProtocolError("answer_forged", "the federation's governance has not signed it")
+
+
+def _answer_words(
+    request: JoinRequest, parts: tuple[str, ...], roster: RosterNotice
+) -> tuple[bytes, ...]:
+    """Return what is signed; the request's signature stands for all of the request."""
+    asked, signed = bytes.fromhex(request.signature), bytes.fromhex(roster.signature)
+    return (asked, *(part.encode() for part in parts), roster.content.encode(), signed)
 
 
 def seal_password(password: str, member: PublicIdentity) -> str:

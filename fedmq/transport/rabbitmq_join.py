@@ -20,12 +20,13 @@ def ask_to_join(
     name: str,
     request: bytes,
     *,
-    take: Callable[[bytes], None],
+    take: Callable[[bytes], bool],
     wait_s: float,
 ) -> bool:
     """Return whether the hub's answer to `request` came within `wait_s` seconds, and was taken.
 
-    It stays with the broker until `take` has returned.
+    It stays with the broker until `take` has returned. One that is not taken, since it is not
+    believed, is thrown away, and another one is waited for.
 
     Raises:
         BrokerUnavailable: nobody answers at the broker's address.
@@ -58,19 +59,21 @@ def _asked(login: Login, name: str, request: bytes) -> Iterator[BlockingChannel]
 
 def _ask(channel: BlockingChannel, user: str, name: str, request: bytes) -> None:
     said = BasicProperties(user_id=user, delivery_mode=2, content_type="application/json")
-    channel.basic_publish(topology.JOIN, name, request, said, mandatory=True)
+    channel.basic_publish(topology.join_exchange(name), name, request, said, mandatory=True)
 
 
 def _wait(
-    channel: BlockingChannel, name: str, take: Callable[[bytes], None], *, wait_s: float
+    channel: BlockingChannel, name: str, take: Callable[[bytes], bool], *, wait_s: float
 ) -> bool:
     deadline = time.monotonic() + wait_s
     while True:
         method, _, body = channel.basic_get(topology.join_answers(name))
         if method is not None and body is not None:
-            take(body)
+            is_taken = take(body)
             channel.basic_ack(method.delivery_tag or 0)
-            return True
+            if is_taken:
+                return True
+            continue
         if time.monotonic() >= deadline:
             return False
         channel.connection.sleep(min(_POLL_S, max(0.0, deadline - time.monotonic())))

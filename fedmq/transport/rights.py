@@ -11,7 +11,6 @@ from fedmq.transport.topology import (
     ANSWERS,
     EVENTS,
     ID_OR_NOWHERE,
-    JOIN,
     MONITOR_DEAD,
     MONITOR_EVENTS,
     REPLIES,
@@ -20,6 +19,7 @@ from fedmq.transport.topology import (
     Lane,
     exactly,
     join_answers,
+    join_exchange,
     node_payloads,
     node_tasks,
     researcher_inbox,
@@ -43,12 +43,11 @@ def node_rights(node: NodeId) -> Rights:
     """Return a node's rights: read its own queues, write under its own name."""
     own = rf"^{re.escape(node)}\.({ID_OR_NOWHERE})\.({Lane.CONTROL}|{Lane.BULK})$"
     return Rights(
-        write=exactly(REPLIES, EVENTS, JOIN),
+        write=exactly(REPLIES, EVENTS, join_exchange(node)),
         read=exactly(node_tasks(node), node_payloads(node)),
         topics={
             REPLIES: own,
             EVENTS: rf"^({ID_OR_NOWHERE})\.{re.escape(node)}\.[a-z]+$",
-            JOIN: _as_oneself(node),
         },
     )
 
@@ -58,14 +57,11 @@ def orchestrator_rights(orchestrator: str) -> Rights:
     return Rights(
         configure=r"^experiment\.",
         # Binding a queue needs write on the queue and read on the exchange.
-        write=rf"^({re.escape(TASKS)}|{re.escape(ANSWERS)}|{re.escape(EVENTS)}|{re.escape(JOIN)}"
-        r"|experiment\..*)$",
+        write=rf"^({re.escape(TASKS)}|{re.escape(ANSWERS)}|{re.escape(EVENTS)}"
+        rf"|{re.escape(join_exchange(orchestrator))}|experiment\..*)$",
         read=rf"^(orchestrator\.(inbox|events)|experiment\..*"
         rf"|{re.escape(REPLIES)}|{re.escape(SUBMISSIONS)})$",
-        topics={
-            EVENTS: rf"^({ID_OR_NOWHERE})\.{re.escape(orchestrator)}\.[a-z]+$",
-            JOIN: _as_oneself(orchestrator),
-        },
+        topics={EVENTS: rf"^({ID_OR_NOWHERE})\.{re.escape(orchestrator)}\.[a-z]+$"},
     )
 
 
@@ -73,26 +69,17 @@ def researcher_rights(researcher: ResearcherId) -> Rights:
     """Return a researcher's rights: read its own queues, write under its own name."""
     own = rf"^{re.escape(researcher)}\.({ID_OR_NOWHERE})\.({Lane.CONTROL}|{Lane.BULK})$"
     return Rights(
-        write=exactly(SUBMISSIONS, JOIN),
+        write=exactly(SUBMISSIONS, join_exchange(researcher)),
         read=exactly(researcher_inbox(researcher), researcher_payloads(researcher)),
-        topics={SUBMISSIONS: own, JOIN: _as_oneself(researcher)},
+        topics={SUBMISSIONS: own},
     )
 
 
 def join_rights(name: str) -> Rights:
     """Return the rights of who wants to become a member: ask under that name, read the answer."""
-    return Rights(
-        write=exactly(JOIN),
-        read=exactly(join_answers(name)),
-        topics={JOIN: _as_oneself(name)},
-    )
+    return Rights(write=exactly(join_exchange(name)), read=exactly(join_answers(name)))
 
 
 def monitor_rights() -> Rights:
     """Return a monitor's rights: read the two streams, which no reader can change."""
     return Rights(read=exactly(MONITOR_EVENTS, MONITOR_DEAD))
-
-
-def _as_oneself(name: str) -> str:
-    """Return the keys by which somebody asks the hub for something: to join, or for other keys."""
-    return rf"^{re.escape(name)}$"

@@ -19,7 +19,6 @@ SUBMISSIONS: Final = "fedmq.submissions"
 ANSWERS: Final = "fedmq.answers"
 EVENTS: Final = "fedmq.events"
 DEAD: Final = "fedmq.dead"
-JOIN: Final = "fedmq.join"
 
 ORCHESTRATOR_INBOX: Final = "orchestrator.inbox"
 ORCHESTRATOR_EVENTS: Final = "orchestrator.events"
@@ -27,6 +26,7 @@ MONITOR_EVENTS: Final = "monitor.events"
 MONITOR_DEAD: Final = "monitor.dead"
 DEAD_QUEUE: Final = "dead"
 _REQUESTS: Final = "hub.joins"
+_JOIN: Final = "fedmq.join"
 
 DELIVERY_LIMIT: Final = 20
 CONTROL_LENGTH: Final = 10_000
@@ -125,7 +125,6 @@ EXCHANGES: Final = (
     Exchange(name=ANSWERS, type="direct"),
     Exchange(name=EVENTS, type="topic"),
     Exchange(name=DEAD, type="topic", internal=True),
-    Exchange(name=JOIN, type="topic"),
 )
 
 
@@ -172,6 +171,11 @@ def researcher_inbox(researcher: ResearcherId) -> str:
 def researcher_payloads(researcher: ResearcherId) -> str:
     """Return the name of the queue of a researcher's chunks."""
     return f"researcher.{researcher}.payloads"
+
+
+def join_exchange(name: str) -> str:
+    """Return the name of the exchange at which somebody asks something of the hub."""
+    return f"{_JOIN}.{name}"
 
 
 def hub_requests(name: str) -> str:
@@ -282,6 +286,16 @@ def _common_queues() -> tuple[Queue, ...]:
     )
 
 
+def asking_exchange(name: str) -> Exchange:
+    """Return the exchange at which somebody asks something of the hub.
+
+    Each has one of its own, which leads to one queue whatever a message says of its way: the
+    broker compares the key of a message with its sender's rights, but not the keys of its copies
+    (CC, BCC).
+    """
+    return Exchange(name=join_exchange(name), type="fanout")
+
+
 def request_queue(name: str) -> Queue:
     """Return the queue of what somebody asks of the hub.
 
@@ -291,17 +305,16 @@ def request_queue(name: str) -> Queue:
     return Queue(
         name=hub_requests(name),
         arguments={"x-queue-type": "classic"},
-        bindings=(Binding(exchange=JOIN, key=key(name)),),
+        bindings=(Binding(exchange=join_exchange(name), key=""),),
     )
 
 
 def join_queue(name: str) -> Queue:
-    """Return the queue in which the hub answers who wants to become a member."""
-    return Queue(
-        name=join_answers(name),
-        arguments={"x-queue-type": "classic"},
-        bindings=(Binding(exchange=JOIN, key=key(name, "answer")),),
-    )
+    """Return the queue in which the hub answers who wants to become a member.
+
+    No exchange leads to it: only the hub's administrator may write to a queue by its name.
+    """
+    return Queue(name=join_answers(name), arguments={"x-queue-type": "classic"}, bindings=())
 
 
 def policies() -> tuple[Policy, ...]:

@@ -161,6 +161,8 @@ def test_a_member_that_is_removed_is_cut_off(folder: Path) -> None:
         assert len(member.of(Connected)) == 1
     assert "removed" not in admin.names("users")
     assert admin.names("queues", "fedmq") == queue_names(hub)
+    assert topology.join_exchange("removed") not in admin.names("exchanges", "fedmq")
+    assert topology.join_exchange("orchestrator") in admin.names("exchanges", "fedmq")
 
 
 @dataclass(frozen=True)

@@ -77,9 +77,9 @@ def publish(member: Member, exchange: str, routing_key: str) -> None:
         ("orchestrator", topology.ANSWERS, key(RESEARCHER, "control")),
         ("orchestrator", EVENTS, key("e-1", "orchestrator", "progress")),
         # Asking the hub for other keys.
-        (LYON, topology.JOIN, LYON),
-        (RESEARCHER, topology.JOIN, RESEARCHER),
-        ("orchestrator", topology.JOIN, "orchestrator"),
+        (LYON, topology.join_exchange(LYON), ""),
+        (RESEARCHER, topology.join_exchange(RESEARCHER), ""),
+        ("orchestrator", topology.join_exchange("orchestrator"), ""),
     ],
 )
 def test_members_write_what_is_theirs(
@@ -100,11 +100,10 @@ def test_members_write_what_is_theirs(
         (LYON, EVENTS, key("e-1", PARIS, "heartbeat")),
         (RESEARCHER, SUBMISSIONS, key("r-two", "-", "control")),
         ("orchestrator", EVENTS, key("e-1", LYON, "heartbeat")),
-        (LYON, topology.JOIN, PARIS),
-        (LYON, topology.JOIN, f"{LYON}.answer"),
-        (RESEARCHER, topology.JOIN, LYON),
-        ("orchestrator", topology.JOIN, LYON),
-        ("monitor", topology.JOIN, "monitor"),
+        (LYON, topology.join_exchange(PARIS), ""),
+        (RESEARCHER, topology.join_exchange(LYON), ""),
+        ("orchestrator", topology.join_exchange(LYON), ""),
+        ("monitor", topology.join_exchange(LYON), ""),
         # What another role writes.
         (LYON, TASKS, key(PARIS, "control")),
         (LYON, SUBMISSIONS, key(LYON, "-", "control")),

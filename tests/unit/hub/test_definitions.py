@@ -39,7 +39,7 @@ def test_a_users_rights_become_permissions_of_the_vhost() -> None:
             "write": user.rights.topics[exchange],
             "read": "^$",
         }
-        for exchange in (topology.EVENTS, topology.JOIN, topology.REPLIES)
+        for exchange in (topology.EVENTS, topology.REPLIES)
     ]
 
 

@@ -15,6 +15,7 @@ from fedmq.hub.keyring import KeptWire, Keyring, new_identity
 from fedmq.hub.local import enrol_here
 from fedmq.hub.members import Hub
 from fedmq.hub.membership import read_membership
+from fedmq.security.certificates import make_authority
 from fedmq.security.joining import JoinToken, read_token
 from fedmq.security.revocation import serial_of
 from fedmq.security.roster import (
@@ -29,6 +30,10 @@ from tests.unit.hub.killing import killed
 
 LYON = "chu-lyon"
 DAY_S = 86_400.0
+
+
+class _KilledError(Exception):
+    """Stands for a kill."""
 
 
 class Place:
@@ -178,6 +183,84 @@ def test_an_answer_of_another_federation_is_not_believed(place: Place, tmp_path:
     with pytest.raises(ConfigurationError, match="is not believed"):
         place.joiner.finish(token, answer)
     assert not place.credentials.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"url": "amqps://evil.example:443/fedmq"},
+        {"authority": "", "certificate": ""},
+        {"certificate": ""},
+        {"password": "00" * 64},
+        {"signature": "00" * 64},
+    ],
+)
+def test_an_answer_that_somebody_altered_is_not_believed(
+    place: Place, change: dict[str, str]
+) -> None:
+    """Another broker, no certificate: the roster in it is the federation's all the same."""
+    token = place.invite()
+    request = place.joiner.begin(token)
+    answer = place.enrolment.admit(request, request.public.fingerprint)
+    with pytest.raises(ConfigurationError, match="governance has not signed"):
+        place.joiner.finish(token, answer.model_copy(update=change))
+    assert not place.credentials.exists()
+    place.joiner.finish(token, answer)
+    assert read_membership(place.credentials).credentials.url == answer.url
+
+
+def test_an_answer_is_for_one_request(place: Place, tmp_path: Path) -> None:
+    """One that the governance gave to somebody else is none."""
+    token = place.invite()
+    request = place.joiner.begin(token)
+    other = Joiner(tmp_path / "other" / "credentials.toml")
+    other.begin(token)
+    answer = place.enrolment.admit(request, request.public.fingerprint)
+    with pytest.raises(ConfigurationError, match="governance has not signed"):
+        other.finish(token, answer)
+
+
+def test_a_token_with_another_broker_in_it_is_found_out(place: Place) -> None:
+    """Its fingerprint is the federation's: the authority in it is not what the hub answers."""
+    token = place.invite()
+    rogue = make_authority("fedmq authority", now=time.time())
+    way = token.way.model_copy(update={"authority": rogue.certificate})
+    altered = token.model_copy(update={"way": way})
+    request = place.joiner.begin(altered)
+    answer = place.enrolment.admit(request, request.public.fingerprint)
+    with pytest.raises(ConfigurationError, match="another authority"):
+        place.joiner.finish(altered, answer)
+
+
+def test_a_site_that_is_killed_as_it_becomes_a_member_goes_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between any two of its steps, with the keys that were admitted."""
+    token = place.invite()
+    request = place.joiner.begin(token)
+    answer = place.enrolment.admit(request, request.public.fingerprint)
+
+    def die(*_args: object) -> None:
+        raise _KilledError
+
+    with monkeypatch.context() as dying:
+        dying.setattr("fedmq.hub.joiner.write_credentials", die)
+        with pytest.raises(_KilledError):
+            place.joiner.finish(token, answer)
+    assert place.joiner.begin(token) == request
+    place.joiner.finish(token, answer)
+    assert read_membership(place.credentials).wire().identity.public == request.public
+
+
+def test_the_certificate_of_a_token_counts_until_it_was_used_or_replaced(place: Place) -> None:
+    """What nobody can revoke would let a thief in until the day is over."""
+    first = place.invite()
+    serial = serial_of(first.way.certificate)
+    assert serial not in place.hub.register().revoked
+    second = place.invite()
+    assert serial in place.hub.register().revoked
+    place.enrolment.close(LYON)
+    assert serial_of(second.way.certificate) in place.hub.register().revoked
 
 
 def test_a_revoked_name_is_not_given_again(place: Place, tmp_path: Path) -> None:

@@ -36,18 +36,23 @@ INVITATION = Invitation(secret_hash="a" * 64, expires_at=1.0)
 
 
 def test_who_is_invited_has_a_login_that_asks_and_a_queue_for_the_answer() -> None:
-    """It may write under its own name to one exchange and read one queue, and nothing else."""
+    """It may write to one exchange of its own and read one queue, and nothing else."""
     register = ROSTER.with_member(replace(LYON, invitation=INVITATION))
     (rights_of,) = [p for p in entries(register, "permissions") if p["user"] == "join-chu-lyon"]
     assert rights_of == {
         "user": "join-chu-lyon",
         "vhost": "fedmq",
         "configure": "^$",
-        "write": r"^(fedmq\.join)$",
+        "write": r"^(fedmq\.join\.chu\-lyon)$",
         "read": r"^(join\.chu\-lyon)$",
     }
-    (topic,) = [p for p in entries(register, "topic_permissions") if p["user"] == "join-chu-lyon"]
-    assert topic["write"] == r"^chu\-lyon$"
+    asking = [
+        one for one in entries(register, "bindings") if one["source"] == "fedmq.join.chu-lyon"
+    ]
+    assert [one["destination"] for one in asking] == ["hub.joins.chu-lyon"]
+    assert not [
+        one for one in entries(register, "bindings") if one["destination"] == "join.chu-lyon"
+    ]
     assert "join.chu-lyon" in {queue["name"] for queue in entries(register, "queues")}
     assert "join-chu-lyon" not in register.abandoned_logins()
     assert "join.chu-lyon" not in register.abandoned_queues()
@@ -129,6 +134,7 @@ def test_who_is_removed_is_remembered_until_the_broker_forgot() -> None:
     assert register.removed == (LYON,)
     assert register.abandoned_logins() == {"chu-lyon"} | JOINERS
     assert register.abandoned_queues() == LYONS | {"hub.joins.chu-lyon"} | JOINS
+    assert register.abandoned_exchanges() == {"fedmq.join.chu-lyon"}
     assert ROSTER.abandoned_queues() == JOINS
 
 
