@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     keep_models: Annotated[int, Field(ge=1)] = 10
     audit_years: Annotated[int, Field(ge=1, le=1_000)] = 10
     heartbeat_s: Annotated[int, Field(ge=2, le=600)] = 30
+    reconnect_s: Annotated[int, Field(ge=1, le=3_600)] = 60
     tls_1_2: bool = False
     proxy: SecretStr | None = None
     proxy_password_file: Path | None = None

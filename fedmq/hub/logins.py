@@ -1,5 +1,6 @@
 """The login of a member on this machine: its membership, and what the machine's settings say."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fedmq.hub.membership import Membership
@@ -11,14 +12,15 @@ if TYPE_CHECKING:
 
 
 def login_of(membership: Membership, settings: Settings, program: str) -> "Login":
-    """Return the member's way to the broker as the settings have it: heartbeat, TLS, proxy.
+    """Return the member's way to the broker as the settings have it: heartbeat, pauses, TLS, proxy.
 
     Raises:
         ConfigurationError: the broker's address or the proxy cannot be used.
     """
-    return membership.login(
+    login = membership.login(
         program,
         heartbeat_s=settings.heartbeat_s,
         allows_tls_1_2=settings.tls_1_2,
         proxy=proxy_of(settings),
     )
+    return replace(login, reconnect_s=settings.reconnect_s)

@@ -32,7 +32,7 @@ from fedmq.transport.rabbitmq_link import HEARTBEAT_S, Link
 from fedmq.transport.rabbitmq_tls import Tls
 from fedmq.transport.topology import Queue
 
-MAX_WAIT_S: Final = 60.0
+RECONNECT_S: Final = 60.0
 _CLOSE_TIMEOUT_S: Final = 3.0
 _RECEIVE_BYTES: Final = 256 * 1024
 _PLAIN: Final = "amqp"
@@ -52,6 +52,8 @@ class Login:
     """Name and version, for the connections page of the management UI."""
     heartbeat_s: int = HEARTBEAT_S
     """A connection on which nothing comes for so long, and five seconds more, is taken for dead."""
+    reconnect_s: float = RECONNECT_S
+    """So long, at most, until a broker that was not reached is tried again."""
     tls: Tls | None = None
     """None: bytes travel as they are, on this machine alone."""
     proxy: Proxy | None = None
@@ -121,11 +123,13 @@ def _unusable(why: str) -> ConfigurationError:
 class RabbitTransport:
     """A way to RabbitMQ that keeps the promises of `fedmq.transport.ports`."""
 
-    def __init__(self, login: Login, sink: Sink, *, max_wait_s: float = MAX_WAIT_S) -> None:
+    def __init__(self, login: Login, sink: Sink) -> None:
         self._login = login
         self._addresses = itertools.cycle(login.addresses)
         self._sink = sink
-        self._wait = wait_random_exponential(multiplier=min(1.0, max_wait_s), max=max_wait_s)
+        self._wait = wait_random_exponential(
+            multiplier=min(1.0, login.reconnect_s), max=login.reconnect_s
+        )
         self._loop = IOLoop()
         self._thread = threading.Thread(target=self._run, name="fedmq-transport", daemon=True)
         self._link: Link | None = None

@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from fedmq.transport import topology
@@ -137,7 +138,7 @@ class RabbitWire:
         """Return a connected member."""
         member, proxy = Member(), Proxy(next(self._ports))
         login = self._broker.login(self._vhost, user, proxy.port)
-        member.transport = RabbitTransport(login, member.events.append, max_wait_s=0.05)
+        member.transport = RabbitTransport(replace(login, reconnect_s=0.05), member.events.append)
         self._members.append(member)
         self._proxies[id(member)] = proxy
         member.transport.start()

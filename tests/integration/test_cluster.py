@@ -4,7 +4,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -119,7 +119,7 @@ class Sender:
         self._refused: list[int] = []
         self._lock = threading.Lock()
         self._unconfirmed: dict[int, Publication] = {}
-        self.transport = RabbitTransport(login, self._take, max_wait_s=0.2)
+        self.transport = RabbitTransport(replace(login, reconnect_s=0.2), self._take)
         self.transport.start()
 
     @property
@@ -166,7 +166,7 @@ class Reader(Member):
     def __init__(self, login: Login, queue: str) -> None:
         super().__init__()
         self.seen: set[int] = set()
-        self.transport = RabbitTransport(login, self._take, max_wait_s=0.2)
+        self.transport = RabbitTransport(replace(login, reconnect_s=0.2), self._take)
         self.transport.consume(queue, prefetch=20)
         self.transport.start()
 

@@ -53,7 +53,7 @@ def joined(membership: Membership | Login) -> Iterator[Member]:
     """Yield a member whose transport was started, and has told how that went."""
     member = Member()
     login = membership if isinstance(membership, Login) else membership.login(PROGRAM)
-    member.transport = RabbitTransport(login, member.events.append, max_wait_s=0.05)
+    member.transport = RabbitTransport(replace(login, reconnect_s=0.05), member.events.append)
     member.transport.start()
     try:
         until(lambda: bool(member.events))

@@ -69,6 +69,8 @@ def environment(home: Path) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(Path(fedmq.__file__).parent.parent),
         "FEDMQ_HOME": str(home),
+        # Who lost a broker on purpose need not wait for it as if it were a hospital's.
+        "FEDMQ_RECONNECT_S": "2",
     }
 
 

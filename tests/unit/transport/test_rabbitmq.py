@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_addresses_are_tried_in_turn_and_then_from_the_first_again() -> None:
         user=USER,
         password=USER,
     )
-    transport = RabbitTransport(login, told.append, max_wait_s=0.05)
+    transport = RabbitTransport(replace(login, reconnect_s=0.05), told.append)
     transport.start()
     try:
         deadline = time.monotonic() + PATIENCE_S
