@@ -12,7 +12,10 @@ from tests.support.federation import Federation, running_federation
 def federation(
     tmp_path_factory: pytest.TempPathFactory, broker: TestBroker
 ) -> Iterator[Federation]:
-    """Return a federation of two running nodes that tests share; each leaves it as it was."""
+    """Return a federation of two running nodes that tests share; each leaves it as it was.
+
+    They are of one xdist group, else each process of the run would start another.
+    """
     with running_federation(tmp_path_factory.mktemp("federation") / "f", broker) as running:
         yield running
 

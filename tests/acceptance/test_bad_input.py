@@ -25,7 +25,7 @@ from tests.support.federation import (
 from tests.support.keys import move_in
 from tests.support.members import connection, login_at
 
-pytestmark = pytest.mark.rabbitmq
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.xdist_group("federation")]
 
 NOBODY = "amqp://127.0.0.1:1/nowhere"
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.federation import LYON, PARIS, RESEARCHER, Federation, until
 
-pytestmark = pytest.mark.rabbitmq
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.xdist_group("federation")]
 
 
 @pytest.fixture

@@ -17,7 +17,12 @@ from tests.support.federation import (
     until,
 )
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.rabbitmq,
+    pytest.mark.hub_broker,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("kills"),
+]
 
 SIZE = "size = 1_500_000"
 """Six megabytes: several chunks."""

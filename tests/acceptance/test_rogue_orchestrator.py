@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.federation import CENTRE, LYON, PARIS, Federation, until
 
-pytestmark = pytest.mark.rabbitmq
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.xdist_group("federation")]
 
 ROGUE = Path(__file__).parents[1] / "support" / "rogue_orchestrator.py"
 

@@ -52,6 +52,7 @@ def test_a_hundred_nodes_are_simulated_within_a_minute(tmp_path: Path) -> None:
 
 
 @pytest.mark.rabbitmq
+@pytest.mark.xdist_group("federation")
 def test_the_models_are_those_of_real_nodes(federation: Federation) -> None:
     """Of the same names with the same cases: bit for bit, in every round."""
     experiment = federation.write_experiment(rounds=2)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.federation import CENTRE, LYON, PARIS, RESEARCHER, Federation, until
 
-pytestmark = pytest.mark.rabbitmq
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.xdist_group("federation")]
 
 
 def test_status_says_who_is_online_who_waits_and_who_does_what(federation: Federation) -> None:

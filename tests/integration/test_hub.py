@@ -31,7 +31,7 @@ from tests.contract.wires import Member
 from tests.support.broker import EVERYTHING
 from tests.support.members import PROGRAM, enrolled, login_at
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker, pytest.mark.xdist_group("hub")]
 
 PATIENCE_S = 60.0
 LOOPBACK = {"0100007F", "00000000000000000000000001000000"}

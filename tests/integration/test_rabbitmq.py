@@ -32,7 +32,7 @@ from tests.integration.test_hub import ended, joined, until
 from tests.support.cluster import control
 from tests.support.members import PROGRAM, enrolled
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker, pytest.mark.xdist_group("rabbitmq")]
 
 TASK = Publication(
     exchange=TASKS, routing_key="chu-lyon.control", body=b"task", properties=Properties()

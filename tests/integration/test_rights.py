@@ -35,7 +35,7 @@ from tests.contract.wires import Member
 from tests.integration.test_hub import ended, joined, management, until
 from tests.support.members import PROGRAM, connected, enrolled
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker, pytest.mark.xdist_group("rights")]
 
 LYON, PARIS, RESEARCHER = "chu-lyon", "ghu-paris", "r-one"
 EXPERIMENT = experiment_queues(ExperimentId("e-1"))

@@ -13,8 +13,9 @@ from fedmq.simulation.checks import run_seed
 from fedmq.simulation.faults import NO_FAULTS, Fault, Misfortune
 from fedmq.simulation.training import average, initial_model, models_by_hand
 
-SHARDS = 20
+SHARDS = 12
 SEEDS_OF_SHARD = 25
+"""`./run bench simulation` runs as many as one likes."""
 
 
 @pytest.fixture(autouse=True)
