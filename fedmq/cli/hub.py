@@ -241,14 +241,28 @@ def revoke(
 def renew(
     name: Name,
     *,
-    output: Annotated[Path | None, typer.Option(help="Where it goes; default NAME.pem")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where it goes; default NAME.pem, or NAME.password")
+    ] = None,
 ) -> None:
-    """Make a new certificate for a member, which is no secret: send it by any way."""
+    """Make a new certificate for a member, or a sealed new password where the broker wants one.
+
+    Neither is a secret: send it by any way.
+    """
     from fedmq.hub.files import replace_file
 
-    path = output or Path(f"{name}.pem")
-    replace_file(path, _enrolment().renew(name))
-    say(f"a new certificate for {name}, good for a year, is in {typed(path)}")
+    text = _enrolment().renew(name)
+    if not text:
+        say(f"{name} has a new password, in {_credentials(name)}; what runs uses it by itself")
+        return
+    is_password = not text.startswith("-----BEGIN")
+    path = output or Path(f"{name}.{'password' if is_password else 'pem'}")
+    replace_file(path, text)
+    if is_password:
+        say(f"a new password for {name}, which only {name} reads, is in {typed(path)}")
+        say(f"the one before counts no more: {name} is off until it has taken this one")
+    else:
+        say(f"a new certificate for {name}, good for a year, is in {typed(path)}")
     next_command(f"there: fedmq node renew {path.name}, or fedmq renew {path.name}")
 
 

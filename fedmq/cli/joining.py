@@ -55,12 +55,15 @@ def join(  # noqa: PLR0913 - what the command takes
 
 
 def renew(credentials: Path, file: Path) -> None:
-    """The member of these credentials has the new certificate of a file."""
+    """The member of these credentials has the new certificate, or the new password, of a file."""
     import time
 
     from fedmq.hub.membership import read_membership
 
     until = read_membership(credentials).renew(_read(file))
+    if until is None:
+        say("the password is changed; a program that runs uses it when it next connects")
+        return
     say(f"the certificate is good until {time.strftime('%Y-%m-%d', time.localtime(until))}")
 
 

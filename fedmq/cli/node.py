@@ -62,7 +62,7 @@ def join(
 def renew(
     certificate: Annotated[Path, typer.Argument(help="The file that the hub's operator sent")],
 ) -> None:
-    """Take a new certificate for the broker; a node that runs shows it when it next connects."""
+    """Take a new certificate or password for the broker; a node that runs uses it by itself."""
     joining.renew(require_node() / "credentials.toml", certificate)
     next_command("fedmq node status")
 

@@ -67,7 +67,7 @@ def renew(
     *,
     credentials: Credentials = None,
 ) -> None:
-    """Take a new certificate for the broker."""
+    """Take a new certificate or password for the broker."""
     from fedmq.settings import read_settings
 
     joining.renew(credentials or read_settings().home / "credentials.toml", certificate)

@@ -31,6 +31,7 @@ from fedmq.security.joining import (
     Way,
     hash_secret,
     make_join_answer,
+    make_new_password,
     open_invitation,
 )
 from fedmq.security.revocation import serial_of
@@ -176,11 +177,21 @@ class Enrolment:
     def renew(self, name: str) -> str:
         """Return a new certificate for the key that a member joined with, as PEM.
 
-        It is no secret: any way to the member will do.
+        At a broker of others it is a new password, sealed to the member, in the place of the one
+        that it has. It is no secret: any way to the member will do. Empty: it is done, for one of
+        the hub's own folder.
 
         Raises:
-            ConfigurationError: there is no such member, or it has no certificate of this hub.
+            ConfigurationError: there is no such member, or it has nothing of this hub to renew.
+            TransportError: a broker of others does not answer, or refuses.
         """
+        known = self._hub.authority.roster().find(name)
+        if known is not None and self._hub.register().external is not None:
+            password = self._hub.replace_password(name)
+            governance = self._hub.authority.governance()
+            if self._hub.credentials_path(name).exists():
+                return ""
+            return make_new_password(password, known.public, governance).model_dump_json()
         try:
             request = (self._certified / f"{name}.csr").read_text()
         except OSError as error:

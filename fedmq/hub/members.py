@@ -152,6 +152,29 @@ class Hub:
                     management.delete("users", name)  # which ends its connections
                 self._load(register)
 
+    def replace_password(self, name: str) -> str:
+        """Return the new password of a member at a broker of others; the old one counts no more.
+
+        Whoever is connected with it is cut off. One of the hub's own folder has it in its file.
+
+        Raises:
+            ConfigurationError: there is no such member.
+            TransportError: the broker does not answer, or refuses; it is done at `up`.
+        """
+        with locked(self._folder / "lock"):
+            own = self.credentials_path(name)
+            known = self.register().find(name) if own.exists() else self.require_removable(name)
+            password, new = give_password(known or self.require_removable(name))
+            register = self.register().with_member(new)
+            self._save(register)
+            if own.exists():
+                write_credentials(own, replace(read_credentials(own), password=password))
+            management = self.management(register)
+            if management is not None and name in management.names("users"):
+                management.delete("users", name)  # which ends its connections
+            self._load(register)
+            return password
+
     def change(self, change: Callable[[Register], Register]) -> Register:
         """Return the register after a change, with which the broker, if it runs, agrees."""
         with locked(self._folder / "lock"):

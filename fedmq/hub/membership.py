@@ -1,15 +1,18 @@
 """A membership: what a member's program needs, read from the file of its credentials."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedmq.errors import ConfigurationError
-from fedmq.hub.credentials import Credentials, read_credentials
+from pydantic import ValidationError
+
+from fedmq.errors import ConfigurationError, ProtocolError
+from fedmq.hub.credentials import Credentials, read_credentials, write_credentials
 from fedmq.hub.files import replace_file
 from fedmq.hub.keyring import AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, KeptWire, Keyring
 from fedmq.security.certificates import expires_at, good_from, is_of
+from fedmq.security.joining import NewPassword, read_new_password
 from fedmq.types import Role
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ class Membership:
     credentials: Credentials
     folder: Path
     """Where the file of the credentials is."""
+    file: Path | None = None
+    """That file; None where there is none yet."""
 
     @property
     def keyring(self) -> Keyring:
@@ -40,12 +45,36 @@ class Membership:
         path = self.keyring.folder / CERTIFICATE
         return good_from(path.read_text()) if path.exists() else None
 
-    def renew(self, certificate: str) -> float:
-        """Return the second at which a new certificate ends, which is the member's from now on.
+    def renew(self, text: str) -> float | None:
+        """The member has the new certificate, or the new password, that the hub's operator sent.
+
+        Return the second at which the certificate ends; None where it is a password.
 
         Raises:
-            ConfigurationError: it is not of this federation's authority, or for another key.
+            ConfigurationError: it is not of this federation, or for another key.
         """
+        if self.certified_until() is None:
+            self._take_password(text)
+            return None
+        return self._take_certificate(text)
+
+    def _take_password(self, text: str) -> None:
+        try:
+            given = NewPassword.model_validate_json(text)
+            password = read_new_password(given, self.keyring.identity(), self._governance())
+        except (ValidationError, ProtocolError) as error:
+            raise ConfigurationError(
+                "the password cannot be used",
+                why="the federation's governance has not sealed it for this member",
+                fix=f"ask the hub's operator for: fedmq hub renew {self.credentials.user}",
+            ) from error
+        if self.file is not None:
+            write_credentials(self.file, replace(self.credentials, password=password))
+
+    def _governance(self) -> bytes:
+        return bytes.fromhex(self.keyring.trust().governance)
+
+    def _take_certificate(self, certificate: str) -> float:
         keys = self.keyring.folder
         authority, key = ((keys / name).read_text() for name in (AUTHORITY, CERTIFICATE_KEY))
         if not is_of(certificate, key, self.credentials.user, authority):
@@ -84,7 +113,7 @@ class Membership:
                 key=keys / CERTIFICATE_KEY if has_certificate else None,
                 allows_1_2=allows_tls_1_2,
             )
-        return make_login(
+        login = make_login(
             known.url,
             user=known.user,
             password=known.password,
@@ -93,6 +122,10 @@ class Membership:
             tls=tls,
             proxy=proxy,
         )
+        file = self.file
+        if file is None or not known.password:
+            return login
+        return replace(login, read_password=lambda: read_credentials(file).password)
 
     def wire(self, tell: Callable[[str, int, str], None] = lambda *_: None) -> KeptWire:
         """Return how the member signs and seals; `tell` hears what happens to its roster.
@@ -115,4 +148,4 @@ def read_membership(path: Path, role: Role | None = None) -> Membership:
     Raises:
         ConfigurationError: as `read_credentials`.
     """
-    return Membership(credentials=read_credentials(path, role), folder=path.parent)
+    return Membership(credentials=read_credentials(path, role), folder=path.parent, file=path)

@@ -32,6 +32,7 @@ _PREFIX: Final = "fedmq-join-1."
 _REQUEST: Final = b"join request"
 _ANSWER: Final = b"join answer"
 _PASSWORD: Final = b"join password"
+_NEW_PASSWORD: Final = b"new password"
 Pem = Annotated[str, Field(max_length=8_192)]
 Sealed = Annotated[str, Field(max_length=1_024, pattern=r"^[0-9a-f]*$")]
 
@@ -102,6 +103,14 @@ class JoinAnswer(Value):
     password: Sealed
     """Sealed to the new member; empty where it has a certificate."""
     roster: RosterNotice
+    signature: SignatureHex
+
+
+class NewPassword(Value):
+    """Another password of a member for a broker that wants one, as the governance signed it."""
+
+    name: Id
+    password: Sealed
     signature: SignatureHex
 
 
@@ -233,6 +242,26 @@ def open_password(sealed: str, identity: Identity) -> str:
         return SUITE.decrypt(bytes.fromhex(sealed), key, info=_to(identity.public)).decode()
     except (InvalidTag, ValueError) as error:
         raise ProtocolError("seal_broken", "the password is for somebody else") from error
+
+
+def make_new_password(password: str, member: PublicIdentity, governance: Identity) -> NewPassword:
+    """Return a password that only the member reads, with the governance's word for it."""
+    sealed = seal_password(password, member)
+    words = (member.name.encode(), bytes.fromhex(sealed))
+    signature = governance.sign(_NEW_PASSWORD, *words).hex()
+    return NewPassword(name=member.name, password=sealed, signature=signature)
+
+
+def read_new_password(given: NewPassword, identity: Identity, governance: bytes) -> str:
+    """Return the password that the governance of this signing key gave a member.
+
+    Raises:
+        ProtocolError: answer_forged; or seal_broken: it is for somebody else.
+    """
+    words = (given.name.encode(), bytes.fromhex(given.password))
+    if not is_signed(bytes.fromhex(given.signature), governance, _NEW_PASSWORD, *words):
+        raise ProtocolError("answer_forged", "the federation's governance has not signed it")
+    return open_password(given.password, identity)
 
 
 def _to(member: PublicIdentity) -> bytes:

@@ -8,7 +8,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -52,12 +52,24 @@ class Login:
     """Name and version, for the connections page of the management UI."""
     heartbeat_s: int = HEARTBEAT_S
     """A connection on which nothing comes for so long, and five seconds more, is taken for dead."""
+    read_password: Callable[[], str] | None = field(default=None, repr=False, compare=False)
+    """Asked each time that a connection is made: a password may be changed while a program runs."""
     reconnect_s: float = RECONNECT_S
     """So long, at most, until a broker that was not reached is tried again."""
     tls: Tls | None = None
     """None: bytes travel as they are, on this machine alone."""
     proxy: Proxy | None = None
     """None: the way is direct, as it is to a broker on this machine in any case."""
+
+    def renewed(self) -> "Login":
+        """Return the login with the password as it is now.
+
+        Raises:
+            ConfigurationError: where it is kept cannot be read.
+        """
+        if self.read_password is None:
+            return self
+        return replace(self, password=self.read_password())
 
 
 def make_login(  # noqa: PLR0913 - what a login is made of
@@ -220,9 +232,14 @@ class RabbitTransport:
     def _connect(self) -> None:
         if self._is_closing:
             return
+        try:
+            login = self._login.renewed()
+        except ConfigurationError as error:
+            self.link_broken(str(error), refused=True)
+            return
         # The next address each time: a node of a cluster that is gone is not waited for.
         self._link = Link(
-            self._login,
+            login,
             next(self._addresses),
             self._loop,
             self,
