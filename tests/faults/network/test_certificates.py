@@ -1,8 +1,9 @@
-"""A certificate that ends in the middle of a round, and the one that takes its place."""
+"""A certificate that counts no more in the middle of a round, and the one in its place."""
 
 import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
+from typing import Final
 
 import pytest
 
@@ -10,6 +11,7 @@ from fedmq.hub.enrolment import Enrolment
 from fedmq.hub.keyring import CERTIFICATE
 from fedmq.hub.members import Hub
 from fedmq.hub.ports import LOOPBACK
+from fedmq.hub.register import Register
 from fedmq.security.certificates import DAY_S, certify_broker, certify_member
 from tests.support.federation import CENTRE, LYON, PARIS, Federation, until
 
@@ -22,40 +24,66 @@ pytestmark = [
 ]
 
 
+ENDED: Final = "this login's certificate has ended or not begun"
+
+
+def _show_another(federation: Federation, begins_in_days: int) -> None:
+    """Lyon shows a certificate of another time from now on."""
+    folder = federation.home(CENTRE) / "hub"
+    authority = Hub(folder).authority.certificates()
+    request = (folder / "certified" / f"{LYON}.csr").read_text()
+    begins_at = time.time() + begins_in_days * DAY_S
+    own = federation.node_credentials(LYON).with_suffix(".keys") / CERTIFICATE
+    own.write_text(certify_member(authority, request, LYON, now=begins_at, days=2.0))
+
+
+def _revoke(federation: Federation) -> None:
+    """The certificate that Lyon shows counts no more."""
+
+    def without(register: Register) -> Register:
+        lyon = register.find(LYON)
+        assert lyon is not None
+        assert lyon.serials
+        return register.without_certificates(lyon)
+
+    Hub(federation.home(CENTRE) / "hub").change(without)
+
+
 @pytest.mark.parametrize(
-    "begins_in_days",
-    [pytest.param(-3, id="ended"), pytest.param(730, id="not begun", marks=pytest.mark.long)],
+    ("spoil", "words"),
+    [
+        pytest.param(partial(_show_another, begins_in_days=-3), ENDED, id="ended"),
+        pytest.param(_revoke, "has taken this login's certificate back", id="revoked"),
+        pytest.param(
+            partial(_show_another, begins_in_days=730),
+            ENDED,
+            id="not begun",
+            marks=pytest.mark.long,
+        ),
+    ],
 )
-def test_a_node_whose_certificate_ended_waits_and_goes_on_with_a_new_one(
+def test_a_node_whose_certificate_counts_no_more_waits_and_goes_on_with_a_new_one(
     federation: Federation,
     undisturbed: list[str],
     held: str,
     mended: Callable[[], None],
-    tmp_path: Path,
-    begins_in_days: int,
+    spoil: Callable[[Federation], None],
+    words: str,
 ) -> None:
     """Out it is, says why, and is in again when the file is there: no program is started anew."""
     folder = federation.home(CENTRE) / "hub"
-    hub, now = Hub(folder), time.time()
-    own = federation.node_credentials(LYON).with_suffix(".keys") / CERTIFICATE
-    request = (folder / "certified" / f"{LYON}.csr").read_text()
-    ended = certify_member(
-        hub.authority.certificates(), request, LYON, now=now + begins_in_days * DAY_S, days=2.0
-    )
-    own.write_text(ended)
+    hub = Hub(folder)
+    spoil(federation)
     said = len(federation.programs[LYON].log())
     # Whoever is connected stays so; the broker looks at certificates when somebody comes.
     hub.broker.kill()
     federation.do(CENTRE, "hub", "up")
     until(
-        lambda: (
-            "this login's certificate has ended or not begun"
-            in federation.programs[LYON].log()[said:]
-        ),
+        lambda: words in federation.programs[LYON].log()[said:],
         "word of the certificate",
     )
     assert federation.programs[LYON].is_running
-    renewed = tmp_path / "renewed.pem"
+    renewed = federation.folder / "renewed.pem"
     renewed.write_text(Enrolment(hub, folder).renew(LYON))
     federation.do(LYON, "node", "renew", str(renewed))
     mended()

@@ -81,7 +81,10 @@ def test_who_has_another_password_is_out_and_goes_on_once_it_has_it(
     sealed = tmp_path / "chu-lyon.password"
     theirs.do(CENTRE, "hub", "renew", LYON, "--output", str(sealed))
     theirs.do(CENTRE, "hub", "renew", "orchestrator")
-    until(lambda: "the broker refuses the user, its password or the vhost" in words(LYON), "word of the password")
+    until(
+        lambda: "the broker refuses the user, its password or the vhost" in words(LYON),
+        "word of the password",
+    )
     until(lambda: "trouble=none" in words("orchestrator"), "the orchestrator's return")
     wrong = theirs.fedmq(PARIS, "node", "renew", str(sealed))
     assert wrong.code == 1
