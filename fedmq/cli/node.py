@@ -126,7 +126,7 @@ def start(
     home, clock = machine.home(folder), SystemClock()
     policy = PolicyFile(policy_path())
     connect = make_transport(machine, membership, f"fedmq {__version__}")
-    make_worker = contained_worker(folder)
+    containment, make_worker = contained_worker(folder)
 
     def make() -> NodeService:
         return NodeService(
@@ -139,6 +139,7 @@ def start(
             version=__version__,
             keep_incident=CappedLog(folder / INCIDENTS_NAME).write,
             read_policy=policy.read,
+            containment=containment,
         )
 
     nature = Nature(

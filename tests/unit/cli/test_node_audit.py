@@ -106,7 +106,10 @@ def test_the_last_entries_are_shown(node: CommandLine) -> None:
     header, *rows = shown.data.splitlines()
     assert header.split() == ["entry", "when", "kind", "what"]
     assert [row.split()[4] for row in rows] == ["node_made", "dataset", "plan_decision"]
-    assert "decision=approved name=clinical-logistic plan=" in rows[-1]
+    assert "decision=approved" in rows[-1]
+    assert "name=clinical-logistic plan=" in rows[-1]
+    assert "researcher=ada" in rows[-1]
+    assert "datasets=petct" in rows[-1]
     (entry,) = node("node", "audit", "show", "-n", "1", "--json").json["entries"]
     assert (entry["number"], entry["fields"]["decision"]) == (3, "approved")
     assert len(entry["fields"]["plan"]) == 64
