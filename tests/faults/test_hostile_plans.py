@@ -266,13 +266,13 @@ def test_without_containment_the_same_plan_gets_out(tmp_path: Path) -> None:
     place = Hospital(tmp_path, frozenset())
     try:
         for mood, way in (
-            ("tries_network", "tcp"),
-            ("tries_network", "abstract"),
-            ("tries_reading", f"read {place.home / 'identity.key'}"),
+            ("tries_network", "did_tcp"),
+            ("tries_network", "did_abstract"),
+            ("tries_reading", "_identity_key"),
         ):
             done = place.run(mood)
             assert isinstance(done, Done)
-            assert way in done.metrics
+            assert any(name.endswith(way) for name in done.metrics)
         place._listeners[0].settimeout(1)
         place._listeners[0].accept()[0].close()
     finally:

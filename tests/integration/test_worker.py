@@ -1,6 +1,7 @@
 """The worker with real trainer processes: they train, they break in every way, they are gone."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -419,11 +420,12 @@ def test_a_trainer_knows_nothing_of_the_nodes_settings(
     job = site.begin(write_job(site.folder, "surroundings"), num_threads=3)
     done = site.end_of(job)
     assert isinstance(done, Done)
-    assert not [name for name in done.metrics if name.startswith(("FEDMQ_", "AWS_"))]
-    assert {"PATH", "HOME", "OMP_NUM_THREADS"} <= done.metrics.keys()
+    assert not [name for name in done.metrics if name.startswith(("env_fedmq_", "env_aws_"))]
+    assert {"env_path", "env_home", "env_omp_num_threads"} <= done.metrics.keys()
     assert done.metrics["num_threads"] == (3.0, 1.0)
     assert done.metrics["torch"] == (0.0, 1.0)
-    [cwd] = [name.removeprefix("cwd ") for name in done.metrics if name.startswith("cwd ")]
+    wait_until(lambda: b"cwd /" in site.log())
+    [cwd] = re.findall(r"^cwd (/.+)$", site.log().decode(), re.MULTILINE)
     assert Path(cwd).parents[1] == site.folder / "worker"
 
 
@@ -492,10 +494,15 @@ SAY_DONE = "print(json.dumps(done), flush=True); "
         READ_JOB + "os.write(1, bytes(9 * 2**20)); signal.pause()",
         READ_JOB + "os.write(1, b'{' * 2**23 + b'}'); signal.pause()",
         READ_JOB + FORGE + "os.write(1, json.dumps(done).encode()); os._exit(0)",
+        READ_JOB
+        + FORGE
+        + "done['metrics'] = {'case-0042': (1.0, 1.0)}; "
+        + SAY_DONE
+        + "signal.pause()",
         "raise SystemExit(0)",
         "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
     ],
-    ids=["garbage", "zeros", "too_long", "cut_off", "ends_at_once", "segfault"],
+    ids=["garbage", "zeros", "too_long", "cut_off", "case_in_a_metric", "ends_at_once", "segfault"],
 )
 def test_a_process_that_is_no_trainer_is_killed_and_told_once(tmp_path: Path, script: str) -> None:
     """Whatever it writes, or without a word; even what looks like an answer comes too late."""
