@@ -9,7 +9,6 @@ from fedmq.messages.envelope import Envelope
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import (
     EvaluateReply,
-    FailureCode,
     PrepareReply,
     RefusalCode,
     TrainReply,
@@ -114,8 +113,8 @@ def plan_decision_of(
     )
 
 
-def incident_of(envelope: Envelope, code: FailureCode, incident: str) -> IncidentHappened:
-    """Return what the log says of a failure."""
+def incident_of(envelope: Envelope, code: str, incident: str) -> IncidentHappened:
+    """Return what the log says of a failure, or of what a plan did besides."""
     return IncidentHappened(
         type=envelope.type,
         experiment=envelope.experiment,

@@ -48,7 +48,7 @@ from fedmq.node.records import open_records
 from fedmq.node.storage import Storage
 from fedmq.node.terms import Dependencies, Request
 from fedmq.node.work import Work, WorkerPort
-from fedmq.node.worker import WorkerEvent
+from fedmq.node.worker import Flooded, WorkerEvent
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
@@ -212,7 +212,7 @@ class NodeService:
         """Take an event of the transport or of the worker."""
         self._policy.look()
         match event:
-            case Progress() | Done() | Broken():
+            case Progress() | Flooded() | Done() | Broken():
                 self._work.take(event)
             case _:
                 self._take_transport(event)

@@ -21,7 +21,7 @@ from fedmq.learning.catalogue import plan_digest, plan_source
 from fedmq.learning.trainer_protocol import Broken, Done, Job, JobKind, Progress, job_line
 from fedmq.messages.replies import FailureCode
 from fedmq.node.warm_trainers import MAX_WARM, UNUSED_S, TrainerKey
-from fedmq.node.worker import Worker, WorkerEvent
+from fedmq.node.worker import Flooded, Worker, WorkerEvent
 from fedmq.parameters import load_parameters, save_parameters
 from fedmq.types import Digest, ExperimentId
 from tests.support.insiders import children, descendants, find_insider, processes_about
@@ -101,7 +101,7 @@ class Site:
 
 def is_end(event: WorkerEvent) -> bool:
     """Whether the event ends its job."""
-    return not isinstance(event, Progress)
+    return isinstance(event, Done | Broken)
 
 
 def wait_until(claim: Callable[[], bool]) -> None:
@@ -180,8 +180,12 @@ def test_prints_reach_the_log_alone_and_the_log_stays_small(site: Site) -> None:
     assert b"raw\nraw\n" in site.log()
     assert b"of a program" in site.log()
     assert len(site.log()) <= 2**20
+    assert [event for event in site.events if isinstance(event, Flooded)] == [
+        Flooded(job_id=site.events[-1].job_id)
+    ]
     assert (site.folder / "worker" / "trainer.log").stat().st_mode & 0o077 == 0
     assert isinstance(site.run(), Done)
+    assert len([event for event in site.events if isinstance(event, Flooded)]) == 1
 
 
 def test_cancel_ends_a_trainer_and_what_it_started_at_once(site: Site) -> None:
