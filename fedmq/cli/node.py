@@ -179,7 +179,8 @@ def leave() -> None:
     say(f"this node has left the federation, after {experiments} with {count(rounds, 'round')}")
     if num_unsent:
         say(f"{count(num_unsent, 'message')} without a receipt will not be sent any more")
-    say("its files stay; ask the hub's operator to take its login back")
+    say("its files stay; ask the hub's operator to take its login back, and give them this head:")
+    say("the node is stopped, so no orchestrator signs the closing record")
     show(f"head        {head}")
     next_command("fedmq node audit export FILE", "fedmq node audit verify")
 

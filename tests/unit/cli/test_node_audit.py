@@ -137,6 +137,8 @@ def test_a_node_that_has_left_does_not_start_and_keeps_its_log(
     assert (left.code, left.ends_with_next) == (0, True)
     assert "left the federation, after 0 experiments with 0 rounds" in left.talk
     assert left.data.startswith("head        4:")
+    assert "give them this head:" in left.talk
+    assert "no orchestrator signs the closing record" in left.talk
     (entry,) = node("node", "audit", "show", "-n", "1", "--json").json["entries"]
     fields = entry["fields"]
     assert (entry["kind"], fields["num_datasets"], fields["head_number"]) == ("node_left", 1, 3)
