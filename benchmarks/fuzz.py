@@ -2,10 +2,13 @@
 
 Most of it is what the broker or somebody on the way could do: bytes altered, cut, joined, made up,
 and well-formed msgpack of the wrong kind. Some is what a member could do: bodies altered and then
-sealed and signed as they should be. Only ProtocolError or ConfigurationError may come of it, and
-memory stays flat.
+sealed and signed as they should be. Only ProtocolError, ConfigurationError or WayBlocked may come
+of it, and memory stays flat. And nothing is believed that nobody said: where somebody without keys
+altered a message, a roster or a chunk and it is taken, it says what the original says (`forged`
+counts those that do not).
 """
 
+import hashlib
 import random
 import resource
 import sys
@@ -17,7 +20,7 @@ from typing import Final
 
 import msgpack
 
-from fedmq.errors import ConfigurationError, ProtocolError
+from fedmq.errors import ConfigurationError, ProtocolError, WayBlocked
 from fedmq.hub.requests import parse_request
 from fedmq.messages.codec import (
     Message,
@@ -28,12 +31,15 @@ from fedmq.messages.codec import (
     pack_parcel,
 )
 from fedmq.messages.notices import RosterNotice
+from fedmq.messages.payloads import Chunk, check_extent, make_manifest, require_hash
 from fedmq.messages.registry import Body
 from fedmq.security.joining import read_token
 from fedmq.security.roster import open_roster, read_notice, sign_roster
 from fedmq.security.sealing import seal_body, wrap_key
 from fedmq.security.wire import EVENTS, SealedWire
-from fedmq.types import Role
+from fedmq.transport.address import Address
+from fedmq.transport.proxy import date_of, is_open, read_proxy
+from fedmq.types import Digest, Role
 from tests.support.keys import Keys
 from tests.unit.messages import examples
 
@@ -57,7 +63,19 @@ _ODD: Final[tuple[object, ...]] = (
     [[]],
 )
 
+_PROXY: Final = read_proxy("http://svc@proxy.hospital:3128")
+_TARGET: Final = Address("broker.example.org", 443)
+_PROXY_ANSWERS: Final = (
+    b"HTTP/1.1 200 Connection established\r\nDate: Tue, 24 Nov 2026 08:00:00 GMT\r\n\r\n",
+    b'HTTP/1.1 407 Wanted\r\nProxy-Authenticate: Basic realm="x"\r\nContent-Length: 0\r\n\r\n',
+    b"HTTP/1.0 503 Nobody there\r\n\r\n",
+)
+
 Input = Callable[[], None]
+
+
+class Forged(Exception):  # noqa: N818 - what happened, not a fault of the program
+    """Something was believed that nobody said."""
 
 
 def measure(num_inputs: int) -> dict[str, object]:
@@ -79,6 +97,8 @@ def measure(num_inputs: int) -> dict[str, object]:
         "inputs": num_inputs,
         "refused": sum(fuzzer.reasons.values()),
         "crashes": fuzzer.num_crashes,
+        "forged": fuzzer.num_forged,
+        "same": fuzzer.num_same,
         "insiders": fuzzer.num_insiders,
         "reasons": len(fuzzer.reasons),
         "inputs_per_s": round(num_inputs / seconds),
@@ -93,6 +113,9 @@ class Fuzzer:
     def __init__(self, chance: random.Random) -> None:
         self.reasons: Counter[str] = Counter()
         self.num_crashes = 0
+        self.num_forged = 0
+        self.num_same = 0
+        """Altered by somebody without keys, and taken: they say what the original says."""
         self.num_insiders = 0
         self.crashes: list[str] = []
         self._chance = chance
@@ -102,6 +125,12 @@ class Fuzzer:
         self._messages = [self._from_lyon(body) for body in examples.BODIES]
         self._plain = [encode(message) for message in self._messages]
         self._sealed = [sender.seal(message, [CENTRE]) for message in self._messages]
+        self._said = [self._wire.open(sealed) for sealed in self._sealed]
+        """All that Lyon ever said."""
+        self._chunk_data = self._chance.randbytes(3_000)
+        manifest = make_manifest([self._chunk_data], chunk_bytes=4_096)
+        sha256 = hashlib.sha256(self._chunk_data).hexdigest()
+        self._chunk = Chunk(manifest=manifest, index=0, sha256=Digest(sha256))
         self._governance = self._keys.governance.public.signing
         self._texts = [
             sign_roster(self._keys.roster, self._keys.governance).notice.model_dump_json(),
@@ -118,24 +147,36 @@ class Fuzzer:
             self.reasons[error.reason] += 1
         except ConfigurationError:
             self.reasons["configuration"] += 1
+        except WayBlocked as error:
+            self.reasons[error.code] += 1
+        except Forged as error:
+            self.num_forged += 1
+            self._keep(error)
         except Exception as error:  # noqa: BLE001 - that is what is looked for
             self.num_crashes += 1
-            if len(self.crashes) < 10:
-                self.crashes.append(f"{type(error).__name__}: {error}")
+            self._keep(error)
+
+    def _keep(self, error: Exception) -> None:
+        if len(self.crashes) < 10:
+            self.crashes.append(f"{type(error).__name__}: {error}")
 
     def _next(self) -> Input:
         draw = self._chance.random()
         if draw < INSIDERS:
             self.num_insiders += 1
             encoded = self._insider()
-            return lambda: self._open(encoded)
+            return lambda: _ignore(self._wire.open(encoded))
         if draw < 0.05:
             text = self._altered(self._chance.choice(self._texts).encode()).decode(errors="replace")
+            answer = self._altered(self._chance.choice(_PROXY_ANSWERS))
+            data = self._altered(self._chunk_data)
             return self._chance.choice(
                 [
                     lambda: _ignore(read_token(text)),
                     lambda: _ignore(parse_request(text, "somewhere")),
                     lambda: self._read_roster(text),
+                    lambda: _ignore((is_open(answer, _TARGET, _PROXY), date_of(answer))),
+                    lambda: self._take_chunk(data),
                 ]
             )
         if draw < 0.5:
@@ -148,14 +189,31 @@ class Fuzzer:
         return lambda: self._open(altered)
 
     def _open(self, encoded: bytes) -> None:
-        self._wire.open(encoded)
+        """Open what somebody without keys made; what is believed was said."""
+        opened = self._wire.open(encoded)
+        if isinstance(opened.body, RosterNotice):
+            # Anybody may bring a roster: its content is signed, its envelope says nothing.
+            self._read_roster(opened.body.model_dump_json())
+        else:
+            self._must_be(opened in self._said, opened.envelope.type)
+
+    def _take_chunk(self, data: bytes) -> None:
+        check_extent(self._chunk, data)
+        require_hash(self._chunk, data)
+        self._must_be(data == self._chunk_data, "chunk")
+
+    def _must_be(self, is_said: bool, what: str) -> None:  # noqa: FBT001 - a claim
+        if not is_said:
+            raise Forged(what)
+        self.num_same += 1
 
     def _read_roster(self, text: str) -> None:
         try:
             found = RosterNotice.model_validate_json(text)
         except ValueError as error:
             raise ProtocolError("roster_invalid") from error
-        open_roster(read_notice(found), self._governance)
+        roster = open_roster(read_notice(found), self._governance)
+        self._must_be(roster == self._keys.roster, "roster")
 
     def _altered(self, original: bytes) -> bytes:
         chance, altered = self._chance, bytearray(original)

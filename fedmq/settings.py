@@ -15,7 +15,8 @@ FEDMQ_TASK_SCRATCH_MB   MB of files that a plan may keep beside its model (defau
 FEDMQ_ALLOW_UNCONTAINED 1 lets a node run plans where it cannot keep them from network and files
 FEDMQ_BROKER_URL        AMQP address of a broker of one's own, for the hub and the demo
 FEDMQ_BROKER_AUTHORITY  file with the certificates of who vouches for that broker, as PEM; without
-                        it those are believed whom the system trusts
+                        it those are believed whom the system trusts. For the hub and the demo;
+                        members get them with their token
 FEDMQ_BROKER_ADMIN_URL  address of its management with an administrator's login
 """
 

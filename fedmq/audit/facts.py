@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from fedmq.audit.chain import Entry, Fields
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_REFERENCE: Final = re.compile(r"[A-Za-z0-9 ._:/,#()=+-]{1,500}")
 
 Digits = str
 """A digest, in hexadecimal digits."""
@@ -70,7 +71,7 @@ def fields_of(fact: Fact) -> Fields:
     values = {field.name: getattr(fact, field.name) for field in fields(fact)}
     return {
         # `asdict` copies every string, and takes longer than all the rest of an entry.
-        name: [asdict(one) for one in value] if isinstance(value, tuple) else value
+        name: [_part(one) for one in value] if isinstance(value, tuple) else value
         for name, value in values.items()
     }
 
@@ -86,6 +87,10 @@ def fact_of(entry: Entry, kind: type[F]) -> F | None:
     return fact if isinstance(fact, kind) else None
 
 
+def _part(one: Any) -> Any:  # noqa: ANN401 - a word, or a dataclass of words
+    return one if isinstance(one, str) else asdict(one)
+
+
 @cache
 def _adapter(kind: type[Fact]) -> TypeAdapter[Fact]:
     return TypeAdapter(kind)
@@ -94,3 +99,8 @@ def _adapter(kind: type[Fact]) -> TypeAdapter[Fact]:
 def plain(word: str) -> str:
     """Return a word that came from outside, `?` where it has anything but letters, digits, .-_."""
     return word if not word or _PLAIN.fullmatch(word) else "?"
+
+
+def plain_reference(text: str) -> str:
+    """Return a reference, such as a protocol's, `?` where it is no line of plain characters."""
+    return text if not text or _REFERENCE.fullmatch(text) else "?"

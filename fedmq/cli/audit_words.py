@@ -12,7 +12,7 @@ from fedmq.cli.words import count
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fedmq.audit.chain import Entry, Head
+    from fedmq.audit.chain import Entry, Head, Value
     from fedmq.audit.check import Verdict
 
 _SHORT = 12
@@ -67,9 +67,16 @@ def time_words(at: float | None) -> str:
 def entry_words(entry: "Entry") -> "Iterator[str]":
     """Yield what an entry tells, its digests short."""
     for name, value in entry.fields.items():
-        text = f"{len(value)}" if isinstance(value, list) else str(value)
+        text = _list_words(value) if isinstance(value, list) else str(value)
         if text:
             yield f"{name}={text[:_SHORT] if len(text) == _DIGEST else text}"
+
+
+def _list_words(values: "Sequence[Value]") -> str:
+    """Return the words of a list; of other things how many there are."""
+    if values and all(isinstance(one, str) for one in values):
+        return ";".join(map(str, values))
+    return str(len(values))
 
 
 def show_verified(verdict: "Verdict", log: str, *, as_json: bool) -> None:

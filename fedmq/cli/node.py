@@ -126,7 +126,7 @@ def start(
     home, clock = machine.home(folder), SystemClock()
     policy = PolicyFile(policy_path())
     connect = make_transport(machine, membership, f"fedmq {__version__}")
-    make_worker = contained_worker(folder)
+    containment, make_worker = contained_worker(folder)
 
     def make() -> NodeService:
         return NodeService(
@@ -139,6 +139,7 @@ def start(
             version=__version__,
             keep_incident=CappedLog(folder / INCIDENTS_NAME).write,
             read_policy=policy.read,
+            containment=containment,
         )
 
     nature = Nature(
@@ -178,7 +179,8 @@ def leave() -> None:
     say(f"this node has left the federation, after {experiments} with {count(rounds, 'round')}")
     if num_unsent:
         say(f"{count(num_unsent, 'message')} without a receipt will not be sent any more")
-    say("its files stay; ask the hub's operator to take its login back")
+    say("its files stay; ask the hub's operator to take its login back, and give them this head:")
+    say("the node is stopped, so no orchestrator signs the closing record")
     show(f"head        {head}")
     next_command("fedmq node audit export FILE", "fedmq node audit verify")
 

@@ -97,9 +97,7 @@ def _run(
     if as_json:
         show_json({"is_ok": is_ok, "steps": found, "letter": letter})
     else:
-        unread = [name for name in _UNREAD if os.environ.get(name)]
-        if unread and login.proxy is None:
-            say(f"{unread[0]} is set and is not read: FEDMQ_PROXY names the proxy, if there is one")
+        _say_what_is_not_read(login)
         if any(one.state is State.FAILED and one.step in OF_THE_NETWORK for one in found):
             show("")
             for line in letter:
@@ -107,3 +105,14 @@ def _run(
         next_command(f"fedmq node {after[0] if is_ok else after[1]}")
     if not is_ok:
         raise typer.Exit(FAILED)
+
+
+def _say_what_is_not_read(login: "Login") -> None:
+    from fedmq.settings import read_settings
+
+    unread = [name for name in _UNREAD if os.environ.get(name)]
+    if unread and login.proxy is None:
+        say(f"{unread[0]} is set and is not read: FEDMQ_PROXY names the proxy, if there is one")
+    if read_settings().broker_authority is not None:
+        say("FEDMQ_BROKER_AUTHORITY is set and is not used here: the token brought who vouches")
+        say("for the broker; a bundle of other authorities is named where the hub runs")

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from fedmq.cli.console import say
 
 if TYPE_CHECKING:
+    from fedmq.node.containment import Containment
     from fedmq.node.worker import Worker, WorkerEvent
 
 _MB = 2**20
 
 
-def contained_worker(folder: Path) -> "Callable[[Callable[[WorkerEvent], None]], Worker]":
-    """Say what keeps plans in; return what makes the worker of the node in `folder`.
+def contained_worker(
+    folder: Path,
+) -> "tuple[Containment, Callable[[Callable[[WorkerEvent], None]], Worker]]":
+    """Say what keeps plans in; return that, and what makes the worker of the node in `folder`.
 
     Raises:
         ConfigurationError: nothing keeps plans from network and files, and nobody allowed that.
@@ -33,7 +36,7 @@ def contained_worker(folder: Path) -> "Callable[[Callable[[WorkerEvent], None]],
         memory_bytes=settings.task_memory_mb and settings.task_memory_mb * _MB,
         scratch_bytes=settings.task_scratch_mb * _MB,
     )
-    return lambda sink: Worker(
+    return found, lambda sink: Worker(
         folder / "scratch",
         sink,
         containment=found,

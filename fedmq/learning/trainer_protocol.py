@@ -12,14 +12,21 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from fedmq import __version__
 from fedmq.errors import TrainingError
-from fedmq.messages.fields import ConfigValue, Count, LongText, Number, ShortText
+from fedmq.messages.fields import (
+    MAX_METRICS,
+    ConfigValue,
+    Count,
+    LongText,
+    MetricName,
+    Number,
+    ShortText,
+)
 from fedmq.messages.replies import FailureCode
 
 MAX_LINE_BYTES: Final = 8 * 2**20
 """With its line feed; a longer line is no line of this protocol. Names of cases take the most."""
-MAX_METRICS: Final = 100
 MAX_TEXT: Final = 200
-"""Characters of a progress text and of a metric's name."""
+"""Characters of a progress text."""
 MAX_WHAT: Final = 2_000
 
 T = TypeVar("T")
@@ -90,7 +97,7 @@ class Done:
     num_cases: Count
     """How many cases spoke."""
     metrics: Annotated[
-        Mapping[ShortText, tuple[Number, Annotated[Number, Field(ge=0)]]],
+        Mapping[MetricName, tuple[Number, Annotated[Number, Field(ge=0)]]],
         Field(max_length=MAX_METRICS),
     ]
     """Name -> numerator, denominator."""

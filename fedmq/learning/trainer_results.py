@@ -4,13 +4,14 @@ Plan code is somebody else's; nothing about its results is taken for granted.
 """
 
 import operator
+import re
 from collections.abc import Mapping
 
 import numpy as np
 
 from fedmq.errors import ParametersError, PlanError
 from fedmq.learning.plan import Assessment, Fit, Ratio
-from fedmq.learning.trainer_protocol import MAX_METRICS, fitting_text
+from fedmq.messages.fields import MAX_METRICS, METRIC_PATTERN
 from fedmq.parameters import (
     BFLOAT16,
     Array,
@@ -90,14 +91,18 @@ def plain_metrics(metrics: object) -> dict[str, tuple[float, float]]:
     """Return the metrics as an answer carries them: name -> numerator, denominator.
 
     Raises:
-        PlanError: too many, a name too long, or no finite ratio over a count of 0 or more.
+        PlanError: too many, a name that is no word, or no finite ratio over a count of 0 or more.
     """
     if not isinstance(metrics, Mapping) or len(metrics) > MAX_METRICS:
         raise PlanError(f"the metrics are no mapping of at most {MAX_METRICS}", fix="mend the plan")
     plain: dict[str, tuple[float, float]] = {}
     for name, ratio in metrics.items():
-        if not isinstance(name, str) or fitting_text(name) != name:
-            raise PlanError("a metric's name is no text, or too long", fix="mend the plan")
+        if not isinstance(name, str) or not re.fullmatch(METRIC_PATTERN, name):
+            raise PlanError(
+                "a metric's name is no word",
+                why="expected: a small letter, then at most 39 small letters, digits or _",
+                fix="mend the plan",
+            )
         if not isinstance(ratio, Ratio):
             raise PlanError(f"metric {name} is no Ratio", fix="mend the plan")
         plain[name] = (float(ratio.numerator), float(ratio.denominator))

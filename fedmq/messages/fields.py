@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from fedmq.types import DIGEST_PATTERN, ID_PATTERN, Digest
 
 MAX_SOURCE_BYTES: Final = 256 * 1024
+MAX_METRICS: Final = 20
+METRIC_PATTERN: Final = r"[a-z][a-z0-9_]{0,39}"
+"""Plans choose names of metrics: a word has no room for names of cases or text of a table."""
 MAX_CASES: Final = 10_000_000
 MAX_PAYLOAD_BYTES: Final = 64 * 2**30
 MAX_CHUNKS: Final = 100_000
@@ -55,7 +58,8 @@ class RatioField(Value):
     denominator: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-MetricsField = Annotated[dict[ShortText, RatioField], Field(max_length=100)]
+MetricName = Annotated[str, Field(pattern=rf"^{METRIC_PATTERN}$")]
+MetricsField = Annotated[dict[MetricName, RatioField], Field(max_length=MAX_METRICS)]
 
 
 class Manifest(Value):

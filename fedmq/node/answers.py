@@ -72,20 +72,28 @@ class Answers:
 
     def fail(self, envelope: Envelope, code: FailureCode, what: str, *, before: int = 0) -> None:
         """Answer that something broke; `what` stays on the site, beside the incident's id."""
-        incident = self._make_incident()
-        self._audit.note(incident_of(envelope, code, incident))
+        incident = self._note("task_failed", envelope, code, what)
         body = Failure(code=code, request_type=envelope.type, incident=incident)
         self.give(envelope, body, before=before)
+
+    def keep_back(self, envelope: Envelope, code: str, what: str) -> None:
+        """Record what a plan did in a task that goes on; nobody outside hears of it."""
+        self._note("incident_recorded", envelope, code, what)
+
+    def _note(self, event: str, envelope: Envelope, code: str, what: str) -> str:
+        incident = self._make_incident()
+        self._audit.note(incident_of(envelope, code, incident))
         words = f"{incident} {envelope.message_id} {code}: {what}"
         self._keep_incident(" ".join(words.split()).encode(errors="replace") + b"\n")
         log.warning(
-            "task_failed",
+            event,
             kind=envelope.type,
             experiment=envelope.experiment,
             round=envelope.round,
             code=str(code),
             incident=incident,
         )
+        return incident
 
 
 def reply_id(envelope: Envelope, *, before: int = 0) -> str:

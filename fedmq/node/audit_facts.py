@@ -27,6 +27,23 @@ class NodeStarted:
 
     node: str
     version: str
+    containment: str = ""
+    """Of plans: full, partial, insufficient (the operator allowed that); empty: nobody said."""
+    lacks: tuple[str, ...] = ()
+    """The means that this machine has not."""
+    policy: Digits = ""
+    """Of the bytes of the policy file; empty where there is none, and the strict one holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyChanged:
+    """Another policy is in force, from here on."""
+
+    KIND: ClassVar = "policy_changed"
+
+    policy: Digits
+    before: Digits
+    """Of the file's bytes, as in `NodeStarted`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +92,20 @@ class PlanDecided:
     name: str
     decision: str
     by: str
+    terms: Digits = ""
+    """Of all that was agreed to, as the journal keeps it; this and the rest not of a rejection."""
+    researcher: str = ""
+    protocol: str = ""
+    """Of the study; empty where the approval names none."""
+    ethics: str = ""
+    study_end: str = ""
+    datasets: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    """Of settings: `key=low..high`, or `key=word,word`."""
+    until: str = ""
+    """The last day."""
+    max_rounds: int = 0
+    """0: as many as are ordered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +248,7 @@ class NodeLeft:
 Fact = (
     NodeMade
     | NodeStarted
+    | PolicyChanged
     | RequestReceived
     | Decided
     | PlanDecided

@@ -1,12 +1,14 @@
 """What the audit log says of messages: of requests, of the answers that they get. Pure."""
 
-from fedmq.audit.facts import plain
+import hashlib
+from dataclasses import replace
+
+from fedmq.audit.facts import plain, plain_reference
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import (
     EvaluateReply,
-    FailureCode,
     PrepareReply,
     RefusalCode,
     TrainReply,
@@ -23,11 +25,29 @@ from fedmq.node.audit_facts import (
     EvaluationAnswered,
     Fact,
     IncidentHappened,
+    NodeStarted,
+    PlanDecided,
     RequestReceived,
     TrainingDone,
 )
+from fedmq.node.containment import Containment
+from fedmq.node.policy import Policy
 from fedmq.node.tasks import Task
+from fedmq.node.terms import Terms
 from fedmq.types import Digest
+
+
+def start_of(
+    node: str, version: str, policy: Policy, containment: Containment | None
+) -> NodeStarted:
+    """Return what the log says of a node that begins to serve; None: nobody looked."""
+    return NodeStarted(
+        node=node,
+        version=version,
+        containment="" if containment is None else containment.level,
+        lacks=() if containment is None else tuple(map(plain_reference, containment.lacks)),
+        policy=policy.file,
+    )
 
 
 def request_of(message: Message) -> RequestReceived | None:
@@ -71,8 +91,30 @@ def decision_of(envelope: Envelope, code: RefusalCode | None) -> Decided:
     )
 
 
-def incident_of(envelope: Envelope, code: FailureCode, incident: str) -> IncidentHappened:
-    """Return what the log says of a failure."""
+def plan_decision_of(
+    plan: Digest, name: str, decision: str, terms: Terms | None, *, by: str
+) -> PlanDecided:
+    """Return what the log says of a person's word on a plan; on which terms, where it was yes."""
+    decided = PlanDecided(plan=plan, name=plain(name), decision=decision, by=plain(by))
+    if terms is None:
+        return decided
+    study = terms.study
+    return replace(
+        decided,
+        terms=hashlib.sha256(terms.model_dump_json().encode()).hexdigest(),
+        researcher=terms.researcher,
+        protocol="" if study is None else plain_reference(study.protocol),
+        ethics="" if study is None else plain_reference(study.ethics),
+        study_end="" if study is None else study.end,
+        datasets=tuple(map(plain, terms.datasets)),
+        limits=tuple(plain_reference(f"{key}={limit}") for key, limit in terms.limits.items()),
+        until=terms.until,
+        max_rounds=terms.max_rounds or 0,
+    )
+
+
+def incident_of(envelope: Envelope, code: str, incident: str) -> IncidentHappened:
+    """Return what the log says of a failure, or of what a plan did besides."""
     return IncidentHappened(
         type=envelope.type,
         experiment=envelope.experiment,

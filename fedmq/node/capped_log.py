@@ -18,6 +18,7 @@ class CappedLog:
     """
 
     def __init__(self, path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self.max_bytes: Final = max_bytes
         self._path = path
         self._half = max_bytes // 2
         self._lock = threading.Lock()

@@ -1,4 +1,7 @@
-"""Closing: a node leaves the federation; its log ends with what it did, and stays."""
+"""Closing: a node leaves the federation; its log ends with what it did, and stays.
+
+The node is stopped and sends nothing any more: the record has no signature of an orchestrator.
+"""
 
 from fedmq.errors import ConfigurationError
 from fedmq.node.audit_facts import NodeLeft, TrainingDone, UpdateSent

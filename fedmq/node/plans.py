@@ -6,7 +6,6 @@ from typing import Final
 
 from pydantic import Field
 
-from fedmq.audit.facts import plain
 from fedmq.audit.log import AuditLog
 from fedmq.disk import Disk
 from fedmq.errors import ConfigurationError, PlanError, StorageError
@@ -14,7 +13,7 @@ from fedmq.learning.catalogue import CATALOGUE, plan_digest, plan_source
 from fedmq.messages.fields import MAX_SOURCE_BYTES, Config, PlanReference, Study, Value
 from fedmq.messages.mandates import Mandate
 from fedmq.node.approvals import Agreement, Approvals
-from fedmq.node.audit_facts import PlanDecided
+from fedmq.node.audit_words import plan_decision_of
 from fedmq.node.policy import Decision
 from fedmq.node.terms import Terms
 from fedmq.transport.journal import Cell, Journal
@@ -246,7 +245,7 @@ class Plans:
             agreement = self.approvals.add(record.digest, terms, person, now=now)
             is_enough = len(agreement.persons) >= needed
             decision = Decision.APPROVED if is_enough else Decision.AWAITING
-            self._decide(record, decision, "", by=person, now=now)
+            self._decide(record, decision, "", by=person, now=now, terms=terms)
         return agreement
 
     def reject(self, record: PlanRecord, reason: str, *, now: float) -> PlanRecord:
@@ -267,7 +266,14 @@ class Plans:
         return others[ever[-1]] if ever else None
 
     def _decide(
-        self, record: PlanRecord, decision: Decision, reason: str, *, by: str, now: float
+        self,
+        record: PlanRecord,
+        decision: Decision,
+        reason: str,
+        *,
+        by: str,
+        now: float,
+        terms: Terms | None = None,
     ) -> None:
         self._journal.execute(
             "UPDATE plans SET decision = ?, reason = ?, decided_at = ? WHERE digest = ?",
@@ -278,11 +284,7 @@ class Plans:
                 "UPDATE askings SET asked = json_set(asked, '$.code', '') WHERE digest = ?",
                 (record.digest,),
             )
-        self._audit.note(
-            PlanDecided(
-                plan=record.digest, name=plain(record.name), decision=decision, by=plain(by)
-            )
-        )
+        self._audit.note(plan_decision_of(record.digest, record.name, decision, terms, by=by))
 
     def _read(self, digest: Digest) -> bytes:
         return self._disk.read(self.source_path(digest).name, 0, MAX_SOURCE_BYTES + 1)

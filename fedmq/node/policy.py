@@ -61,6 +61,8 @@ class Policy:
     """Of hours and dates; None: the machine's own."""
     devices: tuple[str, ...] = ("cpu",)
     """What plans may compute on. Nothing chooses one yet: all of them compute on the CPU."""
+    file: str = field(default="", compare=False)
+    """The SHA-256 of the file that says so, for the audit log; empty where none does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

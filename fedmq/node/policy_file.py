@@ -4,6 +4,7 @@ A file that is broken when the node starts ends the start. One that breaks, or g
 runs leaves the last good policy in force, and says so in the log until it is mended.
 """
 
+import hashlib
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,7 @@ def _parse(path: Path, content: bytes | None) -> Policy:
         hours=_named(path, "hours", lambda: parse_hours(table.hours)),
         zone=None if table.time_zone is None else _zone(path, table.time_zone),
         devices=tuple(table.devices),
+        file=hashlib.sha256(content).hexdigest(),
     )
 
 

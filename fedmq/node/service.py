@@ -38,16 +38,17 @@ from fedmq.messages.requests import (
     TrainRequest,
 )
 from fedmq.node.answers import Answers
-from fedmq.node.audit_facts import NodeStarted
-from fedmq.node.audit_words import request_of
+from fedmq.node.audit_words import request_of, start_of
+from fedmq.node.containment import Containment
 from fedmq.node.dependencies import read_dependencies
 from fedmq.node.policy import Policy
+from fedmq.node.policy_in_force import PolicyInForce
 from fedmq.node.reception import Reception
 from fedmq.node.records import open_records
 from fedmq.node.storage import Storage
 from fedmq.node.terms import Dependencies, Request
 from fedmq.node.work import Work, WorkerPort
-from fedmq.node.worker import WorkerEvent
+from fedmq.node.worker import Flooded, WorkerEvent
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
@@ -107,6 +108,7 @@ class NodeService:
         keep_incident: Callable[[bytes], None],
         orchestrator: str = "orchestrator",
         read_policy: Callable[[], Policy] = Policy,
+        containment: Containment | None = None,
         read_dependencies: Callable[[], Dependencies] = read_dependencies,
         chunk_bytes: int = CHUNK_BYTES,
         make_incident: Callable[[], str] = _make_incident,
@@ -119,6 +121,8 @@ class NodeService:
         self._version = version
         self._records = open_records(home, clock)
         self._records.journal.settle()
+        self._policy = PolicyInForce(read_policy, self._records.audit)
+        self._containment = containment
         self._received = Received(self._records.journal, clock)
         self._storage = Storage(home, chunk_bytes=chunk_bytes)
         self._transport = make_transport(self.loop.put)
@@ -147,7 +151,7 @@ class NodeService:
             courier=self._courier,
             answers=self._answers,
             release=self._storage.release,
-            read_policy=read_policy,
+            read_policy=self._policy.get,
             read_dependencies=read_dependencies,
             clock=clock,
             hour=self._hour,
@@ -174,7 +178,8 @@ class NodeService:
 
     def start(self) -> None:
         """Read the queues, and go on with the work that is there."""
-        self._records.audit.note(NodeStarted(node=self._node, version=self._version))
+        started = start_of(self._node, self._version, self._policy.get(), self._containment)
+        self._records.audit.note(started)
         self._transport.consume(topology.node_tasks(self._node), prefetch=TASKS_PREFETCH)
         self._transport.consume(topology.node_payloads(self._node), prefetch=PAYLOADS_PREFETCH)
         self._courier.attach(self)
@@ -205,8 +210,9 @@ class NodeService:
 
     def handle(self, event: Event) -> None:
         """Take an event of the transport or of the worker."""
+        self._policy.look()
         match event:
-            case Progress() | Done() | Broken():
+            case Progress() | Flooded() | Done() | Broken():
                 self._work.take(event)
             case _:
                 self._take_transport(event)
@@ -218,6 +224,7 @@ class NodeService:
         now = self._clock.steady()
         if now >= self._review_at:
             self._review_at = now + REVIEW_S
+            self._policy.look()
             self._reception.review_held()
             self._work.review()
             self._worker.end_unused(now)

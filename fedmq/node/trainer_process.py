@@ -74,13 +74,14 @@ def trainer_environment(scratch: Path, num_threads: int) -> dict[str, str]:
 class TrainerProcess:
     """A process in a session and a scratch folder of its own, both gone when it has ended."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is given, and whom it tells
         self,
         needs: Needs,
         *,
         folder: Path,
         command: Sequence[str] | None,
         log: CappedLog,
+        on_words: Callable[["TrainerProcess", bytes], None],
         on_line: Callable[["TrainerProcess", bytes], None],
         on_end: Callable[["TrainerProcess"], None],
     ) -> None:
@@ -98,6 +99,7 @@ class TrainerProcess:
         self._turn = 0
         """Counts its jobs: what was measured in one is not held against the next."""
         self._log = log
+        self._on_words = on_words
         self._on_line = on_line
         self._on_end = on_end
         self._lock = threading.Lock()
@@ -246,4 +248,4 @@ class TrainerProcess:
     def _read_log(self, pipe: IO[bytes]) -> None:
         with pipe:
             while words := os.read(pipe.fileno(), _READ_BYTES):
-                self._log.write(words)
+                self._on_words(self, words)

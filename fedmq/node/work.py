@@ -30,13 +30,16 @@ from fedmq.node.tasks import State, Task, product_bytes
 from fedmq.node.updates import JobError, make_update
 from fedmq.node.warm_trainers import TrainerKey
 from fedmq.node.withdrawals import Withdrawal
-from fedmq.node.worker import WorkerEvent
+from fedmq.node.worker import LOG_NAME, Flooded, WorkerEvent
 from fedmq.transport.courier import Courier
 from fedmq.transport.routes import from_node
 from fedmq.types import Digest, ExperimentId, NodeId
 
 _OF_ROOM: Final = frozenset({FailureCode.DISK_FULL, FailureCode.WORKER_DIED})
 """How a trainer ends where its disk is full."""
+
+_FLOODED: Final = "log_overflowed"
+"""Of an incident that is no failure: no message carries it."""
 
 log = structlog.get_logger()
 
@@ -138,6 +141,10 @@ class Work:
         match event:
             case Progress(share=share):
                 self.progress = share
+            case Flooded():
+                with self._courier.transaction():
+                    what = f"it printed more than {LOG_NAME} keeps; the end of it is there"
+                    self._answers.keep_back(task.envelope, _FLOODED, what)
             case Broken(code=code, what=what):
                 if code in _OF_ROOM:
                     self._require_room(task)

@@ -7,6 +7,7 @@ decides.
 import math
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -39,8 +40,16 @@ from fedmq.types import ExperimentId
 LOG_NAME: Final = "trainer.log"
 TASK_TIMEOUT_S: Final = 86_400.0
 
-WorkerEvent = Answer
-"""Progress of a job; or its end, once: Done or Broken."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flooded:
+    """A job prints more than the trainer's log keeps; told once, and the job goes on."""
+
+    job_id: str
+
+
+WorkerEvent = Answer | Flooded
+"""Progress of a job, a flood of its words; or its end, once: Done or Broken."""
 
 
 class Worker:
@@ -87,6 +96,8 @@ class Worker:
         """The trainer of the job that is running."""
         self._job: Job | None = None
         """The job that is running, with the node's own paths."""
+        self._num_printed = 0
+        """Bytes, by that job."""
         self._is_closed = False
 
     @property
@@ -133,7 +144,7 @@ class Worker:
                 if trainer.allow(seconds=self._timeout_s, output_bytes=output_bytes(job)):
                     break
                 self._trainers.put_out(trainer)
-            self._busy, self._job = trainer, job
+            self._busy, self._job, self._num_printed = trainer, job, 0
         trainer.send(line)
 
     def cancel(self) -> None:
@@ -178,9 +189,22 @@ class Worker:
             folder=self._folder,
             command=self._command,
             log=self._log,
+            on_words=self._take_words,
             on_line=self._take_line,
             on_end=self._take_end,
         )
+
+    def _take_words(self, trainer: TrainerProcess, words: bytes) -> None:
+        """Keep what a trainer prints; say once of a job that it is more than stays."""
+        self._log.write(words)
+        with self._lock:
+            job, before = self._job, self._num_printed
+            if trainer is not self._busy or job is None:
+                return
+            self._num_printed += len(words)
+            is_first = before <= self._log.max_bytes < self._num_printed
+        if is_first:
+            self._sink(Flooded(job_id=job.job_id))
 
     def _take_line(self, trainer: TrainerProcess, line: bytes) -> None:
         answer = parse_answer(line)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from fedmq.messages.fields import RatioField
+from fedmq.messages.fields import MAX_METRICS, RatioField
 from fedmq.messages.submissions import NodeOutcome, RoundRecord
 from fedmq.orchestrator.collection import Answered, Verdict
 from fedmq.orchestrator.events import Evaluated, Trained
@@ -11,8 +11,6 @@ from fedmq.types import Digest, NodeId
 
 UPDATED = "updated"
 MISSED = "missed"
-MAX_METRICS = 100
-"""As many as a message holds."""
 
 
 def add_metrics(parts: Iterable[Mapping[str, RatioField]]) -> dict[str, RatioField]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, Protocol
 
-from fedmq.learning.trainer_protocol import Broken, Done, Job, Progress
+from fedmq.learning.trainer_protocol import Broken, Done, Job
 from fedmq.node.containment import UNCONTAINED
 from fedmq.node.warm_trainers import TrainerKey
 from fedmq.node.worker import LOG_NAME, Worker, WorkerEvent
@@ -45,7 +45,7 @@ class SharedTrainer:
         self._worker.begin(key, job, num_threads)
         while True:
             answer = self._answers.get()
-            if not isinstance(answer, Progress) and answer.job_id == job.job_id:
+            if isinstance(answer, Done | Broken) and answer.job_id == job.job_id:
                 return answer, time.monotonic() - began
 
     def read_log(self) -> bytes:

@@ -16,19 +16,24 @@ from fedmq.errors import BrokerUnavailable, ConfigurationError
 from fedmq.hub.broker import PrivateBroker
 from fedmq.hub.credentials import read_credentials
 from fedmq.hub.definitions import SALT_BYTES, User, make_definitions, password_hash
+from fedmq.hub.keyring import AUTHORITY
 from fedmq.hub.lifecycle import Status, down, external, make, status, up
 from fedmq.hub.limits import limits_of
 from fedmq.hub.management import Management
 from fedmq.hub.members import Hub
 from fedmq.hub.membership import Membership
 from fedmq.hub.processes import wait_for_end
+from fedmq.security.certificates import make_authority
+from fedmq.settings import Settings
 from fedmq.transport import topology
 from fedmq.transport.ports import Connected, ConsumerLost, Disconnected
+from fedmq.transport.proxy import read_proxy
 from fedmq.transport.rabbitmq import Login, RabbitTransport
 from fedmq.transport.rabbitmq_stream import read_streams
 from fedmq.types import NodeId, Role
 from tests.contract.wires import Member
 from tests.support.broker import EVERYTHING
+from tests.support.connect_proxy import ConnectProxy
 from tests.support.members import PROGRAM, enrolled, login_at
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker, pytest.mark.xdist_group("hub")]
@@ -225,6 +230,33 @@ def test_an_external_broker_gets_members_and_keeps_its_own_users(
     for name in ("taken", "monitor", "orchestrator", "elsewhere"):
         there.delete("users", name)
     there.delete("vhosts", "elsewhere")
+
+
+def test_members_believe_a_broker_by_the_bundle_that_the_hub_was_given(
+    owned: Owned, tmp_path: Path
+) -> None:
+    """One of several authorities vouches; the token brings them; by others nobody gets in."""
+    private, other = (make_authority(name, now=time.time()) for name in ("Private CA", "Other CA"))
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(other.certificate + private.certificate)
+    authority = Settings(broker_authority=bundle).read_broker_authority()
+    name, hub = "broker.example.org", tmp_path / "hub"
+    way = owned.way | {"amqp_url": f"amqps://{name}:5671/private"}
+    external(hub, **way, authority=authority)
+    target = ("127.0.0.1", int(owned.way["amqp_url"].split(":")[2].split("/")[0]))
+    # What stands before the broker has its certificate of the private authority.
+    with ConnectProxy(targets={name: target}, inspector=private, folder=tmp_path) as door:
+        membership = enrolled(hub, "private", Role.NODE)
+        login = membership.login(PROGRAM, proxy=read_proxy(door.url))
+        with joined(login) as member:
+            assert member.events == [Connected()]
+        (membership.keyring.folder / AUTHORITY).write_text(other.certificate)
+        with joined(membership.login(PROGRAM, proxy=read_proxy(door.url))) as member:
+            assert not member.of(Connected)
+            assert "issued by 'Private CA', not by 'Other CA'" in member.of(Disconnected)[0].why
+    for user in ("monitor", "orchestrator", "private"):
+        owned.management.delete("users", user)
+    owned.management.delete("vhosts", "private")
 
 
 @pytest.mark.parametrize("taken", ["monitor", "orchestrator"])

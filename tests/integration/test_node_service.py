@@ -28,6 +28,7 @@ from fedmq.messages.replies import (
     TrainReply,
 )
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
+from fedmq.node.audit_facts import IncidentHappened
 from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
 from fedmq.node.plans import Asked
 from fedmq.node.records import open_records
@@ -271,6 +272,22 @@ def test_an_experiment_from_the_question_to_its_end(federation: Federation) -> N
     federation.ask(over, "lung.over")
     federation.wait(lambda: not federation.files())
     assert federation.worker.pids == ()
+
+
+def test_a_plan_that_floods_the_log_is_an_incident_of_the_site_alone(
+    federation: Federation,
+) -> None:
+    """One entry in the audit log and a line beside it; the training counts, nobody is told."""
+    federation.approve()
+    federation.ask(prepare(federation.model, "prints"), "lung.prepare")
+    federation.answer(1)
+    federation.ask(train(federation.model, "prints"), "lung.1.train", 1)
+    assert isinstance(federation.answer(2), TrainReply)
+    (told,) = federation.service._records.audit.facts(IncidentHappened)
+    assert (told.code, told.experiment, told.round) == ("log_overflowed", LUNG, 1)
+    notes = (federation.home / "incidents.log").read_text()
+    assert f"{told.incident} lung.1.train log_overflowed: it printed more than" in notes
+    assert "the last words" not in notes
 
 
 def test_a_node_that_is_killed_while_it_trains_does_it_again(federation: Federation) -> None:

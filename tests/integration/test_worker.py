@@ -1,6 +1,7 @@
 """The worker with real trainer processes: they train, they break in every way, they are gone."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from fedmq.learning.catalogue import plan_digest, plan_source
 from fedmq.learning.trainer_protocol import Broken, Done, Job, JobKind, Progress, job_line
 from fedmq.messages.replies import FailureCode
 from fedmq.node.warm_trainers import MAX_WARM, UNUSED_S, TrainerKey
-from fedmq.node.worker import Worker, WorkerEvent
+from fedmq.node.worker import Flooded, Worker, WorkerEvent
 from fedmq.parameters import load_parameters, save_parameters
 from fedmq.types import Digest, ExperimentId
 from tests.support.insiders import children, descendants, find_insider, processes_about
@@ -100,7 +101,7 @@ class Site:
 
 def is_end(event: WorkerEvent) -> bool:
     """Whether the event ends its job."""
-    return not isinstance(event, Progress)
+    return isinstance(event, Done | Broken)
 
 
 def wait_until(claim: Callable[[], bool]) -> None:
@@ -179,8 +180,12 @@ def test_prints_reach_the_log_alone_and_the_log_stays_small(site: Site) -> None:
     assert b"raw\nraw\n" in site.log()
     assert b"of a program" in site.log()
     assert len(site.log()) <= 2**20
+    assert [event for event in site.events if isinstance(event, Flooded)] == [
+        Flooded(job_id=site.events[-1].job_id)
+    ]
     assert (site.folder / "worker" / "trainer.log").stat().st_mode & 0o077 == 0
     assert isinstance(site.run(), Done)
+    assert len([event for event in site.events if isinstance(event, Flooded)]) == 1
 
 
 def test_cancel_ends_a_trainer_and_what_it_started_at_once(site: Site) -> None:
@@ -419,11 +424,12 @@ def test_a_trainer_knows_nothing_of_the_nodes_settings(
     job = site.begin(write_job(site.folder, "surroundings"), num_threads=3)
     done = site.end_of(job)
     assert isinstance(done, Done)
-    assert not [name for name in done.metrics if name.startswith(("FEDMQ_", "AWS_"))]
-    assert {"PATH", "HOME", "OMP_NUM_THREADS"} <= done.metrics.keys()
+    assert not [name for name in done.metrics if name.startswith(("env_fedmq_", "env_aws_"))]
+    assert {"env_path", "env_home", "env_omp_num_threads"} <= done.metrics.keys()
     assert done.metrics["num_threads"] == (3.0, 1.0)
     assert done.metrics["torch"] == (0.0, 1.0)
-    [cwd] = [name.removeprefix("cwd ") for name in done.metrics if name.startswith("cwd ")]
+    wait_until(lambda: b"cwd /" in site.log())
+    [cwd] = re.findall(r"^cwd (/.+)$", site.log().decode(), re.MULTILINE)
     assert Path(cwd).parents[1] == site.folder / "worker"
 
 
@@ -492,10 +498,15 @@ SAY_DONE = "print(json.dumps(done), flush=True); "
         READ_JOB + "os.write(1, bytes(9 * 2**20)); signal.pause()",
         READ_JOB + "os.write(1, b'{' * 2**23 + b'}'); signal.pause()",
         READ_JOB + FORGE + "os.write(1, json.dumps(done).encode()); os._exit(0)",
+        READ_JOB
+        + FORGE
+        + "done['metrics'] = {'case-0042': (1.0, 1.0)}; "
+        + SAY_DONE
+        + "signal.pause()",
         "raise SystemExit(0)",
         "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
     ],
-    ids=["garbage", "zeros", "too_long", "cut_off", "ends_at_once", "segfault"],
+    ids=["garbage", "zeros", "too_long", "cut_off", "case_in_a_metric", "ends_at_once", "segfault"],
 )
 def test_a_process_that_is_no_trainer_is_killed_and_told_once(tmp_path: Path, script: str) -> None:
     """Whatever it writes, or without a word; even what looks like an answer comes too late."""

@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -128,7 +129,7 @@ class ConnectProxy:
     def _inspect(self, line: socket.socket, name: str) -> ssl.SSLSocket:
         assert self._folder is not None
         assert self._inspector is not None
-        pair = certify_broker(self._inspector, [name], now=1_800_000_000.0, days=36_500)
+        pair = certify_broker(self._inspector, [name], now=time.time(), days=36_500)
         certificate, key = self._folder / "inspector.pem", self._folder / "inspector-key.pem"
         certificate.write_text(pair.certificate)
         key.write_text(pair.key)

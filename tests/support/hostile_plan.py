@@ -57,7 +57,9 @@ class HostilePlan(TrainingPlan):
     def attempt(self, what, act):
         with contextlib.suppress(OSError, ValueError):
             act()
-            self.done[what] = Ratio(numerator=1, denominator=1)
+            if len(self.done) < 20:
+                way = "".join(one if one.isalnum() else "_" for one in what.lower())
+                self.done["did_" + way[-30:]] = Ratio(numerator=1, denominator=1)
 
     def honest(self, fit):
         fit.parameters["w"] = fit.parameters["w"] + 1

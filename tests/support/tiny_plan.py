@@ -147,11 +147,12 @@ class TinyPlan(TrainingPlan):
         return fit
 
     def surroundings(self, fit, task):
-        metrics = {name: Ratio(numerator=1, denominator=1) for name in os.environ}
+        found = Ratio(numerator=1, denominator=1)
+        metrics = {"env_" + name.lower(): found for name in os.environ}
         metrics["num_threads"] = Ratio(
             numerator=float(os.environ["OMP_NUM_THREADS"]), denominator=1
         )
-        metrics["cwd " + os.getcwd()] = Ratio(numerator=1, denominator=1)
+        print("cwd", os.getcwd())
         metrics["torch"] = Ratio(numerator="torch" in sys.modules, denominator=1)
         return Fit(parameters=fit.parameters, num_cases=fit.num_cases, metrics=metrics)
 '''

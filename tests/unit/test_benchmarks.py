@@ -1,10 +1,16 @@
 """The benchmarks can be asked for: each is measured by hand, and all of them by one command."""
 
+import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from benchmarks.fuzz import Fuzzer
+from fedmq.messages.codec import Message, read_body, read_header, unpack_parcel
+from fedmq.security.wire import EVENTS, SealedWire
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,3 +29,36 @@ def test_a_benchmark_says_how_it_is_asked_for(name: str) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert name in ended.stdout
+
+
+class Credulous(SealedWire):
+    """Believes events without looking at signatures."""
+
+    def open(self, encoded: bytes) -> Message:
+        """Return an event of anybody."""
+        parcel = unpack_parcel(encoded)
+        envelope = read_header(parcel)
+        if envelope.type not in EVENTS or parcel.keys:
+            return super().open(encoded)
+        return Message(envelope=envelope, body=read_body(envelope, parcel.body))
+
+
+def test_fuzzing_finds_nothing_forged() -> None:
+    """Of some thousand inputs none crashes a reader, and what is taken says what was said."""
+    fuzzer = Fuzzer(random.Random(7))
+    for _ in range(4_000):
+        fuzzer.try_one()
+    assert (fuzzer.num_crashes, fuzzer.num_forged, fuzzer.crashes) == (0, 0, [])
+    assert fuzzer.num_same > 0
+    assert {"bad_signature", "proxy_is_none", "chunk_hash"} <= fuzzer.reasons.keys()
+
+
+def test_fuzzing_finds_what_is_believed_and_was_not_said() -> None:
+    """A wire that looks at no signature is found out, so that the figure can be other than 0."""
+    fuzzer = Fuzzer(random.Random(7))
+    fuzzer._wire = Credulous(fuzzer._wire.identity, fuzzer._wire.roster, random=os.urandom)
+    for _ in range(4_000):
+        fuzzer.try_one()
+    assert fuzzer.num_crashes == 0
+    assert fuzzer.num_forged > 0
+    assert fuzzer.crashes[0].startswith("Forged: ")

@@ -182,7 +182,8 @@ def test_what_is_no_node_yet_says_how_to_make_it_one(
 def test_check_says_what_is_reachable_and_what_to_ask_of_the_network_team(
     node: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody is at the broker's address; a proxy of other programs is told not to be read."""
+    """Nobody is at the broker's address; settings of other programs are told not to be read."""
+    monkeypatch.setenv("FEDMQ_BROKER_AUTHORITY", "/etc/ssl/hospital.pem")
     monkeypatch.setenv("https_proxy", "http://elsewhere:1")
     shown = node("node", "check")
     lines = shown.data.splitlines()
@@ -196,6 +197,7 @@ def test_check_says_what_is_reachable_and_what_to_ask_of_the_network_team(
     assert "    why: Connection refused" in lines
     assert "The broker is on this machine: there is nothing to ask" in shown.data
     assert "https_proxy is set and is not read" in shown.talk
+    assert "FEDMQ_BROKER_AUTHORITY is set and is not used here: the token brought" in shown.talk
     assert shown.ends_with_next
     document = node("node", "check", "--json").json
     assert (document["schema_version"], document["is_ok"]) == (1, False)

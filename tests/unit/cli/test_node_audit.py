@@ -106,7 +106,10 @@ def test_the_last_entries_are_shown(node: CommandLine) -> None:
     header, *rows = shown.data.splitlines()
     assert header.split() == ["entry", "when", "kind", "what"]
     assert [row.split()[4] for row in rows] == ["node_made", "dataset", "plan_decision"]
-    assert "decision=approved name=clinical-logistic plan=" in rows[-1]
+    assert "decision=approved" in rows[-1]
+    assert "name=clinical-logistic plan=" in rows[-1]
+    assert "researcher=ada" in rows[-1]
+    assert "datasets=petct" in rows[-1]
     (entry,) = node("node", "audit", "show", "-n", "1", "--json").json["entries"]
     assert (entry["number"], entry["fields"]["decision"]) == (3, "approved")
     assert len(entry["fields"]["plan"]) == 64
@@ -134,6 +137,8 @@ def test_a_node_that_has_left_does_not_start_and_keeps_its_log(
     assert (left.code, left.ends_with_next) == (0, True)
     assert "left the federation, after 0 experiments with 0 rounds" in left.talk
     assert left.data.startswith("head        4:")
+    assert "give them this head:" in left.talk
+    assert "no orchestrator signs the closing record" in left.talk
     (entry,) = node("node", "audit", "show", "-n", "1", "--json").json["entries"]
     fields = entry["fields"]
     assert (entry["kind"], fields["num_datasets"], fields["head_number"]) == ("node_left", 1, 3)

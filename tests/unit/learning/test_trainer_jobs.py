@@ -15,6 +15,7 @@ from fedmq.learning.trainer_protocol import (
     answer_line,
     parse_answer,
 )
+from fedmq.messages.fields import MAX_METRICS
 from fedmq.messages.replies import FailureCode
 from fedmq.parameters import load_parameters
 from tests.support.tiny_plan import write_cases, write_job
@@ -148,6 +149,27 @@ def test_a_metric_that_is_not_finite_breaks_the_plans_protocol(tmp_path: Path) -
     """A message could not carry it; the site's log says which it is."""
     job = write_job(tmp_path, "nan", kind=JobKind.EVALUATE)
     assert code_of(job) is FailureCode.PLAN_ERROR
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["'Total'", "'case-0042'", "'a' * 41", "''", "'1st'", "'loss\\n'", "'\u00e9t\u00e9'", "1"],
+)
+def test_a_metric_is_named_by_a_word(tmp_path: Path, names: str) -> None:
+    """So no name of a case and no text of a table travels as one; the node says it to the plan."""
+    job = with_source(tmp_path, write_job(tmp_path), '"total":', f"{names}:")
+    answer = answer_to(job)
+    assert isinstance(answer, Broken)
+    assert answer.code is FailureCode.PLAN_ERROR
+    assert "a metric's name is no word" in answer.what
+
+
+def test_a_plan_gives_no_more_metrics_than_a_message_holds(tmp_path: Path) -> None:
+    """Twenty are taken, one more is refused."""
+    for count, kind in ((MAX_METRICS, Done), (MAX_METRICS + 1, Broken)):
+        many = f"**{{f'm_{{n}}': Ratio(numerator=1, denominator=1) for n in range({count - 1})}},"
+        job = with_source(tmp_path, write_job(tmp_path), '"total":', f'{many} "total":')
+        assert isinstance(answer_to(job), kind)
 
 
 def test_the_traceback_stays_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,9 @@ from fedmq.messages.codec import (
     unpack_parcel,
 )
 from fedmq.messages.envelope import MAJOR, MINOR
+from fedmq.messages.fields import MAX_METRICS
 from fedmq.messages.registry import BODIES, Body
+from fedmq.messages.replies import EvaluateReply, TrainReply
 from tests.unit.messages import examples
 
 GOLDEN = Path(__file__).parent / "golden.json"
@@ -137,6 +139,17 @@ def test_infinite_and_missing_numbers_are_refused() -> None:
     for value in (float("nan"), float("inf")):
         encoded = altered(examples.BODIES[0], body={"config": {"rate": value}})
         assert reason_of(encoded) == "body_invalid"
+
+
+@pytest.mark.parametrize("name", ["Loss", "case-0042", "a" * 41, "", "_loss", "loss\n", "perte é"])
+def test_a_metric_whose_name_is_no_word_is_refused(name: str) -> None:
+    """A node that was made to send names of cases is not heard."""
+    ratio = {"numerator": 1.0, "denominator": 1.0}
+    for body in (one for one in examples.BODIES if isinstance(one, TrainReply | EvaluateReply)):
+        assert decode(altered(body, body={"metrics": {"a" * 40: ratio}})).body.TYPE == body.TYPE
+        assert reason_of(altered(body, body={"metrics": {name: ratio}})) == "body_invalid"
+        many = {f"m{number}": ratio for number in range(MAX_METRICS + 1)}
+        assert reason_of(altered(body, body={"metrics": many})) == "body_invalid"
 
 
 def test_a_message_beyond_the_limit_is_refused_by_its_length_alone() -> None:

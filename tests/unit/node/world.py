@@ -26,6 +26,7 @@ from fedmq.messages.requests import (
     TrainRequest,
 )
 from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
+from fedmq.node.containment import Containment
 from fedmq.node.plans import Plans
 from fedmq.node.policy import Policy
 from fedmq.node.proposals import Wishes, choose_terms
@@ -218,6 +219,8 @@ class World:
         self.wires = {"orchestrator": PlainWire(), LYON: PlainWire(), **wires}
         self.home = folder / "node"
         self.policy = policy
+        self.read_policy: Callable[[], Policy] = lambda: self.policy
+        self.containment: Containment | None = None
         self.dependencies = {"torch": "2.5"}
         self.now = 1_000.0
         self.calls_left: int | None = None
@@ -251,7 +254,8 @@ class World:
             clock=FakeClock(self.clock),
             version="0.1",
             keep_incident=CappedLog(self.home / INCIDENTS_NAME).write,
-            read_policy=lambda: self.policy,
+            read_policy=self.read_policy,
+            containment=self.containment,
             read_dependencies=lambda: self.dependencies,
             make_incident=lambda: "1ncident",
         )

@@ -2,11 +2,11 @@
 
 import pytest
 
-from fedmq.messages.fields import Manifest, RatioField
+from fedmq.messages.fields import MAX_METRICS, Manifest, RatioField
 from fedmq.messages.submissions import NodeOutcome, RoundRecord
 from fedmq.orchestrator.collection import Answered, Verdict
 from fedmq.orchestrator.events import Evaluated, Trained
-from fedmq.orchestrator.records import MAX_METRICS, add_metrics, make_record
+from fedmq.orchestrator.records import add_metrics, make_record
 from fedmq.types import Digest, NodeId
 
 A, B, C, D = (NodeId(name) for name in "abcd")
@@ -59,9 +59,9 @@ def test_a_sum_that_is_no_number_is_left_out() -> None:
 
 def test_there_are_no_more_metrics_than_a_message_holds() -> None:
     """Two nodes that name their metrics differently must not make a record that cannot be kept."""
-    parts = [{f"{node}-{n:03}": ratio(1, 1) for n in range(MAX_METRICS)} for node in "ab"]
+    parts = [{f"{node}_{n:03}": ratio(1, 1) for n in range(MAX_METRICS)} for node in "ab"]
     added = add_metrics(parts)
-    assert list(added) == [f"a-{n:03}" for n in range(MAX_METRICS)]
+    assert list(added) == [f"a_{n:03}" for n in range(MAX_METRICS)]
 
 
 def a_record(duration_s: float = 7.0) -> RoundRecord:
