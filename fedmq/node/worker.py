@@ -27,11 +27,11 @@ from fedmq.node.cells import (
     count_fault,
     hand_in,
     output_bytes,
-    readable_paths,
     remove_folder,
     take_out,
 )
 from fedmq.node.containment import SCRATCH_PREFIX, Containment, find_containment
+from fedmq.node.shown_cases import readable_paths
 from fedmq.node.trainer_process import Needs, TrainerProcess
 from fedmq.node.warm_trainers import TrainerKey, WarmTrainers
 from fedmq.types import ExperimentId

@@ -47,6 +47,7 @@ class Hospital:
     def __init__(self, folder: Path, means: frozenset[Means]) -> None:
         self.folder = folder
         self.home = folder / "home"
+        self.withdrawn: tuple[tuple[str, tuple[str, ...]], ...] = ()
         self.heard: list[str] = []
         self._events: queue.Queue[WorkerEvent] = queue.Queue()
         for name in ("payloads", "scratch"):
@@ -58,6 +59,8 @@ class Hospital:
         self.plan = self.home / "plan.py"
         self.plan.write_text(SOURCE)
         self.cases = write_cases(folder / "cases", 5)
+        for case in self.cases.glob("case-*"):
+            (case / "notes.txt").write_text(case.name)
         self.others = write_cases(folder / "others", 5)
         self.worker = Worker(
             self.home / "scratch",
@@ -107,6 +110,7 @@ class Hospital:
             plan_digest=plan_digest(SOURCE.encode()),
             source_path=str(self.plan),
             dataset_folder=str(self.cases),
+            withdrawn=self.withdrawn,
             parameters_path=str(self.model),
             config=config,
         )
@@ -179,6 +183,22 @@ def test_what_a_plan_tries_it_cannot_do(hospital: Hospital, mood: str) -> None:
     assert isinstance(done, Done)
     assert not done.metrics
     hospital.require_well(before)
+
+
+def test_a_plan_cannot_read_a_withdrawn_case(hospital: Hospital) -> None:
+    """Neither its files nor its row, by any name; it reads both while it is not withdrawn."""
+    before = hospital.files()
+    done = hospital.run("tries_withdrawn")
+    assert isinstance(done, Done)
+    assert done.metrics.keys() >= {"read", "list", "row", "other", "other row"}
+    hospital.withdrawn = (("case-2", ()),)
+    try:
+        done = hospital.run("tries_withdrawn")
+        assert isinstance(done, Done)
+        assert set(done.metrics) == {"other", "other row"}
+        hospital.require_well(before)
+    finally:
+        hospital.withdrawn = ()
 
 
 DIED = FailureCode.WORKER_DIED

@@ -92,6 +92,18 @@ class HostilePlan(TrainingPlan):
                 found = [name for name in os.listdir(folder) if not self.is_way(folder, name)]
             self.attempt("list " + folder, lambda: found[0] if found else os.open("/none", 0))
 
+    def tries_withdrawn(self, fit):
+        """Reads one case by every name that it may have here."""
+        case, table = "/case-2", "/clinical.csv"
+        places = [self.config.own_cases, os.getcwd() + "/../in/cases"]
+        for folder in places:
+            self.attempt("read", lambda: open(folder + case + "/notes.txt").read())
+            self.attempt("list", lambda: os.listdir(folder + case))
+            self.attempt("row", lambda: open(folder + table).read().index("case-2"))
+            self.attempt("other", lambda: open(folder + "/case-3/notes.txt").read())
+            self.attempt("other row", lambda: open(folder + table).read().index("case-3"))
+            self.attempt("root", lambda: open("/proc/1/root" + folder + case + "/notes.txt"))
+
     def is_way(self, folder, name):
         """Whether it only leads to what is shown."""
         place = os.path.join(folder, name)

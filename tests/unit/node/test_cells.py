@@ -6,16 +6,17 @@ from pathlib import Path
 import pytest
 
 from fedmq.errors import TrainingError
+from fedmq.imaging.datasets import find_cases
 from fedmq.learning.trainer_protocol import Done, Job
 from fedmq.node.cells import (
     count_fault,
     hand_in,
     output_bytes,
-    readable_paths,
     remove_folder,
     size_bytes,
     take_out,
 )
+from fedmq.node.shown_cases import readable_paths
 from tests.support.tiny_plan import write_job
 
 
@@ -94,8 +95,55 @@ def test_links_in_a_dataset_are_followed(job: Job, tmp_path: Path) -> None:
 
 def test_a_dataset_that_holds_the_nodes_folder_is_not_shown(job: Job) -> None:
     """Its journal and credentials would be among what a plan may read."""
-    with pytest.raises(TrainingError, match="FEDMQ_HOME"):
+    with pytest.raises(TrainingError) as caught:
         readable_paths(job, Path(job.dataset_folder) / "case-1" / "node")
+    assert "FEDMQ_HOME" in caught.value.fix
+
+
+def test_a_withdrawn_case_is_not_among_what_is_shown(tmp_path: Path, folder: Path) -> None:
+    """Of the dataset the folders of the others, and a table without its row: nothing else."""
+    job = write_job(tmp_path, withdrawn=(("case-2", ()),))
+    cases = Path(job.dataset_folder)
+    (cases / "list.txt").write_text("case-2")
+    others = [f"case-{number}" for number in (1, 3, 4, 5)]
+    assert readable_paths(job, tmp_path / "home") == tuple(cases / name for name in others)
+    inner = hand_in(job, folder)
+    shown = Path(inner.dataset_folder)
+    assert shown.is_relative_to(folder / "in")
+    assert sorted(place.name for place in shown.iterdir()) == [*others, "clinical.csv"]
+    found = find_cases(shown, without=("case-2",))
+    assert [case.clinical["x"] for case in found] == ["1", "3", "4", "5"]
+    assert "case-2" not in (shown / "clinical.csv").read_text()
+    assert hand_in(write_job(tmp_path), folder).dataset_folder == str(cases)
+    assert not shown.exists()
+
+
+def test_a_table_elsewhere_is_shown_without_the_withdrawn(tmp_path: Path, folder: Path) -> None:
+    """As a copy; one without another row is none, and one that is missing stays missing."""
+    job = write_job(tmp_path, withdrawn=(("case-2", ()),))
+    table = tmp_path / "table.csv"
+    for text, is_shown in (("case_id,x\ncase-2,9\ncase-3,8\n", True), ("case_id\ncase-2\n", False)):
+        table.write_text(text)
+        job = write_job(tmp_path, withdrawn=(("case-2", ()),), clinical=str(table))
+        assert table not in readable_paths(job, tmp_path / "home")
+        clinical = hand_in(job, folder).clinical
+        assert (clinical is not None) is is_shown
+        assert clinical is None or "case-2" not in Path(clinical).read_text()
+    table.unlink()
+    assert hand_in(job, folder).clinical == str(table)
+
+
+def test_a_link_to_a_withdrawn_case_is_not_followed(tmp_path: Path) -> None:
+    """Neither to its files nor to a folder that holds it: the operator is told."""
+    job = write_job(tmp_path, withdrawn=(("case-2", ()),))
+    cases = Path(job.dataset_folder)
+    for link, target in (("case-3/PET.nii", cases / "case-2" / "PET.nii"), ("case-9", cases)):
+        (cases / link).symlink_to(target)
+        with pytest.raises(TrainingError) as caught:
+            readable_paths(job, tmp_path / "home")
+        assert "withdrawn" in caught.value.why
+        (cases / link).unlink()
+    assert readable_paths(job, tmp_path / "home")
 
 
 def test_sizes_are_those_of_the_disk(job: Job, tmp_path: Path) -> None:
