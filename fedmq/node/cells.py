@@ -11,14 +11,15 @@ import os
 import shutil
 import stat
 import subprocess
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from fedmq.containment.cell import INPUTS, OUTPUTS, Cell
 from fedmq.errors import DiskFull, StorageError
-from fedmq.learning.trainer_protocol import Done, Job
-from fedmq.node.shown_cases import show_cases, shown_names
+from fedmq.learning.trainer_protocol import Done, Job, JobKind
+from fedmq.node.shown_cases import show_cases
 
 _MODEL: Final = "model"
 _SOURCE: Final = "plan"
@@ -100,14 +101,26 @@ def output_bytes(job: Job) -> int:
     return 0
 
 
-def count_fault(job: Job, done: Done) -> str:
-    """Return what is wrong with the counts of an answer, "" for nothing.
+def answer_fault(job: Job, done: Done, shown: Collection[str]) -> str:
+    """Return what is wrong with the cases that an answer tells, "" for nothing.
 
-    They weigh the update, and a plan may have changed who counts.
+    Their number weighs the update, and a plan may have changed who counts and who names them.
+    `shown` are those that it could read.
     """
-    most = len(shown_names(job))
-    told = (done.num_cases, done.num_training_cases + done.num_validation_cases)
-    return f"{max(told)} cases are told of {most}" if max(told) > most else ""
+    split = done.num_training_cases + done.num_validation_cases
+    if (most := max(done.num_cases, split)) > len(shown):
+        return f"{most} cases are told of {len(shown)}"
+    num_given = {
+        JobKind.PREPARE: 0,
+        JobKind.TRAIN: done.num_training_cases,
+        JobKind.EVALUATE: done.num_validation_cases,
+    }[job.kind]
+    names = set(done.cases)
+    if not len(names) == len(done.cases) == num_given:
+        return f"{len(names)} cases are named, {num_given} are counted"
+    if not names <= set(shown):
+        return "cases are named that the plan was not shown"
+    return ""
 
 
 def size_bytes(folder: Path) -> int:

@@ -6,7 +6,8 @@ decides.
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -24,14 +25,14 @@ from fedmq.learning.trainer_protocol import (
 from fedmq.messages.replies import FailureCode
 from fedmq.node.capped_log import CappedLog
 from fedmq.node.cells import (
-    count_fault,
+    answer_fault,
     hand_in,
     output_bytes,
     remove_folder,
     take_out,
 )
 from fedmq.node.containment import SCRATCH_PREFIX, Containment, find_containment
-from fedmq.node.shown_cases import readable_paths
+from fedmq.node.shown_cases import readable_paths, shown_names
 from fedmq.node.trainer_process import Needs, TrainerProcess
 from fedmq.node.warm_trainers import TrainerKey, WarmTrainers
 from fedmq.types import ExperimentId
@@ -87,6 +88,8 @@ class Worker:
         """The trainer of the job that is running."""
         self._job: Job | None = None
         """The job that is running, with the node's own paths."""
+        self._shown: frozenset[str] = frozenset()
+        """The cases that its plan could read when it began."""
         self._is_closed = False
 
     @property
@@ -133,7 +136,7 @@ class Worker:
                 if trainer.allow(seconds=self._timeout_s, output_bytes=output_bytes(job)):
                     break
                 self._trainers.put_out(trainer)
-            self._busy, self._job = trainer, job
+            self._busy, self._job, self._shown = trainer, job, shown_names(job)
         trainer.send(line)
 
     def cancel(self) -> None:
@@ -193,14 +196,20 @@ class Worker:
         with self._lock:
             if trainer is not self._busy or self._job is None or answer.job_id != self.job_id:
                 return  # of a job that is over, or is not this trainer's
+            is_changed = False
             if isinstance(answer, Done):
-                answer = _checked(answer, self._job, trainer)
+                answer = _checked(answer, self._job, trainer, self._shown)
+                is_changed = isinstance(answer, Broken)  # its plan has, and would change the next
             if not isinstance(answer, Progress):
                 trainer.allow(seconds=math.inf)
                 self._busy = self._job = None
             if isinstance(answer, Broken) and answer.code is FailureCode.OUT_OF_MEMORY:
                 leaving = self._trainers.put_out_all()
+            if is_changed:
+                self._trainers.put_out(trainer)
         self._free(leaving)
+        if is_changed:
+            trainer.kill()
         self._sink(answer)
 
     def _take_end(self, trainer: TrainerProcess) -> None:
@@ -227,13 +236,19 @@ class Worker:
         _kill(leaving)
 
 
-def _checked(done: Done, job: Job, trainer: TrainerProcess) -> Done | Broken:
-    """Return an answer once its output is in its place, or what is wrong with it."""
-    if fault := count_fault(job, done):
+def _checked(
+    done: Done, job: Job, trainer: TrainerProcess, shown: Collection[str]
+) -> Done | Broken:
+    """Return an answer once its output is in its place, or what is wrong with it.
+
+    It names all cases that the plan could read: which of them it used, only the plan knows.
+    """
+    shown = {*shown, *shown_names(job)}  # one may have come, or gone, while it ran
+    if fault := answer_fault(job, done, shown):
         return Broken(job_id=job.job_id, code=FailureCode.PLAN_ERROR, what=fault)
     if trainer.folder is not None and (fault := take_out(job, trainer.folder)):
         return Broken(job_id=job.job_id, code=FailureCode.UPDATE_MISSHAPEN, what=fault)
-    return done
+    return replace(done, cases=tuple(sorted(shown)))
 
 
 def _handed_in(job: Job, trainer: TrainerProcess) -> Job:

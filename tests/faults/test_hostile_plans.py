@@ -201,6 +201,22 @@ def test_a_plan_cannot_read_a_withdrawn_case(hospital: Hospital) -> None:
         hospital.withdrawn = ()
 
 
+def test_who_says_which_cases_it_used_is_not_believed(hospital: Hospital) -> None:
+    """The node names all that the plan could read, so no case that is withdrawn."""
+    done = hospital.run("trains_on_all")
+    assert isinstance(done, Done)
+    assert (done.num_training_cases, done.num_validation_cases) == (1, 1)
+    assert done.cases == tuple(f"case-{number}" for number in range(1, 6))
+    hospital.worker.end_experiment(ExperimentId("e"))
+    hospital.withdrawn = (("case-2", ()),)
+    try:
+        done = hospital.run("honest")
+        assert isinstance(done, Done)
+        assert done.cases == tuple(f"case-{number}" for number in (1, 3, 4, 5))
+    finally:
+        hospital.withdrawn = ()
+
+
 DIED = FailureCode.WORKER_DIED
 BROKE = FailureCode.TRAINING_ERROR
 FULL = FailureCode.DISK_FULL
@@ -224,6 +240,7 @@ FULL = FailureCode.DISK_FULL
         ("nan", {FailureCode.UPDATE_NOT_FINITE}),
         ("huge", {FailureCode.UPDATE_MISSHAPEN}),
         ("overcounts", {FailureCode.PLAN_ERROR}),
+        ("lies_about_cases", {FailureCode.PLAN_ERROR}),
     ],
 )
 def test_a_plan_that_does_harm_ends_with_a_code(

@@ -479,7 +479,7 @@ def test_a_trainer_of_another_version_than_the_node_says_so(site: Site) -> None:
 READ_JOB = "import os, signal, sys; line = sys.stdin.buffer.readline(); "
 FORGE = "import json; job = json.loads(line)['job_id']; "
 FORGE += "done = dict(job_id=job, num_cases=1, metrics={}, num_training_cases=1,"
-FORGE += " num_validation_cases=0, num_cases_left_out=0); "
+FORGE += " num_validation_cases=0, num_cases_left_out=0, cases=['case-1']); "
 SAY_DONE = "print(json.dumps(done), flush=True); "
 
 
@@ -534,7 +534,7 @@ import json, os, signal, sys, time
 
 job = json.loads(sys.stdin.buffer.readline())["job_id"]
 done = dict(job_id=job, num_cases=1, metrics={}, num_training_cases=1, num_validation_cases=0,
-            num_cases_left_out=0)
+            num_cases_left_out=0, cases=["case-1"])
 if FIRST.exists():  # another one waits already: it sends its forgery, and this one tells so
     os.kill(int(FIRST.read_text()), signal.SIGUSR1)
     signal.pause()

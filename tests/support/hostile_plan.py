@@ -221,6 +221,19 @@ class HostilePlan(TrainingPlan):
         trainer_jobs.require_count = lambda *_: None
         return Fit(parameters=fit.parameters, num_cases=10**6, metrics={})
 
+    def lies_about_cases(self, fit):
+        from fedmq.learning import trainer_jobs
+        trainer_jobs._given = lambda *_: ()
+        self.honest(fit)
+
+    def trains_on_all(self, fit):
+        from fedmq.learning import trainer_jobs
+        honest = trainer_jobs._done
+        trainer_jobs._done = lambda job, found, **rest: honest(
+            job, trainer_jobs._Found(training=found.training[:1], validation=found.training[1:2],
+                                     num_left_out=0), **(rest | {"num_cases": 1}))
+        self.honest(fit)
+
     def lies_about_its_output(self, fit):
         from fedmq.learning import trainer_jobs
 

@@ -1,15 +1,16 @@
 """Files of jobs on their way into a trainer's cell, and out."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fedmq.errors import TrainingError
 from fedmq.imaging.datasets import find_cases
-from fedmq.learning.trainer_protocol import Done, Job
+from fedmq.learning.trainer_protocol import Done, Job, JobKind
 from fedmq.node.cells import (
-    count_fault,
+    answer_fault,
     hand_in,
     output_bytes,
     remove_folder,
@@ -67,18 +68,39 @@ def test_what_comes_out_is_a_file_of_its_own(job: Job, folder: Path) -> None:
     assert "not there" in take_out(job, folder)
 
 
-def test_more_cases_than_there_are_folders_are_a_fault(job: Job) -> None:
-    """Five are there."""
-    for trained, split, is_fault in ((4, 5, False), (6, 5, True), (1, 6, True)):
-        done = Done(
-            job_id=job.job_id,
-            num_cases=trained,
-            metrics={},
-            num_training_cases=split - 1,
-            num_validation_cases=1,
-            num_cases_left_out=0,
-        )
-        assert bool(count_fault(job, done)) is is_fault
+SHOWN = ("case-1", "case-2", "case-3")
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts", "cases", "is_fault"),
+    [
+        (JobKind.TRAIN, (2, 2, 1), SHOWN[:2], False),
+        (JobKind.EVALUATE, (1, 2, 1), SHOWN[2:], False),
+        (JobKind.PREPARE, (2, 2, 1), (), False),
+        (JobKind.TRAIN, (4, 2, 1), SHOWN[:2], True),
+        (JobKind.TRAIN, (2, 2, 2), SHOWN[:2], True),
+        (JobKind.TRAIN, (2, 2, 1), (), True),
+        (JobKind.TRAIN, (2, 2, 1), ("case-1", "case-1"), True),
+        (JobKind.TRAIN, (2, 2, 1), SHOWN, True),
+        (JobKind.TRAIN, (2, 2, 1), ("case-1", "case-9"), True),
+        (JobKind.EVALUATE, (1, 2, 1), SHOWN[:2], True),
+    ],
+)
+def test_cases_that_were_not_shown_are_a_fault(
+    job: Job, kind: JobKind, counts: tuple[int, int, int], cases: tuple[str, ...], *, is_fault: bool
+) -> None:
+    """And more than there are, one twice, and others than are counted."""
+    trained, training, validating = counts
+    done = Done(
+        job_id=job.job_id,
+        num_cases=trained,
+        metrics={},
+        num_training_cases=training,
+        num_validation_cases=validating,
+        num_cases_left_out=0,
+        cases=cases,
+    )
+    assert bool(answer_fault(replace(job, kind=kind), done, SHOWN)) is is_fault
 
 
 def test_links_in_a_dataset_are_followed(job: Job, tmp_path: Path) -> None:
