@@ -33,7 +33,7 @@ from fedmq.node.cells import (
 )
 from fedmq.node.containment import SCRATCH_PREFIX, Containment, find_containment
 from fedmq.node.shown_cases import readable_paths, shown_names
-from fedmq.node.trainer_process import Needs, TrainerProcess
+from fedmq.node.trainer_process import Fault, Needs, TrainerProcess
 from fedmq.node.warm_trainers import TrainerKey, WarmTrainers
 from fedmq.types import ExperimentId
 
@@ -225,9 +225,11 @@ class Worker:
         self._free(leaving)
         if job_id is not None:
             # What the plan's own doing ended would end in the same way when asked for again.
-            code = FailureCode.TRAINING_ERROR if trainer.fault else FailureCode.WORKER_DIED
-            what = trainer.fault or f"the process ended in the middle of the job; see {LOG_NAME}"
-            self._sink(Broken(job_id=job_id, code=code, what=what))
+            fault = trainer.fault or Fault(
+                code=FailureCode.WORKER_DIED,
+                what=f"the process ended in the middle of the job; see {LOG_NAME}",
+            )
+            self._sink(Broken(job_id=job_id, code=fault.code, what=fault.what))
 
     def _free(self, leaving: tuple[TrainerProcess, ...]) -> None:
         """Give back what warm trainers hold: memory is short, and the job will come again."""

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -261,6 +262,22 @@ def test_a_task_that_never_ends_is_ended(hospital: Hospital) -> None:
     assert isinstance(broken, Broken)
     assert broken.code is BROKE
     assert "FEDMQ_TASK_TIMEOUT_S" in broken.what
+    hospital.require_well(before)
+
+
+def test_memory_of_all_processes_together_is_bounded(hospital: Hospital) -> None:
+    """Each of four keeps to the bound; what they share counts once."""
+    before = hospital.files()
+    worker = hospital.worker
+    worker._limits = replace(LIMITS, memory_bytes=1024 * MB)
+    try:
+        broken = hospital.run("shares_memory", size_mb=400)
+        assert isinstance(broken, Broken)
+        assert broken.code is FailureCode.OUT_OF_MEMORY
+        assert "FEDMQ_TASK_MEMORY_MB" in broken.what
+        assert isinstance(hospital.run("shares_pages", size_mb=400), Done)
+    finally:
+        worker._limits = LIMITS
     hospital.require_well(before)
 
 

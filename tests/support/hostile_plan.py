@@ -171,6 +171,42 @@ class HostilePlan(TrainingPlan):
     def takes_memory(self, fit):
         np.ones(100 * 2**30 // 8)
 
+    def shares_memory(self, fit):
+        """In ways that RLIMIT_DATA does not count, then in processes that each keep to it."""
+        self.attempt("shared", lambda: mmap.mmap(-1, 2**20))
+        self.attempt("memfd", lambda: os.memfd_create("x"))
+        self.attempt("zero", lambda: mmap.mmap(os.open("/dev/zero", os.O_RDWR), 2**20))
+        if self.done:
+            return Fit(parameters=fit.parameters, num_cases=len(fit.parameters), metrics=self.done)
+        self.takes_memory_in_parts(fit)
+
+    def takes_memory_in_parts(self, fit):
+        for _ in range(4):
+            if os.fork() == 0:
+                kept = np.ones(self.config.size_mb * 2**20 // 8)
+                while True:
+                    signal.pause()
+        while True:
+            signal.pause()
+
+    def shares_pages(self, fit):
+        """Honestly: four processes that see one array count once."""
+        kept = np.ones(self.config.size_mb * 2**20 // 8)
+        ready, others = os.pipe(), []
+        for _ in range(4):
+            others.append(os.fork())
+            if others[-1] == 0:
+                os.write(ready[1], str(int(kept.sum() > 0)).encode())
+                while True:
+                    signal.pause()
+        for _ in others:
+            os.read(ready[0], 1)
+        threading.Event().wait(1)
+        for pid in others:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        self.honest(fit)
+
     def fills_scratch(self, fit):
         with open("large", "wb") as file:
             for _ in range(100 * 2**10):
