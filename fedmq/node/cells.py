@@ -7,7 +7,6 @@ it.
 
 import contextlib
 import errno
-import os
 import shutil
 import stat
 import subprocess
@@ -25,7 +24,6 @@ _MODEL: Final = "model"
 _SOURCE: Final = "plan"
 _OUTPUT: Final = "output"
 _MARGIN_BYTES: Final = 16 * 2**20
-_BLOCK_BYTES: Final = 512
 _CELL_FILE: Final = "cell.json"
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -121,17 +119,6 @@ def answer_fault(job: Job, done: Done, shown: Collection[str]) -> str:
     if not names <= set(shown):
         return "cases are named that the plan was not shown"
     return ""
-
-
-def size_bytes(folder: Path) -> int:
-    """Return how much the files below a folder take, as far as it can be seen."""
-    total = 0
-    with contextlib.suppress(RecursionError):  # deeper than anybody needs; Linux bounds the rest
-        for place, _, names in os.walk(folder):
-            for name in names:
-                with contextlib.suppress(OSError):
-                    total += Path(place, name).lstat().st_blocks * _BLOCK_BYTES
-    return total
 
 
 def remove_folder(folder: Path) -> None:

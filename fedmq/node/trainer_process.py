@@ -23,9 +23,9 @@ from fedmq.containment.cell import OUTPUTS, SCRATCH, Cell, Limits, Means
 from fedmq.learning.trainer_protocol import MAX_LINE_BYTES
 from fedmq.messages.replies import FailureCode
 from fedmq.node.capped_log import CappedLog
-from fedmq.node.cells import make_cell, remove_folder, size_bytes
+from fedmq.node.cells import make_cell, remove_folder
 from fedmq.node.containment import SCRATCH_PREFIX
-from fedmq.node.footprint import members, memory_bytes
+from fedmq.node.footprint import deleted_bytes, disk_bytes, members, memory_bytes
 
 _READ_BYTES: Final = 64 * 1024
 _DEATH_S: Final = 10.0
@@ -57,6 +57,9 @@ class Needs:
 
 _LATE: Final = Fault(
     code=FailureCode.TRAINING_ERROR, what="it took longer than a task may (FEDMQ_TASK_TIMEOUT_S)"
+)
+_LEFTOVERS: Final = Fault(
+    code=FailureCode.TRAINING_ERROR, what="processes of a job before were still there"
 )
 _TOO_LARGE: Final = Fault(
     code=FailureCode.TRAINING_ERROR,
@@ -164,6 +167,13 @@ class TrainerProcess:
             self._output_bytes = output_bytes
             return self.fault is None
 
+    def is_clean(self) -> bool:
+        """Return whether the job that it has answered left nothing: no process, no excess.
+
+        One that is not goes on with what it likes when nobody waits for it.
+        """
+        return self._excess(is_idle=True) is None
+
     def kill(self) -> None:
         """End the process with all of its group, and return when it is gone."""
         self._is_unwanted = True
@@ -221,9 +231,10 @@ class TrainerProcess:
     def _watch(self) -> None:
         """End the process when its time is over, or it has too much of something."""
         while not self._ended.wait(_WATCH_S):
-            turn = self._turn
+            turn, is_idle = self._turn, self._turn > 0 and self._deadline == math.inf
             is_late = time.monotonic() > self._deadline
-            excess = None if is_late else self._excess()  # files may be many, and take their time
+            # After the time: files may be many, and looking at them takes its own.
+            excess = None if is_late else self._excess(is_idle=is_idle)
             with self._bounds:
                 if turn != self._turn:
                     continue  # what was measured is of the job before
@@ -233,17 +244,20 @@ class TrainerProcess:
                 self.kill()
                 return
 
-    def _excess(self) -> Fault | None:
+    def _excess(self, *, is_idle: bool) -> Fault | None:
         """Return what it has too much of, None if of nothing."""
         limits = self._needs.limits
+        pids = () if self.pid is None else members(self.pid)
+        if is_idle and len(pids) > (2 if self._has_keeper else 1):
+            return _LEFTOVERS
         if self.folder is not None:
-            size = sum(size_bytes(self.folder / name) for name in (SCRATCH, OUTPUTS))
+            size = sum(disk_bytes(self.folder / name) for name in (SCRATCH, OUTPUTS))
+            size += deleted_bytes(pids, self.folder)
             if size > limits.scratch_bytes + self._output_bytes:
                 return _TOO_LARGE
-        if self.pid is not None and limits.memory_bytes is not None:
-            most = limits.memory_bytes
-            if memory_bytes(members(self.pid), limit=most) > most:
-                return _TOO_MUCH_MEMORY
+        most = limits.memory_bytes
+        if most is not None and memory_bytes(pids, limit=most) > most:
+            return _TOO_MUCH_MEMORY
         return None
 
     def _read_until_end(self, process: subprocess.Popen[bytes]) -> None:

@@ -196,19 +196,21 @@ class Worker:
         with self._lock:
             if trainer is not self._busy or self._job is None or answer.job_id != self.job_id:
                 return  # of a job that is over, or is not this trainer's
-            is_changed = False
+            is_spoiled = False
             if isinstance(answer, Done):
                 answer = _checked(answer, self._job, trainer, self._shown)
-                is_changed = isinstance(answer, Broken)  # its plan has, and would change the next
+                # A plan that changed an answer would change the next one too.
+                is_spoiled = isinstance(answer, Broken)
             if not isinstance(answer, Progress):
                 trainer.allow(seconds=math.inf)
                 self._busy = self._job = None
+                is_spoiled = is_spoiled or not trainer.is_clean()
             if isinstance(answer, Broken) and answer.code is FailureCode.OUT_OF_MEMORY:
                 leaving = self._trainers.put_out_all()
-            if is_changed:
+            if is_spoiled:
                 self._trainers.put_out(trainer)
         self._free(leaving)
-        if is_changed:
+        if is_spoiled:
             trainer.kill()
         self._sink(answer)
 

@@ -231,7 +231,10 @@ FULL = FailureCode.DISK_FULL
         ("takes_memory", {FailureCode.OUT_OF_MEMORY}),
         ("fills_scratch", {BROKE, FULL}),
         ("fills_scratch_with_many", {BROKE, FULL}),
+        ("fills_scratch_with_nothing", {BROKE, FULL}),
+        ("fills_scratch_unseen", {BROKE, FULL}),
         ("fills_output", {BROKE, FULL}),
+        ("fills_output_unseen", {BROKE, FULL}),
         ("segfaults", {DIED}),
         ("exits", {DIED}),
         ("kills_itself", {DIED}),
@@ -293,16 +296,18 @@ def test_an_output_that_is_no_file_is_not_opened(hospital: Hospital, mood: str) 
     hospital.require_well(before)
 
 
-def test_a_daemon_ends_with_its_trainer(hospital: Hospital) -> None:
-    """It has left its parents and their session, or may not."""
+def test_what_a_plan_has_started_ends_with_its_task(hospital: Hospital) -> None:
+    """It has left its parents and their session, or may not; its trainer is not kept warm."""
     before = hospital.files()
-    hospital.run("leaves_a_daemon")
+    for mood in ("leaves_a_daemon", "leaves_a_child"):
+        hospital.run(mood)
+        deadline = time.monotonic() + DEADLINE_S
+        while processes_about(hospital.folder):
+            assert time.monotonic() < deadline, "it is there"
+            threading.Event().wait(0.02)
+        assert not hospital.worker.pids
     hospital.require_well(before)
-    hospital.worker.end_experiment(ExperimentId("e"))
-    deadline = time.monotonic() + DEADLINE_S
-    while processes_about(hospital.folder):
-        assert time.monotonic() < deadline, "it is there"
-        threading.Event().wait(0.02)
+    assert hospital.worker.pids, "one that left nothing behind is kept"
 
 
 def test_prints_without_end_fill_no_disk(hospital: Hospital) -> None:

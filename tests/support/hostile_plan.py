@@ -217,6 +217,31 @@ class HostilePlan(TrainingPlan):
             with open(f"file-{number}", "wb") as file:
                 file.write(bytes(2**20))
 
+    def fills_scratch_with_nothing(self, fit):
+        for number in range(10**6):
+            open(f"file-{number}", "wb").close()
+        threading.Event().wait()
+
+    def fills_scratch_unseen(self, fit):
+        """With files that have no name any more, and none of them is large."""
+        kept = []
+        for number in range(100):
+            kept.append(open("unseen", "wb"))
+            os.remove("unseen")
+            kept[-1].write(bytes(2**20))
+            kept[-1].flush()
+        threading.Event().wait()
+
+    def fills_output_unseen(self, fit):
+        path = os.getcwd() + "/../out/output"
+        kept = open(path, "r+b")
+        with contextlib.suppress(OSError):
+            os.remove(path)
+        for _ in range(100):
+            kept.write(bytes(2**20))
+            kept.flush()
+        threading.Event().wait()
+
     def fills_output(self, fit):
         with open(glob.glob("../out/output")[0] if glob.glob("../out/output") else "../out/output",
                   "r+b") as file:
@@ -297,6 +322,11 @@ class HostilePlan(TrainingPlan):
                 while True:
                     signal.pause()
             os._exit(0)
+        self.honest(fit)
+
+    def leaves_a_child(self, fit):
+        if os.fork() == 0:
+            self.never_ends(fit)
         self.honest(fit)
 
     def prints(self, fit):
