@@ -6,6 +6,7 @@ decides.
 
 import math
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from fedmq.node.cells import (
     take_out,
 )
 from fedmq.node.containment import SCRATCH_PREFIX, Containment, find_containment
+from fedmq.node.pace import Pace
 from fedmq.node.shown_cases import readable_paths, shown_names
 from fedmq.node.trainer_process import Fault, Needs, TrainerProcess
 from fedmq.node.warm_trainers import TrainerKey, WarmTrainers
@@ -88,6 +90,8 @@ class Worker:
         """The trainer of the job that is running."""
         self._job: Job | None = None
         """The job that is running, with the node's own paths."""
+        self._pace = Pace()
+        """Of its reports."""
         self._shown: frozenset[str] = frozenset()
         """The cases that its plan could read when it began."""
         self._is_closed = False
@@ -137,6 +141,7 @@ class Worker:
                     break
                 self._trainers.put_out(trainer)
             self._busy, self._job, self._shown = trainer, job, shown_names(job)
+            self._pace = Pace()
         trainer.send(line)
 
     def cancel(self) -> None:
@@ -196,6 +201,8 @@ class Worker:
         with self._lock:
             if trainer is not self._busy or self._job is None or answer.job_id != self.job_id:
                 return  # of a job that is over, or is not this trainer's
+            if isinstance(answer, Progress) and not self._pace.admits(time.monotonic()):
+                return
             is_spoiled = False
             if isinstance(answer, Done):
                 answer = _checked(answer, self._job, trainer, self._shown)

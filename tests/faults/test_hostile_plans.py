@@ -20,6 +20,7 @@ from fedmq.learning.catalogue import plan_digest
 from fedmq.learning.trainer_protocol import Broken, Done, Job, Progress
 from fedmq.messages.replies import FailureCode
 from fedmq.node.containment import Containment
+from fedmq.node.pace import BURST
 from fedmq.node.warm_trainers import TrainerKey
 from fedmq.node.worker import Worker, WorkerEvent
 from fedmq.parameters import load_parameters, save_parameters
@@ -123,10 +124,12 @@ class Hospital:
             experiment=ExperimentId("e"), plan_digest=Digest(job.plan_digest), dataset="cases"
         )
         self.worker._timeout_s = timeout_s
+        self.num_reports = 0
         self.worker.begin(key, job, 1)
         deadline = time.monotonic() + DEADLINE_S
         while True:
             event = self._events.get(timeout=max(0.1, deadline - time.monotonic()))
+            self.num_reports += isinstance(event, Progress)
             if not isinstance(event, Progress) and event.job_id == job.job_id:
                 self.output = Path(job.output_path or "")
                 return event
@@ -308,6 +311,15 @@ def test_what_a_plan_has_started_ends_with_its_task(hospital: Hospital) -> None:
         assert not hospital.worker.pids
     hospital.require_well(before)
     assert hospital.worker.pids, "one that left nothing behind is kept"
+
+
+def test_reports_without_end_are_thinned_out(hospital: Hospital) -> None:
+    """The node's events wait in a queue without a bound; and plans come after the node."""
+    done = hospital.run("reports")
+    assert isinstance(done, Done)
+    assert BURST <= hospital.num_reports < 1000
+    assert done.metrics["niceness"][0] >= 10
+    assert "priority" not in done.metrics
 
 
 def test_prints_without_end_fill_no_disk(hospital: Hospital) -> None:

@@ -324,6 +324,13 @@ class HostilePlan(TrainingPlan):
             os._exit(0)
         self.honest(fit)
 
+    def reports(self, fit):
+        for number in range(5000):
+            self.task.report(0.5, str(number))
+        self.attempt("priority", lambda: os.nice(-1))
+        self.done["niceness"] = Ratio(numerator=os.nice(0), denominator=1)
+        self.honest(fit)
+
     def leaves_a_child(self, fit):
         if os.fork() == 0:
             self.never_ends(fit)
