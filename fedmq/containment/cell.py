@@ -44,7 +44,8 @@ class Limits:
     """How much a confined process and what it starts may use."""
 
     memory_bytes: int | None = None
-    """Of each process, what it can write to; None for all that the machine has."""
+    """Of all processes together, a look every quarter of a second, and of each what it can write
+    to; None for all that the machine has."""
     scratch_bytes: int = 2**30
     file_bytes: int = 16 * 2**30
     """Of one file."""

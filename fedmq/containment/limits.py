@@ -12,6 +12,7 @@ from fedmq.containment.kernel import PR_SET_KEEPCAPS, drop_bounds, keep_capabili
 _FIRST_OWN_USER: Final = 0x70000000
 """From here on root gives each process a user of its own, far from those that people have."""
 _NOBODY: Final = 65534
+_NICENESS: Final = 10
 _PASS_OVER_MODES: Final = 1 << 1
 """CAP_DAC_OVERRIDE: who is root reads a dataset whoever owns it."""
 
@@ -27,6 +28,7 @@ def set_limits(limits: Limits) -> None:
         (resource.RLIMIT_MSGQUEUE, 0),
     ):
         _set_limit(kind, most)
+    os.nice(_NICENESS)  # the node answers the broker whatever plans do
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 

@@ -26,7 +26,8 @@ _OF_ALL_BELOW: Final = 0x8000
 _HERE: Final = -100
 _MOST_NODES: Final = 100_000
 """Files in scratch."""
-DEVICES: Final = tuple(Path("/dev", name) for name in ("null", "zero", "full", "random", "urandom"))
+DEVICES: Final = tuple(Path("/dev", name) for name in ("null", "full", "random", "urandom"))
+"""Not /dev/zero: mapped, it gives memory that stays where nobody maps it."""
 _OF_THE_MACHINE: Final = (Path("/proc/cpuinfo"), Path("/proc/meminfo"))
 
 

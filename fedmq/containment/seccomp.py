@@ -18,6 +18,9 @@ _MODE_FILTER: Final = 2
 _ALLOW: Final = 0x7FFF0000
 _REFUSE: Final = 0x00050000
 _LOAD, _IS_EQUAL, _IS_AT_LEAST, _HAS_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_KEEP_BITS: Final = 0x54
+_SHARED_OF_NO_FILE: Final = 0x21
+"""Of mmap: MAP_ANONYMOUS with MAP_SHARED, or with MAP_SHARED_VALIDATE, which has its bit."""
 _NUMBER_AT, _MACHINE_AT, _ARGUMENTS_AT = 0, 4, 16
 _AUDIT: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32: Final = 0x40000000
@@ -70,6 +73,10 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "semget": (64, 190),
     "msgget": (68, 186),
     "mq_open": (240, 180),
+    # Memory that belongs to no process once it is filled, so that no count of processes has it.
+    "mmap": (9, 222),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
     # Ways around this filter, and parts of the kernel that no plan needs.
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
@@ -121,11 +128,12 @@ class _Program(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Test:
-    """Refuses a call whose argument answers to `code` and `value`."""
+    """Refuses a call whose argument, of it the bits of `mask`, answers to `code` and `value`."""
 
     argument: int
     code: int
     value: int
+    mask: int = 0xFFFFFFFF
     is_refused_if: bool = True
 
 
@@ -155,6 +163,9 @@ def filter_code(machine: str, *, is_in_namespaces: bool) -> bytes:
         "clone": _Test(argument=0, code=_HAS_BITS, value=_NEW_NAMESPACES),
         "prctl": _Test(argument=0, code=_IS_EQUAL, value=PR_SET_PDEATHSIG),
         "prlimit64": _Test(argument=0, code=_IS_EQUAL, value=0, is_refused_if=False),
+        "mmap": _Test(
+            argument=3, code=_IS_EQUAL, value=_SHARED_OF_NO_FILE, mask=_SHARED_OF_NO_FILE
+        ),
     }
     if is_in_namespaces:
         tests["socket"] = _Test(
@@ -182,8 +193,9 @@ def _refusal(number: int, name: str, test: _Test | None) -> Sequence[bytes]:
         return [_line(_IS_EQUAL, number, no=1), _line(_RETURN, _REFUSE | code)]
     yes, no = (0, 1) if test.is_refused_if else (1, 0)
     return [
-        _line(_IS_EQUAL, number, no=4),
+        _line(_IS_EQUAL, number, no=5),
         _line(_LOAD, _ARGUMENTS_AT + 8 * test.argument),
+        _line(_KEEP_BITS, test.mask),
         _line(test.code, test.value, yes=yes, no=no),
         _line(_RETURN, _REFUSE | errno.EPERM),
         _line(_RETURN, _ALLOW),

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +20,38 @@ def read_clinical(path: Path) -> Rows:
         DatasetError: code missing_file, corrupt_file, no_case_column, empty, duplicate_row or
             no_case_id. The text names the file and the line, not the folder.
     """
+    lines, _ = _read_lines(path)
+    header = _header(path, lines)
+    return _rows_of(path, header, lines)
+
+
+def table_without(path: Path, names: Collection[str]) -> str | None:
+    """Return the text of a table with nothing on the lines of these cases, None if no row is left.
+
+    The other rows keep their numbers, which texts of errors name.
+
+    Raises:
+        DatasetError: the file is no table, or has no single column of cases.
+    """
+    lines, delimiter = _read_lines(path)
+    column = _header(path, lines).index(CASE_COLUMN)
+    kept = [
+        [] if number and line[column : column + 1] and line[column].strip() in names else line
+        for number, line in enumerate(lines)
+    ]
+    if not any(cell.strip() for line in kept[1:] for cell in line):
+        return None
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(kept)
+    return text.getvalue()
+
+
+def _read_lines(path: Path) -> tuple[list[list[str]], str]:
+    """Return the cells of a table, line by line, and what stands between them."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))
+        delimiter = _delimiter(text)
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)), delimiter
     except FileNotFoundError as error:
         raise DatasetError(
             f"{path.name} is missing", code="missing_file", fix="put the file there"
@@ -34,6 +63,9 @@ def read_clinical(path: Path) -> Rows:
             why="it is no CSV file in UTF-8",
             fix="save it again as CSV (UTF-8)",
         ) from error
+
+
+def _header(path: Path, lines: list[list[str]]) -> list[str]:
     header = [cell.strip() for cell in lines[0]] if lines else []
     if header.count(CASE_COLUMN) != 1 or len(set(header)) != len(header):
         raise DatasetError(
@@ -42,7 +74,7 @@ def read_clinical(path: Path) -> Rows:
             why="the first line must name each column once, and one of them so",
             fix=f"name the column that holds the folders' names {CASE_COLUMN}",
         )
-    return _rows_of(path, header, lines)
+    return header
 
 
 def _delimiter(text: str) -> str:

@@ -106,7 +106,8 @@ class Done:
     num_cases_left_out: Count
     """Cases that lack a modality of the plan, or have it unfit; in neither of the two counts."""
     cases: tuple[str, ...] = ()
-    """The names of the cases that the plan was given: those that train, or those that validate."""
+    """The names of the cases that the plan was given: those that train, or those that validate.
+    From the worker: of all that it could read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

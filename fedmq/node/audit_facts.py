@@ -146,7 +146,7 @@ class TrainingDone:
     plan: Digits
     dataset: str
     cases: Digits
-    """Of the list of cases that the plan was given to train on."""
+    """Of the list of cases that the plan could read, to train on or not."""
     num_cases: int
     model: Digits
     model_bytes: int

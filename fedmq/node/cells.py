@@ -1,29 +1,29 @@
-"""The cells of trainers: what a job may read, how its files get in, and its output out.
+"""The cells of trainers: how the files of a job get in, and its output out.
 
-A trainer sees the folder of its dataset and its own: the model and the plan's source of the job in
-hand are linked into that, under names that stay, and it fills one file that is made for it.
+A trainer sees its cases (`shown_cases`) and a folder of its own: the model and the plan's source of
+the job in hand are linked into that, under names that stay, and it fills one file that is made for
+it.
 """
 
 import contextlib
 import errno
-import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from fedmq.containment.cell import INPUTS, OUTPUTS, Cell
-from fedmq.errors import DiskFull, StorageError, TrainingError
-from fedmq.learning.trainer_protocol import Done, Job
+from fedmq.errors import DiskFull, StorageError
+from fedmq.learning.trainer_protocol import Done, Job, JobKind
+from fedmq.node.shown_cases import show_cases
 
 _MODEL: Final = "model"
 _SOURCE: Final = "plan"
 _OUTPUT: Final = "output"
 _MARGIN_BYTES: Final = 16 * 2**20
-_BLOCK_BYTES: Final = 512
 _CELL_FILE: Final = "cell.json"
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -40,27 +40,6 @@ def make_cell(cell: Cell) -> Path:
     return path
 
 
-def readable_paths(job: Job, home: Path) -> tuple[Path, ...]:
-    """Return what the trainer of a job may read: the dataset, and where links in it lead.
-
-    Raises:
-        TrainingError: `home`, the node's own folder, would be among it.
-    """
-    paths = [Path(job.dataset_folder)]
-    if job.clinical is not None:
-        paths.append(Path(job.clinical))
-    with contextlib.suppress(OSError):  # the trainer finds the same, and says it
-        paths += _targets(paths[0])
-    for path in paths:
-        if home.resolve().is_relative_to(path.resolve()):
-            raise TrainingError(
-                "the dataset cannot be shown to a plan",
-                why="its folder, or a link in it, holds the node's own folder",
-                fix="the node's operator keeps FEDMQ_HOME outside of datasets",
-            )
-    return tuple(dict.fromkeys(paths))
-
-
 def hand_in(job: Job, folder: Path) -> Job:
     """Put the files of a job into the cell in `folder`; return the job with its paths in there.
 
@@ -72,6 +51,7 @@ def hand_in(job: Job, folder: Path) -> Job:
     try:
         model = _link(job.parameters_path, folder / INPUTS / _MODEL)
         source = _link(job.source_path, folder / INPUTS / _SOURCE)
+        shown = show_cases(job, folder / INPUTS)
         output = folder / OUTPUTS / _OUTPUT
         _remove(output)
         if job.output_path is not None:
@@ -84,7 +64,7 @@ def hand_in(job: Job, folder: Path) -> Job:
             fix="free space, or look after the disk",
         ) from error
     return replace(
-        job,
+        shown,
         parameters_path=model,
         source_path=source,
         output_path=None if job.output_path is None else str(output),
@@ -119,25 +99,26 @@ def output_bytes(job: Job) -> int:
     return 0
 
 
-def count_fault(job: Job, done: Done) -> str:
-    """Return what is wrong with the counts of an answer, "" for nothing.
+def answer_fault(job: Job, done: Done, shown: Collection[str]) -> str:
+    """Return what is wrong with the cases that an answer tells, "" for nothing.
 
-    They weigh the update, and a plan may have changed who counts.
+    Their number weighs the update, and a plan may have changed who counts and who names them.
+    `shown` are those that it could read.
     """
-    most = sum(1 for _ in _case_folders(Path(job.dataset_folder)))
-    told = (done.num_cases, done.num_training_cases + done.num_validation_cases)
-    return f"{max(told)} cases are told of {most}" if max(told) > most else ""
-
-
-def size_bytes(folder: Path) -> int:
-    """Return how much the files below a folder take, as far as it can be seen."""
-    total = 0
-    with contextlib.suppress(RecursionError):  # deeper than anybody needs; Linux bounds the rest
-        for place, _, names in os.walk(folder):
-            for name in names:
-                with contextlib.suppress(OSError):
-                    total += Path(place, name).lstat().st_blocks * _BLOCK_BYTES
-    return total
+    split = done.num_training_cases + done.num_validation_cases
+    if (most := max(done.num_cases, split)) > len(shown):
+        return f"{most} cases are told of {len(shown)}"
+    num_given = {
+        JobKind.PREPARE: 0,
+        JobKind.TRAIN: done.num_training_cases,
+        JobKind.EVALUATE: done.num_validation_cases,
+    }[job.kind]
+    names = set(done.cases)
+    if not len(names) == len(done.cases) == num_given:
+        return f"{len(names)} cases are named, {num_given} are counted"
+    if not names <= set(shown):
+        return "cases are named that the plan was not shown"
+    return ""
 
 
 def remove_folder(folder: Path) -> None:
@@ -146,22 +127,6 @@ def remove_folder(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     except RecursionError:
         subprocess.run(["/bin/rm", "-rf", str(folder)], check=False)  # noqa: S603 - our own path
-
-
-def _case_folders(folder: Path) -> Iterator[Path]:
-    with contextlib.suppress(OSError):
-        for place in folder.iterdir():
-            if place.is_dir() and not place.name.startswith("."):
-                yield place
-
-
-def _targets(folder: Path) -> Iterator[Path]:
-    """Yield where links to cases, and to files of cases, lead: next, and in the end."""
-    of_cases = (one for case in _case_folders(folder) for one in case.iterdir())
-    for place in (*folder.iterdir(), *of_cases):
-        if place.is_symlink():
-            yield place.parent / place.readlink()
-            yield place.resolve()
 
 
 def _link(source: str | None, place: Path) -> str | None:

@@ -87,6 +87,8 @@ def read_findings(faults: Mapping[str, str]) -> Containment:
         lacks["strict limit of scratch"] = "it needs namespaces"
         if version() < SCOPES_VERSION:
             lacks["limit of signals"] = "Linux 6.12 is the first to have one without namespaces"
+    elif Means.LANDLOCK not in means:
+        lacks["strict limit of results"] = "it needs Landlock"
     return Containment(means=means, lacks=lacks)
 
 

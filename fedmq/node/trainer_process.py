@@ -21,9 +21,11 @@ from typing import IO, Final
 import fedmq
 from fedmq.containment.cell import OUTPUTS, SCRATCH, Cell, Limits, Means
 from fedmq.learning.trainer_protocol import MAX_LINE_BYTES
+from fedmq.messages.replies import FailureCode
 from fedmq.node.capped_log import CappedLog
-from fedmq.node.cells import make_cell, remove_folder, size_bytes
+from fedmq.node.cells import make_cell, remove_folder
 from fedmq.node.containment import SCRATCH_PREFIX
+from fedmq.node.footprint import deleted_bytes, disk_bytes, members, memory_bytes
 
 _READ_BYTES: Final = 64 * 1024
 _DEATH_S: Final = 10.0
@@ -36,6 +38,14 @@ _LAST_WORDS_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What a trainer was ended for."""
+
+    code: FailureCode
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
     """What a trainer is started with; one that is warm serves jobs that need the same."""
 
@@ -43,6 +53,21 @@ class Needs:
     readable: tuple[Path, ...]
     means: frozenset[Means]
     limits: Limits
+
+
+_LATE: Final = Fault(
+    code=FailureCode.TRAINING_ERROR, what="it took longer than a task may (FEDMQ_TASK_TIMEOUT_S)"
+)
+_LEFTOVERS: Final = Fault(
+    code=FailureCode.TRAINING_ERROR, what="processes of a job before were still there"
+)
+_TOO_LARGE: Final = Fault(
+    code=FailureCode.TRAINING_ERROR,
+    what="its files are larger than they may be (FEDMQ_TASK_SCRATCH_MB)",
+)
+_TOO_MUCH_MEMORY: Final = Fault(
+    code=FailureCode.OUT_OF_MEMORY, what="it held more memory than it may (FEDMQ_TASK_MEMORY_MB)"
+)
 
 
 def trainer_command(cell_file: Path) -> tuple[str, ...]:
@@ -88,7 +113,7 @@ class TrainerProcess:
         """Start it; `command` stands in for its own, in tests."""
         self.folder: Path | None = None
         """Its own, None where none could be made."""
-        self.fault = ""
+        self.fault: Fault | None = None
         """Why it was ended for what it did, where it was."""
         self._needs = needs
         self._command = command
@@ -142,7 +167,14 @@ class TrainerProcess:
             self._turn += 1
             self._deadline = time.monotonic() + seconds
             self._output_bytes = output_bytes
-            return not self.fault
+            return self.fault is None
+
+    def is_clean(self) -> bool:
+        """Return whether the job that it has answered left nothing: no process, no excess.
+
+        One that is not goes on with what it likes when nobody waits for it.
+        """
+        return self._excess(is_idle=True) is None
 
     def kill(self) -> None:
         """End the process with all of its group, and return when it is gone."""
@@ -199,26 +231,36 @@ class TrainerProcess:
         )
 
     def _watch(self) -> None:
-        """End the process when its time is over, or its files are too large."""
-        while self.folder is not None and not self._ended.wait(_WATCH_S):
-            turn = self._turn
-            size = sum(size_bytes(self.folder / name) for name in (SCRATCH, OUTPUTS))
+        """End the process when its time is over, or it has too much of something."""
+        while not self._ended.wait(_WATCH_S):
+            turn, is_idle = self._turn, self._turn > 0 and self._deadline == math.inf
+            is_late = time.monotonic() > self._deadline
+            # After the time: files may be many, and looking at them takes its own.
+            excess = None if is_late else self._excess(is_idle=is_idle)
             with self._bounds:
                 if turn != self._turn:
                     continue  # what was measured is of the job before
-                self.fault = self._excess(size)
-            if self.fault:
-                self._log.write(f"-- the trainer was ended: {self.fault}\n".encode())
+                self.fault = _LATE if is_late else excess
+            if self.fault is not None:
+                self._log.write(f"-- the trainer was ended: {self.fault.what}\n".encode())
                 self.kill()
                 return
 
-    def _excess(self, size: int) -> str:
-        """Return what it has too much of, empty if of nothing."""
-        if time.monotonic() > self._deadline:
-            return "it took longer than a task may (FEDMQ_TASK_TIMEOUT_S)"
-        if size > self._needs.limits.scratch_bytes + self._output_bytes:
-            return "its files are larger than they may be (FEDMQ_TASK_SCRATCH_MB)"
-        return ""
+    def _excess(self, *, is_idle: bool) -> Fault | None:
+        """Return what it has too much of, None if of nothing."""
+        limits = self._needs.limits
+        pids = () if self.pid is None else members(self.pid)
+        if is_idle and len(pids) > (2 if self._has_keeper else 1):
+            return _LEFTOVERS
+        if self.folder is not None:
+            size = sum(disk_bytes(self.folder / name) for name in (SCRATCH, OUTPUTS))
+            size += deleted_bytes(pids, self.folder)
+            if size > limits.scratch_bytes + self._output_bytes:
+                return _TOO_LARGE
+        most = limits.memory_bytes
+        if most is not None and memory_bytes(pids, limit=most) > most:
+            return _TOO_MUCH_MEMORY
+        return None
 
     def _read_until_end(self, process: subprocess.Popen[bytes]) -> None:
         readers = [

@@ -6,8 +6,9 @@ decides.
 
 import math
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,15 +26,16 @@ from fedmq.learning.trainer_protocol import (
 from fedmq.messages.replies import FailureCode
 from fedmq.node.capped_log import CappedLog
 from fedmq.node.cells import (
-    count_fault,
+    answer_fault,
     hand_in,
     output_bytes,
-    readable_paths,
     remove_folder,
     take_out,
 )
 from fedmq.node.containment import SCRATCH_PREFIX, Containment, find_containment
-from fedmq.node.trainer_process import Needs, TrainerProcess
+from fedmq.node.pace import Pace
+from fedmq.node.shown_cases import readable_paths, shown_names
+from fedmq.node.trainer_process import Fault, Needs, TrainerProcess
 from fedmq.node.warm_trainers import TrainerKey, WarmTrainers
 from fedmq.types import ExperimentId
 
@@ -98,6 +100,10 @@ class Worker:
         """The job that is running, with the node's own paths."""
         self._num_printed = 0
         """Bytes, by that job."""
+        self._pace = Pace()
+        """Of its reports."""
+        self._shown: frozenset[str] = frozenset()
+        """The cases that its plan could read when it began."""
         self._is_closed = False
 
     @property
@@ -144,7 +150,8 @@ class Worker:
                 if trainer.allow(seconds=self._timeout_s, output_bytes=output_bytes(job)):
                     break
                 self._trainers.put_out(trainer)
-            self._busy, self._job, self._num_printed = trainer, job, 0
+            self._busy, self._job, self._shown = trainer, job, shown_names(job)
+            self._num_printed, self._pace = 0, Pace()
         trainer.send(line)
 
     def cancel(self) -> None:
@@ -217,14 +224,24 @@ class Worker:
         with self._lock:
             if trainer is not self._busy or self._job is None or answer.job_id != self.job_id:
                 return  # of a job that is over, or is not this trainer's
+            if isinstance(answer, Progress) and not self._pace.admits(time.monotonic()):
+                return
+            is_spoiled = False
             if isinstance(answer, Done):
-                answer = _checked(answer, self._job, trainer)
+                answer = _checked(answer, self._job, trainer, self._shown)
+                # A plan that changed an answer would change the next one too.
+                is_spoiled = isinstance(answer, Broken)
             if not isinstance(answer, Progress):
                 trainer.allow(seconds=math.inf)
                 self._busy = self._job = None
+                is_spoiled = is_spoiled or not trainer.is_clean()
             if isinstance(answer, Broken) and answer.code is FailureCode.OUT_OF_MEMORY:
                 leaving = self._trainers.put_out_all()
+            if is_spoiled:
+                self._trainers.put_out(trainer)
         self._free(leaving)
+        if is_spoiled:
+            trainer.kill()
         self._sink(answer)
 
     def _take_end(self, trainer: TrainerProcess) -> None:
@@ -240,9 +257,11 @@ class Worker:
         self._free(leaving)
         if job_id is not None:
             # What the plan's own doing ended would end in the same way when asked for again.
-            code = FailureCode.TRAINING_ERROR if trainer.fault else FailureCode.WORKER_DIED
-            what = trainer.fault or f"the process ended in the middle of the job; see {LOG_NAME}"
-            self._sink(Broken(job_id=job_id, code=code, what=what))
+            fault = trainer.fault or Fault(
+                code=FailureCode.WORKER_DIED,
+                what=f"the process ended in the middle of the job; see {LOG_NAME}",
+            )
+            self._sink(Broken(job_id=job_id, code=fault.code, what=fault.what))
 
     def _free(self, leaving: tuple[TrainerProcess, ...]) -> None:
         """Give back what warm trainers hold: memory is short, and the job will come again."""
@@ -251,13 +270,19 @@ class Worker:
         _kill(leaving)
 
 
-def _checked(done: Done, job: Job, trainer: TrainerProcess) -> Done | Broken:
-    """Return an answer once its output is in its place, or what is wrong with it."""
-    if fault := count_fault(job, done):
+def _checked(
+    done: Done, job: Job, trainer: TrainerProcess, shown: Collection[str]
+) -> Done | Broken:
+    """Return an answer once its output is in its place, or what is wrong with it.
+
+    It names all cases that the plan could read: which of them it used, only the plan knows.
+    """
+    shown = {*shown, *shown_names(job)}  # one may have come, or gone, while it ran
+    if fault := answer_fault(job, done, shown):
         return Broken(job_id=job.job_id, code=FailureCode.PLAN_ERROR, what=fault)
     if trainer.folder is not None and (fault := take_out(job, trainer.folder)):
         return Broken(job_id=job.job_id, code=FailureCode.UPDATE_MISSHAPEN, what=fault)
-    return done
+    return replace(done, cases=tuple(sorted(shown)))
 
 
 def _handed_in(job: Job, trainer: TrainerProcess) -> Job:

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ import pytest
 import fedmq
 from fedmq.containment.cell import Limits, Means
 from fedmq.learning.catalogue import plan_digest
-from fedmq.learning.trainer_protocol import Broken, Done, Job
+from fedmq.learning.trainer_protocol import Broken, Done, Job, Progress
 from fedmq.messages.replies import FailureCode
 from fedmq.node.containment import Containment
+from fedmq.node.pace import BURST
 from fedmq.node.warm_trainers import TrainerKey
 from fedmq.node.worker import Flooded, Worker, WorkerEvent
 from fedmq.parameters import load_parameters, save_parameters
@@ -47,6 +49,7 @@ class Hospital:
     def __init__(self, folder: Path, means: frozenset[Means]) -> None:
         self.folder = folder
         self.home = folder / "home"
+        self.withdrawn: tuple[tuple[str, tuple[str, ...]], ...] = ()
         self.heard: list[str] = []
         self._events: queue.Queue[WorkerEvent] = queue.Queue()
         for name in ("payloads", "scratch"):
@@ -58,6 +61,8 @@ class Hospital:
         self.plan = self.home / "plan.py"
         self.plan.write_text(SOURCE)
         self.cases = write_cases(folder / "cases", 5)
+        for case in self.cases.glob("case-*"):
+            (case / "notes.txt").write_text(case.name)
         self.others = write_cases(folder / "others", 5)
         self.worker = Worker(
             self.home / "scratch",
@@ -107,6 +112,7 @@ class Hospital:
             plan_digest=plan_digest(SOURCE.encode()),
             source_path=str(self.plan),
             dataset_folder=str(self.cases),
+            withdrawn=self.withdrawn,
             parameters_path=str(self.model),
             config=config,
         )
@@ -119,11 +125,13 @@ class Hospital:
         )
         self.worker._timeout_s = timeout_s
         self.has_flooded = False
+        self.num_reports = 0
         self.worker.begin(key, job, 1)
         deadline = time.monotonic() + DEADLINE_S
         while True:
             event = self._events.get(timeout=max(0.1, deadline - time.monotonic()))
             self.has_flooded |= isinstance(event, Flooded) and event.job_id == job.job_id
+            self.num_reports += isinstance(event, Progress)
             if isinstance(event, Done | Broken) and event.job_id == job.job_id:
                 self.output = Path(job.output_path or "")
                 return event
@@ -183,6 +191,38 @@ def test_what_a_plan_tries_it_cannot_do(hospital: Hospital, mood: str) -> None:
     hospital.require_well(before)
 
 
+def test_a_plan_cannot_read_a_withdrawn_case(hospital: Hospital) -> None:
+    """Neither its files nor its row, by any name; it reads both while it is not withdrawn."""
+    before = hospital.files()
+    done = hospital.run("tries_withdrawn")
+    assert isinstance(done, Done)
+    assert done.metrics.keys() >= {"read", "list", "row", "other", "other row"}
+    hospital.withdrawn = (("case-2", ()),)
+    try:
+        done = hospital.run("tries_withdrawn")
+        assert isinstance(done, Done)
+        assert set(done.metrics) == {"other", "other row"}
+        hospital.require_well(before)
+    finally:
+        hospital.withdrawn = ()
+
+
+def test_who_says_which_cases_it_used_is_not_believed(hospital: Hospital) -> None:
+    """The node names all that the plan could read, so no case that is withdrawn."""
+    done = hospital.run("trains_on_all")
+    assert isinstance(done, Done)
+    assert (done.num_training_cases, done.num_validation_cases) == (1, 1)
+    assert done.cases == tuple(f"case-{number}" for number in range(1, 6))
+    hospital.worker.end_experiment(ExperimentId("e"))
+    hospital.withdrawn = (("case-2", ()),)
+    try:
+        done = hospital.run("honest")
+        assert isinstance(done, Done)
+        assert done.cases == tuple(f"case-{number}" for number in (1, 3, 4, 5))
+    finally:
+        hospital.withdrawn = ()
+
+
 DIED = FailureCode.WORKER_DIED
 BROKE = FailureCode.TRAINING_ERROR
 FULL = FailureCode.DISK_FULL
@@ -196,7 +236,10 @@ FULL = FailureCode.DISK_FULL
         ("takes_memory", {FailureCode.OUT_OF_MEMORY}),
         ("fills_scratch", {BROKE, FULL}),
         ("fills_scratch_with_many", {BROKE, FULL}),
+        ("fills_scratch_with_nothing", {BROKE, FULL}),
+        ("fills_scratch_unseen", {BROKE, FULL}),
         ("fills_output", {BROKE, FULL}),
+        ("fills_output_unseen", {BROKE, FULL}),
         ("segfaults", {DIED}),
         ("exits", {DIED}),
         ("kills_itself", {DIED}),
@@ -206,6 +249,7 @@ FULL = FailureCode.DISK_FULL
         ("nan", {FailureCode.UPDATE_NOT_FINITE}),
         ("huge", {FailureCode.UPDATE_MISSHAPEN}),
         ("overcounts", {FailureCode.PLAN_ERROR}),
+        ("lies_about_cases", {FailureCode.PLAN_ERROR}),
     ],
 )
 def test_a_plan_that_does_harm_ends_with_a_code(
@@ -229,6 +273,22 @@ def test_a_task_that_never_ends_is_ended(hospital: Hospital) -> None:
     hospital.require_well(before)
 
 
+def test_memory_of_all_processes_together_is_bounded(hospital: Hospital) -> None:
+    """Each of four keeps to the bound; what they share counts once."""
+    before = hospital.files()
+    worker = hospital.worker
+    worker._limits = replace(LIMITS, memory_bytes=1024 * MB)
+    try:
+        broken = hospital.run("shares_memory", size_mb=400)
+        assert isinstance(broken, Broken)
+        assert broken.code is FailureCode.OUT_OF_MEMORY
+        assert "FEDMQ_TASK_MEMORY_MB" in broken.what
+        assert isinstance(hospital.run("shares_pages", size_mb=400), Done)
+    finally:
+        worker._limits = LIMITS
+    hospital.require_well(before)
+
+
 @pytest.mark.parametrize("mood", ["lies_about_its_output", "pipes_its_output"])
 def test_an_output_that_is_no_file_is_not_opened(hospital: Hospital, mood: str) -> None:
     """A link would have the node read for the plan, a pipe would hold it up for ever."""
@@ -241,16 +301,27 @@ def test_an_output_that_is_no_file_is_not_opened(hospital: Hospital, mood: str) 
     hospital.require_well(before)
 
 
-def test_a_daemon_ends_with_its_trainer(hospital: Hospital) -> None:
-    """It has left its parents and their session, or may not."""
+def test_what_a_plan_has_started_ends_with_its_task(hospital: Hospital) -> None:
+    """It has left its parents and their session, or may not; its trainer is not kept warm."""
     before = hospital.files()
-    hospital.run("leaves_a_daemon")
+    for mood in ("leaves_a_daemon", "leaves_a_child"):
+        hospital.run(mood)
+        deadline = time.monotonic() + DEADLINE_S
+        while processes_about(hospital.folder):
+            assert time.monotonic() < deadline, "it is there"
+            threading.Event().wait(0.02)
+        assert not hospital.worker.pids
     hospital.require_well(before)
-    hospital.worker.end_experiment(ExperimentId("e"))
-    deadline = time.monotonic() + DEADLINE_S
-    while processes_about(hospital.folder):
-        assert time.monotonic() < deadline, "it is there"
-        threading.Event().wait(0.02)
+    assert hospital.worker.pids, "one that left nothing behind is kept"
+
+
+def test_reports_without_end_are_thinned_out(hospital: Hospital) -> None:
+    """The node's events wait in a queue without a bound; and plans come after the node."""
+    done = hospital.run("reports")
+    assert isinstance(done, Done)
+    assert BURST <= hospital.num_reports < 1000
+    assert done.metrics["niceness"][0] >= 10
+    assert "priority" not in done.metrics
 
 
 def test_prints_without_end_fill_no_disk(hospital: Hospital) -> None:

@@ -457,17 +457,24 @@ def test_a_process_that_leaves_the_group_ends_with_its_trainer(site: Site) -> No
     wait_until(lambda: not processes_about(site.folder))
 
 
+def test_a_trainer_that_left_a_process_behind_is_not_kept(site: Site) -> None:
+    """That would go on computing when nobody waits for it; the answer counts."""
+    assert isinstance(site.run("leaves_another"), Done)
+    assert not site.worker.pids
+    wait_until(lambda: not processes_about(site.folder))
+    assert isinstance(site.run(), Done)
+    assert len(site.worker.pids) == 1
+
+
 def test_a_job_is_not_given_to_a_trainer_that_has_ended(site: Site) -> None:
-    """Not even while its last words are still waited for; what it has left behind is gone."""
-    job = site.begin(write_job(site.folder, "leaves_another"))
-    assert isinstance(site.end_of(job), Done)
-    trainer, other = site.insiders()
+    """It has a new one."""
+    assert isinstance(site.run(), Done)
+    [pid] = site.worker.pids
     [ended] = site.worker._trainers.all
-    trainer.send(signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     wait_until(lambda: ended.has_ended)
     assert isinstance(site.run(), Done)
-    assert trainer.pid not in site.worker.pids
-    wait_until(lambda: not other.is_running())
+    assert pid not in site.worker.pids
 
 
 def test_a_trainer_of_another_version_than_the_node_says_so(site: Site) -> None:
@@ -485,7 +492,7 @@ def test_a_trainer_of_another_version_than_the_node_says_so(site: Site) -> None:
 READ_JOB = "import os, signal, sys; line = sys.stdin.buffer.readline(); "
 FORGE = "import json; job = json.loads(line)['job_id']; "
 FORGE += "done = dict(job_id=job, num_cases=1, metrics={}, num_training_cases=1,"
-FORGE += " num_validation_cases=0, num_cases_left_out=0); "
+FORGE += " num_validation_cases=0, num_cases_left_out=0, cases=['case-1']); "
 SAY_DONE = "print(json.dumps(done), flush=True); "
 
 
@@ -545,7 +552,7 @@ import json, os, signal, sys, time
 
 job = json.loads(sys.stdin.buffer.readline())["job_id"]
 done = dict(job_id=job, num_cases=1, metrics={}, num_training_cases=1, num_validation_cases=0,
-            num_cases_left_out=0)
+            num_cases_left_out=0, cases=["case-1"])
 if FIRST.exists():  # another one waits already: it sends its forgery, and this one tells so
     os.kill(int(FIRST.read_text()), signal.SIGUSR1)
     signal.pause()

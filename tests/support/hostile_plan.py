@@ -94,6 +94,18 @@ class HostilePlan(TrainingPlan):
                 found = [name for name in os.listdir(folder) if not self.is_way(folder, name)]
             self.attempt("list " + folder, lambda: found[0] if found else os.open("/none", 0))
 
+    def tries_withdrawn(self, fit):
+        """Reads one case by every name that it may have here."""
+        case, table = "/case-2", "/clinical.csv"
+        places = [self.config.own_cases, os.getcwd() + "/../in/cases"]
+        for folder in places:
+            self.attempt("read", lambda: open(folder + case + "/notes.txt").read())
+            self.attempt("list", lambda: os.listdir(folder + case))
+            self.attempt("row", lambda: open(folder + table).read().index("case-2"))
+            self.attempt("other", lambda: open(folder + "/case-3/notes.txt").read())
+            self.attempt("other row", lambda: open(folder + table).read().index("case-3"))
+            self.attempt("root", lambda: open("/proc/1/root" + folder + case + "/notes.txt"))
+
     def is_way(self, folder, name):
         """Whether it only leads to what is shown."""
         place = os.path.join(folder, name)
@@ -161,6 +173,42 @@ class HostilePlan(TrainingPlan):
     def takes_memory(self, fit):
         np.ones(100 * 2**30 // 8)
 
+    def shares_memory(self, fit):
+        """In ways that RLIMIT_DATA does not count, then in processes that each keep to it."""
+        self.attempt("shared", lambda: mmap.mmap(-1, 2**20))
+        self.attempt("memfd", lambda: os.memfd_create("x"))
+        self.attempt("zero", lambda: mmap.mmap(os.open("/dev/zero", os.O_RDWR), 2**20))
+        if self.done:
+            return Fit(parameters=fit.parameters, num_cases=len(fit.parameters), metrics=self.done)
+        self.takes_memory_in_parts(fit)
+
+    def takes_memory_in_parts(self, fit):
+        for _ in range(4):
+            if os.fork() == 0:
+                kept = np.ones(self.config.size_mb * 2**20 // 8)
+                while True:
+                    signal.pause()
+        while True:
+            signal.pause()
+
+    def shares_pages(self, fit):
+        """Honestly: four processes that see one array count once."""
+        kept = np.ones(self.config.size_mb * 2**20 // 8)
+        ready, others = os.pipe(), []
+        for _ in range(4):
+            others.append(os.fork())
+            if others[-1] == 0:
+                os.write(ready[1], str(int(kept.sum() > 0)).encode())
+                while True:
+                    signal.pause()
+        for _ in others:
+            os.read(ready[0], 1)
+        threading.Event().wait(1)
+        for pid in others:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        self.honest(fit)
+
     def fills_scratch(self, fit):
         with open("large", "wb") as file:
             for _ in range(100 * 2**10):
@@ -170,6 +218,31 @@ class HostilePlan(TrainingPlan):
         for number in range(100 * 2**10):
             with open(f"file-{number}", "wb") as file:
                 file.write(bytes(2**20))
+
+    def fills_scratch_with_nothing(self, fit):
+        for number in range(10**6):
+            open(f"file-{number}", "wb").close()
+        threading.Event().wait()
+
+    def fills_scratch_unseen(self, fit):
+        """With files that have no name any more, and none of them is large."""
+        kept = []
+        for number in range(100):
+            kept.append(open("unseen", "wb"))
+            os.remove("unseen")
+            kept[-1].write(bytes(2**20))
+            kept[-1].flush()
+        threading.Event().wait()
+
+    def fills_output_unseen(self, fit):
+        path = os.getcwd() + "/../out/output"
+        kept = open(path, "r+b")
+        with contextlib.suppress(OSError):
+            os.remove(path)
+        for _ in range(100):
+            kept.write(bytes(2**20))
+            kept.flush()
+        threading.Event().wait()
 
     def fills_output(self, fit):
         with open(glob.glob("../out/output")[0] if glob.glob("../out/output") else "../out/output",
@@ -211,6 +284,19 @@ class HostilePlan(TrainingPlan):
         trainer_jobs.require_count = lambda *_: None
         return Fit(parameters=fit.parameters, num_cases=10**6, metrics={})
 
+    def lies_about_cases(self, fit):
+        from fedmq.learning import trainer_jobs
+        trainer_jobs._given = lambda *_: ()
+        self.honest(fit)
+
+    def trains_on_all(self, fit):
+        from fedmq.learning import trainer_jobs
+        honest = trainer_jobs._done
+        trainer_jobs._done = lambda job, found, **rest: honest(
+            job, trainer_jobs._Found(training=found.training[:1], validation=found.training[1:2],
+                                     num_left_out=0), **(rest | {"num_cases": 1}))
+        self.honest(fit)
+
     def lies_about_its_output(self, fit):
         from fedmq.learning import trainer_jobs
 
@@ -238,6 +324,18 @@ class HostilePlan(TrainingPlan):
                 while True:
                     signal.pause()
             os._exit(0)
+        self.honest(fit)
+
+    def reports(self, fit):
+        for number in range(5000):
+            self.task.report(0.5, str(number))
+        self.attempt("priority", lambda: os.nice(-1))
+        self.done["niceness"] = Ratio(numerator=os.nice(0), denominator=1)
+        self.honest(fit)
+
+    def leaves_a_child(self, fit):
+        if os.fork() == 0:
+            self.never_ends(fit)
         self.honest(fit)
 
     def prints(self, fit):

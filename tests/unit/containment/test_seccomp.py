@@ -1,6 +1,7 @@
 """The filter of system calls, run by hand: what it refuses, what it lets by, on both machines."""
 
 import errno
+import mmap
 import socket
 import struct
 
@@ -11,12 +12,13 @@ from fedmq.containment.seccomp import _AUDIT, _HELD_BY_NAMESPACES, _NUMBERS, fil
 MACHINES = ("x86_64", "aarch64")
 ALLOWED = 0x7FFF0000
 FORK_FLAGS = 0x01200011
+MAP_SHARED_VALIDATE = 3
 THREAD_FLAGS = 0x3D0F00
 
 
-def run(code: bytes, number: int, first: int = 0, *, machine: int) -> int:
-    """Return the verdict of a filter on a call: the meaning of the five instructions it uses."""
-    call = struct.pack("<IIQ6Q", number, machine, 0, first, 0, 0, 0, 0, 0)
+def run(code: bytes, number: int, first: int = 0, flags: int = 0, *, machine: int) -> int:
+    """Return the verdict of a filter on a call: the meaning of the six instructions it uses."""
+    call = struct.pack("<IIQ6Q", number, machine, 0, first, 0, 0, flags, 0, 0)
     lines = list(struct.iter_unpack("<HBBI", code))
     at = word = 0
     while True:
@@ -25,6 +27,8 @@ def run(code: bytes, number: int, first: int = 0, *, machine: int) -> int:
         match operation:
             case 0x20:
                 (word,) = struct.unpack_from("<I", call, value)
+            case 0x54:
+                word &= value
             case 0x15:
                 at += yes if word == value else no
             case 0x35:
@@ -51,7 +55,7 @@ def verdict(
 @pytest.mark.parametrize("is_in_namespaces", [True, False])
 def test_every_call_of_the_table_is_refused(machine: str, *, is_in_namespaces: bool) -> None:
     """But for those that are told by an argument, and those that namespaces hold."""
-    told_apart = {"clone", "prctl", "prlimit64", "socket", "clone3"}
+    told_apart = {"clone", "prctl", "prlimit64", "socket", "clone3", "mmap"}
     if is_in_namespaces:
         told_apart |= _HELD_BY_NAMESPACES.keys()
     for name, numbers in _NUMBERS.items():
@@ -80,6 +84,24 @@ def test_calls_are_told_apart_by_their_argument(machine: str) -> None:
     ):
         assert verdict(name, first, machine=machine) == wanted, (name, first)
     assert verdict("socket", socket.AF_UNIX, machine=machine, is_in_namespaces=False)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_memory_that_belongs_to_no_process_is_refused(machine: str) -> None:
+    """Shared and of no file: it stays where nobody maps it. Private, or of a file, is let by."""
+    code = filter_code(machine, is_in_namespaces=True)
+    number = _NUMBERS["mmap"][MACHINES.index(machine)]
+    for flags, is_refused in (
+        (mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, False),
+        (mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_STACK, False),
+        (mmap.MAP_SHARED, False),
+        (mmap.MAP_PRIVATE, False),
+        (mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, True),
+        (mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE, True),
+        (MAP_SHARED_VALIDATE | mmap.MAP_ANONYMOUS, True),
+    ):
+        answer = run(code, number, flags=flags, machine=_AUDIT[machine])
+        assert (answer != ALLOWED) is is_refused, flags
 
 
 def test_tables_of_other_machines_are_no_way_around() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fedmq.errors import DatasetError
-from fedmq.imaging.clinical import read_clinical
+from fedmq.imaging.clinical import read_clinical, table_without
 
 
 def write(folder: Path, content: str | bytes) -> Path:
@@ -57,3 +57,31 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         read_clinical(tmp_path / "clinical.csv")
     assert caught.value.code == "missing_file"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "case_id,age\nA,61\nB,62\n\nC,63\n",
+        '\ufeffage;case_id\r\n"6;1";A\r\n62; B \r\n"6\n3";C\r\n',
+    ],
+)
+def test_a_table_without_a_case_is_the_same_but_for_that(tmp_path: Path, content: str) -> None:
+    """The other rows read as before; of the case no word is left."""
+    table = write(tmp_path, content)
+    before = dict(read_clinical(table))
+    rest = table_without(table, {"B"})
+    assert rest is not None
+    assert "B" not in rest
+    assert "62" not in rest
+    del before["B"]
+    assert read_clinical(write(tmp_path, rest)) == before
+    assert table_without(table, {"A", "C"}) is None
+
+
+def test_errors_name_the_same_row_without_a_case(tmp_path: Path) -> None:
+    """Rows keep their numbers where others went."""
+    rest = table_without(write(tmp_path, "case_id\nA\nB\nB\n"), {"A"})
+    assert rest is not None
+    with pytest.raises(DatasetError, match="row 4"):
+        read_clinical(write(tmp_path, rest))

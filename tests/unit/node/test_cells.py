@@ -1,21 +1,23 @@
 """Files of jobs on their way into a trainer's cell, and out."""
 
+import contextlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fedmq.errors import TrainingError
-from fedmq.learning.trainer_protocol import Done, Job
+from fedmq.imaging.datasets import find_cases
+from fedmq.learning.trainer_protocol import Done, Job, JobKind
 from fedmq.node.cells import (
-    count_fault,
+    answer_fault,
     hand_in,
     output_bytes,
-    readable_paths,
     remove_folder,
-    size_bytes,
     take_out,
 )
+from fedmq.node.shown_cases import readable_paths
 from tests.support.tiny_plan import write_job
 
 
@@ -66,18 +68,39 @@ def test_what_comes_out_is_a_file_of_its_own(job: Job, folder: Path) -> None:
     assert "not there" in take_out(job, folder)
 
 
-def test_more_cases_than_there_are_folders_are_a_fault(job: Job) -> None:
-    """Five are there."""
-    for trained, split, is_fault in ((4, 5, False), (6, 5, True), (1, 6, True)):
-        done = Done(
-            job_id=job.job_id,
-            num_cases=trained,
-            metrics={},
-            num_training_cases=split - 1,
-            num_validation_cases=1,
-            num_cases_left_out=0,
-        )
-        assert bool(count_fault(job, done)) is is_fault
+SHOWN = ("case-1", "case-2", "case-3")
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts", "cases", "is_fault"),
+    [
+        (JobKind.TRAIN, (2, 2, 1), SHOWN[:2], False),
+        (JobKind.EVALUATE, (1, 2, 1), SHOWN[2:], False),
+        (JobKind.PREPARE, (2, 2, 1), (), False),
+        (JobKind.TRAIN, (4, 2, 1), SHOWN[:2], True),
+        (JobKind.TRAIN, (2, 2, 2), SHOWN[:2], True),
+        (JobKind.TRAIN, (2, 2, 1), (), True),
+        (JobKind.TRAIN, (2, 2, 1), ("case-1", "case-1"), True),
+        (JobKind.TRAIN, (2, 2, 1), SHOWN, True),
+        (JobKind.TRAIN, (2, 2, 1), ("case-1", "case-9"), True),
+        (JobKind.EVALUATE, (1, 2, 1), SHOWN[:2], True),
+    ],
+)
+def test_cases_that_were_not_shown_are_a_fault(
+    job: Job, kind: JobKind, counts: tuple[int, int, int], cases: tuple[str, ...], *, is_fault: bool
+) -> None:
+    """And more than there are, one twice, and others than are counted."""
+    trained, training, validating = counts
+    done = Done(
+        job_id=job.job_id,
+        num_cases=trained,
+        metrics={},
+        num_training_cases=training,
+        num_validation_cases=validating,
+        num_cases_left_out=0,
+        cases=cases,
+    )
+    assert bool(answer_fault(replace(job, kind=kind), done, SHOWN)) is is_fault
 
 
 def test_links_in_a_dataset_are_followed(job: Job, tmp_path: Path) -> None:
@@ -94,23 +117,69 @@ def test_links_in_a_dataset_are_followed(job: Job, tmp_path: Path) -> None:
 
 def test_a_dataset_that_holds_the_nodes_folder_is_not_shown(job: Job) -> None:
     """Its journal and credentials would be among what a plan may read."""
-    with pytest.raises(TrainingError, match="FEDMQ_HOME"):
+    with pytest.raises(TrainingError) as caught:
         readable_paths(job, Path(job.dataset_folder) / "case-1" / "node")
+    assert "FEDMQ_HOME" in caught.value.fix
 
 
-def test_sizes_are_those_of_the_disk(job: Job, tmp_path: Path) -> None:
-    """And a folder is removed however deep it is."""
+def test_a_withdrawn_case_is_not_among_what_is_shown(tmp_path: Path, folder: Path) -> None:
+    """Of the dataset the folders of the others, and a table without its row: nothing else."""
+    job = write_job(tmp_path, withdrawn=(("case-2", ()),))
+    cases = Path(job.dataset_folder)
+    (cases / "list.txt").write_text("case-2")
+    others = [f"case-{number}" for number in (1, 3, 4, 5)]
+    assert readable_paths(job, tmp_path / "home") == tuple(cases / name for name in others)
+    inner = hand_in(job, folder)
+    shown = Path(inner.dataset_folder)
+    assert shown.is_relative_to(folder / "in")
+    assert sorted(place.name for place in shown.iterdir()) == [*others, "clinical.csv"]
+    found = find_cases(shown, without=("case-2",))
+    assert [case.clinical["x"] for case in found] == ["1", "3", "4", "5"]
+    assert "case-2" not in (shown / "clinical.csv").read_text()
+    assert hand_in(write_job(tmp_path), folder).dataset_folder == str(cases)
+    assert not shown.exists()
+
+
+def test_a_table_elsewhere_is_shown_without_the_withdrawn(tmp_path: Path, folder: Path) -> None:
+    """As a copy; one without another row is none, and one that is missing stays missing."""
+    job = write_job(tmp_path, withdrawn=(("case-2", ()),))
+    table = tmp_path / "table.csv"
+    for text, is_shown in (("case_id,x\ncase-2,9\ncase-3,8\n", True), ("case_id\ncase-2\n", False)):
+        table.write_text(text)
+        job = write_job(tmp_path, withdrawn=(("case-2", ()),), clinical=str(table))
+        assert table not in readable_paths(job, tmp_path / "home")
+        clinical = hand_in(job, folder).clinical
+        assert (clinical is not None) is is_shown
+        assert clinical is None or "case-2" not in Path(clinical).read_text()
+    table.unlink()
+    assert hand_in(job, folder).clinical == str(table)
+
+
+def test_a_link_to_a_withdrawn_case_is_not_followed(tmp_path: Path) -> None:
+    """Neither to its files nor to a folder that holds it: the operator is told."""
+    job = write_job(tmp_path, withdrawn=(("case-2", ()),))
+    cases = Path(job.dataset_folder)
+    for link, target in (("case-3/PET.nii", cases / "case-2" / "PET.nii"), ("case-9", cases)):
+        (cases / link).symlink_to(target)
+        with pytest.raises(TrainingError) as caught:
+            readable_paths(job, tmp_path / "home")
+        assert "withdrawn" in caught.value.why
+        (cases / link).unlink()
+    assert readable_paths(job, tmp_path / "home")
+
+
+def test_an_output_may_be_larger_than_its_model(job: Job) -> None:
+    """By its arrays in another type, and what a file has beside them."""
     assert output_bytes(job) > 16 * 2**20
+
+
+def test_a_folder_is_removed_however_deep_it_is(tmp_path: Path) -> None:
+    """Deeper than a path can say."""
     place = tmp_path / "deep"
     place.mkdir()
-    (place / "file").write_bytes(bytes(100_000))
-    assert size_bytes(place) >= 100_000
-    here = Path.cwd()
-    os.chdir(place)
-    for _ in range(3000):
-        Path("d").mkdir()
-        os.chdir("d")
-    os.chdir(here)
-    assert size_bytes(place) >= 0
+    with contextlib.chdir(place):
+        for _ in range(3000):
+            Path("d").mkdir()
+            os.chdir("d")
     remove_folder(place)
     assert not place.exists()
