@@ -218,11 +218,23 @@ def approve(  # noqa: PLR0913 - what an approval names
 
 @app.command()
 def reject(
-    plan: Plan, *, reason: Annotated[str, typer.Option(help="For your own records.")] = ""
+    plan: Plan,
+    *,
+    reason: Annotated[
+        str, typer.Option(help="Why; has to be given. It stays in this site's records.")
+    ] = "",
 ) -> None:
     """Do not let these bytes run here, not even where they were approved."""
     import time
 
+    from fedmq.errors import ConfigurationError
+
+    if not reason.strip():
+        raise ConfigurationError(
+            "nothing was rejected",
+            why="a rejection has a reason, which stays in this site's records; none was given",
+            fix=f'fedmq node plans reject {plan} --reason "not discussed yet"',
+        )
     store = open_own_records().plans
     record = store.reject(store.find(plan), reason, now=time.time())
     say(f"{record.name} {record.digest[:_SHORT]} is rejected on this node")

@@ -81,8 +81,9 @@ def test_a_plan_is_listed_read_and_decided_on(node: CommandLine, home: Path) -> 
     ]
     assert f"next: fedmq node plans diff {DIGEST[:12]}" in shown.talk
     assert shown.ends_with_next
-    for command, word in (("approve", "approved"), ("reject", "rejected")):
-        decided = node("node", "plans", command, DIGEST[:12])
+    why = ("--reason", "not discussed")
+    for command, word, options in (("approve", "approved", ()), ("reject", "rejected", why)):
+        decided = node("node", "plans", command, DIGEST[:12], *options)
         assert f"{PLAN} {DIGEST[:12]} is {word} on this node" in decided.talk
         assert decided.ends_with_next
         assert node("node", "plans", "list").data.splitlines()[1].startswith(word)
@@ -106,6 +107,22 @@ def test_programs_get_digest_decision_and_source(node: CommandLine, home: Path) 
         "plan": plan,
         "source": plan_source(PLAN).decode(),
     }
+
+
+@pytest.mark.parametrize("options", [(), ("--reason", ""), ("--reason", "  ")])
+def test_a_rejection_has_a_reason(
+    node: CommandLine, home: Path, options: tuple[str, ...]
+) -> None:
+    """Without one nothing is decided, and what was approved stays so."""
+    ask(home)
+    node("node", "plans", "approve", PLAN)
+    outcome = node("node", "plans", "reject", PLAN, *options)
+    assert (outcome.code, outcome.data) == (1, "")
+    assert "error: nothing was rejected" in outcome.talk
+    assert "why: a rejection has a reason" in outcome.talk
+    assert f"fix: fedmq node plans reject {PLAN} --reason" in outcome.talk
+    (plan,) = node("node", "plans", "list", "--json").json["plans"]
+    assert plan["decision"] == "approved"
 
 
 def test_a_plan_that_nobody_asked_for_is_an_error(node: CommandLine) -> None:
