@@ -110,9 +110,7 @@ def test_programs_get_digest_decision_and_source(node: CommandLine, home: Path) 
 
 
 @pytest.mark.parametrize("options", [(), ("--reason", ""), ("--reason", "  ")])
-def test_a_rejection_has_a_reason(
-    node: CommandLine, home: Path, options: tuple[str, ...]
-) -> None:
+def test_a_rejection_has_a_reason(node: CommandLine, home: Path, options: tuple[str, ...]) -> None:
     """Without one nothing is decided, and what was approved stays so."""
     ask(home)
     node("node", "plans", "approve", PLAN)
@@ -203,7 +201,59 @@ def test_a_difference_is_shown_to_what_was_approved_last(node: CommandLine, home
     assert shown.ends_with_next
     document = node("node", "plans", "diff", second[:12], "--json").json
     assert document["before"]["digest"] == first
+    assert document["before_is_kept"] is True
     assert document["diff"] == shown.data.splitlines()
+
+
+def upgrade(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Install a newer version of the plan; return its digest."""
+    newer = plan_source(PLAN) + b"# newer\n"
+    monkeypatch.setattr("fedmq.node.plans.plan_source", lambda _: newer)
+    return plan_digest(newer)
+
+
+def ask_upgraded(home: Path, digest: str) -> None:
+    """Let a researcher ask for a plan of the catalogue that was upgraded."""
+    records = open_records(LocalHome(home / "node"))
+    plan = PlanReference(name=PLAN, digest=digest, is_shipped=False)
+    records.plans.ask(plan, None, ASKED, now=6.0)
+    records.close()
+
+
+def test_a_difference_is_shown_to_the_version_of_the_catalogue_before(
+    node: CommandLine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older bytes are nowhere in the program any more, and `fedmq gc` leaves them."""
+    ask(home)
+    node("node", "plans", "approve", PLAN)
+    digest = upgrade(monkeypatch)
+    ask_upgraded(home, digest)
+    assert node("gc").code == 0
+    shown = node("node", "plans", "diff", digest[:12])
+    assert shown.code == 0
+    changed = [line for line in shown.data.splitlines() if line[0] in "+-"]
+    assert changed == [f"--- {PLAN} {DIGEST[:12]}", f"+++ {PLAN} {digest[:12]}", "+# newer"]
+    assert node("node", "plans", "diff", digest[:12], "--json").json["before_is_kept"] is True
+    older = node("node", "plans", "show", DIGEST[:12])
+    assert older.data == plan_source(PLAN).decode() + "\n"
+
+
+def test_all_of_a_plan_is_shown_where_the_version_before_is_not_kept(
+    node: CommandLine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was approved before approved sources were kept; that is said."""
+    ask(home)
+    node("node", "plans", "approve", PLAN)
+    (home / "node" / "plans" / f"{DIGEST}.py").unlink()
+    digest = upgrade(monkeypatch)
+    ask_upgraded(home, digest)
+    shown = node("node", "plans", "diff", digest[:12])
+    assert shown.code == 0
+    assert f"{PLAN} {DIGEST[:12]} was approved here, but its source is not here" in shown.talk
+    added = [line[1:] for line in shown.data.splitlines()[3:]]
+    assert added == [*plan_source(PLAN).decode().splitlines(), "# newer"]
+    document = node("node", "plans", "diff", digest[:12], "--json").json
+    assert document["before_is_kept"] is False
 
 
 @pytest.mark.parametrize(

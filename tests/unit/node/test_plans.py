@@ -144,6 +144,58 @@ def test_a_source_that_was_changed_on_the_disk_is_not_shown_nor_found(plans: Pla
         plans.source(record)
 
 
+def upgrade(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[bytes, bytes]:
+    """Install a newer version of a plan of the catalogue; return the older and the newer one."""
+    older = plan_source(name)
+    newer = older + b"# newer\n"
+    monkeypatch.setattr(
+        "fedmq.node.plans.plan_source", lambda one: newer if one == name else plan_source(one)
+    )
+    return older, newer
+
+
+def test_an_approved_plan_of_the_catalogue_is_read_after_an_upgrade(
+    plans: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it was approved, byte for byte; but it is not here to be run, nor approved again."""
+    approved = approve(plans, "clinical-logistic", now=1.0)
+    older, newer = upgrade(monkeypatch, "clinical-logistic")
+    assert plans.source(approved) == older.decode()
+    asked = PlanReference(name=approved.name, digest=approved.digest, is_shipped=False)
+    assert plans.found_digest(asked) == plan_digest(newer)
+    plans.reject(approved, "old", now=2.0)
+    with pytest.raises(PlanError, match="other bytes"):
+        plans.approve(approved, TERMS, "op-1", needed=1, now=3.0)
+    assert plans.decision(approved.digest) is Decision.REJECTED
+
+
+def test_a_kept_source_that_was_changed_on_the_disk_is_not_shown(
+    plans: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The installed one is, while it has the bytes; approving once more keeps them anew."""
+    approved = approve(plans, "clinical-logistic", now=1.0)
+    kept = plans.source_path(approved.digest)
+    kept.write_text("print('steal')\n")
+    assert plans.source(approved) == plan_source("clinical-logistic").decode()
+    approve(plans, "clinical-logistic", now=2.0)
+    assert kept.read_bytes() == plan_source("clinical-logistic")
+    kept.write_text("print('steal')\n")
+    upgrade(monkeypatch, "clinical-logistic")
+    with pytest.raises(PlanError, match="other bytes"):
+        plans.source(approved)
+
+
+def test_a_source_half_written_when_the_program_was_killed_is_none(plans: Plans) -> None:
+    """The next approval keeps it whole."""
+    record = plans.find("clinical-logistic")
+    kept = plans.source_path(record.digest)
+    passing = kept.with_name(f"{kept.name}.new")
+    passing.write_bytes(b"x" * 100_000)
+    approve(plans, "clinical-logistic", now=1.0)
+    assert kept.read_bytes() == plan_source("clinical-logistic")
+    assert not passing.exists()
+
+
 def test_what_awaits_a_decision_stands_first(plans: Plans) -> None:
     """Then what happened last."""
     approve(plans, "clinical-logistic", now=9.0)
