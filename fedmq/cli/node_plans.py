@@ -86,15 +86,15 @@ def show_plan(plan: Plan, *, as_json: Json = False) -> None:
 
     store = open_own_records().plans
     record = store.find(plan)
-    source = store.source(record)
+    source, askings = store.source(record), store.askings(record.digest)
     if as_json:
-        show_json({"plan": record, "source": source})
+        show_json({"plan": record, "askings": askings, "source": source})
         return
     say(f"plan        {record.name}  ({'shipped' if record.is_shipped else 'of the catalogue'})")
     say(f"digest      {record.digest}")
     say(f"decision    {record.decision} {record.reason}".rstrip())
-    if record.asked.researcher:
-        _say_lines(describe_asked(record.asked))
+    for asked in askings:
+        _say_lines(describe_asked(asked))
     show(source)
     next_command(
         f"fedmq node plans diff {record.digest[:_SHORT]}",
@@ -171,7 +171,10 @@ def approve(  # noqa: PLR0913 - what an approval names
         str, typer.Option(metavar="NAME", help="Who approves. Default: your login.")
     ] = "",
     researcher: Annotated[
-        str, typer.Option(metavar="NAME", help="Who may run it. Default: who asked last.")
+        str, typer.Option(metavar="NAME", help="Who may run it. Default: the one who asks.")
+    ] = "",
+    experiment: Annotated[
+        str, typer.Option(metavar="ID", help="Whose asking, where several differ.")
     ] = "",
     protocol: Annotated[str, typer.Option(help="Of the study, where nobody asked yet.")] = "",
     ethics: Annotated[str, typer.Option(help="Reference of the vote on it.")] = "",
@@ -195,6 +198,7 @@ def approve(  # noqa: PLR0913 - what an approval names
     store.source_to_run(record)  # what cannot be read cannot be approved
     wishes = Wishes(
         researcher=researcher,
+        experiment=experiment,
         study=_make_study(protocol, ethics, study_end),
         datasets=tuple(dataset or ()),
         until=until,

@@ -44,12 +44,12 @@ ASKED = Asked(
 MINE = "print('learn')\n"
 
 
-def ask(home: Path, source: str | None = None, *, at: float = 5.0) -> str:
+def ask(home: Path, source: str | None = None, *, asked: Asked = ASKED, at: float = 5.0) -> str:
     """Let a researcher ask for the plan, or for one of their own; return the digest."""
     records = open_records(LocalHome(home / "node"))
     name, digest = (PLAN, DIGEST) if source is None else ("mine", plan_digest(source.encode()))
     plan = PlanReference(name=name, digest=digest, is_shipped=source is not None)
-    records.plans.ask(plan, source, ASKED, now=at)
+    records.plans.ask(plan, source, asked, now=at)
     records.close()
     return digest
 
@@ -105,6 +105,7 @@ def test_programs_get_digest_decision_and_source(node: CommandLine, home: Path) 
     assert shown == {
         "schema_version": 1,
         "plan": plan,
+        "askings": [plan["asked"]],
         "source": plan_source(PLAN).decode(),
     }
 
@@ -163,6 +164,61 @@ def test_an_approval_says_what_it_will_say_before_it_is_one(node: CommandLine, h
     assert approval["terms"]["max_rounds"] == 9
     (line,) = [line for line in node("node", "plans", "list").data.splitlines() if "op-1" in line]
     assert line == f"    ada on a, b; FEDPET-01; until {UNTIL}; approved by op-1"
+
+
+OTHERS = {
+    "researcher": ASKED.model_copy(update={"experiment": "x-1", "researcher": "mallory"}),
+    "study": ASKED.model_copy(
+        update={"experiment": "x-1", "study": STUDY.model_copy(update={"protocol": "OTHER-9"})}
+    ),
+    "dataset": ASKED.model_copy(update={"experiment": "x-1", "dataset": "brain"}),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_who_asks_between_show_and_approve_is_not_approved_by_it(
+    node: CommandLine, home: Path, what: str
+) -> None:
+    """Of several askings that differ the operator names one; nothing is approved until then."""
+    digest = ask(home, at=1.0)[:12]
+    assert "x-1" not in node("node", "plans", "show", digest).talk
+    ask(home, asked=OTHERS[what], at=2.0)
+    for options in ((), ("--dry-run",), ("--max-rounds", "5")):
+        refused = node("node", "plans", "approve", digest, *options)
+        assert refused.code == 1
+        assert f"2 different askings wait for {PLAN} {digest}: nothing was approved" in refused.talk
+        assert ", in lung-1" in refused.talk
+        assert ", in x-1" in refused.talk
+    assert node("node", "plans", "list", "--json").json["approvals"] == []
+    shown = node("node", "plans", "show", digest).talk
+    assert "asked by    ada for lung-1" in shown
+    assert " for x-1" in shown
+    assert node("node", "plans", "approve", digest, "--experiment", "lung-1").code == 0
+    (approval,) = node("node", "plans", "list", "--json").json["approvals"]
+    terms = approval["terms"]
+    assert (terms["researcher"], terms["datasets"]) == ("ada", ["lung-petct"])
+    assert terms["study"] == STUDY.model_dump(mode="json")
+
+
+def test_the_researcher_singles_out_an_asking(node: CommandLine, home: Path) -> None:
+    """So does whoever names all that an approval is for; one who did not ask is not meant."""
+    ask(home, at=1.0)
+    ask(home, asked=OTHERS["researcher"], at=2.0)
+    terms = node("node", "plans", "approve", PLAN, "--researcher", "ada", "--dry-run").talk
+    assert "researcher  ada" in terms
+    both = ("--researcher", "ada", "--experiment", "x-1")
+    wrong = node("node", "plans", "approve", PLAN, *both)
+    assert wrong.code == 1
+    assert f"x-1 did not ask for {PLAN} {DIGEST[:12]}" in wrong.talk
+
+
+def test_experiments_that_ask_for_the_same_are_approved_together(
+    node: CommandLine, home: Path
+) -> None:
+    """An approval names no experiment."""
+    ask(home, at=1.0)
+    ask(home, asked=ASKED.model_copy(update={"experiment": "lung-2"}), at=2.0)
+    assert node("node", "plans", "approve", PLAN).code == 0
 
 
 def test_two_persons_are_told_who_is_missing(node: CommandLine, home: Path) -> None:

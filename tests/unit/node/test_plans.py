@@ -13,7 +13,7 @@ from fedmq.messages.envelope import Envelope
 from fedmq.messages.fields import PlanReference, Study
 from fedmq.node.plans import Asked, PlanRecord, Plans
 from fedmq.node.policy import Decision, Policy
-from fedmq.node.proposals import Wishes, choose_terms, find_asked, propose_terms
+from fedmq.node.proposals import Wishes, choose_terms, find_askings, propose_terms
 from fedmq.node.records import open_records
 from fedmq.node.terms import Terms
 from fedmq.transport.home import LocalHome
@@ -215,8 +215,10 @@ def test_all_who_ask_are_remembered_the_newest_first(plans: Plans) -> None:
         ("bob", ""),
         ("ana", "plan_awaits_approval"),
     ]
-    assert find_asked(plans, plans.find("mine"), "").researcher == "ana"
-    assert find_asked(plans, plans.find("mine"), "bob").researcher == "bob"
+    (waiting,) = find_askings(plans, plans.find("mine"), Wishes())
+    assert waiting.researcher == "ana"
+    (named,) = find_askings(plans, plans.find("mine"), Wishes(researcher="bob"))
+    assert named.researcher == "bob"
     approve(plans, "mine", now=3.0)
     assert {one.code for one in plans.askings(SHIPPED.digest)} == {""}
 
@@ -264,6 +266,31 @@ def test_the_second_person_is_offered_what_the_first_agreed_to(plans: Plans) -> 
     assert offered(Wishes(), {}) == 5
     assert offered(Wishes(), {"torch": "9"}) is None
     assert offered(Wishes(max_rounds=7), {}) == 7
+
+
+def test_what_two_persons_may_mean_has_to_be_named(plans: Plans) -> None:
+    """What the first agreed to is not offered for another who asks, nor one of two such terms."""
+    waiting = ASKED.model_copy(update={"code": "plan_awaits_approval"})
+    other = waiting.model_copy(update={"researcher": "bob", "experiment": "liver"})
+    plans.ask(SHIPPED, SOURCE, waiting, now=1.0)
+    record, policy = plans.find("mine"), Policy(approvals_needed=2, zone=UTC)
+    narrow = TERMS.model_copy(update={"max_rounds": 5})
+    plans.approve(record, narrow, "op-1", needed=2, now=2.0)
+
+    def offered(wishes: Wishes) -> tuple[str, int | None]:
+        terms = choose_terms(plans, record, wishes, policy, {}, now=NOW)
+        return terms.researcher, terms.max_rounds
+
+    assert offered(Wishes()) == ("ana", 5)
+    plans.ask(SHIPPED, SOURCE, other, now=3.0)
+    with pytest.raises(ConfigurationError, match="2 different askings wait"):
+        offered(Wishes())
+    assert offered(Wishes(researcher="ana")) == offered(Wishes(experiment="lung")) == ("ana", 5)
+    assert offered(Wishes(researcher="bob")) == offered(Wishes(experiment="liver")) == ("bob", None)
+    plans.approve(record, TERMS, "op-1", needed=2, now=4.0)
+    with pytest.raises(ConfigurationError, match="2 different askings wait"):
+        offered(Wishes(researcher="ana"))
+    assert offered(Wishes(researcher="ana", max_rounds=5)) == ("ana", 5)
 
 
 def test_an_approval_after_a_rejection_begins_anew(plans: Plans) -> None:
