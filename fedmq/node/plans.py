@@ -137,8 +137,11 @@ class Plans:
         """List a plan for the operator to decide on, with the source that came with it.
 
         Bytes that are not here, or not those of the digest, cannot be decided on: nothing happens.
+        Nor does it where the same experiment asked on behalf of another, or for other data: what an
+        operator has read is not exchanged under its name.
         """
-        if self.found_digest(plan, source) == plan.digest:
+        is_here = self.found_digest(plan, source) == plan.digest
+        if is_here and not self._is_exchanged(plan.digest, asked):
             if plan.is_shipped and source is not None:
                 self._keep_source(plan.digest, source)
             self._insert(plan.digest, plan.name, is_shipped=plan.is_shipped)
@@ -305,6 +308,14 @@ class Plans:
 
     def _read(self, digest: Digest) -> bytes:
         return self._disk.read(self.source_path(digest).name, 0, MAX_SOURCE_BYTES + 1)
+
+    def _is_exchanged(self, digest: Digest, asked: Asked) -> bool:
+        return any(
+            (one.researcher, one.study, one.dataset)
+            != (asked.researcher, asked.study, asked.dataset)
+            for one in self.askings(digest)
+            if one.experiment == asked.experiment
+        )
 
     def _kept(self, digest: Digest) -> bytes | None:
         try:

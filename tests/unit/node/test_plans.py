@@ -223,6 +223,23 @@ def test_all_who_ask_are_remembered_the_newest_first(plans: Plans) -> None:
     assert {one.code for one in plans.askings(SHIPPED.digest)} == {""}
 
 
+@pytest.mark.parametrize(
+    "change", [{"researcher": "bob"}, {"dataset": "brain"}, {"study": None}], ids=str
+)
+def test_an_asking_is_not_exchanged_under_the_name_of_its_experiment(
+    plans: Plans, change: dict[str, object]
+) -> None:
+    """What the operator has read stays; the same asked again is the newest."""
+    other = ASKED.model_copy(update={"experiment": "liver"})
+    plans.ask(SHIPPED, SOURCE, ASKED, now=1.0)
+    plans.ask(SHIPPED, SOURCE, other, now=2.0)
+    plans.ask(SHIPPED, SOURCE, ASKED.model_copy(update=change), now=3.0)
+    assert plans.askings(SHIPPED.digest) == (other, ASKED)
+    assert plans.find("mine").asked_at == 2.0
+    plans.ask(SHIPPED, SOURCE, ASKED, now=4.0)
+    assert plans.askings(SHIPPED.digest) == (ASKED, other)
+
+
 def test_who_asks_for_more_than_was_approved_is_listed_first_again(plans: Plans) -> None:
     """The operator has to look; a rejection is not asked about again."""
     plans.ask(SHIPPED, SOURCE, ASKED, now=1.0)
