@@ -10,6 +10,7 @@ from fedmq.cli.node_home import open_own_records, read_own_policy
 
 if TYPE_CHECKING:
     from fedmq.messages.fields import Study
+    from fedmq.node.plans import PlanRecord, Plans
 
 _SHORT = 12
 """Digits of a digest that are shown where there is no room for all."""
@@ -85,15 +86,15 @@ def show_plan(plan: Plan, *, as_json: Json = False) -> None:
 
     store = open_own_records().plans
     record = store.find(plan)
-    source = store.source(record)
+    source, askings = store.source(record), store.askings(record.digest)
     if as_json:
-        show_json({"plan": record, "source": source})
+        show_json({"plan": record, "askings": askings, "source": source})
         return
     say(f"plan        {record.name}  ({'shipped' if record.is_shipped else 'of the catalogue'})")
     say(f"digest      {record.digest}")
     say(f"decision    {record.decision} {record.reason}".rstrip())
-    if record.asked.researcher:
-        _say_lines(describe_asked(record.asked))
+    for asked in askings:
+        _say_lines(describe_asked(asked))
     show(source)
     next_command(
         f"fedmq node plans diff {record.digest[:_SHORT]}",
@@ -109,14 +110,15 @@ def diff_plan(plan: Plan, *, as_json: Json = False) -> None:
 
     store = open_own_records().plans
     record = store.find(plan)
-    before = store.last_approved(record)
+    source, before = store.source(record), store.last_approved(record)
+    known = None if before is None else _read_kept(store, before)
     lines = (
         []
         if before is None
         else list(
             difflib.unified_diff(
-                store.source(before).splitlines(),
-                store.source(record).splitlines(),
+                (known or "").splitlines(),
+                source.splitlines(),
                 f"{before.name} {before.digest[:_SHORT]}",
                 f"{record.name} {record.digest[:_SHORT]}",
                 lineterm="",
@@ -124,10 +126,16 @@ def diff_plan(plan: Plan, *, as_json: Json = False) -> None:
         )
     )
     if as_json:
-        show_json({"plan": record, "before": before, "diff": lines})
+        is_kept = known is not None
+        show_json({"plan": record, "before": before, "before_is_kept": is_kept, "diff": lines})
         return
     if before is None:
         say(f"no other plan called {record.name} was ever approved here: read all of it")
+    elif known is None:
+        say(
+            f"{before.name} {before.digest[:_SHORT]} was approved here, but its source is not here"
+            " any more: read all of the new one"
+        )
     for line in lines:
         show(line)
     next_command(
@@ -163,7 +171,10 @@ def approve(  # noqa: PLR0913 - what an approval names
         str, typer.Option(metavar="NAME", help="Who approves. Default: your login.")
     ] = "",
     researcher: Annotated[
-        str, typer.Option(metavar="NAME", help="Who may run it. Default: who asked last.")
+        str, typer.Option(metavar="NAME", help="Who may run it. Default: the one who asks.")
+    ] = "",
+    experiment: Annotated[
+        str, typer.Option(metavar="ID", help="Whose asking, where several differ.")
     ] = "",
     protocol: Annotated[str, typer.Option(help="Of the study, where nobody asked yet.")] = "",
     ethics: Annotated[str, typer.Option(help="Reference of the vote on it.")] = "",
@@ -184,9 +195,10 @@ def approve(  # noqa: PLR0913 - what an approval names
 
     store, policy, now = open_own_records().plans, read_own_policy(), time.time()
     record = store.find(plan)
-    store.source(record)  # what cannot be read cannot be approved
+    store.source_to_run(record)  # what cannot be read cannot be approved
     wishes = Wishes(
         researcher=researcher,
+        experiment=experiment,
         study=_make_study(protocol, ethics, study_end),
         datasets=tuple(dataset or ()),
         until=until,
@@ -218,15 +230,37 @@ def approve(  # noqa: PLR0913 - what an approval names
 
 @app.command()
 def reject(
-    plan: Plan, *, reason: Annotated[str, typer.Option(help="For your own records.")] = ""
+    plan: Plan,
+    *,
+    reason: Annotated[
+        str, typer.Option(help="Why; has to be given. It stays in this site's records.")
+    ] = "",
 ) -> None:
     """Do not let these bytes run here, not even where they were approved."""
     import time
 
+    from fedmq.errors import ConfigurationError
+
+    if not reason.strip():
+        raise ConfigurationError(
+            "nothing was rejected",
+            why="a rejection has a reason, which stays in this site's records; none was given",
+            fix=f'fedmq node plans reject {plan} --reason "not discussed yet"',
+        )
     store = open_own_records().plans
     record = store.reject(store.find(plan), reason, now=time.time())
     say(f"{record.name} {record.digest[:_SHORT]} is rejected on this node")
     next_command("fedmq node plans list")
+
+
+def _read_kept(store: "Plans", record: "PlanRecord") -> str | None:
+    """Return the source of a plan that was approved once, None if it is not here any more."""
+    from fedmq.errors import PlanError
+
+    try:
+        return store.source(record)
+    except PlanError:
+        return None
 
 
 def _make_study(protocol: str, ethics: str, end: str) -> "Study | None":

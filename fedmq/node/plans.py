@@ -136,8 +136,11 @@ class Plans:
         """List a plan for the operator to decide on, with the source that came with it.
 
         Bytes that are not here, or not those of the digest, cannot be decided on: nothing happens.
+        Nor does it where the same experiment asked on behalf of another, or for other data: what an
+        operator has read is not exchanged under its name.
         """
-        if self.found_digest(plan, source) == plan.digest:
+        is_here = self.found_digest(plan, source) == plan.digest
+        if is_here and not self._is_exchanged(plan.digest, asked):
             if plan.is_shipped and source is not None:
                 self._keep_source(plan.digest, source)
             self._insert(plan.digest, plan.name, is_shipped=plan.is_shipped)
@@ -183,11 +186,23 @@ class Plans:
             return None
 
     def source_path(self, digest: Digest) -> Path:
-        """Return where the source of a shipped plan is kept."""
+        """Return where the source of a plan is kept.
+
+        A shipped one is there since it came, one of the catalogue since it was approved.
+        """
         return self._disk.path(f"{digest}.py")
 
     def source(self, record: PlanRecord) -> str:
-        """Return the source of a plan, for the operator to read.
+        """Return the source of a plan, for the operator to read: as it was kept, else as installed.
+
+        Raises:
+            PlanError: neither has the bytes of the digest.
+        """
+        kept = self._kept(record.digest)
+        return self.source_to_run(record) if kept is None else kept.decode()
+
+    def source_to_run(self, record: PlanRecord) -> str:
+        """Return the source that would run, the only one that may be approved.
 
         Raises:
             PlanError: the installed plan has other bytes, or the file is gone.
@@ -239,8 +254,15 @@ class Plans:
     ) -> Agreement:
         """A person agrees that exactly these bytes run on these terms; return who agrees now.
 
-        The plan is approved once as many persons agree as are `needed`.
+        The plan is approved once as many persons agree as are `needed`. Its source stays here, for
+        what comes after it to be compared with.
+
+        Raises:
+            PlanError: these bytes are not here to be run.
         """
+        source = self.source_to_run(record)
+        if self._kept(record.digest) is None:
+            self._keep_source(record.digest, source)
         with self._journal.transaction():
             agreement = self.approvals.add(record.digest, terms, person, now=now)
             is_enough = len(agreement.persons) >= needed
@@ -288,6 +310,21 @@ class Plans:
 
     def _read(self, digest: Digest) -> bytes:
         return self._disk.read(self.source_path(digest).name, 0, MAX_SOURCE_BYTES + 1)
+
+    def _is_exchanged(self, digest: Digest, asked: Asked) -> bool:
+        return any(
+            (one.researcher, one.study, one.dataset)
+            != (asked.researcher, asked.study, asked.dataset)
+            for one in self.askings(digest)
+            if one.experiment == asked.experiment
+        )
+
+    def _kept(self, digest: Digest) -> bytes | None:
+        try:
+            content = self._read(digest)
+        except StorageError:
+            return None
+        return content if plan_digest(content) == digest else None
 
     def _keep_source(self, digest: Digest, source: str) -> None:
         """Keep the source, whole after a crash too."""

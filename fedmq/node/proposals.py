@@ -1,6 +1,6 @@
 """Proposals: the terms that an operator is offered, from what was asked and the node's policy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -20,6 +20,8 @@ class Wishes:
     """What an operator says beside the plan; what is left out is as it was asked for."""
 
     researcher: str = ""
+    experiment: str = ""
+    """The one whose asking is meant."""
     study: Study | None = None
     datasets: tuple[str, ...] = ()
     until: str = ""
@@ -27,9 +29,9 @@ class Wishes:
     limits: Mapping[str, Limit] = field(default_factory=dict)
 
     @property
-    def are_none(self) -> bool:
-        """Whether nothing was said."""
-        return self == Wishes()
+    def say_no_terms(self) -> bool:
+        """Whether they say no more than whose asking is meant."""
+        return self == Wishes(researcher=self.researcher, experiment=self.experiment)
 
 
 def choose_terms(
@@ -44,28 +46,87 @@ def choose_terms(
     """Return the terms to agree to: those that others agreed to already, or those of who asks.
 
     Raises:
-        ConfigurationError: nobody asked and the wishes say too little, or they say what cannot be.
+        ConfigurationError: nobody asked and the wishes say too little, or they say what cannot be;
+            or there is more than one that they may mean.
     """
+    asked = find_askings(plans, record, wishes)
     pending = [
         one.terms
         for one in plans.approvals.of(record.digest)
         if len(one.persons) < policy.approvals_needed
         and one.terms.dependencies == dict(dependencies)
+        and wishes.researcher in {"", one.terms.researcher}
+        and (not wishes.experiment or any(_covers(one.terms, each) for each in asked))
     ]
-    if wishes.are_none and pending:
-        return pending[-1]
-    asked = find_asked(plans, record, wishes.researcher)
-    return propose_terms(asked, wishes, policy, dependencies, now=now)
+    if wishes.say_no_terms and pending:
+        others = [one for one in asked if one.code and not any(_covers(t, one) for t in pending)]
+        if len(pending) + len(others) > 1:
+            raise _ambiguous(record, [*map(_of_terms, pending), *others])
+        return pending[0]
+    different = {_meant(one, wishes): one for one in reversed(asked)}
+    if len(different) > 1:
+        raise _ambiguous(record, list(reversed(different.values())))
+    whose = asked[0] if asked else Asked(researcher=wishes.researcher)
+    return propose_terms(whose, wishes, policy, dependencies, now=now)
 
 
-def find_asked(plans: Plans, record: PlanRecord, researcher: str) -> Asked:
-    """Return the asking to decide on: the newest that waits, else the newest; of one researcher.
+def find_askings(plans: Plans, record: PlanRecord, wishes: Wishes) -> tuple[Asked, ...]:
+    """Return the askings to decide on, the newest first: those that wait, else all.
 
-    Where nobody of that name has asked, one that says nothing but the name.
+    Raises:
+        ConfigurationError: the experiment that was named did not ask.
     """
-    askings = [one for one in plans.askings(record.digest) if researcher in {"", one.researcher}]
-    waiting = [one for one in askings if one.code]
-    return (waiting or askings or [Asked(researcher=researcher)])[0]
+    askings = tuple(
+        one
+        for one in plans.askings(record.digest)
+        if wishes.researcher in {"", one.researcher} and wishes.experiment in {"", one.experiment}
+    )
+    if wishes.experiment and not askings:
+        raise ConfigurationError(
+            f"{wishes.experiment} did not ask for {record.name} {record.digest[:12]}",
+            why="expected: an experiment that asked for these bytes, of the researcher if named",
+            fix=f"fedmq node plans show {record.digest[:12]}",
+        )
+    return tuple(one for one in askings if one.code) or askings
+
+
+def _covers(terms: Terms, asked: Asked) -> bool:
+    """Return whether what is asked is within the terms, as far as an asking says."""
+    return (
+        terms.researcher == asked.researcher
+        and terms.study == asked.study
+        and asked.dataset in terms.datasets
+    )
+
+
+def _meant(asked: Asked, wishes: Wishes) -> tuple[str, Study | None, tuple[str, ...]]:
+    """Return what an approval of this asking would be for."""
+    return asked.researcher, wishes.study or asked.study, wishes.datasets or (asked.dataset,)
+
+
+def _of_terms(terms: Terms) -> Asked:
+    return Asked(researcher=terms.researcher, study=terms.study, dataset=", ".join(terms.datasets))
+
+
+def _describe(asked: Asked) -> str:
+    study = asked.study
+    return ", ".join(
+        [
+            f"{asked.researcher} on {asked.dataset}",
+            f"study {study.protocol} {study.ethics} {study.end}" if study else "no study",
+            f"in {asked.experiment}" if asked.experiment else "which one person approved",
+        ]
+    )
+
+
+def _ambiguous(record: PlanRecord, askings: Sequence[Asked]) -> ConfigurationError:
+    short = record.digest[:12]
+    return ConfigurationError(
+        f"{len(askings)} different askings wait for {record.name} {short}: nothing was approved",
+        why="; ".join(map(_describe, askings)),
+        fix=f"look at them (fedmq node plans show {short}), then name one: --researcher NAME, or"
+        " --experiment ID; or name --until or other terms that the first person chose",
+    )
 
 
 def propose_terms(

@@ -179,7 +179,7 @@ def test_gc_frees_old_entries_and_says_so(
     first = next(iter(records.audit.entries()))
     records.close()
     monkeypatch.setattr("time.time", lambda: first.at + 4 * 365.25 * 86_400)
-    node("node", "plans", "reject", "clinical-logistic")
+    node("node", "plans", "reject", "clinical-logistic", "--reason", "old")
     assert node("gc").data == "nothing to free\n"
     monkeypatch.setenv("FEDMQ_AUDIT_YEARS", "3")
     expected = [

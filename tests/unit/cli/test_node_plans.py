@@ -44,12 +44,12 @@ ASKED = Asked(
 MINE = "print('learn')\n"
 
 
-def ask(home: Path, source: str | None = None, *, at: float = 5.0) -> str:
+def ask(home: Path, source: str | None = None, *, asked: Asked = ASKED, at: float = 5.0) -> str:
     """Let a researcher ask for the plan, or for one of their own; return the digest."""
     records = open_records(LocalHome(home / "node"))
     name, digest = (PLAN, DIGEST) if source is None else ("mine", plan_digest(source.encode()))
     plan = PlanReference(name=name, digest=digest, is_shipped=source is not None)
-    records.plans.ask(plan, source, ASKED, now=at)
+    records.plans.ask(plan, source, asked, now=at)
     records.close()
     return digest
 
@@ -81,8 +81,9 @@ def test_a_plan_is_listed_read_and_decided_on(node: CommandLine, home: Path) -> 
     ]
     assert f"next: fedmq node plans diff {DIGEST[:12]}" in shown.talk
     assert shown.ends_with_next
-    for command, word in (("approve", "approved"), ("reject", "rejected")):
-        decided = node("node", "plans", command, DIGEST[:12])
+    why = ("--reason", "not discussed")
+    for command, word, options in (("approve", "approved", ()), ("reject", "rejected", why)):
+        decided = node("node", "plans", command, DIGEST[:12], *options)
         assert f"{PLAN} {DIGEST[:12]} is {word} on this node" in decided.talk
         assert decided.ends_with_next
         assert node("node", "plans", "list").data.splitlines()[1].startswith(word)
@@ -104,8 +105,23 @@ def test_programs_get_digest_decision_and_source(node: CommandLine, home: Path) 
     assert shown == {
         "schema_version": 1,
         "plan": plan,
+        "askings": [plan["asked"]],
         "source": plan_source(PLAN).decode(),
     }
+
+
+@pytest.mark.parametrize("options", [(), ("--reason", ""), ("--reason", "  ")])
+def test_a_rejection_has_a_reason(node: CommandLine, home: Path, options: tuple[str, ...]) -> None:
+    """Without one nothing is decided, and what was approved stays so."""
+    ask(home)
+    node("node", "plans", "approve", PLAN)
+    outcome = node("node", "plans", "reject", PLAN, *options)
+    assert (outcome.code, outcome.data) == (1, "")
+    assert "error: nothing was rejected" in outcome.talk
+    assert "why: a rejection has a reason" in outcome.talk
+    assert f"fix: fedmq node plans reject {PLAN} --reason" in outcome.talk
+    (plan,) = node("node", "plans", "list", "--json").json["plans"]
+    assert plan["decision"] == "approved"
 
 
 def test_a_plan_that_nobody_asked_for_is_an_error(node: CommandLine) -> None:
@@ -150,6 +166,61 @@ def test_an_approval_says_what_it_will_say_before_it_is_one(node: CommandLine, h
     assert line == f"    ada on a, b; FEDPET-01; until {UNTIL}; approved by op-1"
 
 
+OTHERS = {
+    "researcher": ASKED.model_copy(update={"experiment": "x-1", "researcher": "mallory"}),
+    "study": ASKED.model_copy(
+        update={"experiment": "x-1", "study": STUDY.model_copy(update={"protocol": "OTHER-9"})}
+    ),
+    "dataset": ASKED.model_copy(update={"experiment": "x-1", "dataset": "brain"}),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_who_asks_between_show_and_approve_is_not_approved_by_it(
+    node: CommandLine, home: Path, what: str
+) -> None:
+    """Of several askings that differ the operator names one; nothing is approved until then."""
+    digest = ask(home, at=1.0)[:12]
+    assert "x-1" not in node("node", "plans", "show", digest).talk
+    ask(home, asked=OTHERS[what], at=2.0)
+    for options in ((), ("--dry-run",), ("--max-rounds", "5")):
+        refused = node("node", "plans", "approve", digest, *options)
+        assert refused.code == 1
+        assert f"2 different askings wait for {PLAN} {digest}: nothing was approved" in refused.talk
+        assert ", in lung-1" in refused.talk
+        assert ", in x-1" in refused.talk
+    assert node("node", "plans", "list", "--json").json["approvals"] == []
+    shown = node("node", "plans", "show", digest).talk
+    assert "asked by    ada for lung-1" in shown
+    assert " for x-1" in shown
+    assert node("node", "plans", "approve", digest, "--experiment", "lung-1").code == 0
+    (approval,) = node("node", "plans", "list", "--json").json["approvals"]
+    terms = approval["terms"]
+    assert (terms["researcher"], terms["datasets"]) == ("ada", ["lung-petct"])
+    assert terms["study"] == STUDY.model_dump(mode="json")
+
+
+def test_the_researcher_singles_out_an_asking(node: CommandLine, home: Path) -> None:
+    """So does whoever names all that an approval is for; one who did not ask is not meant."""
+    ask(home, at=1.0)
+    ask(home, asked=OTHERS["researcher"], at=2.0)
+    terms = node("node", "plans", "approve", PLAN, "--researcher", "ada", "--dry-run").talk
+    assert "researcher  ada" in terms
+    both = ("--researcher", "ada", "--experiment", "x-1")
+    wrong = node("node", "plans", "approve", PLAN, *both)
+    assert wrong.code == 1
+    assert f"x-1 did not ask for {PLAN} {DIGEST[:12]}" in wrong.talk
+
+
+def test_experiments_that_ask_for_the_same_are_approved_together(
+    node: CommandLine, home: Path
+) -> None:
+    """An approval names no experiment."""
+    ask(home, at=1.0)
+    ask(home, asked=ASKED.model_copy(update={"experiment": "lung-2"}), at=2.0)
+    assert node("node", "plans", "approve", PLAN).code == 0
+
+
 def test_two_persons_are_told_who_is_missing(node: CommandLine, home: Path) -> None:
     """The second one need not repeat the options of the first."""
     (home / "node" / "policy.toml").write_text("approvals_needed = 2\n")
@@ -186,7 +257,59 @@ def test_a_difference_is_shown_to_what_was_approved_last(node: CommandLine, home
     assert shown.ends_with_next
     document = node("node", "plans", "diff", second[:12], "--json").json
     assert document["before"]["digest"] == first
+    assert document["before_is_kept"] is True
     assert document["diff"] == shown.data.splitlines()
+
+
+def upgrade(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Install a newer version of the plan; return its digest."""
+    newer = plan_source(PLAN) + b"# newer\n"
+    monkeypatch.setattr("fedmq.node.plans.plan_source", lambda _: newer)
+    return plan_digest(newer)
+
+
+def ask_upgraded(home: Path, digest: str) -> None:
+    """Let a researcher ask for a plan of the catalogue that was upgraded."""
+    records = open_records(LocalHome(home / "node"))
+    plan = PlanReference(name=PLAN, digest=digest, is_shipped=False)
+    records.plans.ask(plan, None, ASKED, now=6.0)
+    records.close()
+
+
+def test_a_difference_is_shown_to_the_version_of_the_catalogue_before(
+    node: CommandLine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older bytes are nowhere in the program any more, and `fedmq gc` leaves them."""
+    ask(home)
+    node("node", "plans", "approve", PLAN)
+    digest = upgrade(monkeypatch)
+    ask_upgraded(home, digest)
+    assert node("gc").code == 0
+    shown = node("node", "plans", "diff", digest[:12])
+    assert shown.code == 0
+    changed = [line for line in shown.data.splitlines() if line[0] in "+-"]
+    assert changed == [f"--- {PLAN} {DIGEST[:12]}", f"+++ {PLAN} {digest[:12]}", "+# newer"]
+    assert node("node", "plans", "diff", digest[:12], "--json").json["before_is_kept"] is True
+    older = node("node", "plans", "show", DIGEST[:12])
+    assert older.data == plan_source(PLAN).decode() + "\n"
+
+
+def test_all_of_a_plan_is_shown_where_the_version_before_is_not_kept(
+    node: CommandLine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was approved before approved sources were kept; that is said."""
+    ask(home)
+    node("node", "plans", "approve", PLAN)
+    (home / "node" / "plans" / f"{DIGEST}.py").unlink()
+    digest = upgrade(monkeypatch)
+    ask_upgraded(home, digest)
+    shown = node("node", "plans", "diff", digest[:12])
+    assert shown.code == 0
+    assert f"{PLAN} {DIGEST[:12]} was approved here, but its source is not here" in shown.talk
+    added = [line[1:] for line in shown.data.splitlines()[3:]]
+    assert added == [*plan_source(PLAN).decode().splitlines(), "# newer"]
+    document = node("node", "plans", "diff", digest[:12], "--json").json
+    assert document["before_is_kept"] is False
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from fedmq.messages.envelope import Envelope
 from fedmq.messages.fields import PlanReference, Study
 from fedmq.node.plans import Asked, PlanRecord, Plans
 from fedmq.node.policy import Decision, Policy
-from fedmq.node.proposals import Wishes, choose_terms, find_asked, propose_terms
+from fedmq.node.proposals import Wishes, choose_terms, find_askings, propose_terms
 from fedmq.node.records import open_records
 from fedmq.node.terms import Terms
 from fedmq.transport.home import LocalHome
@@ -144,6 +144,58 @@ def test_a_source_that_was_changed_on_the_disk_is_not_shown_nor_found(plans: Pla
         plans.source(record)
 
 
+def upgrade(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[bytes, bytes]:
+    """Install a newer version of a plan of the catalogue; return the older and the newer one."""
+    older = plan_source(name)
+    newer = older + b"# newer\n"
+    monkeypatch.setattr(
+        "fedmq.node.plans.plan_source", lambda one: newer if one == name else plan_source(one)
+    )
+    return older, newer
+
+
+def test_an_approved_plan_of_the_catalogue_is_read_after_an_upgrade(
+    plans: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it was approved, byte for byte; but it is not here to be run, nor approved again."""
+    approved = approve(plans, "clinical-logistic", now=1.0)
+    older, newer = upgrade(monkeypatch, "clinical-logistic")
+    assert plans.source(approved) == older.decode()
+    asked = PlanReference(name=approved.name, digest=approved.digest, is_shipped=False)
+    assert plans.found_digest(asked) == plan_digest(newer)
+    plans.reject(approved, "old", now=2.0)
+    with pytest.raises(PlanError, match="other bytes"):
+        plans.approve(approved, TERMS, "op-1", needed=1, now=3.0)
+    assert plans.decision(approved.digest) is Decision.REJECTED
+
+
+def test_a_kept_source_that_was_changed_on_the_disk_is_not_shown(
+    plans: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The installed one is, while it has the bytes; approving once more keeps them anew."""
+    approved = approve(plans, "clinical-logistic", now=1.0)
+    kept = plans.source_path(approved.digest)
+    kept.write_text("print('steal')\n")
+    assert plans.source(approved) == plan_source("clinical-logistic").decode()
+    approve(plans, "clinical-logistic", now=2.0)
+    assert kept.read_bytes() == plan_source("clinical-logistic")
+    kept.write_text("print('steal')\n")
+    upgrade(monkeypatch, "clinical-logistic")
+    with pytest.raises(PlanError, match="other bytes"):
+        plans.source(approved)
+
+
+def test_a_source_half_written_when_the_program_was_killed_is_none(plans: Plans) -> None:
+    """The next approval keeps it whole."""
+    record = plans.find("clinical-logistic")
+    kept = plans.source_path(record.digest)
+    passing = kept.with_name(f"{kept.name}.new")
+    passing.write_bytes(b"x" * 100_000)
+    approve(plans, "clinical-logistic", now=1.0)
+    assert kept.read_bytes() == plan_source("clinical-logistic")
+    assert not passing.exists()
+
+
 def test_what_awaits_a_decision_stands_first(plans: Plans) -> None:
     """Then what happened last."""
     approve(plans, "clinical-logistic", now=9.0)
@@ -163,10 +215,29 @@ def test_all_who_ask_are_remembered_the_newest_first(plans: Plans) -> None:
         ("bob", ""),
         ("ana", "plan_awaits_approval"),
     ]
-    assert find_asked(plans, plans.find("mine"), "").researcher == "ana"
-    assert find_asked(plans, plans.find("mine"), "bob").researcher == "bob"
+    (waiting,) = find_askings(plans, plans.find("mine"), Wishes())
+    assert waiting.researcher == "ana"
+    (named,) = find_askings(plans, plans.find("mine"), Wishes(researcher="bob"))
+    assert named.researcher == "bob"
     approve(plans, "mine", now=3.0)
     assert {one.code for one in plans.askings(SHIPPED.digest)} == {""}
+
+
+@pytest.mark.parametrize(
+    "change", [{"researcher": "bob"}, {"dataset": "brain"}, {"study": None}], ids=str
+)
+def test_an_asking_is_not_exchanged_under_the_name_of_its_experiment(
+    plans: Plans, change: dict[str, object]
+) -> None:
+    """What the operator has read stays; the same asked again is the newest."""
+    other = ASKED.model_copy(update={"experiment": "liver"})
+    plans.ask(SHIPPED, SOURCE, ASKED, now=1.0)
+    plans.ask(SHIPPED, SOURCE, other, now=2.0)
+    plans.ask(SHIPPED, SOURCE, ASKED.model_copy(update=change), now=3.0)
+    assert plans.askings(SHIPPED.digest) == (other, ASKED)
+    assert plans.find("mine").asked_at == 2.0
+    plans.ask(SHIPPED, SOURCE, ASKED, now=4.0)
+    assert plans.askings(SHIPPED.digest) == (ASKED, other)
 
 
 def test_who_asks_for_more_than_was_approved_is_listed_first_again(plans: Plans) -> None:
@@ -212,6 +283,31 @@ def test_the_second_person_is_offered_what_the_first_agreed_to(plans: Plans) -> 
     assert offered(Wishes(), {}) == 5
     assert offered(Wishes(), {"torch": "9"}) is None
     assert offered(Wishes(max_rounds=7), {}) == 7
+
+
+def test_what_two_persons_may_mean_has_to_be_named(plans: Plans) -> None:
+    """What the first agreed to is not offered for another who asks, nor one of two such terms."""
+    waiting = ASKED.model_copy(update={"code": "plan_awaits_approval"})
+    other = waiting.model_copy(update={"researcher": "bob", "experiment": "liver"})
+    plans.ask(SHIPPED, SOURCE, waiting, now=1.0)
+    record, policy = plans.find("mine"), Policy(approvals_needed=2, zone=UTC)
+    narrow = TERMS.model_copy(update={"max_rounds": 5})
+    plans.approve(record, narrow, "op-1", needed=2, now=2.0)
+
+    def offered(wishes: Wishes) -> tuple[str, int | None]:
+        terms = choose_terms(plans, record, wishes, policy, {}, now=NOW)
+        return terms.researcher, terms.max_rounds
+
+    assert offered(Wishes()) == ("ana", 5)
+    plans.ask(SHIPPED, SOURCE, other, now=3.0)
+    with pytest.raises(ConfigurationError, match="2 different askings wait"):
+        offered(Wishes())
+    assert offered(Wishes(researcher="ana")) == offered(Wishes(experiment="lung")) == ("ana", 5)
+    assert offered(Wishes(researcher="bob")) == offered(Wishes(experiment="liver")) == ("bob", None)
+    plans.approve(record, TERMS, "op-1", needed=2, now=4.0)
+    with pytest.raises(ConfigurationError, match="2 different askings wait"):
+        offered(Wishes(researcher="ana"))
+    assert offered(Wishes(researcher="ana", max_rounds=5)) == ("ana", 5)
 
 
 def test_an_approval_after_a_rejection_begins_anew(plans: Plans) -> None:
