@@ -1,5 +1,6 @@
 """A patient withdraws between two rounds; what happened is proved to others; a hospital leaves."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -54,6 +55,19 @@ def require_fingerprint_counts(federation: Federation, path: Path) -> None:
         assert "nobody of the federation with this fingerprint vouches" in other.talk
 
 
+def require_who_answers_is_told(federation: Federation, lines: list[dict[str, Any]]) -> None:
+    """Return if an exported log says how plans are contained, by which policy, on which terms."""
+    told = {one["kind"]: one for one in lines}
+    level = json.loads(federation.do(LYON, "node", "status", "--json").data)["containment"]["level"]
+    policy = federation.node_credentials(LYON).with_name("policy.toml").read_bytes()
+    started, approved = told["node_started"], told["plan_decision"]
+    assert started["containment"] == level
+    assert started["policy"] == hashlib.sha256(policy).hexdigest()
+    assert (approved["researcher"], approved["datasets"]) == (RESEARCHER, [DATASET])
+    assert approved["until"] > "2026"
+    assert len(approved["terms"]) == 64
+
+
 def test_a_patient_withdraws_and_a_hospital_leaves(federation: Federation) -> None:
     """The rounds behind the withdrawal have a case less, and all that happened verifies."""
     federation.hold(LYON, 2)
@@ -96,6 +110,7 @@ def test_a_patient_withdraws_and_a_hospital_leaves(federation: Federation) -> No
     assert witnesses["witnesses"]["node"] == LYON
     trained = [one["round"] for one in lines if one["kind"] == "training_done"]
     assert trained == [1, 2, 3]
+    require_who_answers_is_told(federation, lines)
     assert gone not in path.read_text()
     verify = ("node", "audit", "verify", str(path), "--head", head)
     assert "kept heads  1 found" in federation.do(RESEARCHER, *verify).data
