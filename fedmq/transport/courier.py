@@ -292,15 +292,19 @@ class Courier:
                 self._receiver.hear(message)
 
     def _take(self, message: Message, exchange: str, manifest: Manifest | None) -> None:
+        if self.inbox.taken.contradicts(message):
+            raise ProtocolError("number_taken", "another message came under this number")
         if self.inbox.has(message.envelope):
             return
         is_whole = manifest is None or self.spool.has(manifest.digest)
         if is_whole or not self._receiver.wants_payload(message):
             with self.transaction():
+                self.inbox.taken.add(message)
                 self.inbox.receive(message.envelope)
                 self._receiver.accept(message)
             return
         with self._journal.transaction():
+            self.inbox.taken.add(message)
             self.inbox.wait(message, exchange)
 
     def _finish(self, message: Message, delivery: Delivery) -> None:

@@ -8,14 +8,16 @@ from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.fields import Manifest
 from fedmq.messages.registry import payload_of
-from fedmq.transport import received
+from fedmq.transport import received, taken
 from fedmq.transport.counters import Counters
 from fedmq.transport.journal import Journal
 from fedmq.transport.received import Received
+from fedmq.transport.taken import Taken
 from fedmq.types import Digest
 
 SCHEMA: Final = (
     received.SCHEMA
+    + taken.SCHEMA
     + """
 CREATE TABLE IF NOT EXISTS waiting (
     sender TEXT NOT NULL,
@@ -58,6 +60,7 @@ class Inbox:
         self._counters = counters
         self._clock = clock
         self.received = Received(journal, clock)
+        self.taken = Taken(journal)
         self.bytes_of: dict[tuple[str, str], int] = {}
         """By exchange and experiment: bytes of chunks that came in this life."""
 

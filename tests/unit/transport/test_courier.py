@@ -8,7 +8,7 @@ import pytest
 
 from fedmq.disk import LocalDisk
 from fedmq.errors import ProtocolError
-from fedmq.messages.codec import Message, encode
+from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import Manifest
 from fedmq.messages.notices import ExperimentOver, Receipt, RosterNotice
@@ -26,6 +26,7 @@ from fedmq.transport.outbox import FIRST_REPEAT_S
 from fedmq.transport.ports import Delivered, Delivery, Properties, Publication, TransportEvent
 from fedmq.transport.routes import from_node, to_node
 from fedmq.transport.spool import Spool
+from fedmq.transport.topology import Lane
 from fedmq.types import Digest, ExperimentId, NodeId
 from tests.support.clock import FakeClock
 
@@ -255,6 +256,45 @@ def test_a_repeated_message_is_receipted_and_not_accepted_again(world: World) ->
     world.run()
     assert len(world.orchestrator.accepted) == 1
     assert world.orchestrator.reasons() == []
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize("dies", [True, False])
+def test_another_message_under_a_number_that_was_taken_is_turned_away(
+    world: World, *, is_whole: bool, dies: bool
+) -> None:
+    """It is on record; a true repeat is not, nor one sent again after the roster changed."""
+    manifest = world.node.make_payload()
+    route = from_node(LYON, LUNG)
+    if is_whole:
+        world.node.courier.push(manifest, [route], LUNG)
+        world.run()
+    else:
+        world.node.leftovers.add(manifest.digest)
+    world.reply(manifest)
+    (encoded,) = [row[0] for row in world.node.journal.rows("SELECT encoded FROM outbox")]
+    assert isinstance(encoded, bytes)
+    first = decode(encoded)
+    body = TrainReply(update=manifest, num_cases=4, metrics={}, duration_s=1.0)
+    other = replace(first, body=body)
+    newer_roster = replace(first, envelope=first.envelope.model_copy(update={"roster": 9}))
+    world.run()
+    if dies:
+        world.orchestrator.die()
+        world.orchestrator.live()
+    for one in (first, other, newer_roster):
+        publication = Publication(
+            exchange=route.exchange,
+            routing_key=route.key(Lane.CONTROL),
+            body=encode(one),
+            properties=Properties(type=one.envelope.type, user_id=LYON),
+        )
+        world.node.transport.publish(publication, 77)
+        world.run()
+    assert world.orchestrator.reasons() == ["number_taken"]
+    (turned,) = world.orchestrator.turned
+    assert (turned.sender, turned.kind) == (LYON, "train.reply")
+    assert [one.body for one in world.orchestrator.accepted] == ([first.body] if is_whole else [])
 
 
 def test_nothing_is_lost_when_both_die_between_any_two_steps(tmp_path: Path) -> None:
