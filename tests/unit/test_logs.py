@@ -44,6 +44,17 @@ def test_a_rejection_is_one_line_with_its_reason(logged: StringIO) -> None:
     }
 
 
+def test_two_rosters_of_one_version_are_named_in_words(logged: StringIO) -> None:
+    """And what to do: no program can tell which of them is the right one."""
+    log_rejected(reason="roster_forked", queue="q", kind="hello", sender="umc-basel")
+    (line,) = logged.getvalue().splitlines()
+    known = json.loads(line)
+    assert known["reason"] == "roster_forked"
+    assert known["fix"].endswith(
+        "compare the roster's hash with the hub's operator: fedmq node roster"
+    )
+
+
 @pytest.mark.parametrize("word", ["", "two\nlines", "\x1b[31m", "Doe, Jane", "x" * 81])
 def test_what_is_no_plain_word_is_left_out(logged: StringIO, word: str) -> None:
     """Whoever may publish chooses the kind: nothing of theirs is made up as a line of the log."""
