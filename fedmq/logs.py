@@ -101,6 +101,11 @@ def log_roster(what: str, version: int, sender: str) -> None:
         log.info(what, version=version)
 
 
+def log_ending(what: str, fix: str) -> None:
+    """Say that a certificate ends soon, or has ended."""
+    structlog.get_logger().warning("certificate_ends", reason=what, fix=fix)
+
+
 def configure(*, as_json: bool = False) -> None:
     """Send log lines to stderr from here on."""
     renderer: structlog.typing.Processor = (
