@@ -43,6 +43,10 @@ ALLOWED: Final = frozenset(
 
 _PLAIN: Final = re.compile(r"[a-z0-9._-]{1,80}")
 _LOOK_AT_ROSTER: Final = "compare fingerprints with the hub's operator: fedmq node roster"
+_COMPARE_ROSTERS: Final = (
+    "the federation's governance signed two rosters of one version: compare the roster's hash with"
+    " the hub's operator: fedmq node roster"
+)
 _OTHER_LOGIN: Final = "put the credentials that the hub wrote last in place, and start again"
 
 
@@ -83,6 +87,8 @@ def log_rejected(*, reason: str, queue: str, kind: str, sender: str) -> None:
     """
     words = {"queue": queue, "kind": kind, "sender": sender}
     known = {key: word for key, word in words.items() if _PLAIN.fullmatch(word)}
+    if reason == "roster_forked":
+        known["fix"] = _COMPARE_ROSTERS
     structlog.get_logger().warning("message_rejected", reason=reason, **known)
 
 
@@ -93,6 +99,11 @@ def log_roster(what: str, version: int, sender: str) -> None:
         log.warning(what, version=version, sender=sender, fix=_LOOK_AT_ROSTER)
     else:
         log.info(what, version=version)
+
+
+def log_ending(what: str, fix: str) -> None:
+    """Say that a certificate ends soon, or has ended."""
+    structlog.get_logger().warning("certificate_ends", reason=what, fix=fix)
 
 
 def configure(*, as_json: bool = False) -> None:

@@ -1,5 +1,6 @@
 """Commands of who runs the hub: the broker and its members."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,10 +93,14 @@ def down() -> None:
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Show whether the hub runs, where, and who its members are."""
+    from fedmq.cli.expiry import find_broker_ending, say_ending
+    from fedmq.cli.rosters import find_hub_mark
     from fedmq.hub import lifecycle
+    from fedmq.hub.members import Hub
     from fedmq.settings import read_settings
 
-    state = lifecycle.status(read_settings().hub)
+    folder = read_settings().hub
+    state, mark = lifecycle.status(folder), find_hub_mark(Hub(folder))
     if as_json:
         show_json(
             {
@@ -103,6 +108,8 @@ def status(*, as_json: Json = False) -> None:
                 "url": state.url,
                 "admin_url": state.admin_url,
                 "members": {member.name: member.role for member in state.members},
+                "roster": mark,
+                "broker_certified_until": state.certified_until,
             }
         )
         return
@@ -110,12 +117,18 @@ def status(*, as_json: Json = False) -> None:
     if state.url:
         show(f"broker   {state.url}")
         show(f"queues   {state.queues_page}")
+    if mark is not None:
+        show(f"roster   {mark}")
+    if state.certified_until is not None:
+        show(f"tls      certificate {_until(state.certified_until)}; fedmq hub up renews it")
     if state.members:
         show("")
         show_table(
             ("member", "role", "certificate"),
             [(one.name, one.role, _until(one.certified_until)) for one in state.members],
         )
+    if state.certified_until is not None:
+        say_ending(find_broker_ending(state.certified_until, now=time.time()))
     next_command("fedmq status" if state.is_running else "fedmq hub up")
 
 
@@ -219,7 +232,8 @@ def admit(
     if answer is not None:
         replace_file(answer, text)
         say(f"the answer for the site is in {typed(answer)}")
-    say(f"{done}; roster {_roster_version()}")
+    say(f"{done}; roster {_roster_version()}, its hash:")
+    say(_roster_hash())
     if isinstance(asked.request, JoinRequest) and request is None:
         _say_whether_fetched(enrolment, name)
     next_command("fedmq hub status")
@@ -279,14 +293,12 @@ def fingerprint() -> None:
 
 def _until(at: float) -> str:
     """Return what a table says of the end of a certificate."""
-    import time
-
-    from fedmq.security.certificates import DAY_S, WARNING_DAYS
+    from fedmq.cli.expiry import is_near
 
     if not at:
         return "-"
     day = time.strftime("%Y-%m-%d", time.localtime(at))
-    return f"until {day}" + ("" if at - time.time() > WARNING_DAYS * DAY_S else ", renew it")
+    return f"until {day}" + (", renew it" if is_near(at, now=time.time()) else "")
 
 
 def _invite(name: str, role: str) -> None:
@@ -377,6 +389,13 @@ def _roster_version() -> int:
     from fedmq.settings import read_settings
 
     return Hub(read_settings().hub).authority.roster().version
+
+
+def _roster_hash() -> str:
+    from fedmq.hub.members import Hub
+    from fedmq.settings import read_settings
+
+    return Hub(read_settings().hub).authority.signed_roster().fingerprint
 
 
 def _credentials(name: str) -> str:

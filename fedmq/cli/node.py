@@ -104,11 +104,12 @@ def start(
     """Take part in experiments until stopped; started again, go on where it was."""
     from fedmq import __version__
     from fedmq.claims import claimed
+    from fedmq.cli.expiry import Reminder, say_when_it_ends
     from fedmq.cli.node_containment import contained_worker
-    from fedmq.cli.serving import make_transport, say_when_it_ends, stop_on_signals
+    from fedmq.cli.serving import make_transport, stop_on_signals
     from fedmq.clocks import SystemClock
     from fedmq.hub.membership import read_membership
-    from fedmq.logs import configure, log_roster
+    from fedmq.logs import configure, log_ending, log_roster
     from fedmq.node.capped_log import INCIDENTS_NAME, CappedLog
     from fedmq.node.needs import read_room, read_signs
     from fedmq.node.policy_file import PolicyFile
@@ -128,6 +129,8 @@ def start(
     connect = make_transport(machine, membership, f"fedmq {__version__}")
     containment, make_worker = contained_worker(folder)
 
+    reminder = Reminder(membership, clock, log_ending)
+
     def make() -> NodeService:
         return NodeService(
             node=NodeId(login.user),
@@ -140,6 +143,7 @@ def start(
             keep_incident=CappedLog(folder / INCIDENTS_NAME).write,
             read_policy=policy.read,
             containment=containment,
+            remind=reminder.tick,
         )
 
     nature = Nature(
@@ -189,13 +193,19 @@ def leave() -> None:
 def status(*, as_json: Json = False) -> None:
     """Show what this node has waiting, keeps, and turned away; and doubts about its audit log."""
     from fedmq.cli.objection_words import find_doubts, show_doubts
+    from fedmq.cli.rosters import find_mark
     from fedmq.errors import DiskFull
+    from fedmq.hub.membership import read_membership
     from fedmq.node.containment import find_containment
     from fedmq.node.needs import read_room
     from fedmq.transport.home import LocalHome
     from fedmq.transport.inbox import count_rejected
 
-    room = read_room(LocalHome(require_node()))
+    folder = require_node()
+    room, keyring = (
+        read_room(LocalHome(folder)),
+        read_membership(folder / "credentials.toml").keyring,
+    )
     try:
         records = open_own_records()
     except DiskFull:
@@ -214,7 +224,7 @@ def status(*, as_json: Json = False) -> None:
         )
     }
     reasons = count_rejected(journal)
-    found = find_containment()
+    found, mark = find_containment(), find_mark(keyring)
     if as_json:
         containment = {"level": found.level, "means": sorted(found.means), "lacks": found.lacks}
         show_json(
@@ -223,6 +233,7 @@ def status(*, as_json: Json = False) -> None:
                 "rejected": reasons,
                 "room": room,
                 "containment": containment,
+                "roster": mark,
                 "audit": doubts,
             }
         )
@@ -231,11 +242,14 @@ def status(*, as_json: Json = False) -> None:
         show(f"{name.replace('_', ' '):<18}{count}")
     show_room(room)
     show(f"containment       {found.line}")
+    show(f"roster            {mark or 'cannot be read: fedmq node check'}")
     for reason, count in reasons.items():
         show(f"turned away       {count} x {reason}")
     show_doubts(doubts)
     if doubts:
         next_command("fedmq node audit verify", "fedmq node audit export FILE")
+    elif "roster_forked" in reasons:
+        next_command("fedmq node roster")
     elif counts["plans_awaiting"]:
         next_command("fedmq node plans list")
     else:

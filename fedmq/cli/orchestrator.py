@@ -25,10 +25,11 @@ def start(
     """Lead experiments until stopped; started again, go on where it was."""
     from fedmq import __version__
     from fedmq.claims import claimed
-    from fedmq.cli.serving import make_transport, say_when_it_ends, stop_on_signals
+    from fedmq.cli.expiry import Reminder, say_when_it_ends
+    from fedmq.cli.serving import make_transport, stop_on_signals
     from fedmq.clocks import SystemClock
     from fedmq.hub.membership import read_membership
-    from fedmq.logs import configure, log_roster
+    from fedmq.logs import configure, log_ending, log_roster
     from fedmq.orchestrator.needs import read_room
     from fedmq.orchestrator.service import OrchestratorService
     from fedmq.orchestrator.status import read_signs
@@ -48,6 +49,8 @@ def start(
     home, clock = machine.home(settings.orchestrator), SystemClock()
     connect = make_transport(machine, membership, f"fedmq {__version__}")
 
+    reminder = Reminder(membership, clock, log_ending)
+
     def make() -> OrchestratorService:
         return OrchestratorService(
             name=login.user,
@@ -58,6 +61,7 @@ def start(
             version=__version__,
             retention=Retention(num_models=settings.keep_models),
             profile=profile_at(login.url),
+            remind=reminder.tick,
         )
 
     nature = Nature(

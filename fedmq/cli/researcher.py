@@ -264,8 +264,12 @@ def _say_end(report: "ExperimentReport") -> None:
 
 
 def _client(context: typer.Context, credentials: Path | None) -> "Client":
+    from fedmq.cli.expiry import say_when_it_ends
+    from fedmq.hub.membership import read_membership
     from fedmq.researcher.client import Client
     from fedmq.settings import read_settings
 
     path = credentials or read_settings().home / "credentials.toml"
+    if path.exists():  # if not, the client says what is to be done
+        say_when_it_ends(read_membership(path))
     return Client.from_credentials(path, machine=context.obj)

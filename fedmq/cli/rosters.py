@@ -1,28 +1,33 @@
 """The roster at a member: shown, and taken where a person has to look first."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fedmq.cli.console import next_command, say, show_json, show_table
 
 if TYPE_CHECKING:
     from fedmq.hub.keyring import Keyring
-    from fedmq.security.roster import Roster
+    from fedmq.hub.members import Hub
+    from fedmq.security.roster import Roster, SignedRoster
 
 
 def print_roster(keyring: "Keyring", *, as_json: bool) -> None:
     """Print who is in the federation, and what would be otherwise in a roster that waits."""
-    roster = keyring.roster(keyring.signed_roster())
-    held = keyring.held_roster()
-    waiting = None if held is None else keyring.roster(held)
+    signed, held = keyring.signed_roster(), keyring.held_roster()
+    roster = keyring.roster(signed)
     if as_json:
-        show_json({"roster": _document(roster), "held": waiting and _document(waiting)})
+        waiting_document = None if held is None else _document(keyring.roster(held), held)
+        show_json({"roster": _document(roster, signed), "held": waiting_document})
         return
     _print(roster)
-    if waiting is None:
-        say(f"roster {roster.version} of {roster.federation}")
+    say(f"roster {roster.version} of {roster.federation}; its hash, which the hub shows too:")
+    say(signed.fingerprint)
+    if held is None:
         next_command("fedmq node status")
         return
+    waiting = keyring.roster(held)
     say(f"roster {waiting.version} waits: in it an orchestrator has keys that are not known here")
+    say(f"its hash: {held.fingerprint}")
     _print(waiting)
     say("ask the hub's operator, by telephone, to read the orchestrator's fingerprint out to you")
     next_command("fedmq node roster --accept")
@@ -56,13 +61,52 @@ def _print(roster: "Roster") -> None:
     )
 
 
-def _document(roster: "Roster") -> dict[str, object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterMark:
+    """A roster as it is compared: one version has one hash everywhere; a record for programs."""
+
+    version: int
+    hash: str
+    fingerprint: str
+    """The beginning of the hash, for people."""
+
+    def __str__(self) -> str:
+        """Return it as people compare it."""
+        return f"{self.version}, hash {self.fingerprint}"
+
+
+def find_mark(keyring: "Keyring") -> RosterMark | None:
+    """Return the mark of a member's roster; None where there is none that can be read."""
+    from fedmq.errors import ConfigurationError, ProtocolError
+
+    try:
+        signed = keyring.signed_roster()
+        return _mark(keyring.roster(signed), signed)
+    except (ConfigurationError, ProtocolError):
+        return None
+
+
+def find_hub_mark(hub: "Hub") -> RosterMark | None:
+    """Return the mark of the hub's roster, whose authority may be on another machine."""
+    keyrings = [hub.authority.keyring, *hub.keyrings()]
+    marks = [mark for mark in map(find_mark, keyrings) if mark is not None]
+    return max(marks, key=lambda mark: mark.version, default=None)
+
+
+def _document(roster: "Roster", signed: "SignedRoster") -> dict[str, object]:
+    mark = _mark(roster, signed)
     return {
         "federation": roster.federation,
-        "version": roster.version,
+        "version": mark.version,
+        "hash": mark.hash,
+        "fingerprint": mark.fingerprint,
         "members": [
             {"name": one.name, "role": one.role, "fingerprint": one.public.fingerprint}
             for one in roster.members
         ],
         "revoked": [one.name for one in roster.revoked],
     }
+
+
+def _mark(roster: "Roster", signed: "SignedRoster") -> RosterMark:
+    return RosterMark(version=roster.version, hash=signed.hash, fingerprint=signed.fingerprint)

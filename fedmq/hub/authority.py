@@ -30,6 +30,11 @@ class Authority:
         self._keyring = Keyring(folder)
 
     @property
+    def keyring(self) -> Keyring:
+        """The governance's keys and the newest roster, which may be on another machine."""
+        return self._keyring
+
+    @property
     def exists(self) -> bool:
         """Whether there is one."""
         return (self._folder / _CERTIFICATE).exists()

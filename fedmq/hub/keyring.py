@@ -242,7 +242,8 @@ class KeptWire(SealedWire):
         self._stamp = keyring.roster_stamp()
         self._signed = keyring.signed_roster()
         roster = keyring.roster(self._signed)
-        super().__init__(keyring.settle(roster), roster, random=os.urandom)
+        identity, roster_hash = keyring.settle(roster), self._signed.hash
+        super().__init__(identity, roster, random=os.urandom, roster_hash=roster_hash)
 
     def learn(self, notice: RosterNotice) -> None:
         """Take a roster, if the governance signed it and it is newer than the one that is known.
@@ -291,5 +292,6 @@ class KeptWire(SealedWire):
         # The keys first: where the disk refuses them, the roster is taken again with the next look.
         before, identity = self.identity, self._keyring.settle(roster)
         self._signed, self.roster, self.identity = signed, roster, identity
+        self.roster_hash = signed.hash
         if identity.public != before.public:
             self._tell("keys_changed", roster.version, "")

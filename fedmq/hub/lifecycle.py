@@ -15,7 +15,7 @@ from fedmq.hub.equipment import addresses
 from fedmq.hub.management import Management
 from fedmq.hub.members import BUILT_IN, Hub
 from fedmq.hub.ports import LOOPBACK, Ports
-from fedmq.hub.register import VHOST, ExternalBroker, Member
+from fedmq.hub.register import VHOST, ExternalBroker, Member, Register
 from fedmq.transport.rabbitmq import make_login
 from fedmq.types import Role
 
@@ -33,6 +33,8 @@ class Status:
     ports: Ports | None
     """None where the hub does not run the broker."""
     members: tuple[Member, ...]
+    certified_until: float | None = None
+    """When the certificate of the hub's own broker ends; None where it has none."""
 
     @property
     def queues_page(self) -> str:
@@ -145,7 +147,13 @@ def status(folder: Path) -> Status:
         admin_url=admin_url,
         ports=ports,
         members=roster.members,
+        certified_until=_certified_until(hub, roster),
     )
+
+
+def _certified_until(hub: Hub, register: Register) -> float | None:
+    has_certificate = register.external is None and hub.broker.has_tls
+    return hub.broker.certified_until() if has_certificate else None
 
 
 def _external_node(broker: ExternalBroker) -> str:

@@ -9,6 +9,7 @@ from fedmq.messages.fields import (
     Counter,
     Id,
     MessageIdField,
+    RosterHashField,
     Round,
     Seconds,
     ShortText,
@@ -53,6 +54,9 @@ class Envelope(BaseModel):
     """After this a request is not begun any more."""
     roster: Counter = 0
     """The version of the roster that the sender knows."""
+    roster_hash: RosterHashField = "-"
+    """Its hash, which the wire writes: a receiver with another roster of this version refuses the
+    message. `-` where no roster is kept."""
     stream: StreamField = "-"
     """Where the sender counts: one journal, which may be lost and begun anew."""
     counter: Counter = 0

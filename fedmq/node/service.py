@@ -112,13 +112,16 @@ class NodeService:
         read_dependencies: Callable[[], Dependencies] = read_dependencies,
         chunk_bytes: int = CHUNK_BYTES,
         make_incident: Callable[[], str] = _make_incident,
+        remind: Callable[[], None] = lambda: None,
     ) -> None:
+        """`remind` is called while it serves: it knows by itself when something is due."""
         self.loop: Loop[Event] = Loop()
         self._node = node
         self._orchestrator = orchestrator
         self._wire = wire
         self._clock = clock
         self._version = version
+        self._remind = remind
         self._records = open_records(home, clock)
         self._records.journal.settle()
         self._policy = PolicyInForce(read_policy, self._records.audit)
@@ -237,6 +240,7 @@ class NodeService:
             self._storage.sweep(self._records.payloads.is_needed)
             over = dict.fromkeys(self._records.tasks.over(), NOBODY)
             self._received.forget(over, before=Retention().before(self._clock.now()))
+        self._remind()
         self._go_on()
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + HEARTBEAT_S

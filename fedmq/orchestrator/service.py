@@ -82,10 +82,13 @@ class OrchestratorService:
         retention: Retention | None = None,
         profile: Profile = Profile.SINGLE,
         chunk_bytes: int = CHUNK_BYTES,
+        remind: Callable[[], None] = lambda: None,
     ) -> None:
+        """`remind` is called while it serves: it knows by itself when something is due."""
         self.loop: Loop[TransportEvent] = Loop()
         self._clock = clock
         self._version = version
+        self._remind = remind
         self._journal = home.journal(
             couriers.SCHEMA,
             store.SCHEMA,
@@ -172,6 +175,7 @@ class OrchestratorService:
             self._audit.note(fact)
         self._courier.tick()
         self._leader.run_after()
+        self._remind()
         self._tell_when_due()
 
     def find(self, experiment: ExperimentId) -> Experiment | None:

@@ -117,8 +117,17 @@ def is_signed(signature: bytes, by: bytes, purpose: bytes, *parts: bytes) -> boo
 
 def fingerprint(kind: bytes, *words: str | bytes) -> str:
     """Return eight groups of five of a-z and 2-7: 200 bits of the SHA-256 of `words`."""
+    return readable(digest_of(kind, *words))
+
+
+def digest_of(kind: bytes, *words: str | bytes) -> bytes:
+    """Return the SHA-256 of `words`, of which the fingerprint of this kind is the beginning."""
     parts = [word.encode() if isinstance(word, str) else word for word in words]
-    digest = hashlib.sha256(joined(b"fingerprint " + kind, parts)).digest()
+    return hashlib.sha256(joined(b"fingerprint " + kind, parts)).digest()
+
+
+def readable(digest: bytes) -> str:
+    """Return the fingerprint of a digest: its first 200 bits, to be read out to each other."""
     letters = base64.b32encode(digest[:_FINGERPRINT_BYTES]).decode().lower()
     return " ".join(
         letters[at : at + _GROUP_LETTERS] for at in range(0, len(letters), _GROUP_LETTERS)

@@ -1,7 +1,8 @@
 """The roster: who belongs to a federation, with which keys and role, signed by its governance.
 
 Every member has the key of the governance from the day it joined, and takes a roster from whoever
-brings it, if the signature holds and the version is newer. Exact bytes are signed, and kept.
+brings it, if the signature holds and the version is newer. Exact bytes are signed, and kept; their
+hash stands beside the version in every message, so that two rosters of one version are found out.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,14 @@ from pydantic import Field, ValidationError
 from fedmq.errors import ProtocolError
 from fedmq.messages.fields import Id, Seconds, ShortText, Value, Word
 from fedmq.messages.notices import RosterNotice
-from fedmq.security.identities import Identity, PublicIdentity, fingerprint, is_signed
+from fedmq.security.identities import (
+    Identity,
+    PublicIdentity,
+    digest_of,
+    fingerprint,
+    is_signed,
+    readable,
+)
 from fedmq.types import Role
 
 KeyHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -146,6 +154,16 @@ class SignedRoster:
 
     content: str
     signature: bytes
+
+    @property
+    def hash(self) -> str:
+        """The SHA-256 of the signed bytes, in hexadecimal: one version has one hash everywhere."""
+        return digest_of(_PURPOSE, self.content).hex()
+
+    @property
+    def fingerprint(self) -> str:
+        """The beginning of the hash, as people compare it: eight groups of five."""
+        return readable(bytes.fromhex(self.hash))
 
     @property
     def notice(self) -> RosterNotice:

@@ -5,7 +5,8 @@ body, which whoever keeps the chunk compares (`transport.spool`): it hashes the 
 and what was altered on the way does not open at all. Sealed are the body and the data. Events are
 signed only: whoever watches the federation reads them. A roster is not sealed, and its parcel need
 not be signed: it carries the signature of the governance, and has to reach those who do not know
-its bringer's new keys yet.
+its bringer's new keys yet. Beside the roster's version a header has the roster's hash: who has
+another roster of that version finds with the first message that the governance signed two.
 """
 
 from collections import OrderedDict
@@ -64,9 +65,12 @@ class SealedWire:
         roster: Roster,
         *,
         random: Callable[[int], bytes],
+        roster_hash: str = NOWHERE,
     ) -> None:
+        """`roster_hash`: of the roster as it was signed; without it none is compared."""
         self.identity = identity
         self.roster = roster
+        self.roster_hash = roster_hash
         self._random = random
         self._wraps: OrderedDict[tuple[bytes, str, str], bytes] = OrderedDict()
         self._keys: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
@@ -93,6 +97,7 @@ class SealedWire:
             ProtocolError: unknown_reader; the roster has no keys of a reader. Or the message is
                 beyond the limits.
         """
+        message = self._with_hash(message)
         parcel = make_parcel(message)
         if message.envelope.type not in {*EVENTS, RosterNotice.TYPE}:
             parcel = self._sealed(message, parcel, self._resolved(readers))
@@ -104,13 +109,14 @@ class SealedWire:
 
         Raises:
             ProtocolError: as the codec's; or unknown_sender, revoked_sender, bad_signature,
-                not_sealed, wrong_recipient, seal_broken. Nothing else is raised.
+                roster_forked, not_sealed, wrong_recipient, seal_broken. Nothing else is raised.
         """
         parcel = unpack_parcel(encoded)
         envelope = read_header(parcel)
         if envelope.type == RosterNotice.TYPE:
             return Message(envelope=envelope, body=read_body(envelope, parcel.body))
         require_signature(parcel, envelope, self.roster)
+        self._require_one_roster(envelope)
         wraps = read_keys(parcel)
         if not wraps:
             if envelope.type not in EVENTS:
@@ -149,6 +155,28 @@ class SealedWire:
 
     def review(self) -> None:
         """Nothing else writes it."""
+
+    def _with_hash(self, message: Message) -> Message:
+        """Return a message that says of which bytes the roster is that it names."""
+        if message.envelope.roster != self.version:
+            return message
+        update = {"roster_hash": self.roster_hash}
+        return replace(message, envelope=message.envelope.model_copy(update=update))
+
+    def _require_one_roster(self, envelope: Envelope) -> None:
+        """Return if the sender's roster is this one, or of another version.
+
+        Raises:
+            ProtocolError: roster_forked; the governance signed two rosters of one version.
+        """
+        hashes = {self.roster_hash, envelope.roster_hash} - {NOWHERE}
+        if envelope.roster == self.version and len(hashes) > 1:
+            raise ProtocolError(
+                "roster_forked",
+                f"{envelope.sender} has another roster {self.version} than this program",
+                why="the federation's governance signed two rosters of one version",
+                fix="compare the roster's hash with the hub's operator: fedmq node roster",
+            )
 
     def _sealed(self, message: Message, parcel: Parcel, readers: Collection[Enrolled]) -> Parcel:
         match message.body:

@@ -42,7 +42,10 @@ class Keys:
 
     def wire(self, name: str) -> SealedWire:
         """Return a member's wire."""
-        return SealedWire(self.identities[name], self.roster, random=os.urandom)
+        signed = self.signed
+        return SealedWire(
+            self.identities[name], self.roster, random=os.urandom, roster_hash=signed.hash
+        )
 
     def write_keyring(self, folder: Path, identity: Identity | None) -> Keyring:
         """Return the keyring of a member, or of somebody who only watches."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from fedmq.logs import configure, drop_unknown_keys, log_rejected
+from fedmq.logs import configure, drop_unknown_keys, log_ending, log_rejected
 
 
 @pytest.fixture
@@ -42,6 +42,27 @@ def test_a_rejection_is_one_line_with_its_reason(logged: StringIO) -> None:
         "kind": "train.request",
         "sender": "umc-basel",
     }
+
+
+def test_two_rosters_of_one_version_are_named_in_words(logged: StringIO) -> None:
+    """And what to do: no program can tell which of them is the right one."""
+    log_rejected(reason="roster_forked", queue="q", kind="hello", sender="umc-basel")
+    (line,) = logged.getvalue().splitlines()
+    known = json.loads(line)
+    assert known["reason"] == "roster_forked"
+    assert known["fix"].endswith(
+        "compare the roster's hash with the hub's operator: fedmq node roster"
+    )
+
+
+def test_a_certificate_near_its_end_is_a_line_with_what_to_do(logged: StringIO) -> None:
+    """In the words of the command that starts the service."""
+    log_ending("the certificate of x ends on 2027-01-01", "fedmq hub renew x")
+    (line,) = logged.getvalue().splitlines()
+    known = json.loads(line)
+    assert (known["event"], known["level"]) == ("certificate_ends", "warning")
+    assert known["reason"] == "the certificate of x ends on 2027-01-01"
+    assert known["fix"] == "fedmq hub renew x"
 
 
 @pytest.mark.parametrize("word", ["", "two\nlines", "\x1b[31m", "Doe, Jane", "x" * 81])

@@ -10,6 +10,7 @@ from fedmq.hub.local import enrol_here
 from fedmq.hub.members import Hub
 from fedmq.hub.membership import read_membership
 from fedmq.hub.requests import Requests
+from fedmq.security.certificates import DAY_S, certify_broker
 from fedmq.security.rotation import make_rotation_request
 from fedmq.types import Role
 from tests.unit.cli.line import CommandLine
@@ -26,6 +27,8 @@ def test_a_hub_that_never_was_is_down(fedmq: CommandLine) -> None:
         "url": "",
         "admin_url": "",
         "members": {},
+        "roster": None,
+        "broker_certified_until": None,
     }
 
 
@@ -112,10 +115,48 @@ def test_a_thiefs_request_in_a_file_is_not_admitted_and_changes_nothing(
         assert hub.authority.signed_roster() == before
         (asked,) = Requests(hub, home / "hub").waiting()
         assert asked.request == files["site"]
-    assert fedmq("hub", "admit", "chu-lyon", "--fingerprint", read_out).code == 0
+    admitted = fedmq("hub", "admit", "chu-lyon", "--fingerprint", read_out)
+    assert admitted.code == 0
+    signed = hub.authority.signed_roster()
+    assert signed.fingerprint in admitted.talk.splitlines()
+    assert f"roster   {hub.authority.roster().version}, hash {signed.fingerprint}" in (
+        fedmq("hub", "status").data.splitlines()
+    )
+    assert fedmq("hub", "status", "--json").json["roster"] == {
+        "version": hub.authority.roster().version,
+        "hash": signed.hash,
+        "fingerprint": signed.fingerprint,
+    }
     member = hub.authority.roster().find("chu-lyon")
     assert member is not None
     assert member.public == files["site"].public
+
+
+@pytest.mark.parametrize(("days", "word"), [(20.0, "ends on"), (-20.0, "ended on")])
+def test_the_end_of_the_brokers_certificate_is_said_while_it_is_near(
+    fedmq: CommandLine, home: Path, days: float, word: str
+) -> None:
+    """In a row always; as a warning a month before, with what makes the next one."""
+    fedmq("hub", "init", "trial")
+    shown = fedmq("hub", "status")
+    (row,) = [line for line in shown.data.splitlines() if line.startswith("tls ")]
+    assert row.startswith("tls      certificate until 20")
+    assert row.endswith("; fedmq hub up renews it")
+    assert "the broker's certificate" not in shown.talk
+    hub, end = Hub(home / "hub"), time.time() + days * DAY_S
+    authority = hub.authority.certificates()
+    pair = certify_broker(authority, ["127.0.0.1"], now=end - 365 * DAY_S)
+    hub.broker.use_tls(authority=authority.certificate, pair=pair)
+    shown = fedmq("hub", "status")
+    day = time.strftime("%Y-%m-%d", time.localtime(end))
+    assert f"tls      certificate until {day}, renew it; fedmq hub up renews it" in shown.data
+    assert f"the broker's certificate {word} {day}; then no member connects to it" in shown.talk
+    assert "  fix: fedmq hub down, then fedmq hub up: it starts with a new one" in shown.talk
+    document = fedmq("hub", "status", "--json")
+    assert document.json["broker_certified_until"] == pytest.approx(end, abs=2)
+    assert "the broker's certificate" not in document.talk
+    assert hub.renew_own(now=time.time()) == ("the broker",)
+    assert "the broker's certificate" not in fedmq("hub", "status").talk
 
 
 def test_without_a_hub_nobody_is_invited(fedmq: CommandLine) -> None:

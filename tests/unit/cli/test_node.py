@@ -7,6 +7,7 @@ import pytest
 
 from fedmq.audit.facts import HeadObjected
 from fedmq.claims import claimed
+from fedmq.hub.keyring import Keyring
 from fedmq.messages.heads import SignedHead
 from fedmq.node.audit_facts import NodeStarted
 from fedmq.node.records import open_records
@@ -76,6 +77,8 @@ def test_status_says_what_waits_and_what_was_turned_away(node: CommandLine, home
     lines = shown.data.splitlines()
     assert lines.pop(6).startswith("disk free         ")
     assert lines.pop(6).startswith("containment       ")
+    signed = Keyring(home / "node" / "credentials.keys").signed_roster()
+    assert lines.pop(6) == f"roster            1, hash {signed.fingerprint}"
     assert lines == [
         "datasets          0",
         "plans awaiting    0",
@@ -90,6 +93,11 @@ def test_status_says_what_waits_and_what_was_turned_away(node: CommandLine, home
     document = node("node", "status", "--json").json
     assert document.pop("room")["needed_bytes"] == RESERVE_BYTES
     assert document.pop("containment").keys() == {"level", "means", "lacks"}
+    assert document.pop("roster") == {
+        "version": 1,
+        "hash": signed.hash,
+        "fingerprint": signed.fingerprint,
+    }
     assert document == {
         "schema_version": 1,
         "datasets": 0,
@@ -101,6 +109,29 @@ def test_status_says_what_waits_and_what_was_turned_away(node: CommandLine, home
         "rejected": {"not_msgpack": 1, "too_large": 2},
         "audit": {"num_objections": 0, "newest": None, "lost": []},
     }
+
+
+def test_two_rosters_of_one_version_lead_the_operator_to_the_roster(
+    node: CommandLine, home: Path
+) -> None:
+    """Its hash is what the hub's operator reads out."""
+    records = open_records(LocalHome(home / "node"))
+    Inbox(records.journal, Counters(records.journal), FakeClock(lambda: 0.0)).note_rejected(
+        TurnedAway(reason="roster_forked", queue="q", kind="k", sender="u", size_bytes=1)
+    )
+    records.close()
+    shown = node("node", "status")
+    assert "turned away       1 x roster_forked" in shown.data.splitlines()
+    assert shown.talk.endswith("next: fedmq node roster\n")
+
+
+def test_a_roster_that_cannot_be_read_hides_nothing_else(node: CommandLine, home: Path) -> None:
+    """The status says where to look."""
+    (home / "node" / "credentials.keys" / "roster.json").write_text("{}")
+    shown = node("node", "status")
+    assert shown.code == 0
+    assert "roster            cannot be read: fedmq node check" in shown.data.splitlines()
+    assert node("node", "status", "--json").json["roster"] is None
 
 
 def test_status_says_that_the_orchestrator_objected_to_the_audit_log(

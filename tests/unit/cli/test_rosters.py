@@ -31,6 +31,12 @@ def test_a_roster_that_waits_is_shown_and_taken(fedmq: CommandLine, keyring: Key
     assert shown.talk.endswith("next: fedmq node roster --accept\n")
     document = fedmq("node", "roster", "--json").json
     assert (document["roster"]["version"], document["held"]["version"]) == (1, 2)
+    signed, held = keyring.signed_roster(), keyring.held_roster()
+    assert held is not None
+    for one, name in ((signed, "roster"), (held, "held")):
+        assert document[name]["hash"] == one.hash
+        assert document[name]["fingerprint"] == one.fingerprint
+        assert one.fingerprint in shown.talk
     assert fedmq("node", "roster", "--accept").code == 0
     assert keyring.roster(keyring.signed_roster()).version == 2
     again = fedmq("node", "roster", "--accept")

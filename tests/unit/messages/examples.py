@@ -164,6 +164,7 @@ def a_message(body: Body) -> Message:
             sent_at=1_700_000_000.25,
             expires_at=1_700_000_060.0,
             roster=3,
+            roster_hash="cd" * 32,
             stream="0123456789abcdef",
             counter=17,
         ),

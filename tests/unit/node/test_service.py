@@ -823,3 +823,11 @@ def test_run_serves_until_it_is_stopped(world: World) -> None:
     world.service.run()
     assert world.worker.is_closed
     world.live()
+
+
+def test_its_operator_is_reminded_while_it_serves(world: World) -> None:
+    """For as long as it runs; what is due, the reminder knows."""
+    world.reminders.clear()
+    began_at = world.now
+    world.run(seconds=3)
+    assert {began_at + 1, began_at + 2, began_at + 3} <= set(world.reminders)

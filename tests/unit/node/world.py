@@ -225,6 +225,8 @@ class World:
         self.now = 1_000.0
         self.calls_left: int | None = None
         """The node is killed when it has asked for the time so often."""
+        self.reminders: list[float] = []
+        """When the node asked whether its operator is to be reminded."""
         self.num_trained = 0
         self.is_answering = False
         """Whether the worker does each job at once."""
@@ -258,6 +260,7 @@ class World:
             containment=self.containment,
             read_dependencies=lambda: self.dependencies,
             make_incident=lambda: "1ncident",
+            remind=lambda: self.reminders.append(self.now),
         )
         self.service.start()
 

@@ -108,6 +108,8 @@ class World:
         self.home = folder / ORCHESTRATOR
         self.free_bytes = 10**12
         """On the orchestrator's disk."""
+        self.reminders: list[float] = []
+        """When the orchestrator asked whether its operator is to be reminded."""
         self.fuse = Fuse()
         layout = topology.federation(nodes=NODES, researchers=[ADA, BOB])
         self.broker = MemoryBroker(layout)
@@ -148,6 +150,7 @@ class World:
             wire=PlainWire(),
             clock=FakeClock(self.clock),
             version="1",
+            remind=lambda: self.reminders.append(self.now),
         )
         self.service.start()
 

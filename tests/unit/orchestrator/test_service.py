@@ -472,3 +472,11 @@ def test_replies_that_do_not_fit_change_nothing(world: World) -> None:
     assert world.ada.report() == before
     world.run(seconds=100)
     assert world.outcomes(1) == {LYON: "missed", BASEL: "updated"}
+
+
+def test_its_operator_is_reminded_while_it_serves(world: World) -> None:
+    """For as long as it runs; what is due, the reminder knows."""
+    world.reminders.clear()
+    began_at = world.now
+    world.run(seconds=3)
+    assert {began_at + 1, began_at + 2, began_at + 3} <= set(world.reminders)

@@ -111,3 +111,15 @@ def test_a_fingerprint_is_eight_groups_of_five_that_nothing_else_has() -> None:
         fingerprint(b"identity", "a", "bc"),
     }
     assert len(prints) == 7
+
+
+def test_a_roster_has_one_hash_of_its_exact_bytes() -> None:
+    """Whoever signed them; what people compare is its beginning, and no other fingerprint."""
+    signed = KEYS.signed
+    stranger = new_identity("trial", Role.ADMIN)
+    assert sign_roster(KEYS.roster, stranger).hash == signed.hash
+    assert replace(signed, content=signed.content + " ").hash != signed.hash
+    assert len(signed.hash) == 64
+    assert signed.fingerprint == fingerprint(b"roster", signed.content)
+    assert signed.fingerprint != fingerprint(b"governance", signed.content)
+    assert len(signed.fingerprint.split()) == 8

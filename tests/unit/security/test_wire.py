@@ -17,7 +17,7 @@ from fedmq.messages.codec import (
     unpack_parcel,
 )
 from fedmq.messages.registry import Body
-from fedmq.security.roster import Roster, enrolled, without_member
+from fedmq.security.roster import Roster, enrolled, sign_roster, without_member
 from fedmq.security.sealing import unwrap_key
 from fedmq.security.wire import EVENTS, SealedWire, open_event
 from fedmq.types import Role
@@ -162,6 +162,64 @@ def test_a_message_without_seal_or_signature_is_no_way_around(keys: Keys) -> Non
     signature = keys.identities[LYON].sign(b"message", parcel.header, parcel.keys, parcel.body)
     signed = pack_parcel(replace(parcel, signature=signature))
     assert reason_of(keys.wire(CENTRE), signed) == "not_sealed"
+
+
+def with_rosters(keys: Keys, *, versions: tuple[int, int]) -> tuple[SealedWire, SealedWire]:
+    """Return the wires of Lyon and the centre, for whom the governance signed other rosters."""
+    first, second = versions
+    rosters = {
+        LYON: keys.make_roster(first, *keys.identities),
+        CENTRE: keys.make_roster(second, LYON, CENTRE, ADA),
+    }
+    lyon, centre = (
+        SealedWire(
+            keys.identities[name],
+            roster,
+            random=os.urandom,
+            roster_hash=sign_roster(roster, keys.governance).hash,
+        )
+        for name, roster in rosters.items()
+    )
+    return lyon, centre
+
+
+def by_roster(sent: Message, version: int) -> Message:
+    """Return a message of who knows the roster of this version."""
+    return replace(sent, envelope=sent.envelope.model_copy(update={"roster": version}))
+
+
+@pytest.mark.parametrize("body", [PREPARE, of_type("heartbeat"), of_type("payload.chunk")])
+def test_two_rosters_of_one_version_are_found_out_with_the_first_message(
+    keys: Keys, body: Body
+) -> None:
+    """Either way, by an event and by a chunk too; the hash is written by the wire, and signed."""
+    lyon, centre = with_rosters(keys, versions=(3, 3))
+    there = lyon.seal(by_roster(message(body), 3), [CENTRE])
+    assert reason_of(centre, there) == "roster_forked"
+    back = centre.seal(by_roster(message(body, CENTRE, LYON), 3), [LYON])
+    assert reason_of(lyon, back) == "roster_forked"
+    parcel = unpack_parcel(there)
+    header = parcel.header.replace(lyon.roster_hash.encode(), centre.roster_hash.encode())
+    assert header != parcel.header
+    altered = pack_parcel(replace(parcel, header=header))
+    assert reason_of(centre, altered) == "bad_signature"
+
+
+def test_rosters_of_different_versions_have_different_hashes(keys: Keys) -> None:
+    """One of the two has not heard of the newer one yet, and reads what the other one says."""
+    lyon, centre = with_rosters(keys, versions=(3, 4))
+    there = lyon.seal(by_roster(message(PREPARE), 3), [CENTRE])
+    assert centre.open(there).envelope.roster_hash == lyon.roster_hash
+    back = centre.seal(by_roster(message(PREPARE, CENTRE, LYON), 4), [LYON])
+    assert lyon.open(back).envelope.roster_hash == centre.roster_hash != lyon.roster_hash
+
+
+def test_the_hash_of_a_roster_is_said_of_no_other_version(keys: Keys) -> None:
+    """What was written by an older roster is sealed by a newer one: nothing false is said of it."""
+    lyon, centre = with_rosters(keys, versions=(4, 3))
+    sent = by_roster(message(PREPARE), 3)
+    bare = replace(sent, envelope=sent.envelope.model_copy(update={"roster_hash": "-"}))
+    assert centre.open(lyon.seal(bare, [CENTRE])) == bare
 
 
 def test_a_revoked_member_is_believed_no_more(keys: Keys) -> None:

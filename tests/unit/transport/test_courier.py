@@ -1,13 +1,15 @@
 """The courier on the memory broker: once, whole, receipted, whatever is cut, lost or forged."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from fedmq.disk import LocalDisk
 from fedmq.errors import ProtocolError
+from fedmq.hub.keyring import KeptWire
 from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import Manifest
@@ -27,8 +29,10 @@ from fedmq.transport.ports import Delivered, Delivery, Properties, Publication, 
 from fedmq.transport.routes import from_node, to_node
 from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Lane
-from fedmq.types import Digest, ExperimentId, NodeId
+from fedmq.transport.wires import Wire
+from fedmq.types import Digest, ExperimentId, NodeId, Role
 from tests.support.clock import FakeClock
+from tests.support.keys import Keys
 
 LYON = NodeId("chu-lyon")
 LUNG = ExperimentId("lung")
@@ -62,7 +66,7 @@ class Member:
         self.courier = Courier(
             me=self.name,
             transport=self.transport,
-            wire=PlainWire(),
+            wire=self.world.wires.get(self.name, PlainWire()),
             journal=self.journal,
             spool=Spool(LocalDisk(self.folder / "payloads")),
             clock=FakeClock(lambda: self.world.now),
@@ -134,8 +138,9 @@ class Member:
 class World:
     """A broker, an orchestrator and a node."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wires: Mapping[str, Wire] = MappingProxyType({})) -> None:
         self.folder = folder
+        self.wires = wires
         self.now = 1_000.0
         layout = topology.federation(nodes=[LYON, NodeId("umc-basel")], researchers=[])
         self.broker = MemoryBroker(layout)
@@ -475,6 +480,34 @@ def test_a_node_takes_orders_from_its_orchestrator_only(world: World) -> None:
     )
     world.run()
     assert world.node.reasons() == ["wrong_sender"]
+
+
+def test_a_governance_that_signs_two_rosters_of_one_version_is_found_out(tmp_path: Path) -> None:
+    """By the first message between two that have one each; with the next version all is well."""
+    roles = {LYON: Role.NODE, "umc-basel": Role.NODE, "orchestrator": Role.ORCHESTRATOR}
+    keys, wires = Keys(roles), {}
+    for name, members in {"orchestrator": roles, LYON: [LYON, "orchestrator"]}.items():
+        keys.roster = keys.make_roster(1, *members)
+        keyring = keys.write_keyring(tmp_path / "keys" / name, keys.identities[name])
+        wires[name] = KeptWire(keyring)
+    world = World(tmp_path, wires)
+    world.cancel()
+    world.run()
+    assert [(one.reason, one.kind, one.sender) for one in world.node.turned] == [
+        ("roster_forked", RosterNotice.TYPE, "orchestrator"),
+        ("roster_forked", CancelRequest.TYPE, "orchestrator"),
+    ]
+    assert world.node.reasons() == ["roster_forked"] * 2
+    assert world.node.accepted == []
+    assert world.orchestrator.courier.num_unsent == 1
+    keys.roster = keys.make_roster(2, *roles)
+    wires["orchestrator"].learn(keys.signed.notice)
+    world.run(seconds=10)
+    assert wires[LYON].version == 2
+    assert [message.body for message in world.node.accepted] == [CancelRequest(before_attempt=1)]
+    assert world.orchestrator.courier.num_unsent == 0
+    for member in (world.node, world.orchestrator):
+        member.journal.close()
 
 
 def test_a_roster_tells_nothing_of_the_hour(world: World) -> None:

@@ -11,7 +11,7 @@ import pytest
 from fedmq.hub.keyring import new_identity
 from fedmq.messages.codec import Message, encode
 from fedmq.security.identities import Identity
-from fedmq.security.roster import Roster, with_next_keys
+from fedmq.security.roster import Roster, sign_roster, with_next_keys
 from fedmq.security.rotation import make_rotation_request
 from fedmq.security.wire import SealedWire
 from fedmq.transport.journal import Journal
@@ -75,6 +75,7 @@ class Desk:
         self.wire.roster = with_next_keys(
             self.wire.roster, asked.public, asked.proof, are_stolen=True, at=2.0
         )
+        self.wire.roster_hash = sign_roster(self.wire.roster, self.keys.governance).hash
         self.keys.identities[name] = new
         return new
 
@@ -103,7 +104,9 @@ def test_with_a_newer_roster_it_goes_again_to_the_readers_new_keys(desk: Desk) -
         reader.open(desk.sent.bodies[0])
     opened = reader.open(desk.sent.bodies[1])
     assert opened.body == posted.body
-    assert opened.envelope == posted.envelope.model_copy(update={"roster": 2})
+    assert opened.envelope == posted.envelope.model_copy(
+        update={"roster": 2, "roster_hash": desk.wire.roster_hash}
+    )
 
 
 def test_it_is_signed_by_the_keys_that_the_sender_has_by_then(desk: Desk) -> None:
