@@ -46,10 +46,14 @@ def memory_bytes(pids: Iterable[int], *, limit: int) -> int:
     What several share is counted once, where that is asked: above `limit`. Linux does not say it
     to everybody; what it does not say of a process is counted in full.
     """
-    most = {pid: _sum(pid, "status", _UPPER_BOUND) for pid in pids}
-    if sum(most.values()) <= limit:
-        return sum(most.values())
-    return sum(_sum(pid, "smaps_rollup", _SHARES) or most[pid] for pid in most)
+    known = tuple(pids)
+    most = sum(_sum(pid, "status", _UPPER_BOUND) for pid in known)
+    if most <= limit:
+        return most
+    # Asked for again where its shares are not said: one that has ended meanwhile holds nothing.
+    return sum(
+        _sum(pid, "smaps_rollup", _SHARES) or _sum(pid, "status", _UPPER_BOUND) for pid in known
+    )
 
 
 def _sum(pid: int, name: str, pattern: re.Pattern[str]) -> int:

@@ -112,7 +112,7 @@ def test_an_export_has_terms_and_no_text_that_is_no_reference(world: World, tmp_
         (
             read_findings({Means.LANDLOCK: "no such call: /home/ann"}),
             "partial",
-            ("Landlock",),
+            ("Landlock", "strict limit of results"),
         ),
         (read_findings({"together": "x"}), "insufficient", ("means",)),
         (None, "", ()),
