@@ -29,7 +29,8 @@ from tests.support.hostile_plan import SOURCE
 from tests.support.insiders import processes_about
 from tests.support.tiny_plan import write_cases, write_job
 
-pytestmark = pytest.mark.row(13)
+pytestmark = [pytest.mark.row(13), pytest.mark.xdist_group("hostile")]
+"""One after the other: what bounds the processes of a node's plans counts those of other nodes."""
 
 DEADLINE_S = 60.0
 TIMEOUT_S = 1.0
