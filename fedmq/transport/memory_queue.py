@@ -56,12 +56,16 @@ class MemoryQueue:
     @property
     def is_full(self) -> bool:
         """Whether the queue refuses a further message."""
-        limit = self._limit("max-length")
-        return (
-            self._definition.get("overflow") == "reject-publish"
-            and limit is not None
-            and len(self.ready) >= limit
+        if self._definition.get("overflow") != "reject-publish":
+            return False
+        length, size = self._limit("max-length"), self._limit("max-length-bytes")
+        return (length is not None and len(self.ready) >= length) or (
+            size is not None and self._num_bytes >= size
         )
+
+    @property
+    def _num_bytes(self) -> int:
+        return sum(len(stored.publication.body) for stored in self.ready)
 
     def store(self, stored: Stored) -> None:
         """Append a message; a queue that drops its head makes room for it."""
@@ -71,7 +75,7 @@ class MemoryQueue:
         length, size = self._limit("max-length"), self._limit("max-length-bytes")
         while self.ready and (
             (length is not None and len(self.ready) > length)
-            or (size is not None and sum(len(one.publication.body) for one in self.ready) > size)
+            or (size is not None and self._num_bytes > size)
         ):
             self.ready.popleft()
 

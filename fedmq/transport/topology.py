@@ -30,12 +30,16 @@ _JOIN: Final = "fedmq.join"
 
 DELIVERY_LIMIT: Final = 20
 CONTROL_LENGTH: Final = 10_000
+CONTROL_BYTES: Final = 512 * 2**20
+"""Fifty kilobytes for each; one member fills no disk with messages of many megabytes."""
 BULK_BYTES: Final = 8 * 2**30
 EVENT_TTL_MS: Final = 60_000
 EVENT_LENGTH: Final = 10_000
+EVENT_BYTES: Final = 64 * 2**20
 DEAD_LENGTH: Final = 100_000
-ANSWERS_LENGTH: Final = 1_000
-"""Of the hub to one who joins."""
+DEAD_BYTES: Final = 2**30
+ANSWERS_BYTES: Final = 16 * 2**20
+"""Of the hub to one who joins: each has the roster in it."""
 REQUEST_BYTES: Final = 64 * 1024
 """What somebody asks of the hub is a few keys."""
 DEAD_LOOKS: Final = 1_000_000
@@ -329,6 +333,7 @@ def policies() -> tuple[Policy, ...]:
                 "dead-letter-strategy": "at-least-once",
                 "delivery-limit": DELIVERY_LIMIT,
                 "max-length": CONTROL_LENGTH,
+                "max-length-bytes": CONTROL_BYTES,
                 "overflow": "reject-publish",
             },
         ),
@@ -342,6 +347,7 @@ def policies() -> tuple[Policy, ...]:
             pattern=r"^orchestrator\.events$",
             definition={
                 "max-length": EVENT_LENGTH,
+                "max-length-bytes": EVENT_BYTES,
                 "message-ttl": EVENT_TTL_MS,
                 "overflow": "drop-head",
             },
@@ -349,7 +355,11 @@ def policies() -> tuple[Policy, ...]:
         Policy(
             name="dead",
             pattern=r"^dead$",
-            definition={"delivery-limit": DEAD_LOOKS, "max-length": DEAD_LENGTH},
+            definition={
+                "delivery-limit": DEAD_LOOKS,
+                "max-length": DEAD_LENGTH,
+                "max-length-bytes": DEAD_BYTES,
+            },
         ),
         Policy(
             name="requests",
@@ -363,7 +373,7 @@ def policies() -> tuple[Policy, ...]:
         Policy(
             name="joins",
             pattern=r"^join\..+$",
-            definition={"max-length": ANSWERS_LENGTH, "overflow": "drop-head"},
+            definition={"max-length-bytes": ANSWERS_BYTES, "overflow": "drop-head"},
         ),
         _watched_policy("watched-events", MONITOR_EVENTS, WATCHED_EVENTS_AGE),
         _watched_policy("watched-dead", MONITOR_DEAD, f"{WATCHED_DEAD_DAYS}D"),

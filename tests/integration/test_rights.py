@@ -9,8 +9,9 @@ from typing import cast
 from urllib.parse import unquote
 
 import pytest
+from pika import BlockingConnection
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
+from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker, NackError
 
 from fedmq.errors import BrokerRefused
 from fedmq.hub.lifecycle import up
@@ -33,7 +34,7 @@ from fedmq.transport.topology import EVENTS, REPLIES, SUBMISSIONS, TASKS, experi
 from fedmq.types import ExperimentId, NodeId, Role
 from tests.contract.wires import Member
 from tests.integration.test_hub import ended, joined, management, until
-from tests.support.members import PROGRAM, connected, enrolled
+from tests.support.members import PROGRAM, connected, connection, enrolled
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker, pytest.mark.xdist_group("rights")]
 
@@ -228,6 +229,7 @@ class Watched:
         self.monitor = management(folder, "monitor")
         self._admin = management(folder)
         self._folder = folder
+        self._opened: dict[str, BlockingConnection] = {}
         self.queues = sorted(self._admin.names("queues", VHOST))
         self.streams = [queue.name for queue in Hub(folder).layout().queues if queue.is_stream]
         self.exchanges = [exchange.name for exchange in topology.EXCHANGES]
@@ -239,13 +241,32 @@ class Watched:
 
     @contextmanager
     def channel(self, name: str = "monitor") -> Iterator[BlockingChannel]:
-        """Yield a channel of a member's own connection."""
-        with connected(credentials(self._folder, name).login(PROGRAM)) as connection:
-            yield connection.channel()
+        """Yield a channel of a member's connection.
 
-    def refuses(self, attempt: Callable[[BlockingChannel], object], why: str) -> None:
+        There is one of each, as long as the broker does not end it: a login has few.
+        """
+        opened = self._opened.get(name)
+        if opened is None or not opened.is_open:
+            opened = connection(credentials(self._folder, name).login(PROGRAM))
+            self._opened[name] = opened
+        channel = opened.channel()
+        try:
+            yield channel
+        finally:
+            if channel.is_open:
+                channel.close()
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for opened in self._opened.values():
+            if opened.is_open:
+                opened.close()
+
+    def refuses(
+        self, attempt: Callable[[BlockingChannel], object], why: str, name: str = "monitor"
+    ) -> None:
         """The broker ends the channel or the connection with this word."""
-        with self.channel() as channel, pytest.raises(CLOSED, match=why):
+        with self.channel(name) as channel, pytest.raises(CLOSED, match=why):
             _answered(attempt, channel)
 
     def lets_nothing_happen(self, attempt: Callable[[BlockingChannel], object]) -> None:
@@ -293,8 +314,93 @@ def watched(folder: Path) -> Iterator[Watched]:
     """Return a federation that a monitor looks at, and that nothing was done to."""
     made = Watched(folder)
     assert len(made.streams) == 2
-    yield made
-    made.require_untouched()
+    try:
+        yield made
+        made.require_untouched()
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize("name", [LYON, RESEARCHER])
+def test_a_member_changes_nothing_and_takes_nothing_of_others(watched: Watched, name: str) -> None:
+    """Whatever its own program would never do, with its real certificate."""
+    own = topology.node_tasks(NodeId(LYON))
+    acts: list[Callable[[BlockingChannel], object]] = []
+    for queue in (topology.node_tasks(NodeId(PARIS)), topology.ORCHESTRATOR_INBOX, "dead"):
+        acts += [
+            lambda channel, of=queue: channel.queue_purge(of),
+            lambda channel, of=queue: channel.queue_delete(of),
+            lambda channel, of=queue: channel.basic_get(of),
+            lambda channel, of=queue: channel.queue_bind(of, REPLIES, "#"),
+            lambda channel, of=queue: channel.queue_unbind(of, TASKS, key(PARIS, "control")),
+            partial(_read, queue, auto_ack=False),
+            partial(_publish, "", queue),
+        ]
+    acts += [
+        # Its own queue would get what is for others.
+        lambda channel: channel.queue_bind(own, TASKS, key(PARIS, "control")),
+        lambda channel: channel.queue_bind(own, EVENTS, "#"),
+        lambda channel: channel.queue_bind(own, "amq.rabbitmq.trace", "#"),
+        lambda channel: channel.queue_unbind(own, TASKS, key(LYON, "control")),
+        lambda channel: channel.queue_delete(own),
+        lambda channel: channel.queue_declare("mine"),
+        lambda channel: channel.queue_declare("", exclusive=True),
+        lambda channel: channel.exchange_declare("mine"),
+        lambda channel: channel.exchange_delete(REPLIES),
+        lambda channel: channel.exchange_bind(REPLIES, TASKS, "#"),
+        lambda channel: channel.exchange_unbind(REPLIES, TASKS, "#"),
+        partial(_publish, "amq.topic", key(name, "-", "control")),
+        partial(_publish, TASKS, key(PARIS, "control")),
+    ]
+    for act in acts:
+        watched.refuses(act, "ACCESS_REFUSED", name)
+
+
+def test_what_a_member_may_do_is_not_refused(watched: Watched) -> None:
+    """The same way of asking, for what is its own: else the refusals above would say nothing."""
+    with watched.channel(LYON) as channel:
+        channel.basic_qos(prefetch_count=1)
+        own = topology.node_tasks(NodeId(LYON))
+        method, _, body = next(channel.consume(own, inactivity_timeout=30.0))
+        assert method is not None
+        assert body == b"message"
+        channel.cancel()  # which gives back what is in hand
+
+
+def test_how_much_waits_for_others_is_no_secret(watched: Watched) -> None:
+    """RabbitMQ asks for no right where a queue's numbers are asked for: the docs say so."""
+    with watched.channel(LYON) as channel:
+        found = channel.queue_declare(topology.node_tasks(NodeId(PARIS)), passive=True)
+        assert found.method.message_count >= 1
+
+
+def test_a_queue_takes_so_many_bytes_and_the_others_go_on(folder: Path) -> None:
+    """Whoever fills one with large messages gets them back; the limit is a smaller one here."""
+    (usual,) = [one for one in topology.policies() if one.name == "control"]
+    definition = usual.definition | {"max-length-bytes": 2**20}
+    admin = management(folder)
+    small = {"pattern": "^orchestrator.inbox$", "definition": definition, "priority": 10}
+    admin.put("policies", VHOST, "small", content=small | {"apply-to": "queues"})
+    try:
+        with connected(credentials(folder, LYON).login(PROGRAM)) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            assert 4 <= _num_taken(channel, of=64) < 64
+            channel.basic_publish(EVENTS, key("e-1", LYON, "heartbeat"), b"word")
+    finally:
+        admin.delete("policies", VHOST, "small")
+        with connected(credentials(folder, "hub-admin").login(PROGRAM)) as connection:
+            connection.channel().queue_purge(topology.ORCHESTRATOR_INBOX)
+
+
+def _num_taken(channel: BlockingChannel, of: int) -> int:
+    """Return how many messages of a quarter of a megabyte were taken before one was not."""
+    for number in range(of):
+        try:
+            channel.basic_publish(REPLIES, key(LYON, "-", "control"), bytes(2**18))
+        except NackError:
+            return number
+    return of
 
 
 def test_a_monitor_publishes_nowhere(watched: Watched) -> None:

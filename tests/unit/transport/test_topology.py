@@ -51,6 +51,12 @@ def test_every_queue_has_exactly_one_policy() -> None:
         assert len(matching) == 1, queue.name
 
 
+def test_no_queue_grows_without_end() -> None:
+    """Bytes are bounded and not messages alone, of which each may be sixteen megabytes."""
+    for policy in FEDERATION.policies:
+        assert 0 < int(policy.definition["max-length-bytes"]) <= 2**33, policy.name
+
+
 def test_the_order_in_which_members_are_named_does_not_matter() -> None:
     """The same members give the same topology, so definitions do not change by chance."""
     again = federation(nodes=[LYON, PARIS], researchers=[ResearcherId("r-one")])
