@@ -16,7 +16,7 @@ from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 from fedmq.errors import BrokerRefused, BrokerUnavailable
 from fedmq.hub.enrolment import Enrolment
 from fedmq.hub.joiner import Joiner, read_answer
-from fedmq.hub.lifecycle import up
+from fedmq.hub.lifecycle import make, up
 from fedmq.hub.members import Hub
 from fedmq.hub.membership import Membership, read_membership
 from fedmq.hub.requests import Asked, Requests
@@ -165,25 +165,44 @@ def test_a_certificate_is_of_one_name(place: Place) -> None:
             channel.basic_publish(topology.REPLIES, key, b"", forged)
 
 
+def spoken(membership: Membership, port: int, newest: ssl.TLSVersion) -> str:
+    """Return the version that the broker speaks to who knows none above `newest`; empty: none."""
+    keys = membership.keyring.folder
+    context = ssl.create_default_context(cafile=keys / "authority.pem")
+    context.load_cert_chain(keys / "certificate.pem", keys / "key.pem")
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # else OpenSSL itself would not speak 1.1
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.maximum_version = newest
+    with socket.create_connection(("127.0.0.1", port)) as plain:
+        try:
+            with context.wrap_socket(plain, server_hostname="127.0.0.1") as line:
+                return line.version() or ""
+        except (ssl.SSLError, ConnectionError):
+            return ""
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_an_older_tls_is_not_spoken(place: Place) -> None:
     """Somebody between could ask for it; the broker does not answer to 1.2."""
-    keys = place.lyon.keyring.folder
-    for version, gets_in in (
-        (ssl.TLSVersion.TLSv1_3, True),
-        (ssl.TLSVersion.TLSv1_2, False),
-    ):
-        context = ssl.create_default_context(cafile=keys / "authority.pem")
-        context.load_cert_chain(keys / "certificate.pem", keys / "key.pem")
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.maximum_version = version
-        with socket.create_connection(("127.0.0.1", place.port)) as plain:
-            try:
-                with context.wrap_socket(plain, server_hostname="127.0.0.1") as line:
-                    assert line.version() == "TLSv1.3"
-                    has_come = True
-            except (ssl.SSLError, ConnectionError):
-                has_come = False
-        assert has_come is gets_in
+    versions = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_1)
+    found = [spoken(place.lyon, place.port, newest) for newest in versions]
+    assert found == ["TLSv1.3", "", ""]
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+def test_tls_1_2_is_spoken_where_the_hub_was_made_so_and_nothing_older(tmp_path: Path) -> None:
+    """A member has to allow it too: it asks for 1.3 and nothing else unless told."""
+    with ended(tmp_path) as folder:
+        make(folder, allows_tls_1_2=True)
+        up(folder)
+        lyon, port = enrolled(folder, LYON, Role.NODE), Hub(folder).broker.ports().amqp
+        versions = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_1)
+        found = [spoken(lyon, port, newest) for newest in versions]
+        assert found == ["TLSv1.3", "TLSv1.2", ""]
+        assert not is_refused(lyon.login(PROGRAM, allows_tls_1_2=True))
+    oldest = lyon.login(PROGRAM).tls
+    assert oldest is not None
+    assert oldest.context().minimum_version is ssl.TLSVersion.TLSv1_3
 
 
 def test_bytes_as_they_are_are_not_understood(place: Place) -> None:
