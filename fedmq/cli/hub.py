@@ -1,23 +1,14 @@
-"""Commands of who runs the hub: the broker and its members."""
+"""Commands of who runs the hub: the broker; `hub_members` has those of its members."""
 
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from fedmq.cli.console import Json, next_command, say, show, show_json, show_table, typed
-
-if TYPE_CHECKING:
-    from fedmq.hub.enrolment import Enrolment
-    from fedmq.hub.requests import Requests
-    from fedmq.hub.rotations import Rotations
+from fedmq.cli import hub_members
+from fedmq.cli.console import Json, next_command, say, show, show_json, show_table
 
 app = typer.Typer(no_args_is_help=True, help="The broker and its members.")
-
-FETCHED_WITHIN_S = 3.0
-"""A site that waits for its answer has it by then."""
-Name = Annotated[str, typer.Argument(help="a-z, 0-9 and -, such as chu-lyon")]
 
 
 @app.command()
@@ -52,7 +43,7 @@ def init(
     )
     say(f"the federation {federation} has a hub; members will reach it at {state.url}")
     say("its fingerprint, which you read out to those who join:")
-    fingerprint()
+    hub_members.fingerprint()
     next_command("fedmq hub up", "fedmq hub add-node NAME")
 
 
@@ -72,10 +63,10 @@ def up() -> None:
         )
     else:
         state = lifecycle.up(settings.hub, say)
-    _tidy()
+    hub_members.tidy()
     say(f"the hub is up at {state.url}")
     say(f"queues: {state.queues_page}")
-    say(f"login:  user monitor, password in {_credentials('monitor')}")
+    say(f"login:  user monitor, password in {hub_members.credentials_of('monitor')}")
     next_command("fedmq hub add-node NAME", "fedmq orchestrator start")
 
 
@@ -132,165 +123,6 @@ def status(*, as_json: Json = False) -> None:
     next_command("fedmq status" if state.is_running else "fedmq hub up")
 
 
-@app.command("add-node")
-def add_node(name: Name) -> None:
-    """Invite a node: its queues stand from now on; the token that is printed lets it join, once."""
-    _invite(name, "node")
-    next_command(f"at the hospital: fedmq node join {name}.token", "then here: fedmq hub joins")
-
-
-@app.command("add-researcher")
-def add_researcher(name: Name) -> None:
-    """Invite a researcher: the token that is printed lets them join, once."""
-    _invite(name, "researcher")
-    next_command(f"at the researcher's: fedmq join {name}.token", "then here: fedmq hub joins")
-
-
-@app.command()
-def joins(*, as_json: Json = False) -> None:
-    """List who asks to be admitted, or for new keys, with the fingerprints of these."""
-    _tidy()
-    asked = _requests().waiting()
-    if as_json:
-        show_json(
-            {
-                "joins": [
-                    {
-                        "name": one.request.name,
-                        "role": one.request.role,
-                        "asks": one.wish,
-                        "fingerprint": one.fingerprint,
-                    }
-                    for one in asked
-                ]
-            }
-        )
-        return
-    if not asked:
-        say("nobody asks to be admitted")
-        next_command("fedmq hub status")
-        return
-    show_table(
-        ("name", "role", "asks", "fingerprint"),
-        [(one.request.name, one.request.role, one.wish, one.fingerprint) for one in asked],
-    )
-    say("have each site read its fingerprint out to you, by telephone, before you admit it")
-    next_command(f"fedmq hub admit {asked[0].request.name}")
-
-
-@app.command()
-def admit(
-    name: Name,
-    *,
-    fingerprint: Annotated[
-        str, typer.Option(help="What the site read out; asked for, if it is not given.")
-    ] = "",
-    request: Annotated[
-        Path | None, typer.Option(help="The file that the site wrote, instead of the broker.")
-    ] = None,
-    answer: Annotated[
-        Path | None, typer.Option(help="Write the answer to this file too, for the site.")
-    ] = None,
-    stolen: Annotated[
-        bool, typer.Option(help="Of new keys: nothing that the earlier ones sign counts any more.")
-    ] = False,
-) -> None:
-    """Let somebody in who asked, or have its new keys, once their fingerprint was read out."""
-    from fedmq.errors import ConfigurationError
-    from fedmq.hub.files import replace_file
-    from fedmq.hub.requests import Asked, read_request
-    from fedmq.security.joining import JoinRequest
-    from fedmq.security.rotation import RotationRequest
-
-    enrolment, requests, rotations = _enrolment(), _requests(), _rotations()
-    # What is named is admitted, whatever somebody else may have sent to the broker in that name.
-    asking = requests.waiting() if request is None else (Asked(request=read_request(request)),)
-    waiting = [one for one in asking if one.request.name == name]
-    known = None if waiting else enrolment.admitted(name)
-    if known is not None:
-        say(f"{name} was admitted before; it has the same answer again")
-        waiting.append(known)
-    if not waiting:
-        raise ConfigurationError(
-            f"{name} has not asked to be admitted",
-            why="nothing from it is at the broker or here",
-            fix="let the site join with its token, or name the file with --request",
-        )
-    asked = waiting[-1]
-    if isinstance(asked.request, RotationRequest):
-        say(f"{name} has   {rotations.present(name)}")
-        say(f"it asks for {asked.fingerprint}")
-    else:
-        say(f"{name} shows {asked.fingerprint}")
-    given = fingerprint or typer.prompt("type what the site reads out", err=True)
-    if isinstance(asked.request, RotationRequest):
-        signed = rotations.admit(asked.request, given, are_stolen=stolen)
-        text, done = signed.notice.model_dump_json(), f"{name} has other keys"
-    else:
-        text = enrolment.admit(asked.request, given).model_dump_json()
-        done = f"{name} is in the federation"
-    if answer is not None:
-        replace_file(answer, text)
-        say(f"the answer for the site is in {typed(answer)}")
-    say(f"{done}; roster {_roster_version()}, its hash:")
-    say(_roster_hash())
-    if isinstance(asked.request, JoinRequest) and request is None:
-        _say_whether_fetched(enrolment, name)
-    next_command("fedmq hub status")
-
-
-@app.command()
-def revoke(
-    name: Name,
-    *,
-    reason: Annotated[str, typer.Option(help="For the roster, which all members read.")] = "",
-) -> None:
-    """Put a member out: it is cut off, its queues are gone, and what it signs counts no more."""
-    _enrolment().revoke(name, reason)
-    say(f"{name} is out; roster {_roster_version()} says so")
-    next_command("fedmq hub status", "fedmq dead")
-
-
-@app.command()
-def renew(
-    name: Name,
-    *,
-    output: Annotated[
-        Path | None, typer.Option(help="Where it goes; default NAME.pem, or NAME.password")
-    ] = None,
-) -> None:
-    """Make a new certificate for a member, or a sealed new password where the broker wants one.
-
-    Neither is a secret: send it by any way.
-    """
-    from fedmq.hub.files import replace_file
-
-    text = _enrolment().renew(name)
-    if not text:
-        say(f"{name} has a new password, in {_credentials(name)}; what runs uses it by itself")
-        return
-    is_password = not text.startswith("-----BEGIN")
-    path = output or Path(f"{name}.{'password' if is_password else 'pem'}")
-    replace_file(path, text)
-    if is_password:
-        say(f"a new password for {name}, which only {name} reads, is in {typed(path)}")
-        say(f"the one before counts no more: {name} is off until it has taken this one")
-    else:
-        say(f"a new certificate for {name}, good for a year, is in {typed(path)}")
-    next_command(f"there: fedmq node renew {path.name}, or fedmq renew {path.name}")
-
-
-@app.command()
-def fingerprint() -> None:
-    """Print the federation's fingerprint, which you read out to sites that join."""
-    from fedmq.hub.members import Hub
-    from fedmq.security.roster import governance_fingerprint
-    from fedmq.settings import read_settings
-
-    trust = Hub(read_settings().hub).authority.trust()
-    show(governance_fingerprint(bytes.fromhex(trust.governance)))
-
-
 def _until(at: float) -> str:
     """Return what a table says of the end of a certificate."""
     from fedmq.cli.expiry import is_near
@@ -301,105 +133,10 @@ def _until(at: float) -> str:
     return f"until {day}" + (", renew it" if is_near(at, now=time.time()) else "")
 
 
-def _invite(name: str, role: str) -> None:
-    from fedmq.errors import ConfigurationError
-    from fedmq.hub.files import replace_file
-    from fedmq.hub.members import Hub
-    from fedmq.settings import read_settings
-    from fedmq.types import Role
-
-    settings = read_settings()
-    register = Hub(settings.hub).register()
-    if settings.broker_url is not None and register.external is None:
-        # It would become a member at the private broker that nobody wants here.
-        raise ConfigurationError(
-            f"the hub cannot add {name} yet",
-            why="it is not up on the broker that FEDMQ_BROKER_URL names",
-            fix="fedmq hub up",
-        )
-    token = _enrolment().invite(name, Role(role))
-    path = Path(f"{name}.token")
-    replace_file(path, token.text + "\n")
-    say(f"{name} may join as a {role}, once and within a day, with the token in {typed(path)}")
-    say("give it by a way that keeps it secret, and have the fingerprint of the keys read out")
-    show(token.text)
-
-
-def _enrolment() -> "Enrolment":
-    from fedmq.errors import ConfigurationError
-    from fedmq.hub.enrolment import Enrolment
-    from fedmq.hub.members import Hub
-    from fedmq.settings import read_settings
-
-    folder = read_settings().hub
-    hub = Hub(folder)
-    if not hub.exists:
-        raise ConfigurationError(
-            "there is no hub yet", why=f"{folder} holds no members", fix="fedmq hub init NAME"
-        )
-    hub.authority.certificates()  # which may be on another machine
-    enrolment = Enrolment(hub, folder)
-    enrolment.tidy()
-    return enrolment
-
-
-def _tidy() -> None:
-    """No invitation that is over has a login any more; the authority may be away."""
-    from fedmq.hub.enrolment import Enrolment
-    from fedmq.hub.members import Hub
-    from fedmq.settings import read_settings
-
-    folder = read_settings().hub
-    Enrolment(Hub(folder), folder).tidy()
-
-
-def _say_whether_fetched(enrolment: "Enrolment", name: str) -> None:
-    """Say whether the site has its answer; one that waits for it has it in a moment."""
-    import time
-
-    deadline = time.monotonic() + FETCHED_WITHIN_S
-    while not (is_over := enrolment.is_over(name)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    if is_over:
-        say(f"{name} has the answer, and its token is void")
-    else:
-        say(f"{name} has not fetched the answer yet: it does with the same command as before")
-
-
-def _requests() -> "Requests":
-    from fedmq.hub.members import Hub
-    from fedmq.hub.requests import Requests
-    from fedmq.settings import read_settings
-
-    folder = read_settings().hub
-    return Requests(Hub(folder), folder)
-
-
-def _rotations() -> "Rotations":
-    from fedmq.hub.members import Hub
-    from fedmq.hub.rotations import Rotations
-    from fedmq.settings import read_settings
-
-    folder = read_settings().hub
-    return Rotations(Hub(folder), folder)
-
-
-def _roster_version() -> int:
-    from fedmq.hub.members import Hub
-    from fedmq.settings import read_settings
-
-    return Hub(read_settings().hub).authority.roster().version
-
-
-def _roster_hash() -> str:
-    from fedmq.hub.members import Hub
-    from fedmq.settings import read_settings
-
-    return Hub(read_settings().hub).authority.signed_roster().fingerprint
-
-
-def _credentials(name: str) -> str:
-    from fedmq.hub.members import Hub
-    from fedmq.settings import read_settings
-
-    return typed(Hub(read_settings().hub).credentials_path(name))
+app.command("add-node")(hub_members.add_node)
+app.command("add-researcher")(hub_members.add_researcher)
+app.command("joins")(hub_members.joins)
+app.command("admit")(hub_members.admit)
+app.command("revoke")(hub_members.revoke)
+app.command("renew")(hub_members.renew)
+app.command("fingerprint")(hub_members.fingerprint)
