@@ -53,6 +53,6 @@ def _number_of(message: Message) -> tuple[Cell, ...]:
 
 
 def _digest(message: Message) -> str:
-    """Return the digest of all but the roster's version, which is that of the hour of sending."""
-    envelope = message.envelope.model_copy(update={"roster": 0})
+    """Return the digest of all but the roster's version and hash: those of the hour of sending."""
+    envelope = message.envelope.model_copy(update={"roster": 0, "roster_hash": "-"})
     return hashlib.sha256(encode(replace(message, envelope=envelope))).hexdigest()

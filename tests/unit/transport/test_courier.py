@@ -282,7 +282,8 @@ def test_another_message_under_a_number_that_was_taken_is_turned_away(
     first = decode(encoded)
     body = TrainReply(update=manifest, num_cases=4, metrics={}, duration_s=1.0)
     other = replace(first, body=body)
-    newer_roster = replace(first, envelope=first.envelope.model_copy(update={"roster": 9}))
+    newer = first.envelope.model_copy(update={"roster": 9, "roster_hash": "9" * 64})
+    newer_roster = replace(first, envelope=newer)
     world.run()
     if dies:
         world.orchestrator.die()
