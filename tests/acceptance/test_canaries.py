@@ -1,5 +1,6 @@
 """What the broker keeps on its disk: sealed messages, and nothing of what is in them."""
 
+import struct
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,8 @@ pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker]
 
 PURPOSE: Final = "canary of the purpose, which nobody else reads"
 COMMENT: Final = "# canary of the source, which nobody else reads\n"
+METRIC: Final = 0.7310585786300049
+"""What each node says of each model."""
 SIZE: Final = 312_577
 """Numbers in the model: more than a chunk."""
 _SLICE: Final = 48
@@ -33,6 +36,7 @@ def test_the_files_of_the_broker_hold_nothing_of_what_was_sent(tmp_path: Path) -
         experiment = federation.write_experiment(purpose=PURPOSE, rounds=2, config=f"size = {SIZE}")
         plan = federation.home(RESEARCHER) / "plan.py"
         source = plan.read_text().replace('"weight"', '"canary_weight"')
+        source = source.replace("numerator=mean * len(cases)", f"numerator={METRIC}")
         plan.write_text(COMMENT + source.replace('"mean"', '"canary_metric"'))
         identifier = federation.submit(experiment)
         federation.approve(LYON, PARIS)
@@ -45,11 +49,15 @@ def test_the_files_of_the_broker_hold_nothing_of_what_was_sent(tmp_path: Path) -
         kept = living + read_all(folder)
         models = sorted(federation.home(CENTRE).glob("orchestrator/experiments/*/*.safetensors"))
         slices = [piece for model in models for piece in slices_of(model.read_bytes())]
-        assert list(report["records"][0]["metrics"]) == ["canary_metric"]
+        metric = report["records"][0]["metrics"]["canary_metric"]
+        assert 2 * METRIC in metric.values(), metric
     assert len(models) == 3
     assert len(slices) >= 30
     canaries = [PURPOSE, COMMENT.strip(), f'"{DATASET}"', str(SIZE), "canary", "\x06" + DATASET]
-    for canary in (*(text.encode() for text in canaries), *slices):
+    numbers = [
+        struct.pack(order, number) for order in ["<d", ">d"] for number in (METRIC, 2 * METRIC)
+    ]
+    for canary in (*(text.encode() for text in canaries), *numbers, *slices):
         assert canary not in kept, canary
     for shown in (identifier, LYON, "prepare.request", "train.reply", "payload.chunk"):
         assert shown.encode() in kept, shown
