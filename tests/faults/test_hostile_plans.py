@@ -331,14 +331,22 @@ def test_reports_without_end_are_thinned_out(hospital: Hospital) -> None:
     assert "priority" not in done.metrics
 
 
+def size_of(path: Path) -> int:
+    """Return the size of a file, 0 where it has gone this moment."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
 def test_prints_without_end_fill_no_disk(hospital: Hospital) -> None:
     """A gigabyte, of which the last megabyte stays; the node is told, for its audit log."""
     before = hospital.files()
     size_mb = 1024 if Means.NAMESPACES in hospital.worker._means else 16
     assert isinstance(hospital.run("prints", size_mb=size_mb), Done)
     assert hospital.has_flooded
-    scratch = hospital.home / "scratch"
-    assert sum(path.stat().st_size for path in scratch.glob("trainer.log*")) <= MB
+    # Its last words are still being written, and one file takes the other's place now and then.
+    sizes = [size_of(path) for path in (hospital.home / "scratch").glob("trainer.log*")]
+    assert 0 < sum(sizes) <= MB
     hospital.require_well(before)
 
 

@@ -249,7 +249,7 @@ def test_members_believe_a_broker_by_the_bundle_that_the_hub_was_given(
         membership = enrolled(hub, "private", Role.NODE)
         login = membership.login(PROGRAM, proxy=read_proxy(door.url))
         with joined(login) as member:
-            assert member.events == [Connected()]
+            until(lambda: bool(member.of(Connected)))
         (membership.keyring.folder / AUTHORITY).write_text(other.certificate)
         with joined(membership.login(PROGRAM, proxy=read_proxy(door.url))) as member:
             assert not member.of(Connected)
