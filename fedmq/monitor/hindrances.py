@@ -6,6 +6,8 @@ from typing import Any, Final
 
 _MEGABYTE: Final = 1_000_000
 _WAITS: Final = "what is sent waits at its senders and is lost nowhere; reading goes on"
+_LIMITS: Final = (("max-length", "messages", ""), ("max-length-bytes", "message_bytes", " bytes"))
+"""What a policy calls it, what the queue holds of it, and the word behind the number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +49,17 @@ def _alarms(nodes: Iterable[Mapping[str, Any]]) -> Iterator[Hindrance]:
 def _full(queues: Iterable[Mapping[str, Any]]) -> Iterator[Hindrance]:
     for queue in queues:
         policy = queue.get("effective_policy_definition") or {}
-        limit, held = policy.get("max-length"), int(queue.get("messages") or 0)
-        if policy.get("overflow") == "reject-publish" and limit is not None and held >= int(limit):
-            yield Hindrance(
-                what=f"the queue {queue.get('name')} takes no messages; {_WAITS}",
-                why=f"it is full: it holds {held}, its limit is {limit}",
-                fix="whoever reads it: start the program again, or ask why it reads so slowly",
-            )
+        if policy.get("overflow") != "reject-publish":
+            continue
+        for limit_of, held_of, unit in _LIMITS:
+            limit, held = policy.get(limit_of), int(queue.get(held_of) or 0)
+            if limit is not None and held >= int(limit):
+                yield Hindrance(
+                    what=f"the queue {queue.get('name')} takes no messages; {_WAITS}",
+                    why=f"it is full: it holds {held}{unit}, its limit is {limit}",
+                    fix="whoever reads it: start the program again, or ask why it reads so slowly",
+                )
+                break
 
 
 def _megabytes(value: object) -> str:

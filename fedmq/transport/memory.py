@@ -154,7 +154,7 @@ class MemoryBroker:
         for stored in queue.take_poisonous():
             self.bury(queue, stored)
         while (consumer := queue.next_consumer()) is not None:
-            consumer.deliver(queue.ready.popleft())
+            consumer.deliver(queue.take())
 
     def bury(self, queue: MemoryQueue, stored: Stored) -> None:
         """Move a rejected or poisonous message to the dead letters, where the queue has them."""

@@ -44,6 +44,7 @@ class MemoryQueue:
         self.declared = declared
         self.ready: deque[Stored] = deque()
         self.consumers: list[Consumer] = []
+        self._num_bytes = 0
         self._definition: dict[str, str | int] = next(
             (p.definition for p in policies if re.search(p.pattern, declared.name)), {}
         )
@@ -63,13 +64,10 @@ class MemoryQueue:
             size is not None and self._num_bytes >= size
         )
 
-    @property
-    def _num_bytes(self) -> int:
-        return sum(len(stored.publication.body) for stored in self.ready)
-
     def store(self, stored: Stored) -> None:
         """Append a message; a queue that drops its head makes room for it."""
         self.ready.append(stored)
+        self._num_bytes += _size(stored)
         if self._definition.get("overflow") == "reject-publish":
             return
         length, size = self._limit("max-length"), self._limit("max-length-bytes")
@@ -77,11 +75,18 @@ class MemoryQueue:
             (length is not None and len(self.ready) > length)
             or (size is not None and self._num_bytes > size)
         ):
-            self.ready.popleft()
+            self.take()
+
+    def take(self) -> Stored:
+        """Take out and return the message at the head."""
+        stored = self.ready.popleft()
+        self._num_bytes -= _size(stored)
+        return stored
 
     def put_back(self, stored: Stored) -> None:
         """Return a message that was handed over in vain to the head of the queue."""
         self.ready.appendleft(replace(stored, num_deliveries=stored.num_deliveries + 1))
+        self._num_bytes += _size(stored)
 
     def take_poisonous(self) -> list[Stored]:
         """Take out and return what was handed over more often than the limit allows."""
@@ -91,6 +96,7 @@ class MemoryQueue:
         poisonous = [one for one in self.ready if one.num_deliveries > limit]
         if poisonous:
             self.ready = deque(one for one in self.ready if one.num_deliveries <= limit)
+            self._num_bytes -= sum(map(_size, poisonous))
         return poisonous
 
     def next_consumer(self) -> Consumer | None:
@@ -106,6 +112,10 @@ class MemoryQueue:
     def _limit(self, name: str) -> int | None:
         value = self._definition.get(name)
         return value if isinstance(value, int) else None
+
+
+def _size(stored: Stored) -> int:
+    return len(stored.publication.body)
 
 
 def key_matches(pattern: str, key: str) -> bool:

@@ -31,7 +31,10 @@ _JOIN: Final = "fedmq.join"
 DELIVERY_LIMIT: Final = 20
 CONTROL_LENGTH: Final = 10_000
 CONTROL_BYTES: Final = 512 * 2**20
-"""Fifty kilobytes for each; one member fills no disk with messages of many megabytes."""
+"""Fifty kilobytes for each; one member fills no disk with messages of many megabytes.
+
+Models are not among them: what is large is a plan's source, 256 KiB, once in a round for each node.
+"""
 BULK_BYTES: Final = 8 * 2**30
 EVENT_TTL_MS: Final = 60_000
 EVENT_LENGTH: Final = 10_000

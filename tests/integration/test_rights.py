@@ -19,19 +19,29 @@ from fedmq.hub.management import Management
 from fedmq.hub.members import Hub
 from fedmq.hub.membership import Membership, read_membership
 from fedmq.hub.register import VHOST
+from fedmq.monitor.hindrances import find_hindrances
 from fedmq.transport import topology
 from fedmq.transport.ports import (
     Confirmed,
     Connected,
     ConsumerLost,
     Disconnected,
+    Nacked,
     Properties,
     Publication,
     Returned,
 )
 from fedmq.transport.rabbitmq_stream import read_streams
-from fedmq.transport.topology import EVENTS, REPLIES, SUBMISSIONS, TASKS, experiment_queues, key
-from fedmq.types import ExperimentId, NodeId, Role
+from fedmq.transport.topology import (
+    ANSWERS,
+    EVENTS,
+    REPLIES,
+    SUBMISSIONS,
+    TASKS,
+    experiment_queues,
+    key,
+)
+from fedmq.types import ExperimentId, NodeId, ResearcherId, Role
 from tests.contract.wires import Member
 from tests.integration.test_hub import ended, joined, management, until
 from tests.support.members import PROGRAM, connected, connection, enrolled
@@ -321,10 +331,17 @@ def watched(folder: Path) -> Iterator[Watched]:
         made.close()
 
 
-@pytest.mark.parametrize("name", [LYON, RESEARCHER])
-def test_a_member_changes_nothing_and_takes_nothing_of_others(watched: Watched, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        (LYON, topology.node_tasks(NodeId(LYON))),
+        (RESEARCHER, topology.researcher_inbox(ResearcherId(RESEARCHER))),
+    ],
+)
+def test_a_member_changes_nothing_and_takes_nothing_of_others(
+    watched: Watched, name: str, own: str
+) -> None:
     """Whatever its own program would never do, with its real certificate."""
-    own = topology.node_tasks(NodeId(LYON))
     acts: list[Callable[[BlockingChannel], object]] = []
     for queue in (topology.node_tasks(NodeId(PARIS)), topology.ORCHESTRATOR_INBOX, "dead"):
         acts += [
@@ -356,26 +373,93 @@ def test_a_member_changes_nothing_and_takes_nothing_of_others(watched: Watched, 
         watched.refuses(act, "ACCESS_REFUSED", name)
 
 
+def test_the_orchestrator_changes_nothing_but_the_queues_of_its_experiments(
+    watched: Watched,
+) -> None:
+    """It may make and bind those; others' are not its own, nor is what stands for all."""
+    acts: list[Callable[[BlockingChannel], object]] = []
+    for queue in (
+        topology.node_tasks(NodeId(LYON)),
+        topology.node_payloads(NodeId(LYON)),
+        topology.researcher_inbox(ResearcherId(RESEARCHER)),
+        "dead",
+    ):
+        acts += [
+            lambda channel, of=queue: channel.queue_purge(of),
+            lambda channel, of=queue: channel.queue_delete(of),
+            lambda channel, of=queue: channel.basic_get(of),
+            lambda channel, of=queue: channel.queue_bind(of, REPLIES, "#"),
+            lambda channel, of=queue: channel.queue_unbind(of, TASKS, key(LYON, "control")),
+            partial(_publish, "", queue),
+        ]
+    inbox = topology.ORCHESTRATOR_INBOX
+    acts += [
+        lambda channel: channel.queue_delete(inbox),
+        lambda channel: channel.queue_bind(inbox, REPLIES, "#"),
+        lambda channel: channel.queue_unbind(inbox, REPLIES, "*.-.control"),
+        lambda channel: channel.queue_declare("mine"),
+        lambda channel: channel.queue_declare("", exclusive=True),
+        lambda channel: channel.exchange_declare("mine"),
+        lambda channel: channel.exchange_delete(TASKS),
+        lambda channel: channel.exchange_bind(REPLIES, SUBMISSIONS, "#"),
+        lambda channel: channel.exchange_bind(TASKS, EVENTS, "#"),
+    ]
+    for act in acts:
+        watched.refuses(act, "ACCESS_REFUSED", "orchestrator")
+
+
+def test_an_orchestrator_can_lead_replies_to_watchers_and_to_no_other_member(
+    folder: Path, watched: Watched
+) -> None:
+    """RabbitMQ has no right of its own for binding exchanges: the docs say so.
+
+    Keys of replies have three words and those of tasks and answers two, so nobody is bound to them.
+    """
+    reply = key(LYON, "e-none", "control")
+
+    def ends(kind: type[Confirmed | Returned]) -> bool:
+        with joined(credentials(folder, LYON)) as node:
+            publish(node, REPLIES, reply)
+            return bool(node.of(kind))
+
+    assert ends(Returned)
+    with watched.channel("orchestrator") as channel:
+        for to in (TASKS, ANSWERS):
+            channel.exchange_bind(to, REPLIES, "#")
+        assert ends(Returned)
+        channel.exchange_bind(EVENTS, REPLIES, "#")
+        assert ends(Confirmed)
+        for to in (TASKS, ANSWERS, EVENTS):
+            channel.exchange_unbind(to, REPLIES, "#")
+
+
 def test_what_a_member_may_do_is_not_refused(watched: Watched) -> None:
     """The same way of asking, for what is its own: else the refusals above would say nothing."""
     with watched.channel(LYON) as channel:
         channel.basic_qos(prefetch_count=1)
         own = topology.node_tasks(NodeId(LYON))
-        method, _, body = next(channel.consume(own, inactivity_timeout=30.0))
+        method, _, _ = next(channel.consume(own, inactivity_timeout=30.0))
         assert method is not None
-        assert body == b"message"
         channel.cancel()  # which gives back what is in hand
 
 
-def test_how_much_waits_for_others_is_no_secret(watched: Watched) -> None:
+def test_how_much_waits_for_others_is_no_secret(folder: Path, watched: Watched) -> None:
     """RabbitMQ asks for no right where a queue's numbers are asked for: the docs say so."""
     with watched.channel(LYON) as channel:
         found = channel.queue_declare(topology.node_tasks(NodeId(PARIS)), passive=True)
         assert found.method.message_count >= 1
+    with connected(credentials(folder, PARIS).login(PROGRAM)) as connection:
+        connection.channel().basic_consume(found.method.queue, lambda *_: None)
+        with watched.channel(LYON) as channel:
+            found = channel.queue_declare(found.method.queue, passive=True)
+            assert found.method.consumer_count == 1
 
 
 def test_a_queue_takes_so_many_bytes_and_the_others_go_on(folder: Path) -> None:
-    """Whoever fills one with large messages gets them back; the limit is a smaller one here."""
+    """Whoever fills one with large messages gets them back; the limit is a smaller one here.
+
+    Others publish and are read elsewhere; in that queue there is room for them once it was read.
+    """
     (usual,) = [one for one in topology.policies() if one.name == "control"]
     definition = usual.definition | {"max-length-bytes": 2**20}
     admin = management(folder)
@@ -386,11 +470,75 @@ def test_a_queue_takes_so_many_bytes_and_the_others_go_on(folder: Path) -> None:
             channel = connection.channel()
             channel.confirm_delivery()
             assert 4 <= _num_taken(channel, of=64) < 64
-            channel.basic_publish(EVENTS, key("e-1", LYON, "heartbeat"), b"word")
+            _require_others_go_on(folder)
+            with joined(credentials(folder, PARIS)) as paris:
+                publish(paris, REPLIES, key(PARIS, "-", "control"))
+                assert paris.of(Nacked)
+            until(lambda: "bytes, its limit is 1048576" in _why_full(admin))
+            _empty(folder, topology.ORCHESTRATOR_INBOX)
+            assert _num_taken(channel, of=1) == 1
     finally:
         admin.delete("policies", VHOST, "small")
+        _empty(folder, topology.ORCHESTRATOR_INBOX)
+
+
+def _require_others_go_on(folder: Path) -> None:
+    for name, exchange, routing_key in (
+        (PARIS, EVENTS, key("e-1", PARIS, "heartbeat")),
+        ("orchestrator", TASKS, key(PARIS, "control")),
+        ("orchestrator", TASKS, key(LYON, "bulk")),
+        ("orchestrator", ANSWERS, key(RESEARCHER, "control")),
+    ):
+        with joined(credentials(folder, name)) as member:
+            publish(member, exchange, routing_key)
+            assert member.of(Confirmed)
+
+
+def _why_full(admin: Management) -> str:
+    """Return what `fedmq status` says of the orchestrator's inbox."""
+    found = find_hindrances([], cast("list[dict[str, object]]", admin.get("queues", VHOST)))
+    return "".join(one.why for one in found if topology.ORCHESTRATOR_INBOX in one.what)
+
+
+def _empty(folder: Path, queue: str) -> None:
+    with connected(credentials(folder, "hub-admin").login(PROGRAM)) as connection:
+        connection.channel().queue_purge(queue)
+
+
+def test_every_queue_has_its_limit_in_bytes_at_the_broker(folder: Path) -> None:
+    """RabbitMQ leaves out the whole of a policy with a word that it does not know."""
+    found = cast("list[dict[str, dict[str, int]]]", management(folder).get("queues", VHOST))
+    assert found
+    for queue in found:
+        assert queue["effective_policy_definition"]["max-length-bytes"] > 0, queue["name"]
+
+
+def test_events_without_end_push_out_the_oldest_alone(folder: Path) -> None:
+    """A sign of life that is old is worth nothing; the next one of another member is there."""
+    (usual,) = [one for one in topology.policies() if one.name == "events"]
+    definition = usual.definition | {"max-length-bytes": 2**20}
+    admin = management(folder)
+    small = {"pattern": "^orchestrator.events$", "definition": definition, "priority": 10}
+    admin.put("policies", VHOST, "small-events", content=small | {"apply-to": "queues"})
+    try:
+        with connected(credentials(folder, LYON).login(PROGRAM)) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            for _ in range(32):
+                channel.basic_publish(EVENTS, key("e-1", LYON, "heartbeat"), bytes(2**18))
+        with joined(credentials(folder, PARIS)) as paris:
+            publish(paris, EVENTS, key("e-1", PARIS, "heartbeat"))
+            assert paris.of(Confirmed)
         with connected(credentials(folder, "hub-admin").login(PROGRAM)) as connection:
-            connection.channel().queue_purge(topology.ORCHESTRATOR_INBOX)
+            channel = connection.channel()
+            bodies = []
+            while (got := channel.basic_get(topology.ORCHESTRATOR_EVENTS, auto_ack=True))[0]:
+                bodies.append(got[2])
+        assert sum(map(len, bodies)) <= 2**20
+        assert len(bodies) > 1
+        assert bodies[-1] == b"body"
+    finally:
+        admin.delete("policies", VHOST, "small-events")
 
 
 def _num_taken(channel: BlockingChannel, of: int) -> int:

@@ -42,6 +42,16 @@ def test_a_queue_that_refuses_more_is_named() -> None:
     assert found.why == "it is full: it holds 10, its limit is 10"
 
 
+def test_a_queue_that_is_full_of_few_large_messages_is_named_once() -> None:
+    """Its bytes are bounded too; which of the two limits it is at is said."""
+    bounds = {"max-length": 10, "max-length-bytes": 1_000, "overflow": "reject-publish"}
+    large = FULL | {"messages": 2, "message_bytes": 1_010, "effective_policy_definition": bounds}
+    (found,) = find_hindrances([WELL], [large])
+    assert found.why == "it is full: it holds 1010 bytes, its limit is 1000"
+    assert find_hindrances([WELL], [large | {"message_bytes": 999}]) == ()
+    assert len(find_hindrances([WELL], [large | {"messages": 10}])) == 1
+
+
 @pytest.mark.parametrize(
     "changes",
     [

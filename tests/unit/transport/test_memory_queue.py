@@ -27,6 +27,13 @@ def test_topic_keys_match_as_amqp_says(pattern: str, key: str, *, matches: bool)
     assert key_matches(pattern, key) is matches
 
 
+def a_message(body: bytes) -> Stored:
+    """Return a message as a queue has it."""
+    return Stored(
+        publication=Publication(exchange="x", routing_key="k", body=body, properties=Properties())
+    )
+
+
 def test_a_bulk_queue_drops_its_oldest_chunks_beyond_its_bytes() -> None:
     """A node that is away finds the newest model; older chunks are asked for by digest."""
     policy = Policy(
@@ -36,15 +43,31 @@ def test_a_bulk_queue_drops_its_oldest_chunks_beyond_its_bytes() -> None:
     )
     queue = MemoryQueue(Queue(name="node.a.payloads", arguments={}, bindings=()), [policy])
     for body in (b"1111", b"2222", b"3333"):
-        queue.store(
-            Stored(
-                publication=Publication(
-                    exchange="x", routing_key="k", body=body, properties=Properties()
-                )
-            )
-        )
+        queue.store(a_message(body))
     assert [stored.publication.body for stored in queue.ready] == [b"2222", b"3333"]
     assert not queue.is_full
+
+
+def test_a_queue_that_refuses_counts_the_bytes_of_what_waits_in_it() -> None:
+    """Taken out, put back, or poisonous: the count is that of the messages in it."""
+    policy = Policy(
+        name="control",
+        pattern="tasks",
+        definition={"max-length-bytes": 8, "delivery-limit": 0, "overflow": "reject-publish"},
+    )
+    queue = MemoryQueue(Queue(name="node.a.tasks", arguments={}, bindings=()), [policy])
+    queue.store(a_message(b"1111"))
+    assert not queue.is_full
+    queue.store(a_message(b"2222"))
+    assert queue.is_full
+    taken = queue.take()
+    assert not queue.is_full
+    queue.put_back(taken)
+    assert queue.is_full
+    assert [one.publication.body for one in queue.take_poisonous()] == [b"1111"]
+    assert not queue.is_full
+    queue.store(a_message(b"3333"))
+    assert queue.is_full
 
 
 def test_streams_are_left_out_of_the_broker_in_the_process() -> None:
