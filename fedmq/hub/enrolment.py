@@ -36,7 +36,7 @@ from fedmq.security.joining import (
 )
 from fedmq.security.revocation import serial_of
 from fedmq.security.roster import SignedRoster, enrolled, with_member, without_member
-from fedmq.transport import topology
+from fedmq.transport import asking
 from fedmq.types import Role
 
 Now = Callable[[], float]
@@ -261,7 +261,7 @@ class Enrolment:
         management = self._hub.management(register)
         if management is None:
             return False
-        queue = topology.join_answers(name)
+        queue = asking.join_answers(name)
         if queue not in management.names("queues", register.vhost):
             return True
         return management.look(register.vhost, queue, max_bytes=1) is None
@@ -332,7 +332,7 @@ class Enrolment:
         management = self._hub.management(register)
         if management is None:
             return False
-        queue = topology.join_answers(name)
+        queue = asking.join_answers(name)
         return management.publish(register.vhost, queue, answer.model_dump_json().encode())
 
 

@@ -12,7 +12,7 @@ from fedmq.hub.ports import LOOPBACK
 from fedmq.security.certificates import expires_at
 from fedmq.security.joining import JOINER
 from fedmq.security.revocation import serial_of
-from fedmq.transport import topology
+from fedmq.transport import asking, topology
 from fedmq.transport.rights import (
     Rights,
     join_rights,
@@ -187,7 +187,7 @@ class Register:
 
     def abandoned_queues(self) -> set[str]:
         """Return the queues that no member has any more."""
-        joins = {topology.join_answers(one.name) for one in (*self.members, *self.removed)}
+        joins = {asking.join_answers(one.name) for one in (*self.members, *self.removed)}
         return (_queue_names(self.removed) | joins) - _queue_names(self.members)
 
     def abandoned_exchanges(self) -> set[str]:
@@ -219,13 +219,14 @@ def _layout(members: tuple[Member, ...], profile: Profile = Profile.SINGLE) -> T
         profile=profile,
     )
     joins = tuple(
-        topology.join_queue(member.name) for member in members if member.invitation is not None
+        asking.join_queue(member.name) for member in members if member.invitation is not None
     )
-    asking = [one.name for one in members if not one.role.sees_management]
+    names = [one.name for one in members if not one.role.sees_management]
     return replace(
         layout,
-        exchanges=(*layout.exchanges, *map(topology.asking_exchange, asking)),
-        queues=(*layout.queues, *map(topology.request_queue, asking), *joins),
+        exchanges=(*layout.exchanges, *map(asking.asking_exchange, names)),
+        queues=(*layout.queues, *map(asking.request_queue, names), *joins),
+        policies=(*layout.policies, *asking.policies()),
     )
 
 

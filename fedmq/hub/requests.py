@@ -17,7 +17,7 @@ from fedmq.hub.files import make_folder, replace_file
 from fedmq.hub.members import Hub
 from fedmq.security.joining import JOINER, JoinRequest
 from fedmq.security.rotation import RotationRequest
-from fedmq.transport import topology
+from fedmq.transport import asking
 
 Request = JoinRequest | RotationRequest
 _ANY: Final[TypeAdapter[Request]] = TypeAdapter(Request)
@@ -90,10 +90,10 @@ class Requests:
             return
         present = management.names("queues", register.vhost)
         for member in register.members:
-            queue = topology.hub_requests(member.name)
+            queue = asking.hub_requests(member.name)
             if queue not in present:
                 continue
-            found = management.look(register.vhost, queue, max_bytes=topology.REQUEST_BYTES)
+            found = management.look(register.vhost, queue, max_bytes=asking.REQUEST_BYTES)
             if found is not None:
                 self._take(member.name, *found)
 

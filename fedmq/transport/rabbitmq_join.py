@@ -8,7 +8,7 @@ from typing import Final
 from pika import BasicProperties
 from pika.adapters.blocking_connection import BlockingChannel
 
-from fedmq.transport import topology
+from fedmq.transport import asking
 from fedmq.transport.rabbitmq import Login
 from fedmq.transport.rabbitmq_dialogue import talking
 
@@ -59,7 +59,7 @@ def _asked(login: Login, name: str, request: bytes) -> Iterator[BlockingChannel]
 
 def _ask(channel: BlockingChannel, user: str, name: str, request: bytes) -> None:
     said = BasicProperties(user_id=user, delivery_mode=2, content_type="application/json")
-    channel.basic_publish(topology.join_exchange(name), name, request, said, mandatory=True)
+    channel.basic_publish(asking.join_exchange(name), name, request, said, mandatory=True)
 
 
 def _wait(
@@ -67,7 +67,7 @@ def _wait(
 ) -> bool:
     deadline = time.monotonic() + wait_s
     while True:
-        method, _, body = channel.basic_get(topology.join_answers(name))
+        method, _, body = channel.basic_get(asking.join_answers(name))
         if method is not None and body is not None:
             is_taken = take(body)
             channel.basic_ack(method.delivery_tag or 0)

@@ -7,6 +7,7 @@ has checked is the first proof of who speaks. Reasons: docs/adr/0002-topology.md
 import re
 from dataclasses import dataclass, field
 
+from fedmq.transport.asking import join_answers, join_exchange
 from fedmq.transport.topology import (
     ANSWERS,
     EVENTS,
@@ -18,8 +19,6 @@ from fedmq.transport.topology import (
     TASKS,
     Lane,
     exactly,
-    join_answers,
-    join_exchange,
     node_payloads,
     node_tasks,
     researcher_inbox,

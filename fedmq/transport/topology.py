@@ -25,8 +25,6 @@ ORCHESTRATOR_EVENTS: Final = "orchestrator.events"
 MONITOR_EVENTS: Final = "monitor.events"
 MONITOR_DEAD: Final = "monitor.dead"
 DEAD_QUEUE: Final = "dead"
-_REQUESTS: Final = "hub.joins"
-_JOIN: Final = "fedmq.join"
 
 DELIVERY_LIMIT: Final = 20
 CONTROL_LENGTH: Final = 10_000
@@ -41,10 +39,6 @@ EVENT_LENGTH: Final = 10_000
 EVENT_BYTES: Final = 64 * 2**20
 DEAD_LENGTH: Final = 100_000
 DEAD_BYTES: Final = 2**30
-ANSWERS_BYTES: Final = 16 * 2**20
-"""Of the hub to one who joins: each has the roster in it."""
-REQUEST_BYTES: Final = 64 * 1024
-"""What somebody asks of the hub is a few keys."""
 DEAD_LOOKS: Final = 1_000_000
 """So often dead letters may be looked at; without a limit of its own, RabbitMQ 4 gives them 20."""
 WATCHED_EVENTS_AGE: Final = "5m"
@@ -180,21 +174,6 @@ def researcher_payloads(researcher: ResearcherId) -> str:
     return f"researcher.{researcher}.payloads"
 
 
-def join_exchange(name: str) -> str:
-    """Return the name of the exchange at which somebody asks something of the hub."""
-    return f"{_JOIN}.{name}"
-
-
-def hub_requests(name: str) -> str:
-    """Return the name of the queue in which somebody's newest request to the hub stands."""
-    return f"{_REQUESTS}.{name}"
-
-
-def join_answers(name: str) -> str:
-    """Return the name of the queue in which the hub answers who wants to become a member."""
-    return f"join.{name}"
-
-
 def _control(name: str, *bindings: Binding, single_reader: bool = True) -> Queue:
     arguments: dict[str, str | bool] = {"x-queue-type": "quorum"}
     if single_reader:
@@ -293,37 +272,6 @@ def _common_queues() -> tuple[Queue, ...]:
     )
 
 
-def asking_exchange(name: str) -> Exchange:
-    """Return the exchange at which somebody asks something of the hub.
-
-    Each has one of its own, which leads to one queue whatever a message says of its way: the
-    broker compares the key of a message with its sender's rights, but not the keys of its copies
-    (CC, BCC).
-    """
-    return Exchange(name=join_exchange(name), type="fanout")
-
-
-def request_queue(name: str) -> Queue:
-    """Return the queue of what somebody asks of the hub.
-
-    Each has one of its own, and in it only the newest request: whoever asks without end takes
-    nothing from others, and gets no more room than who asks once.
-    """
-    return Queue(
-        name=hub_requests(name),
-        arguments={"x-queue-type": "classic"},
-        bindings=(Binding(exchange=join_exchange(name), key=""),),
-    )
-
-
-def join_queue(name: str) -> Queue:
-    """Return the queue in which the hub answers who wants to become a member.
-
-    No exchange leads to it: only the hub's administrator may write to a queue by its name.
-    """
-    return Queue(name=join_answers(name), arguments={"x-queue-type": "classic"}, bindings=())
-
-
 def policies() -> tuple[Policy, ...]:
     """Return the policies, named by role: the management pages print the name."""
     control = r"^(node\.[^.]+\.tasks|experiment\.[^.]+\.replies|researcher\.[^.]+\.inbox"
@@ -363,20 +311,6 @@ def policies() -> tuple[Policy, ...]:
                 "max-length": DEAD_LENGTH,
                 "max-length-bytes": DEAD_BYTES,
             },
-        ),
-        Policy(
-            name="requests",
-            pattern=rf"^{re.escape(_REQUESTS)}\.[^.]+$",
-            definition={
-                "max-length": 1,
-                "max-length-bytes": REQUEST_BYTES,
-                "overflow": "drop-head",
-            },
-        ),
-        Policy(
-            name="joins",
-            pattern=r"^join\..+$",
-            definition={"max-length-bytes": ANSWERS_BYTES, "overflow": "drop-head"},
         ),
         _watched_policy("watched-events", MONITOR_EVENTS, WATCHED_EVENTS_AGE),
         _watched_policy("watched-dead", MONITOR_DEAD, f"{WATCHED_DEAD_DAYS}D"),

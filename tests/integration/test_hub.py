@@ -25,7 +25,7 @@ from fedmq.hub.membership import Membership
 from fedmq.hub.processes import wait_for_end
 from fedmq.security.certificates import make_authority
 from fedmq.settings import Settings
-from fedmq.transport import topology
+from fedmq.transport import asking, topology
 from fedmq.transport.ports import Connected, ConsumerLost, Disconnected
 from fedmq.transport.proxy import read_proxy
 from fedmq.transport.rabbitmq import Login, RabbitTransport
@@ -166,8 +166,8 @@ def test_a_member_that_is_removed_is_cut_off(folder: Path) -> None:
         assert len(member.of(Connected)) == 1
     assert "removed" not in admin.names("users")
     assert admin.names("queues", "fedmq") == queue_names(hub)
-    assert topology.join_exchange("removed") not in admin.names("exchanges", "fedmq")
-    assert topology.join_exchange("orchestrator") in admin.names("exchanges", "fedmq")
+    assert asking.join_exchange("removed") not in admin.names("exchanges", "fedmq")
+    assert asking.join_exchange("orchestrator") in admin.names("exchanges", "fedmq")
 
 
 @dataclass(frozen=True)

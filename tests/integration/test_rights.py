@@ -20,7 +20,7 @@ from fedmq.hub.members import Hub
 from fedmq.hub.membership import Membership, read_membership
 from fedmq.hub.register import VHOST
 from fedmq.monitor.hindrances import find_hindrances
-from fedmq.transport import topology
+from fedmq.transport import asking, topology
 from fedmq.transport.ports import (
     Confirmed,
     Connected,
@@ -88,9 +88,9 @@ def publish(member: Member, exchange: str, routing_key: str) -> None:
         ("orchestrator", topology.ANSWERS, key(RESEARCHER, "control")),
         ("orchestrator", EVENTS, key("e-1", "orchestrator", "progress")),
         # Asking the hub for other keys.
-        (LYON, topology.join_exchange(LYON), ""),
-        (RESEARCHER, topology.join_exchange(RESEARCHER), ""),
-        ("orchestrator", topology.join_exchange("orchestrator"), ""),
+        (LYON, asking.join_exchange(LYON), ""),
+        (RESEARCHER, asking.join_exchange(RESEARCHER), ""),
+        ("orchestrator", asking.join_exchange("orchestrator"), ""),
     ],
 )
 def test_members_write_what_is_theirs(
@@ -111,10 +111,10 @@ def test_members_write_what_is_theirs(
         (LYON, EVENTS, key("e-1", PARIS, "heartbeat")),
         (RESEARCHER, SUBMISSIONS, key("r-two", "-", "control")),
         ("orchestrator", EVENTS, key("e-1", LYON, "heartbeat")),
-        (LYON, topology.join_exchange(PARIS), ""),
-        (RESEARCHER, topology.join_exchange(LYON), ""),
-        ("orchestrator", topology.join_exchange(LYON), ""),
-        ("monitor", topology.join_exchange(LYON), ""),
+        (LYON, asking.join_exchange(PARIS), ""),
+        (RESEARCHER, asking.join_exchange(LYON), ""),
+        ("orchestrator", asking.join_exchange(LYON), ""),
+        ("monitor", asking.join_exchange(LYON), ""),
         # What another role writes.
         (LYON, TASKS, key(PARIS, "control")),
         (LYON, SUBMISSIONS, key(LYON, "-", "control")),

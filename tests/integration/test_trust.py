@@ -22,7 +22,7 @@ from fedmq.hub.membership import Membership, read_membership
 from fedmq.hub.requests import Asked, Requests
 from fedmq.security.certificates import KeyPair, certify, certify_broker, make_authority
 from fedmq.security.joining import JoinToken
-from fedmq.transport import topology
+from fedmq.transport import asking, topology
 from fedmq.transport.ports import Connected, Disconnected
 from fedmq.transport.rabbitmq import Login
 from fedmq.transport.rabbitmq_join import ask_to_join
@@ -236,7 +236,7 @@ def test_a_rogue_broker_is_told_nothing(place: Place, tmp_path: Path) -> None:
 # Joining.
 
 
-def asking(place: Place, name: str) -> list[Asked]:
+def asked_by(place: Place, name: str) -> list[Asked]:
     """Return the request of a name, if there is one."""
     return [one for one in Requests(place.hub, place.folder).waiting() if one.request.name == name]
 
@@ -304,8 +304,8 @@ def test_a_site_joins_through_the_broker_and_its_token_is_void_then(
 
     site = threading.Thread(target=ask)
     site.start()
-    until(lambda: bool(asking(place, PARIS)))
-    (asked,) = asking(place, PARIS)
+    until(lambda: bool(asked_by(place, PARIS)))
+    (asked,) = asked_by(place, PARIS)
     assert asked.fingerprint == request.public.fingerprint
     place.enrolment.admit(asked.request, asked.fingerprint)
     site.join()
@@ -313,7 +313,7 @@ def test_a_site_joins_through_the_broker_and_its_token_is_void_then(
     assert not is_refused(read_membership(tmp_path / "credentials.toml").login(PROGRAM))
     until(lambda: place.enrolment.is_over(PARIS))
     assert is_refused(thief)
-    assert asking(place, PARIS) == []
+    assert asked_by(place, PARIS) == []
 
 
 def _finish(joiner: Joiner, token: JoinToken, body: bytes) -> bool:
@@ -339,19 +339,19 @@ def test_a_token_can_ask_and_nothing_else(place: Place, tmp_path: Path) -> None:
             else:
                 channel.queue_declare(*words)
 
-    attempt("read", topology.join_answers("umc-basel"))
-    attempt("write", topology.join_exchange("umc-basel"), "umc-basel")
+    attempt("read", asking.join_answers("umc-basel"))
+    attempt("write", asking.join_exchange("umc-basel"), "umc-basel")
     for words in (
         ("read", topology.node_tasks(LYON)),  # type: ignore[arg-type]
         ("read", topology.node_tasks("umc-basel")),  # type: ignore[arg-type]
-        ("read", topology.hub_requests("umc-basel")),
-        ("read", topology.join_answers(PARIS)),
+        ("read", asking.hub_requests("umc-basel")),
+        ("read", asking.join_answers(PARIS)),
         ("read", topology.ORCHESTRATOR_INBOX),
-        ("write", topology.join_exchange(PARIS), PARIS),
-        ("write", "", topology.join_answers("umc-basel")),
+        ("write", asking.join_exchange(PARIS), PARIS),
+        ("write", "", asking.join_answers("umc-basel")),
         ("write", topology.REPLIES, "umc-basel.-.control"),
         ("write", topology.EVENTS, "-.umc-basel.heartbeat"),
-        ("write", "", topology.hub_requests("umc-basel")),
+        ("write", "", asking.hub_requests("umc-basel")),
         ("declare", "mine"),
     ):
         with pytest.raises(CLOSED, match=r"ACCESS_REFUSED|access to"):
@@ -366,7 +366,7 @@ def test_copies_of_a_request_go_nowhere_else(place: Place, tmp_path: Path) -> No
     joining, node = joiner.way(token).login(PROGRAM), place.lyon.login(PROGRAM)
     management = place.hub.management(place.hub.register())
     assert management is not None
-    others = [topology.hub_requests("orchestrator"), topology.join_answers("umc-groningen")]
+    others = [asking.hub_requests("orchestrator"), asking.join_answers("umc-groningen")]
     for login, name in ((joining, "umc-groningen"), (node, LYON)):
         with connected(login) as connection:
             channel = connection.channel()
@@ -374,8 +374,8 @@ def test_copies_of_a_request_go_nowhere_else(place: Place, tmp_path: Path) -> No
             for word in ("CC", "BCC"):
                 keys = [*others, "orchestrator", "umc-groningen.answer"]
                 said = pika.BasicProperties(user_id=login.user, headers={word: keys})
-                channel.basic_publish(topology.join_exchange(name), name, b"x", said)
-        found = management.look("fedmq", topology.hub_requests(name), max_bytes=9)
+                channel.basic_publish(asking.join_exchange(name), name, b"x", said)
+        found = management.look("fedmq", asking.hub_requests(name), max_bytes=9)
         assert found == (login.user, b"x"), "it came where it may"
     for queue in others:
         assert management.look("fedmq", queue, max_bytes=9) is None, queue
@@ -388,7 +388,7 @@ def test_an_answer_that_is_not_believed_is_thrown_away(place: Place, tmp_path: P
     request = joiner.begin(token)
     management = place.hub.management(place.hub.register())
     assert management is not None
-    assert management.publish("fedmq", topology.join_answers(token.name), b"junk")
+    assert management.publish("fedmq", asking.join_answers(token.name), b"junk")
     answer = place.enrolment.admit(request, request.public.fingerprint)
     heard: list[bytes] = []
 
@@ -447,10 +447,10 @@ def test_nonsense_from_who_may_ask_harms_nobody(place: Place, tmp_path: Path) ->
     login = joiner.way(token).login(PROGRAM)
     for body in (b"\xff\xfe", b"{}", request.replace(b"ucl-leuven", b"chu-lyon"), request):
         ask_to_join(login, "ucl-leuven", body, take=lambda _body: True, wait_s=0.0)
-    until(lambda: bool(asking(place, "ucl-leuven")))
-    (asked,) = asking(place, "ucl-leuven")
+    until(lambda: bool(asked_by(place, "ucl-leuven")))
+    (asked,) = asked_by(place, "ucl-leuven")
     assert asked.request.model_dump_json().encode() == request
-    assert asking(place, LYON) == []
+    assert asked_by(place, LYON) == []
 
 
 def test_who_asks_without_end_keeps_nobody_else_out(place: Place, tmp_path: Path) -> None:
@@ -466,21 +466,21 @@ def test_who_asks_without_end_keeps_nobody_else_out(place: Place, tmp_path: Path
     with connected(flooder.way(flood).login(PROGRAM)) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
-        asking_at = topology.join_exchange("umc-utrecht")
+        asking_at = asking.join_exchange("umc-utrecht")
         said = pika.BasicProperties(user_id="join-umc-utrecht", delivery_mode=2)
-        for size_bytes in [*[100] * 2_000, topology.REQUEST_BYTES + 1]:
+        for size_bytes in [*[100] * 2_000, asking.REQUEST_BYTES + 1]:
             channel.basic_publish(asking_at, "", b"x" * size_bytes, said)
     management = place.hub.management(place.hub.register())
     assert management is not None
-    (asked,) = asking(place, "ucl-leuven")
+    (asked,) = asked_by(place, "ucl-leuven")
     assert asked.request.model_dump_json().encode() == request
-    assert asking(place, "umc-utrecht") == []
-    large = topology.hub_requests("umc-utrecht")
+    assert asked_by(place, "umc-utrecht") == []
+    large = asking.hub_requests("umc-utrecht")
     until(lambda: management.look("fedmq", large, max_bytes=10) is None)
     flooder_request = flooder.begin(flood).model_dump_json().encode()
     way = flooder.way(flood).login(PROGRAM)
     ask_to_join(way, "umc-utrecht", flooder_request, take=lambda _body: True, wait_s=0.0)
-    assert len(asking(place, "umc-utrecht")) == 1
+    assert len(asked_by(place, "umc-utrecht")) == 1
 
 
 class _false_broker:  # noqa: N801 - used as a with statement's word

@@ -12,7 +12,7 @@ from fedmq.hub.membership import read_membership
 from fedmq.hub.register import Register
 from fedmq.hub.requests import Requests
 from fedmq.security.rotation import RotationRequest, make_rotation_request
-from fedmq.transport import topology
+from fedmq.transport import asking
 from fedmq.types import Role
 from tests.unit.hub.killing import killed
 
@@ -28,7 +28,7 @@ class FakeBroker:
 
     def names(self, *_path: str) -> set[str]:
         """Return the names of the queues."""
-        return {topology.hub_requests(name) for name in (LYON, PARIS)}
+        return {asking.hub_requests(name) for name in (LYON, PARIS)}
 
     def look(self, _vhost: str, queue: str, *, max_bytes: int) -> tuple[str, bytes] | None:
         """Return a queue's message."""
@@ -66,7 +66,7 @@ class Place:
         """A request of a member stands in its queue, or something else."""
         assert self.hub.fake is not None
         found = body or self.requests[name].model_dump_json().encode()
-        self.hub.fake.messages[topology.hub_requests(queue or name)] = (by or name, found)
+        self.hub.fake.messages[asking.hub_requests(queue or name)] = (by or name, found)
 
     @property
     def waiting(self) -> list[str]:
@@ -126,7 +126,7 @@ def test_killed_at_any_step_the_hub_has_the_request_or_reads_it_again(place: Pla
     ("body", "by", "queue"),
     [
         (b"\xff\xfe", LYON, LYON),
-        (b"{" + b" " * topology.REQUEST_BYTES, LYON, LYON),
+        (b"{" + b" " * asking.REQUEST_BYTES, LYON, LYON),
         (b"", PARIS, LYON),
         (b"", "join-chu-lyon", LYON),
         (b"", "", LYON),
@@ -150,7 +150,7 @@ def test_what_is_no_request_of_its_sender_is_left_alone(
     assert place.hub.fake is not None
     place.asks(LYON, body, by=by, queue=queue)
     if not by:
-        place.hub.fake.messages[topology.hub_requests(queue)] = (
+        place.hub.fake.messages[asking.hub_requests(queue)] = (
             "",
             place.requests[LYON].model_dump_json().encode(),
         )

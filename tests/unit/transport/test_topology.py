@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from fedmq.transport import asking
 from fedmq.transport.rights import (
     Rights,
     monitor_rights,
@@ -53,8 +54,15 @@ def test_every_queue_has_exactly_one_policy() -> None:
 
 def test_no_queue_grows_without_end() -> None:
     """Bytes are bounded and not messages alone, of which each may be sixteen megabytes."""
-    for policy in FEDERATION.policies:
+    for policy in (*FEDERATION.policies, *asking.policies()):
         assert 0 < int(policy.definition["max-length-bytes"]) <= 2**33, policy.name
+
+
+def test_queues_of_asking_have_one_policy_each() -> None:
+    """Among all policies of a federation; one name may be the end of another's."""
+    policies = (*FEDERATION.policies, *asking.policies())
+    for queue in (asking.request_queue("node"), asking.join_queue("chu-lyon")):
+        assert len([one for one in policies if re.search(one.pattern, queue.name)]) == 1
 
 
 def test_the_order_in_which_members_are_named_does_not_matter() -> None:
