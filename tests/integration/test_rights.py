@@ -460,12 +460,8 @@ def test_a_queue_takes_so_many_bytes_and_the_others_go_on(folder: Path) -> None:
 
     Others publish and are read elsewhere; in that queue there is room for them once it was read.
     """
-    (usual,) = [one for one in topology.policies() if one.name == "control"]
-    definition = usual.definition | {"max-length-bytes": 2**20}
     admin = management(folder)
-    small = {"pattern": "^orchestrator.inbox$", "definition": definition, "priority": 10}
-    admin.put("policies", VHOST, "small", content=small | {"apply-to": "queues"})
-    try:
+    with _small(admin, "control", topology.ORCHESTRATOR_INBOX):
         with connected(credentials(folder, LYON).login(PROGRAM)) as connection:
             channel = connection.channel()
             channel.confirm_delivery()
@@ -477,9 +473,24 @@ def test_a_queue_takes_so_many_bytes_and_the_others_go_on(folder: Path) -> None:
             until(lambda: "bytes, its limit is 1048576" in _why_full(admin))
             _empty(folder, topology.ORCHESTRATOR_INBOX)
             assert _num_taken(channel, of=1) == 1
+        _empty(folder, topology.ORCHESTRATOR_INBOX)
+
+
+@contextmanager
+def _small(admin: Management, name: str, queue: str) -> Iterator[None]:
+    """Let a queue take a megabyte at most, and otherwise what its policy says."""
+    (usual,) = [one for one in topology.policies() if one.name == name]
+    content = {
+        "pattern": topology.exactly(queue),
+        "definition": usual.definition | {"max-length-bytes": 2**20},
+        "priority": 10,
+        "apply-to": "queues",
+    }
+    admin.put("policies", VHOST, "small", content=content)
+    try:
+        yield
     finally:
         admin.delete("policies", VHOST, "small")
-        _empty(folder, topology.ORCHESTRATOR_INBOX)
 
 
 def _require_others_go_on(folder: Path) -> None:
@@ -522,12 +533,7 @@ def test_every_queue_has_its_limit_in_bytes_at_the_broker(folder: Path) -> None:
 
 def test_events_without_end_push_out_the_oldest_alone(folder: Path) -> None:
     """A sign of life that is old is worth nothing; the next one of another member is there."""
-    (usual,) = [one for one in topology.policies() if one.name == "events"]
-    definition = usual.definition | {"max-length-bytes": 2**20}
-    admin = management(folder)
-    small = {"pattern": "^orchestrator.events$", "definition": definition, "priority": 10}
-    admin.put("policies", VHOST, "small-events", content=small | {"apply-to": "queues"})
-    try:
+    with _small(management(folder), "events", topology.ORCHESTRATOR_EVENTS):
         with connected(credentials(folder, LYON).login(PROGRAM)) as connection:
             channel = connection.channel()
             channel.confirm_delivery()
@@ -544,8 +550,6 @@ def test_events_without_end_push_out_the_oldest_alone(folder: Path) -> None:
         assert sum(map(len, bodies)) <= 2**20
         assert len(bodies) > 1
         assert bodies[-1] == b"body"
-    finally:
-        admin.delete("policies", VHOST, "small-events")
 
 
 def _num_taken(channel: BlockingChannel, of: int) -> int:
