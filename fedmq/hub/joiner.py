@@ -182,6 +182,6 @@ def _not_ours(why: str) -> ConfigurationError:
     return ConfigurationError(
         "the hub's answer is not believed",
         why=why,
-        fix="tell the hub's operator, and have it sent once more: fedmq hub admit NAME --answer FILE;"
+        fix="tell the hub's operator, and have it sent again: fedmq hub admit NAME --answer FILE;"
         " if that is not believed either, somebody is in between, or the token is not theirs",
     )
