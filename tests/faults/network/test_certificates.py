@@ -98,7 +98,7 @@ def test_a_node_whose_certificate_counts_no_more_waits_and_goes_on_with_a_new_on
     ("begins_in_days", "words"),
     [
         pytest.param(3650, "certificate is not good yet", id="ten years behind"),
-        pytest.param(-3650, "certificate has ended", id="ten years ahead", marks=pytest.mark.long),
+        pytest.param(-3650, "certificate is over", id="ten years ahead", marks=pytest.mark.long),
     ],
 )
 def test_members_whose_clocks_are_wrong_say_so_and_go_on_when_they_are_mended(
