@@ -37,7 +37,8 @@ def explain(seen: Seen, target: Address, authorities: str, *, now: float) -> Way
         return WayBlocked(
             "not_tls",
             f"at {target} a web page answers and not the broker",
-            why="a portal or a proxy of this network took the connection for itself",
+            why="a portal or a proxy of this network took the connection for itself; it said "
+            + repr(_first_line(seen.first_bytes)),
             fix=f"ask the network team to let TCP to {target} pass as it is, without a portal",
         )
     if seen.first_bytes.startswith(_AMQP):
@@ -46,6 +47,10 @@ def explain(seen: Seen, target: Address, authorities: str, *, now: float) -> Way
     if presented is None:
         return _without_certificate(seen, target)
     return _of_certificate(presented, target, authorities, seen.error, now=now)
+
+
+def _first_line(said: bytes) -> str:
+    return said.decode("latin-1").partition("\r\n")[0].partition("\n")[0]
 
 
 def _without_certificate(seen: Seen, target: Address) -> WayBlocked:

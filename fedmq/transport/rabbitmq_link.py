@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import pika
 from pika.adapters.select_connection import IOLoop, SelectConnection
+from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowAborted
 from pika.credentials import ExternalCredentials
 
 from fedmq.errors import FedmqError
@@ -127,7 +128,7 @@ class Link:
             ("read", self._on_reading_open),
         ):
             self._connections.append(
-                SelectConnection(
+                _Connection(
                     _parameters(self._credentials, self._address, role),
                     on_open_callback=on_open,
                     on_open_error_callback=self._on_broken,
@@ -245,11 +246,21 @@ class Link:
             return
         self.is_dead = True
         for connection in self._connections:
-            # One that is still opening cannot be closed in pika; it closes once it is open.
-            if connection.is_open:
+            if not (connection.is_closing or connection.is_closed):
                 connection.close()
         # After the frames of the closing have left.
         self._loop.call_later(0.0, lambda: self._owner.link_broken(why, refused=refused))
+
+
+class _Connection(SelectConnection):
+    """pika's connection, which can be closed at any time."""
+
+    def _on_connection_workflow_done(self, outcome: object) -> None:
+        # pika 1.4 gives a class for an error where one is closed while it logs in, and then takes
+        # that for a connection.
+        if outcome is AMQPConnectionWorkflowAborted:
+            outcome = AMQPConnectionWorkflowAborted()
+        super()._on_connection_workflow_done(outcome)  # type: ignore[misc] # private to pika
 
 
 def proof_of(credentials: Credentials) -> pika.PlainCredentials | ExternalCredentials:

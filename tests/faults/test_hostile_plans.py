@@ -22,11 +22,11 @@ from fedmq.messages.replies import FailureCode
 from fedmq.node.containment import Containment
 from fedmq.node.pace import BURST
 from fedmq.node.warm_trainers import TrainerKey
-from fedmq.node.worker import Flooded, Worker, WorkerEvent
+from fedmq.node.worker import LOG_NAME, Flooded, Worker, WorkerEvent
 from fedmq.parameters import load_parameters, save_parameters
 from fedmq.types import Digest, ExperimentId
 from tests.support.hostile_plan import SOURCE
-from tests.support.insiders import processes_about
+from tests.support.insiders import described, processes_about
 from tests.support.tiny_plan import write_cases, write_job
 
 pytestmark = [pytest.mark.row(13), pytest.mark.xdist_group("hostile")]
@@ -174,8 +174,8 @@ def hospital(
     yield place
     place.close()
     deadline = time.monotonic() + DEADLINE_S
-    while processes_about(place.folder):
-        assert time.monotonic() < deadline, "something was left behind"
+    while left := processes_about(place.folder):
+        assert time.monotonic() < deadline, described(left)
         threading.Event().wait(0.05)
     shutil.rmtree(place.folder)
 
@@ -312,12 +312,12 @@ def test_what_a_plan_has_started_ends_with_its_task(hospital: Hospital) -> None:
     """It has left its parents and their session, or may not; its trainer is not kept warm."""
     before = hospital.files()
     for mood in ("leaves_a_daemon", "leaves_a_child"):
-        hospital.run(mood)
+        ended = hospital.run(mood)
         deadline = time.monotonic() + DEADLINE_S
-        while processes_about(hospital.folder):
-            assert time.monotonic() < deadline, "it is there"
+        # It is put out when it has ended, where it was found a moment after its answer.
+        while (left := processes_about(hospital.folder)) or hospital.worker.pids:
+            assert time.monotonic() < deadline, f"{ended}\n{described(left)}{said_by(hospital)}"
             threading.Event().wait(0.02)
-        assert not hospital.worker.pids
     hospital.require_well(before)
     assert hospital.worker.pids, "one that left nothing behind is kept"
 
@@ -329,6 +329,11 @@ def test_reports_without_end_are_thinned_out(hospital: Hospital) -> None:
     assert BURST <= hospital.num_reports < 1000
     assert done.metrics["niceness"][0] >= 10
     assert "priority" not in done.metrics
+
+
+def said_by(hospital: Hospital) -> str:
+    """Return what its trainers printed."""
+    return (hospital.home / "scratch" / LOG_NAME).read_text(errors="replace")
 
 
 def size_of(path: Path) -> int:

@@ -209,7 +209,9 @@ def test_a_portal_is_no_broker(site: Site) -> None:
     with ConnectProxy(targets={BROKER: ("127.0.0.1", listener.getsockname()[1])}) as proxy:
         login = site.login(proxy)
         assert "a web page answers and not the broker" in why_not(login)
-        assert blocked(login).code == "not_tls"
+        found = blocked(login)
+        assert found.code == "not_tls"
+        assert "it said 'HTTP/1.1 302 Found'" in found.why
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
 
@@ -325,7 +327,7 @@ def test_new_keys_are_asked_for_through_the_proxy(
         assert "proxy" in refused.talk
         assert waiting() == []
         asked = rotate(FEDMQ_PROXY=proxy.url.replace("//", f"//op:{WORD}@"))
-    assert asked.code == 0
+    assert asked.code == 0, asked
     (found,) = waiting()
     assert (found.request.name, found.fingerprint) == (LYON, asked.data.strip())
     assert asked.data == refused.data, "the same keys"

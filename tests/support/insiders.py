@@ -1,5 +1,6 @@
 """Processes of a trainer as this machine numbers them: within, a plan sees other numbers."""
 
+import contextlib
 from pathlib import Path
 
 from fedmq.hub.processes import Process, find_process
@@ -41,3 +42,16 @@ def processes_about(folder: Path) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def described(pids: list[int]) -> str:
+    """Return what these processes are and wait for, for the words of a test that fails."""
+    told = []
+    for pid in pids:
+        lines = [f"-- {pid}"]
+        for name in ("cmdline", "status", "wchan", "stack"):
+            with contextlib.suppress(OSError):
+                text = Path(f"/proc/{pid}/{name}").read_text(errors="replace").replace("\0", " ")
+                lines.append(f"{name}: {text}")
+        told.append("\n".join(lines))
+    return "\n".join(told)
