@@ -106,7 +106,7 @@ def start(
     from fedmq.claims import claimed
     from fedmq.cli.expiry import Reminder, say_when_it_ends
     from fedmq.cli.node_containment import contained_worker
-    from fedmq.cli.serving import make_transport, stop_on_signals
+    from fedmq.cli.serving import keep_freed_memory, make_transport, stop_on_signals
     from fedmq.clocks import SystemClock
     from fedmq.hub.membership import read_membership
     from fedmq.logs import configure, log_ending, log_roster
@@ -160,6 +160,7 @@ def start(
             wire=wire,
             clock=clock,
         )
+        keep_freed_memory()
         stop_on_signals(lives.stop)
         say_when_it_ends(membership)
         say(f"node {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")

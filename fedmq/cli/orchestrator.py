@@ -26,7 +26,7 @@ def start(
     from fedmq import __version__
     from fedmq.claims import claimed
     from fedmq.cli.expiry import Reminder, say_when_it_ends
-    from fedmq.cli.serving import make_transport, stop_on_signals
+    from fedmq.cli.serving import keep_freed_memory, make_transport, stop_on_signals
     from fedmq.clocks import SystemClock
     from fedmq.hub.membership import read_membership
     from fedmq.logs import configure, log_ending, log_roster
@@ -78,6 +78,7 @@ def start(
             wire=wire,
             clock=clock,
         )
+        keep_freed_memory()
         stop_on_signals(lives.stop)
         say_when_it_ends(membership)
         say(f"orchestrator {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")

@@ -10,11 +10,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from pika.adapters.select_connection import IOLoop
-from pika.adapters.utils import io_services_utils
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from fedmq.errors import ConfigurationError
@@ -28,13 +27,13 @@ from fedmq.transport.ports import (
     TransportEvent,
 )
 from fedmq.transport.proxy import Proxy
+from fedmq.transport.rabbitmq_connection import read_in_larger_pieces
 from fedmq.transport.rabbitmq_link import HEARTBEAT_S, Link
 from fedmq.transport.rabbitmq_tls import Tls
 from fedmq.transport.topology import Queue
 
 RECONNECT_S: Final = 60.0
 _CLOSE_TIMEOUT_S: Final = 3.0
-_RECEIVE_BYTES: Final = 256 * 1024
 _PLAIN: Final = "amqp"
 _PORTS: Final = {_PLAIN: 5672, "amqps": 5671}
 
@@ -155,7 +154,7 @@ class RabbitTransport:
         """Begin connecting; `Connected` or `Disconnected` follows."""
         # Everything that pika would log arrives as an event, with the address left out.
         logging.getLogger("pika").setLevel(logging.CRITICAL)
-        _read_in_larger_pieces()
+        read_in_larger_pieces()
         self._thread.start()
 
     def publish(self, publication: Publication, ticket: int) -> None:
@@ -302,11 +301,3 @@ class RabbitTransport:
 
     def _post(self, act: Callable[[], None]) -> None:
         self._loop.add_callback_threadsafe(act)
-
-
-def _read_in_larger_pieces() -> None:
-    # pika reads 4 KiB at a time, which makes a megabyte 256 rounds of its loop. The name is private
-    # to pika, so a version without it is simply left at its own size.
-    stream: Any = getattr(io_services_utils, "_AsyncTransportBase", None)
-    if stream is not None and hasattr(stream, "_MAX_RECV_BYTES"):
-        stream._MAX_RECV_BYTES = _RECEIVE_BYTES  # noqa: SLF001 - guarded above

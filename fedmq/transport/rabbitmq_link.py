@@ -14,7 +14,6 @@ from typing import Final, Protocol
 
 import pika
 from pika.adapters.select_connection import IOLoop, SelectConnection
-from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowAborted
 from pika.credentials import ExternalCredentials
 
 from fedmq.errors import FedmqError
@@ -23,6 +22,7 @@ from fedmq.transport.address import Address
 from fedmq.transport.look import find_obstacle
 from fedmq.transport.ports import Delivery, Publication, TransportEvent
 from fedmq.transport.proxy import Proxy
+from fedmq.transport.rabbitmq_connection import connection_class
 from fedmq.transport.rabbitmq_declaring import Declarer
 from fedmq.transport.rabbitmq_faults import is_of_tls, is_refusal, reason_of
 from fedmq.transport.rabbitmq_publishing import Publisher
@@ -128,7 +128,7 @@ class Link:
             ("read", self._on_reading_open),
         ):
             self._connections.append(
-                _Connection(
+                connection_class()(
                     _parameters(self._credentials, self._address, role),
                     on_open_callback=on_open,
                     on_open_error_callback=self._on_broken,
@@ -250,17 +250,6 @@ class Link:
                 connection.close()
         # After the frames of the closing have left.
         self._loop.call_later(0.0, lambda: self._owner.link_broken(why, refused=refused))
-
-
-class _Connection(SelectConnection):
-    """pika's connection, which can be closed at any time."""
-
-    def _on_connection_workflow_done(self, outcome: object) -> None:
-        # pika 1.4 gives a class for an error where one is closed while it logs in, and then takes
-        # that for a connection.
-        if outcome is AMQPConnectionWorkflowAborted:
-            outcome = AMQPConnectionWorkflowAborted()
-        super()._on_connection_workflow_done(outcome)  # type: ignore[misc] # private to pika
 
 
 def proof_of(credentials: Credentials) -> pika.PlainCredentials | ExternalCredentials:
