@@ -20,9 +20,9 @@ _REPLACED: Final = ("_on_data_available", "_send_message")
 _USED: Final = ("_process_frame", "_adapter_emit_data")
 
 
-def is_known(connection: type[Any] = SelectConnection) -> bool:
+def is_known() -> bool:
     """Return whether pika has the names that are replaced and used here."""
-    return all(hasattr(connection, name) for name in (*_REPLACED, *_USED))
+    return all(hasattr(SelectConnection, name) for name in (*_REPLACED, *_USED))
 
 
 def read_in_larger_pieces() -> None:
