@@ -32,7 +32,10 @@ class Disk(Protocol):
         """Write `data` at `offset` of a file, which is made or grows with zeros if need be."""
 
     def sync(self, name: str) -> None:
-        """Return once the file and its name outlive a crash."""
+        """Return once the bytes of a file outlive a crash; its name is another thing."""
+
+    def sync_names(self) -> None:
+        """Return once the names of all files outlive a crash."""
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, in the place of a file that had it."""
@@ -92,17 +95,12 @@ class LocalDisk:
         _guarded(act, name)
 
     def sync(self, name: str) -> None:
-        """Return once the file and its name outlive a crash."""
+        """Return once the bytes of a file outlive a crash; its name is another thing."""
+        _guarded(lambda: _sync(self.path(name), os.O_RDWR), name)
 
-        def act() -> None:
-            for path, flags in ((self.path(name), os.O_RDWR), (self._folder, os.O_RDONLY)):
-                descriptor = os.open(path, flags)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
-
-        _guarded(act, name)
+    def sync_names(self) -> None:
+        """Return once the names of all files outlive a crash."""
+        _guarded(lambda: _sync(self._folder, os.O_RDONLY), self._folder.name)
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, in the place of a file that had it."""
@@ -163,6 +161,14 @@ class NewFile:
         """Write `data` behind what is there."""
         self._disk.write(self._name, self._size_bytes, data)
         self._size_bytes += memoryview(data).nbytes
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _guarded(act: Callable[[], T], name: str) -> T:

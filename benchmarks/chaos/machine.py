@@ -31,6 +31,11 @@ class NotedDisk(LocalDisk):
         with self._steps.at(f"sync {self._kind(name)}"):
             super().sync(name)
 
+    def sync_names(self) -> None:
+        """Sync the folder, as a step."""
+        with self._steps.at(f"sync {self._place}/names"):
+            super().sync_names()
+
     def rename(self, old: str, new: str) -> None:
         """Rename, as a step."""
         with self._steps.at(f"rename {self._kind(old)}"):

@@ -52,7 +52,7 @@ def export_log(
     except (StorageError, ConfigurationError):
         disk.remove(passing)
         raise
-    disk.sync(path.name)
+    disk.sync_names()
     return verdict
 
 

@@ -22,7 +22,7 @@ def replace_file(path: Path, text: str) -> None:
         disk.write(passing, 0, text.encode())
         disk.sync(passing)
         disk.rename(passing, path.name)
-        disk.sync(path.name)
+        disk.sync_names()
 
 
 def make_folder(path: Path) -> None:

@@ -2,7 +2,13 @@
 
 import hashlib
 import json
+import os
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from fedmq import __version__
@@ -14,7 +20,7 @@ MISSING: Final = "none"
 
 def read_dependencies() -> Dependencies:
     """Return the version of each package that is installed now; nothing is imported."""
-    return {"fedmq": __version__} | {name: _version(name) for name in PACKAGES}
+    return {"fedmq": __version__, **_versions(tuple(map(_changed_at, sys.path)))}
 
 
 def dependencies_digest(dependencies: Dependencies) -> str:
@@ -31,6 +37,24 @@ def describe_changes(before: Dependencies, after: Dependencies) -> str:
         for name in names
         if before.get(name) != after.get(name)
     )
+
+
+@lru_cache(maxsize=1)
+def _versions(_changed: tuple[tuple[str, int], ...]) -> Mapping[str, str]:
+    """Return the version of each package; read anew where a folder of packages has changed.
+
+    A node asks with every task, and to read what packages say of themselves takes as long as all
+    else that it does with a small model.
+    """
+    return MappingProxyType({name: _version(name) for name in PACKAGES})
+
+
+def _changed_at(folder: str) -> tuple[str, int]:
+    """Return when something was installed into, or removed from, a folder."""
+    try:
+        return folder, Path(folder or os.curdir).stat().st_mtime_ns
+    except OSError:
+        return folder, 0
 
 
 def _version(name: str) -> str:

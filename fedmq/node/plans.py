@@ -334,7 +334,7 @@ class Plans:
         self._disk.write(passing, 0, source.encode())
         self._disk.sync(passing)
         self._disk.rename(passing, name)
-        self._disk.sync(name)
+        self._disk.sync_names()
 
     def _insert(self, digest: Digest, name: str, *, is_shipped: bool) -> None:
         self._journal.execute(

@@ -95,6 +95,7 @@ class Storage:
             StorageError: they are not there, or the disk fails.
         """
         self._scratch.sync(name + _OUTPUT)
+        self._scratch.sync_names()
 
     def remove_output(self, name: str) -> None:
         """Remove the parameters of a task, whole or not."""

@@ -74,7 +74,8 @@ class Checkpoints:
                 return
             self._payloads.link(payload, disk, name)
         # The payload may go as soon as this returns; a name may be of a life that did not sync it.
-        disk.sync(name)
+        # Its bytes outlive a crash since it has been whole.
+        disk.sync_names()
 
     def _disk(self, experiment: ExperimentId) -> Disk:
         return self._home.disk(FOLDER, experiment)

@@ -134,7 +134,7 @@ class SimulatedDisk:
         self._names[name].write(offset, bytes(data))
 
     def sync(self, name: str) -> None:
-        """Make a file and all names of the folder outlive a crash."""
+        """Make the bytes of a file outlive a crash."""
         file = self._file(name)
         try:
             self._step("sync")
@@ -142,6 +142,11 @@ class SimulatedDisk:
             file.fail_to_sync()
             raise
         file.sync()
+        self._step("synced")
+
+    def sync_names(self) -> None:
+        """Make all names of the folder outlive a crash."""
+        self._step("sync")
         self._durable = dict(self._names)
         self._changes.clear()
         self._step("synced")

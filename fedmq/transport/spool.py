@@ -110,7 +110,7 @@ class Spool:
         digest = combine([value.hex() for value in hashes])
         self._disk.sync(name)
         self._disk.rename(name, digest)
-        self._disk.sync(digest)
+        self._disk.sync_names()
         self._whole[digest] = hashes
         return Manifest(digest=digest, size_bytes=size, chunk_bytes=self._chunk_bytes)
 
@@ -159,7 +159,7 @@ class Spool:
         try:
             self._disk.sync(_part(manifest))
             self._disk.rename(_part(manifest), manifest.digest)
-            self._disk.sync(manifest.digest)
+            self._disk.sync_names()
         except StorageError:
             # A second sync that goes well would say nothing of what the first one lost.
             self._throw_away(manifest)

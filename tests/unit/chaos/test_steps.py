@@ -87,6 +87,7 @@ def test_whatever_a_home_keeps_is_a_step(tmp_path: Path) -> None:
     disk.write("x.update", 0, b"one")
     disk.sync("x.update")
     disk.rename("x.update", 64 * "a")
+    disk.sync_names()
     disk.link(64 * "a", home.disk("experiments", "lung"), "round-0001.safetensors")
     disk.remove(64 * "a")
     disk.remove("not-there")
@@ -104,6 +105,7 @@ def test_whatever_a_home_keeps_is_a_step(tmp_path: Path) -> None:
         "write payloads/update",
         "sync payloads/update",
         "rename payloads/update",
+        "sync payloads/names",
         "link payloads/payload",
         "remove payloads/payload",
         "commit +received +outbox",

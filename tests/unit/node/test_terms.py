@@ -1,6 +1,9 @@
 """Terms: an approval for one researcher, study, dataset, range, day, set of packages."""
 
+import shutil
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,3 +138,21 @@ def test_packages_are_told_apart_by_their_versions() -> None:
     assert now["numpy"] not in {"", MISSING}
     assert describe_changes(now, now) == ""
     assert describe_changes({"a": "1", "b": "2"}, {"a": "2"}) == "a 1 -> 2, b 2 -> none"
+
+
+def test_a_package_that_is_installed_while_the_node_runs_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the next task; until then nothing is read anew."""
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
+    before = read_dependencies()
+    for version, earlier in (("1.4", ""), ("1.5", "1.4")):
+        about = tmp_path / f"monai-{version}.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Name: monai\nVersion: {version}\n")
+        if earlier:
+            shutil.rmtree(tmp_path / f"monai-{earlier}.dist-info")
+        assert read_dependencies() == {**before, "monai": version}
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.metadata.version", pytest.fail)
+        assert read_dependencies()["monai"] == "1.5"

@@ -24,6 +24,7 @@ def test_what_was_synced_outlives_a_crash(seed: int) -> None:
     disk = make_disk()
     disk.write("model", 0, b"0123456789")
     disk.sync("model")
+    disk.sync_names()
     disk.write("other", 0, b"x")
     disk.crash(Drawn(Random(seed)))
     assert disk.read("model", 0, 100) == b"0123456789"
@@ -36,6 +37,7 @@ def test_what_was_not_synced_may_be_lost_kept_or_torn() -> None:
         disk = make_disk()
         disk.write("model", 0, b"abcd")
         disk.sync("model")
+        disk.sync_names()
         disk.write("model", 2, b"XY")
         disk.crash(Drawn(Random(seed)))
         seen.add(disk.read("model", 0, 100))
@@ -49,10 +51,24 @@ def test_a_rename_that_was_not_synced_happened_or_did_not() -> None:
         disk = make_disk()
         disk.write("new", 0, b"1")
         disk.sync("new")
+        disk.sync_names()
         disk.rename("new", "final")
         disk.crash(Drawn(Random(seed)))
         seen.add(disk.names())
     assert seen == {("new",), ("final",)}
+
+
+def test_what_was_synced_may_have_no_name_yet() -> None:
+    """Its folder has to be synced too."""
+    seen = set()
+    for seed in range(50):
+        disk = make_disk()
+        disk.write("model", 0, b"1")
+        disk.sync("model")
+        disk.crash(Drawn(Random(seed)))
+        seen.add(disk.names())
+        assert all(disk.read(name, 0, 9) == b"1" for name in disk.names())
+    assert seen == {(), ("model",)}
 
 
 def test_changes_of_names_happened_up_to_some_moment() -> None:
@@ -71,7 +87,7 @@ def test_a_link_shares_the_bytes_and_outlives_the_first_name() -> None:
     one.write("payload", 0, b"model")
     one.sync("payload")
     one.link("payload", other, "round-0001")
-    other.sync("round-0001")
+    other.sync_names()
     one.remove("payload")
     other.crash(Drawn(Random(1)))
     assert other.read("round-0001", 0, 9) == b"model"
@@ -111,6 +127,7 @@ def test_a_sync_that_failed_loses_for_good_what_it_was_to_write(seed: int) -> No
     disk = SimulatedDisk(Path("/machine"), step)
     disk.write("model", 0, b"old!")
     disk.sync("model")
+    disk.sync_names()
     disk.write("model", 0, b"lost")
     fails[0] = True
     with pytest.raises(StorageError):

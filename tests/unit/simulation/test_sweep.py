@@ -47,11 +47,12 @@ def test_a_sync_that_does_nothing_is_found(
 ) -> None:
     """The sweep can fail: on a disk that only says yes, crashes cost models."""
 
-    def say_yes(disk: SimulatedDisk, _name: str) -> None:
+    def say_yes(disk: SimulatedDisk, _name: str = "") -> None:
         disk._step("sync")
         disk._step("synced")
 
     monkeypatch.setattr(SimulatedDisk, "sync", say_yes)
+    monkeypatch.setattr(SimulatedDisk, "sync_names", say_yes)
     target = Target(machine="orchestrator", number=LATE_STEP, moment=Moment.AFTER)
     (after,) = failing([Blow(target=target, kept=0.0)], undisturbed)
     assert after.was_struck

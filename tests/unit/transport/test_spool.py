@@ -31,6 +31,7 @@ class ForgetfulDisk:
     def __init__(self) -> None:
         self.files: dict[str, bytearray] = {}
         self.durable: dict[str, bytes] = {}
+        self.num_syncs = 0
         self.room_bytes = 10**9
         self.fails_at = ""
 
@@ -52,11 +53,18 @@ class ForgetfulDisk:
 
     def sync(self, name: str) -> None:
         """Keep the file as it is, under its name of now."""
+        self.num_syncs += 1
         if self.fails_at == "sync":
             raise StorageError("the disk failed")
         if self.fails_at == "kill":
             raise Killed
         self.durable[name] = bytes(self.files[name])
+
+    def sync_names(self) -> None:
+        """Names are durable as they change."""
+        self.num_syncs += 1
+        if self.fails_at == "names":
+            raise StorageError("the disk failed")
 
     def rename(self, old: str, new: str) -> None:
         """Rename; the durable name changes with it, as on a journalling file system."""
@@ -120,6 +128,7 @@ def test_chunks_make_the_payload_in_any_order_and_any_number(
     assert spool.has(DIGEST)
     assert disk.names() == (DIGEST,)
     assert bytes(disk.files[DIGEST]) == PAYLOAD == disk.durable[DIGEST]
+    assert disk.num_syncs == 2, "its bytes before it has its name, then the name"
 
 
 @given(
@@ -233,13 +242,14 @@ def test_a_life_that_ended_before_the_payload_had_its_name_is_made_good() -> Non
     assert disk.names() == (DIGEST,)
 
 
-def test_a_sync_that_failed_is_not_made_good_by_the_next_one() -> None:
+@pytest.mark.parametrize("fails_at", ["sync", "names"])
+def test_a_sync_that_failed_is_not_made_good_by_the_next_one(fails_at: str) -> None:
     """Linux forgets what it could not write, and says yes to the next sync: all comes again."""
     disk = ForgetfulDisk()
     spool = Spool(disk)
     for index in range(len(PARTS) - 1):
         spool.add(a_chunk(index), PARTS[index])
-    disk.fails_at = "sync"
+    disk.fails_at = fails_at
     with pytest.raises(StorageError):
         spool.add(a_chunk(len(PARTS) - 1), PARTS[-1])
     disk.fails_at = ""
