@@ -44,6 +44,10 @@ MAX_MESSAGE_BYTES: Final = (
     + _FRAMING_BYTES
 )
 _MAX_SIGNATURE_BYTES: Final = 64
+_NUM_PARTS: Final = 5
+_ARRAY_OF_FIVE: Final = b"\x95"
+_BIN_WIDTHS: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4}
+"""Mark of a bin -> how many bytes its size has, the shortest first."""
 _MAX_ITEMS: Final = 100_000
 
 _UNPACK_ERRORS: Final = (
@@ -61,7 +65,7 @@ class Message:
 
     envelope: Envelope
     body: Body
-    data: bytes = b""
+    data: bytes | memoryview = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,7 @@ class Parcel:
     header: bytes
     keys: bytes = b""
     body: bytes
-    data: bytes = b""
+    data: bytes | memoryview = b""
     signature: bytes = b""
 
 
@@ -118,15 +122,18 @@ def make_parcel(message: Message) -> Parcel:
 
 
 def pack_parcel(parcel: Parcel) -> bytes:
-    """Return the bytes of a parcel."""
-    packed: bytes = msgpack.packb(
-        [parcel.header, parcel.keys, parcel.body, parcel.data, parcel.signature]
-    )
-    return packed
+    """Return the bytes of a parcel; bulk data is copied once."""
+    parts = (parcel.header, parcel.keys, parcel.body, parcel.data, parcel.signature)
+    pieces: list[bytes | memoryview] = [_ARRAY_OF_FIVE]
+    for part in parts:
+        pieces += (_bin_head(len(part)), part)
+    return b"".join(pieces)
 
 
 def unpack_parcel(encoded: bytes) -> Parcel:
     """Return the parcel that `encoded` holds; its parts are within their limits.
+
+    Bulk data is a view of `encoded`.
 
     Raises:
         ProtocolError: it holds none; nothing else is raised.
@@ -135,11 +142,7 @@ def unpack_parcel(encoded: bytes) -> Parcel:
         raise ProtocolError(
             "too_large", f"{len(encoded)} bytes came, the limit is {MAX_MESSAGE_BYTES}"
         )
-    match _unpack(encoded, "not_msgpack"):
-        case [bytes(header), bytes(keys), bytes(body), bytes(data), bytes(signature)]:
-            pass
-        case _:
-            raise ProtocolError("not_an_envelope")
+    header, keys, body, data, signature = _cut(encoded) or _unpack_parts(encoded)
     for part, limit in (
         (header, MAX_HEADER_BYTES),
         (keys, _MAX_KEYS_BYTES),
@@ -149,7 +152,50 @@ def unpack_parcel(encoded: bytes) -> Parcel:
     ):
         if len(part) > limit:
             raise ProtocolError("too_large", f"a part of {len(part)} bytes, the limit is {limit}")
-    return Parcel(header=header, keys=keys, body=body, data=data, signature=signature)
+    return Parcel(
+        header=bytes(header),
+        keys=bytes(keys),
+        body=bytes(body),
+        data=data,
+        signature=bytes(signature),
+    )
+
+
+def _cut(encoded: bytes) -> list[memoryview] | None:
+    """Return the five bins of a parcel where they lie; None where it is written in another way."""
+    view, at = memoryview(encoded), len(_ARRAY_OF_FIVE)
+    if not encoded.startswith(_ARRAY_OF_FIVE):
+        return None
+    parts: list[memoryview] = []
+    while len(parts) < _NUM_PARTS:
+        width = _BIN_WIDTHS.get(view[at]) if at < len(view) else None
+        if width is None:
+            return None
+        begin = at + 1 + width
+        at = begin + int.from_bytes(view[at + 1 : begin], "big")
+        if at > len(view):
+            return None
+        parts.append(view[begin:at])
+    return parts if at == len(view) else None
+
+
+def _unpack_parts(encoded: bytes) -> list[memoryview]:
+    """Return the five bins of a parcel, however msgpack lets them be written.
+
+    Raises:
+        ProtocolError: there are none.
+    """
+    match _unpack(encoded, "not_msgpack"):
+        case [bytes(), bytes(), bytes(), bytes(), bytes()] as parts:
+            return [memoryview(part) for part in parts]
+        case _:
+            raise ProtocolError("not_an_envelope")
+
+
+def _bin_head(size: int) -> bytes:
+    """Return what stands before a bin of this size."""
+    mark, width = next((mark, width) for mark, width in _BIN_WIDTHS.items() if size < 256**width)
+    return bytes([mark]) + size.to_bytes(width, "big")
 
 
 def read_header(parcel: Parcel) -> Envelope:

@@ -72,12 +72,12 @@ def open_body(sealed: bytes, key: bytes, *, header: bytes) -> bytes:
     return _opened(_derived(key, b"body"), nonce, rest, header)
 
 
-def seal_chunk(data: bytes, key: bytes, chunk: Chunk) -> bytes:
+def seal_chunk(data: bytes | memoryview, key: bytes, chunk: Chunk) -> bytes:
     """Return the bytes of a chunk sealed under its payload's key: each time the same."""
     return AESGCM(_derived(key, b"chunk")).encrypt(_nonce(chunk), data, _place(chunk))
 
 
-def open_chunk(sealed: bytes, key: bytes, chunk: Chunk) -> bytes:
+def open_chunk(sealed: bytes | memoryview, key: bytes, chunk: Chunk) -> bytes:
     """Return what `seal_chunk` was given; a chunk in the place of another does not open.
 
     Raises:
@@ -86,7 +86,7 @@ def open_chunk(sealed: bytes, key: bytes, chunk: Chunk) -> bytes:
     return _opened(_derived(key, b"chunk"), _nonce(chunk), sealed, _place(chunk))
 
 
-def _opened(key: bytes, nonce: bytes, sealed: bytes, beside: bytes) -> bytes:
+def _opened(key: bytes, nonce: bytes, sealed: bytes | memoryview, beside: bytes) -> bytes:
     try:
         return AESGCM(key).decrypt(nonce, sealed, beside)
     except (InvalidTag, ValueError) as error:

@@ -239,3 +239,51 @@ def mutate(generator: random.Random, corpus: list[bytes]) -> bytes:
             for _ in range(generator.randrange(1, 6)):
                 altered[generator.randrange(len(altered))] = generator.randrange(256)
             return bytes(altered)
+
+
+PARTS = st.binary(max_size=300) | st.sampled_from([0, 255, 256, 65_535, 65_536]).map(bytes)
+
+
+@given(st.tuples(PARTS, PARTS, PARTS, PARTS, st.binary(max_size=64)))
+def test_a_parcel_is_msgpack_and_its_bulk_data_is_not_copied(parts: tuple[bytes, ...]) -> None:
+    """An array of five bins, as msgpack's own packer writes it, looked at where it lies."""
+    header, keys, body, data, signature = parts
+    header, keys = header[:4096], keys[:4096]
+    parcel = Parcel(header=header, keys=keys, body=body, data=data, signature=signature)
+    packed = pack_parcel(parcel)
+    assert packed == msgpack.packb([header, keys, body, data, signature])
+    found = unpack_parcel(packed)
+    assert found == parcel
+    assert isinstance(found.data, memoryview)
+    assert found.data.obj is packed
+
+
+def test_a_parcel_that_another_packer_wrote_is_read() -> None:
+    """Sizes may be written longer than they need to be."""
+    whole = b"\xdc\x00\x05" + b"".join(b"\xc6" + len(one).to_bytes(4, "big") + one for one in FIVE)
+    in_part = b"\x95" + b"".join(b"\xc5" + len(one).to_bytes(2, "big") + one for one in FIVE)
+    header, keys, body, data, signature = FIVE
+    expected = Parcel(header=header, keys=keys, body=body, data=data, signature=signature)
+    assert unpack_parcel(whole) == unpack_parcel(in_part) == expected
+
+
+FIVE = (b"header", b"", b"body", b"data", b"signature")
+
+
+@pytest.mark.parametrize("more", [b"", b"x"])
+def test_what_is_no_array_of_five_bins_is_refused(more: bytes) -> None:
+    """Too few, too many, something behind it, a bin that ends before its end."""
+    good = msgpack.packb(list(FIVE))
+    for bad in (
+        good[:-1],
+        good + b"x",
+        msgpack.packb(list(FIVE[:4])),
+        msgpack.packb([*FIVE, more]),
+        msgpack.packb([*FIVE[:4], "text"]),
+        b"\x95" + b"\xc6\xff\xff\xff\xff" + more,
+        b"\x95" + b"\xc4" + more,
+        b"\x95" + more,
+        more,
+    ):
+        with pytest.raises(ProtocolError):
+            unpack_parcel(bad)
