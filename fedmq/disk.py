@@ -61,6 +61,8 @@ class LocalDisk:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._prefix = f"{folder}{os.sep}"
+        """Paths are made for each read and write: to join text takes a tenth of the time."""
         _guarded(lambda: folder.mkdir(parents=True, exist_ok=True), folder.name)
 
     def path(self, name: str) -> Path:
@@ -71,7 +73,7 @@ class LocalDisk:
         """Return up to `size_bytes` from `offset` on; less where the file ends before."""
 
         def act() -> bytes:
-            descriptor = os.open(self.path(name), os.O_RDONLY)
+            descriptor = os.open(self._prefix + name, os.O_RDONLY)
             try:
                 return os.pread(descriptor, size_bytes, offset)
             finally:
@@ -83,7 +85,7 @@ class LocalDisk:
         """Write `data` at `offset` of a file, which is made or grows with zeros if need be."""
 
         def act() -> None:
-            descriptor = os.open(self.path(name), os.O_WRONLY | os.O_CREAT, 0o600)
+            descriptor = os.open(self._prefix + name, os.O_WRONLY | os.O_CREAT, 0o600)
             try:
                 view = memoryview(data).cast("B")
                 written = 0
@@ -116,8 +118,14 @@ class LocalDisk:
 
     def size_bytes(self, name: str) -> int | None:
         """Return the length of a file, None where there is none."""
-        path = self.path(name)
-        return _guarded(lambda: path.stat().st_size if path.exists() else None, name)
+
+        def act() -> int | None:
+            try:
+                return os.stat(self._prefix + name).st_size  # noqa: PTH116 - a Path takes longer
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+        return _guarded(act, name)
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all files, sorted."""

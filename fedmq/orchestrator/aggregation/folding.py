@@ -27,8 +27,9 @@ from fedmq.parameters import (
 )
 from fedmq.types import NodeId
 
-BLOCK_ITEMS: Final = 256 * 1024
-"""2 MiB of float64 for each node: as fast as any larger block, and small in memory."""
+BLOCK_ITEMS: Final = 64 * 1024
+"""512 KiB of float64 for each node: what is counted with stays in the processor's own memory, and
+a fold takes less than half the time that it takes with 2 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
