@@ -11,11 +11,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
 
+from fedmq.disk import begin_sync
 from fedmq.errors import DatasetError, FedmqError, PlanError, TrainingError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.datasets import find_cases, split_cases
@@ -182,8 +184,22 @@ def _train(job: Job, plan: TrainingPlan, found: _Found, task: Task) -> Fit:
 
 def _write(parameters: Parameters, path: Path) -> None:
     """Fill the output's file, which the node makes: it is whole once the job is done."""
-    with path.open("wb") as file:
-        write_parameters(parameters, file)
+    with path.open("wb", buffering=0) as file:
+        write_parameters(parameters, _Output(file))
+
+
+class _Output:
+    """A file that the node will sync as soon as it is whole."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write all of it behind what is there."""
+        begin, view = self._file.tell(), memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+        begin_sync(self._file.fileno(), begin, self._file.tell() - begin)
 
 
 def _evaluate(job: Job, plan: TrainingPlan, found: _Found, task: Task) -> Assessment:
