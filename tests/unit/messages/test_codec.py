@@ -8,6 +8,7 @@ import random
 import sys
 import tracemalloc
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,10 +21,13 @@ from fedmq.errors import ProtocolError
 from fedmq.messages.codec import (
     MAX_BODY_BYTES,
     MAX_MESSAGE_BYTES,
+    MAX_READERS,
     Parcel,
     decode,
     encode,
+    pack_keys,
     pack_parcel,
+    read_keys,
     unpack_parcel,
 )
 from fedmq.messages.envelope import MAJOR, MINOR
@@ -239,3 +243,12 @@ def mutate(generator: random.Random, corpus: list[bytes]) -> bytes:
             for _ in range(generator.randrange(1, 6)):
                 altered[generator.randrange(len(altered))] = generator.randrange(256)
             return bytes(altered)
+
+
+def test_what_names_more_readers_than_any_of_them_would_take_is_not_packed() -> None:
+    """Its sender hears of it, not its readers one by one."""
+    wraps = {f"node-{number}": bytes(80) for number in range(MAX_READERS)}
+    example = unpack_parcel(ENCODED[TrainReply.TYPE])
+    assert read_keys(replace(example, keys=pack_keys(wraps))) == wraps
+    with pytest.raises(ProtocolError, match="257 readers"):
+        pack_keys(wraps | {"one-more": bytes(80)})
