@@ -10,15 +10,12 @@ from fedmq.messages.fields import Manifest
 from fedmq.messages.registry import payload_of
 from fedmq.transport import received, taken
 from fedmq.transport.counters import Counters
-from fedmq.transport.journal import Journal
+from fedmq.transport.journal import Cell, Journal
 from fedmq.transport.received import Received
 from fedmq.transport.taken import Taken
 from fedmq.types import Digest
 
-SCHEMA: Final = (
-    received.SCHEMA
-    + taken.SCHEMA
-    + """
+_OWN: Final = """
 CREATE TABLE IF NOT EXISTS waiting (
     sender TEXT NOT NULL,
     message_id TEXT NOT NULL,
@@ -27,6 +24,16 @@ CREATE TABLE IF NOT EXISTS waiting (
     encoded BLOB NOT NULL,
     PRIMARY KEY (sender, message_id)
 );
+CREATE TABLE IF NOT EXISTS awaited (
+    sender TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    digest TEXT NOT NULL,  -- of the payload that the message waits for
+    PRIMARY KEY (sender, message_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS awaited_by_digest ON awaited (digest);
+CREATE TRIGGER IF NOT EXISTS awaited_no_more AFTER DELETE ON waiting BEGIN
+    DELETE FROM awaited WHERE sender = OLD.sender AND message_id = OLD.message_id;
+END;
 CREATE TABLE IF NOT EXISTS rejected (
     at REAL NOT NULL,
     queue TEXT NOT NULL,
@@ -35,7 +42,7 @@ CREATE TABLE IF NOT EXISTS rejected (
     size_bytes INTEGER NOT NULL
 );
 """
-)
+SCHEMA: Final = received.SCHEMA + taken.SCHEMA + _OWN
 MAX_REJECTED: Final = 10_000
 
 
@@ -63,6 +70,7 @@ class Inbox:
         self.taken = Taken(journal)
         self.bytes_of: dict[tuple[str, str], int] = {}
         """By exchange and experiment: bytes of chunks that came in this life."""
+        self._index_old()
 
     def is_received(self, envelope: Envelope) -> bool:
         """Return whether the message was received, with its payload."""
@@ -94,14 +102,25 @@ class Inbox:
                 encode(message),
             ),
         )
+        self._index(message)
 
     def waiting(self) -> list[tuple[str, Message]]:
         """Return the messages that wait, each with the exchange it came through."""
         return waiting_messages(self._journal)
 
-    def awaited(self) -> dict[Digest, Manifest]:
+    def waiting_for(self, digest: Digest) -> list[tuple[str, Message]]:
+        """Return the messages that wait for a payload, each with the exchange it came through."""
+        rows = self._journal.rows(
+            "SELECT exchange, encoded FROM waiting JOIN awaited USING (sender, message_id)"
+            " WHERE digest = ? ORDER BY waiting.rowid",
+            (digest,),
+        )
+        return _decoded(rows)
+
+    def awaited(self) -> set[Digest]:
         """Return the payloads that messages wait for."""
-        return awaited_payloads(self._journal)
+        rows = self._journal.rows("SELECT DISTINCT digest FROM awaited")
+        return {Digest(str(digest)) for (digest,) in rows}
 
     def drop(self, experiment: str) -> None:
         """Await nothing more for an experiment."""
@@ -124,6 +143,23 @@ class Inbox:
         way = (exchange, experiment)
         self.bytes_of[way] = self.bytes_of.get(way, 0) + size_bytes
 
+    def _index(self, message: Message) -> None:
+        manifest, envelope = payload_of(message.body), message.envelope
+        if manifest is not None:
+            self._journal.execute(
+                "INSERT OR IGNORE INTO awaited VALUES (?, ?, ?)",
+                (envelope.sender, envelope.message_id, manifest.digest),
+            )
+
+    def _index_old(self) -> None:
+        """Find what a version of this program left waiting that knew no index."""
+        rows = self._journal.rows(
+            "SELECT exchange, encoded FROM waiting WHERE NOT EXISTS (SELECT 1 FROM awaited a"
+            " WHERE a.sender = waiting.sender AND a.message_id = waiting.message_id)"
+        )
+        for _, message in _decoded(rows):
+            self._index(message)
+
     def _is_waiting(self, envelope: Envelope) -> bool:
         found = self._journal.cell(
             "SELECT 1 FROM waiting WHERE sender = ? AND message_id = ?",
@@ -134,7 +170,10 @@ class Inbox:
 
 def waiting_messages(journal: Journal) -> list[tuple[str, Message]]:
     """Return the messages that wait for their payloads, each with the exchange it came through."""
-    rows = journal.rows("SELECT exchange, encoded FROM waiting ORDER BY rowid")
+    return _decoded(journal.rows("SELECT exchange, encoded FROM waiting ORDER BY rowid"))
+
+
+def _decoded(rows: list[tuple[Cell, ...]]) -> list[tuple[str, Message]]:
     return [(str(row[0]), decode(row[1])) for row in rows if isinstance(row[1], bytes)]
 
 
