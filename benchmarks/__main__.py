@@ -115,7 +115,9 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="several: one federation after the other, and the line through their figures",
     )
     seventh.add_argument("--mb", type=int, default=1, help="size of the model in megabytes")
-    seventh.add_argument("--rounds", type=int, default=3, help="the first is not counted")
+    seventh.add_argument(
+        "--rounds", type=int, default=3, help="two or more: the first is not counted"
+    )
 
 
 def _numbers(text: str) -> list[int]:

@@ -1,7 +1,8 @@
-"""A crowd: the real services of one federation with very many nodes, in this process and real time.
+"""A crowd: the real services of one federation with very many nodes, in this process.
 
 As in `fedmq.simulation.rehearsal`, the broker and the journals are in memory, and payloads are
-files. Unlike there, clocks are the machine's, messages are signed and sealed, and training is null.
+files. Unlike there, messages are signed and sealed, training is null, and time is the processor's:
+what else the machine does makes nobody late, so nobody is taken to be away for it.
 """
 
 import os
@@ -16,7 +17,6 @@ from typing import Final, Protocol
 import numpy as np
 
 from fedmq import __version__
-from fedmq.clocks import SystemClock
 from fedmq.hub.keyring import new_identity
 from fedmq.learning.trainer_protocol import Done, Job, JobKind
 from fedmq.messages.mandates import ExperimentSpec
@@ -49,7 +49,10 @@ from fedmq.transport.ports import TransportEvent
 from fedmq.types import NodeId, Role
 
 TICK_S: Final = 1.0
-"""Between two ticks of a service."""
+"""Between two ticks of the orchestrator."""
+NODE_TICKS: Final = 5
+"""Of so many ticks, a node has one, and the nodes have theirs in turn: it beats every five seconds,
+and here all of them share what each has for itself at its site."""
 CASES: Final = 4
 """Of each node."""
 
@@ -64,6 +67,26 @@ class _Member(Protocol):
         """Let time pass."""
 
 
+class ProcessorTime:
+    """A clock that goes while this process works, and is set on where everybody waits."""
+
+    def __init__(self) -> None:
+        self._began_at = time.time()
+        self._ahead_s = 0.0
+
+    def now(self) -> float:
+        """Return Unix seconds, as everybody here has them."""
+        return self._began_at + self.steady()
+
+    def steady(self) -> float:
+        """Return the seconds that have gone by."""
+        return time.process_time() + self._ahead_s
+
+    def wait_until(self, steady: float) -> None:
+        """Let time go by."""
+        self._ahead_s += max(0.0, steady - self.steady())
+
+
 class NullTrainer:
     """Adds 1.0 to every number but the first, which is the node's: equal updates are sent once."""
 
@@ -71,11 +94,11 @@ class NullTrainer:
         self.seconds: dict[int, float] = defaultdict(float)
         """By round."""
         self.began_at: dict[int, float] = {}
-        """By round: when its first training began, by the performance counter."""
+        """By round: when its first training began, in seconds of this process."""
 
     def perform(self, key: TrainerKey, job: Job, num_threads: int) -> tuple[Ended, float]:  # noqa: ARG002 - port
         """Return how a job ended, and after how many seconds."""
-        began = time.perf_counter()
+        began = time.process_time()
         if job.kind is JobKind.TRAIN and job.parameters_path and job.output_path:
             self.began_at.setdefault(job.round, began)
             model = read_parameters(Path(job.parameters_path).read_bytes())
@@ -83,7 +106,7 @@ class NullTrainer:
             for array in trained.values():
                 array[0] = int(Path(job.dataset_folder).name)
             Path(job.output_path).write_bytes(parameters_bytes(trained))
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         self.seconds[job.round] += seconds
         done = Done(
             job_id=job.job_id,
@@ -102,11 +125,12 @@ class Crowd:
     def __init__(self, folder: Path, num_nodes: int) -> None:
         self.trainer = NullTrainer()
         self.seconds: dict[str, float] = defaultdict(float)
-        """Spent in services, by who they are: `orchestrator`, `nodes`, `researcher`."""
+        """Of this process in services, by who they are: `orchestrator`, `nodes`, `researcher`."""
         self._folder = folder
-        self._clock = SystemClock()
+        self._clock = ProcessorTime()
         self._jobs: deque[Callable[[], None]] = deque()
         self._tick_at = 0.0
+        self._num_ticks = 0
         self._homes: list[PassingHome] = []
         width = len(str(num_nodes))
         self.nodes = [NodeId(f"node-{number:0{width}}") for number in range(1, num_nodes + 1)]
@@ -133,7 +157,7 @@ class Crowd:
             node.start()
         self._mailbox.open()
         self._go_on()
-        self._tick()
+        self._tick(self.nodes)
         self._go_on()
 
     def submit(self, spec: ExperimentSpec, initial: Parameters) -> None:
@@ -158,26 +182,27 @@ class Crowd:
             self._tick_when_due()
         if self._jobs:
             self._jobs.popleft()()
-        elif time.monotonic() < self._tick_at:
-            time.sleep(0.01)
+        else:
+            self._clock.wait_until(self._tick_at)
         self._tick_when_due()
 
     def _tick_when_due(self) -> None:
-        if time.monotonic() >= self._tick_at:
-            self._tick()
+        if self._clock.steady() >= self._tick_at:
+            self._num_ticks += 1
+            self._tick(self.nodes[self._num_ticks % NODE_TICKS :: NODE_TICKS])
 
-    def _tick(self) -> None:
-        for name, member in self._members.items():
+    def _tick(self, nodes: Sequence[str]) -> None:
+        for name in (ORCHESTRATOR, RESEARCHER, *nodes):
             with self._counted(name):
-                member.tick()
-        self._tick_at = time.monotonic() + TICK_S
+                self._members[name].tick()
+        self._tick_at = self._clock.steady() + TICK_S
 
     @contextmanager
     def _counted(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
+        began = time.process_time()
         yield
         who = "nodes" if name in self._nodes else name
-        self.seconds[who] += time.perf_counter() - began
+        self.seconds[who] += time.process_time() - began
 
     # Members.
 

@@ -1,12 +1,18 @@
-"""A round as nodes grow: seconds, memory and bytes of null training, and their slope in nodes."""
+"""A round as nodes grow: seconds, memory and bytes of null training, and their slope in nodes.
+
+All nodes are in one process, so its seconds and its memory are those of everybody. Seconds that end
+in `cpu_s` are the process's own; `round_s` is what the clock on the wall says, whatever else the
+machine did meanwhile.
+"""
 
 import multiprocessing
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +48,7 @@ def _fits(runs: Sequence[dict[str, object]]) -> dict[str, object]:
     """Return the figures of each size, and the line through them by least squares."""
     nodes = [float(str(run["nodes"])) for run in runs]
     figures: dict[str, object] = {}
-    for name in ("round_s", "round_cpu_s", "orchestrator_s", "rss_mb"):
+    for name in ("round_s", "round_cpu_s", "orchestrator_cpu_s", "rss_mb"):
         values = [float(str(run[name])) for run in runs]
         for run, value in zip(runs, values, strict=True):
             figures[f"{name}_{run['nodes']}"] = value
@@ -60,24 +66,36 @@ def fit_line(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float, fl
     return float(slope), float(intercept), float(residual)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Close:
+    """When a round closed, and what had been spent until then."""
+
+    wall_s: float
+    cpu_s: float
+    spent: dict[str, float]
+
+
 class _Ear:
-    """Hears what services log, and when the folding of a round took how long."""
+    """Hears in what services log when rounds are folded and closed; prints nothing of it."""
 
     def __init__(self) -> None:
-        self.fold_s: dict[int, float] = {}
-        self.folded_at: dict[int, float] = {}
-        self.cpu_at: dict[int, float] = {}
-        self.spent: dict[int, dict[str, float]] = {}
         self.crowd: Crowd | None = None
+        self.fold_s: dict[int, float] = {}
+        """By round: what folding took."""
+        self.folded_at: dict[int, float] = {}
+        self.closed: dict[int, _Close] = {}
 
     def __call__(self, _logger: object, _name: str, event: structlog.types.EventDict) -> str:
         """Note what is of a round; print nothing."""
         if event["event"] == "round_folded":
             self.fold_s[event["round"]] = event["seconds"]
-            self.folded_at[event["round"]] = time.perf_counter()
+            self.folded_at[event["round"]] = time.process_time()
         if event["event"] == "round_closed" and self.crowd is not None:
-            self.cpu_at[event["round"]] = time.process_time()
-            self.spent[event["round"]] = dict(self.crowd.seconds)
+            self.closed[event["round"]] = _Close(
+                wall_s=time.perf_counter(),
+                cpu_s=time.process_time(),
+                spent=dict(self.crowd.seconds),
+            )
         raise structlog.DropEvent
 
 
@@ -103,7 +121,7 @@ def measure_one(num_nodes: int, mb: int, num_rounds: int) -> dict[str, object]:
         "nodes": num_nodes,
         "mb": mb,
         "rounds": num_rounds,
-        **_round_figures(records, ear, crowd),
+        **_round_figures(ear, crowd),
         "start_s": round(started - began, 1),
         "experiment_s": round(ended - started, 2),
         "start_rss_mb": start_mb,
@@ -113,40 +131,38 @@ def measure_one(num_nodes: int, mb: int, num_rounds: int) -> dict[str, object]:
     }
 
 
-def _round_figures(records: Sequence[RoundRecord], ear: _Ear, crowd: Crowd) -> dict[str, object]:
-    """Return the medians of the rounds after the first, which waits for nodes to prepare."""
-    later = [record.round for record in records[1:]] or [records[0].round]
-    seconds = {record.round: record.duration_s for record in records}
-    began = {number: crowd.trainer.began_at[number] for number in seconds}
+def _round_figures(ear: _Ear, crowd: Crowd) -> dict[str, object]:
+    """Return the medians of the rounds after the first, which begins while nodes prepare."""
+    later = sorted(ear.closed)[1:]
 
-    def median(values: dict[int, float]) -> float:
-        return round(statistics.median(values[number] for number in later), 3)
+    def median(part: Callable[[int], float]) -> float:
+        return round(statistics.median(map(part, later)), 3)
 
-    def spent(who: str) -> dict[int, float]:
-        return {
-            number: ear.spent[number][who] - ear.spent.get(number - 1, {}).get(who, 0.0)
-            for number in seconds
-        }
+    def wall_s(number: int) -> float:
+        return ear.closed[number].wall_s - ear.closed[number - 1].wall_s
 
-    train_s = dict(crowd.trainer.seconds)
-    closed = {number: ear.folded_at[number] for number in seconds}
-    begun = {number: closed[number] - seconds[number] for number in seconds}
+    def send_s(number: int) -> float:
+        return crowd.trainer.began_at[number] - ear.closed[number - 1].cpu_s
+
+    def collect_s(number: int) -> float:
+        begun = crowd.trainer.began_at[number] + crowd.trainer.seconds[number]
+        return ear.folded_at[number] - ear.fold_s[number] - begun
+
+    def spent_s(who: str) -> Callable[[int], float]:
+        closed = ear.closed
+        return lambda number: closed[number].spent[who] - closed[number - 1].spent[who]
+
     return {
-        "round_s": median(seconds),
-        "round_s_min": round(min(seconds[number] for number in later), 3),
-        "round_s_max": round(max(seconds[number] for number in later), 3),
-        "first_round_s": round(seconds[records[0].round], 3),
-        "round_cpu_s": median(
-            {one: ear.cpu_at[one] - ear.cpu_at.get(one - 1, 0.0) for one in seconds}
-        ),
-        "send_s": median({one: began[one] - begun[one] for one in seconds}),
-        "train_s": median(train_s),
-        "collect_s": median(
-            {one: closed[one] - ear.fold_s[one] - began[one] - train_s[one] for one in seconds}
-        ),
-        "fold_s": median(ear.fold_s),
-        "orchestrator_s": median(spent("orchestrator")),
-        "nodes_s": median(spent("nodes")),
+        "round_s": median(wall_s),
+        "round_s_min": round(min(map(wall_s, later)), 3),
+        "round_s_max": round(max(map(wall_s, later)), 3),
+        "round_cpu_s": median(lambda one: ear.closed[one].cpu_s - ear.closed[one - 1].cpu_s),
+        "send_cpu_s": median(send_s),
+        "train_cpu_s": median(lambda one: crowd.trainer.seconds[one]),
+        "collect_cpu_s": median(collect_s),
+        "fold_cpu_s": median(lambda one: ear.fold_s[one]),
+        "orchestrator_cpu_s": median(spent_s("orchestrator")),
+        "nodes_cpu_s": median(spent_s("nodes")),
     }
 
 

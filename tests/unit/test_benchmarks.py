@@ -79,6 +79,6 @@ def test_a_crowd_has_its_figures() -> None:
     assert (figures["nodes"], figures["mb"], figures["rounds"]) == (3, 1, 2)
     assert 3.0e6 < float(str(figures["bytes_up"])) < 3.1e6
     assert 1.0e6 < float(str(figures["bytes_down"])) < 1.1e6
-    parts = ("send_s", "train_s", "collect_s", "fold_s")
+    parts = ("send_cpu_s", "train_cpu_s", "collect_cpu_s", "fold_cpu_s")
     total = sum(float(str(figures[part])) for part in parts)
-    assert total == pytest.approx(float(str(figures["round_s"])), rel=0.2, abs=0.05)
+    assert total == pytest.approx(float(str(figures["round_cpu_s"])), rel=0.2, abs=0.05)
