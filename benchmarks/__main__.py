@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import faults, fuzz, rounds, simulation, soak, sweep, trust
+from benchmarks import faults, fuzz, rounds, scale, simulation, soak, sweep, trust
 from benchmarks.chaos import measuring as chaos
 
 RESULTS = Path(__file__).parent / "results"
@@ -52,6 +52,8 @@ def main() -> None:
             num_rounds=options.rounds,
             num_turns=options.turns,
         )
+    elif options.name == "scale":
+        figures = scale.measure(options.nodes, options.mb, options.rounds)
     elif options.name == "fuzz":
         figures = fuzz.measure(options.inputs)
     else:
@@ -104,6 +106,22 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     sixth.add_argument("--mb", type=int, default=1, help="size of the model in megabytes")
     sixth.add_argument("--rounds", type=int, default=6, help="of each experiment")
     sixth.add_argument("--turns", type=int, default=10, help="experiments of each way")
+    seventh = names.add_parser("scale", help="a round as nodes grow, all of them in one process")
+    seventh.add_argument(
+        "--nodes",
+        type=_numbers,
+        default=[1_000],
+        metavar="N[,N...]",
+        help="several: one federation after the other, and the line through their figures",
+    )
+    seventh.add_argument("--mb", type=int, default=1, help="size of the model in megabytes")
+    seventh.add_argument(
+        "--rounds", type=int, default=3, help="two or more: the first is not counted"
+    )
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
 
 
 def _add_chaos(parser: argparse.ArgumentParser) -> None:

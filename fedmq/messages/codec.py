@@ -236,7 +236,13 @@ def read_body(envelope: Envelope, packed: bytes) -> Body:
 
 
 def pack_keys(wraps: Mapping[str, bytes]) -> bytes:
-    """Return the keys of a parcel: reader -> content key, wrapped for that reader."""
+    """Return the keys of a parcel: reader -> content key, wrapped for that reader.
+
+    Raises:
+        ProtocolError: there are more readers than a message may have.
+    """
+    if len(wraps) > MAX_READERS:
+        raise ProtocolError("too_large", f"{len(wraps)} readers, the limit is {MAX_READERS}")
     packed: bytes = msgpack.packb(dict(sorted(wraps.items())))
     return packed
 

@@ -1,7 +1,7 @@
 """Notices: told, not asked. Those on the events exchange may be lost."""
 
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
@@ -53,12 +53,15 @@ class Welcome(Value):
     nonce: ShortText
 
 
+MAX_ROSTER_CHARS: Final = 900_000
+
+
 class RosterNotice(Value):
     """The members of the federation with their keys, as its governance signed them."""
 
     TYPE: ClassVar = "roster"
 
-    content: Annotated[str, Field(max_length=900_000)]
+    content: Annotated[str, Field(max_length=MAX_ROSTER_CHARS)]
     """JSON, to the byte what was signed (`fedmq.security.roster`)."""
     signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 

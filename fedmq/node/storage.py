@@ -34,8 +34,9 @@ class Storage:
 
     def clear(self) -> None:
         """Remove what was released."""
-        while self._released:
-            self.spool.remove(self._released.pop())
+        if self._released:
+            self.spool.remove(*self._released)
+            self._released.clear()
 
     def sweep(self, is_needed: Callable[[str], bool]) -> None:
         """Remove payloads that nobody needs, and what a life that was cut short left of others."""

@@ -1,8 +1,8 @@
 """The leader: all experiments of one orchestrator, and what follows from their events.
 
 An event is put to the experiment's state machine; the log, the messages that follow and the receipt
-are one transaction. What is not of the journal (folding, files, queues, chunks) happens after it,
-and again after a crash, with the same result.
+are one transaction. What is not of the journal (folding, files, queues) happens after it, and again
+after a crash, with the same result. Chunks go when they go: whoever misses them asks.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -246,8 +246,12 @@ class Leader:
 
     def release(self, digests: Iterable[Digest]) -> None:
         """Remove payloads that nothing needs; equal ones may serve several experiments."""
-        for digest in sorted(set(digests) - self.needed()):
-            self._spool.remove(digest)
+        self._spool.remove(*(set(digests) - self.needed()))
+
+    def needs(self, digest: Digest) -> bool:
+        """Return whether something needs a payload; most often it is the model of an experiment."""
+        models = (lead.state.model.digest for lead in self._leads.values())
+        return digest in models or digest in self.needed()
 
     def needed(self) -> set[Digest]:
         """Return the payloads that something needs."""
@@ -285,6 +289,11 @@ class Leader:
         experiment = lead.kept.experiment
         body = requests.make_work(lead.kept.mandate, ask)
         place = Place(experiment=experiment, round=ask.round, attempt=ask.attempt)
+        if ask.is_new:
+            # Ahead of the requests: while a thousand of them are sealed, the nodes that have theirs
+            # would wait for the model, and ask for it. Nodes that are away ask when they are back.
+            near = [to_node(node) for node in ask.nodes if self._presence.is_near(node)]
+            self._courier.push(ask.model, near, experiment)
         # Nodes know no running time.
         expires_at = self._clock.now() + ask.deadline - self.time.now()
         for node in ask.nodes:
@@ -296,10 +305,6 @@ class Leader:
                 expires_at=expires_at,
             )
             self._courier.post(message, to_node(node))
-        if ask.is_new:
-            # The others ask for it when they are back.
-            near = [to_node(node) for node in ask.nodes if self._presence.is_near(node)]
-            self.afterwards(lambda: self._courier.push(ask.model, near, experiment))
 
     def _fold(self, lead: Lead, fold: Fold) -> None:
         experiment = lead.kept.experiment

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from fedmq.disk import Disk
 from fedmq.orchestrator.state import Experiment, Stage
 from fedmq.transport.spool import Spool
-from fedmq.types import Digest
+from fedmq.types import Digest, NodeId
 
 
 class Leftovers:
@@ -28,9 +28,9 @@ class Leftovers:
         """
         unneeded = frozenset(find_unneeded(self._disk, needed))
         old = unneeded & self._suspects
+        # The spool forgets a digest with its files; what is no payload is removed by name.
+        self._spool.remove(*(Digest(name.partition(".")[0]) for name in old))
         for name in sorted(old):
-            # The spool forgets a digest with its files; what is no payload is removed by name.
-            self._spool.remove(Digest(name.partition(".")[0]))
             self._disk.remove(name)
         self._suspects = unneeded - old
         return len(old)
@@ -42,10 +42,20 @@ def needed_payloads(states: Iterable[Experiment], awaited: Iterable[Digest]) -> 
     for state in states:
         # The model of an experiment that is over too: its researcher may fetch it.
         needed.add(state.model.digest)
-        # Once folded, a round's updates are in its model.
-        if state.stage in {Stage.TRAINING, Stage.FOLDING}:
+        if _needs_updates(state):
             needed.update(one.update.digest for one in state.trained.values())
     return needed
+
+
+def is_counted(state: Experiment, node: NodeId, update: Digest) -> bool:
+    """Return whether an experiment needs the update of a node in the round under way."""
+    trained = state.trained.get(node)
+    return _needs_updates(state) and trained is not None and trained.update.digest == update
+
+
+def _needs_updates(state: Experiment) -> bool:
+    # Once folded, a round's updates are in its model.
+    return state.stage in {Stage.TRAINING, Stage.FOLDING}
 
 
 def find_unneeded(disk: Disk, needed: AbstractSet[Digest]) -> list[str]:

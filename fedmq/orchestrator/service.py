@@ -32,6 +32,7 @@ from fedmq.orchestrator import answers, heard, running_time, store, witness
 from fedmq.orchestrator.audit_facts import OrchestratorStarted
 from fedmq.orchestrator.lead import Lead
 from fedmq.orchestrator.leader import PAYLOADS, Leader
+from fedmq.orchestrator.leftovers import is_counted
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.queues import Queues
 from fedmq.orchestrator.reception import Reception
@@ -234,7 +235,7 @@ class OrchestratorService:
 
     def keeps(self, digest: Digest) -> bool:
         """A crash may have left the model of an earlier round, and somebody may ask for it late."""
-        return digest in self._leader.needed()
+        return self._leader.needs(digest)
 
     def may_fetch(self, sender: str, digest: Digest) -> bool:
         """Nodes may have the model of their experiment, its researcher too; nobody an update."""
@@ -268,8 +269,11 @@ class OrchestratorService:
         lead = self._leader.find(ExperimentId(envelope.experiment))
         if lead is not None and not lead.is_over:
             self._advance(lead, reply, envelope)
-        if isinstance(reply, TrainReply):
-            self._leader.afterwards(lambda: self._leader.release([reply.update.digest]))
+        if not isinstance(reply, TrainReply):
+            return
+        node, update = NodeId(envelope.sender), reply.update.digest
+        if lead is None or not is_counted(lead.state, node, update):
+            self._leader.afterwards(lambda: self._leader.release([update]))
 
     def _advance(
         self,

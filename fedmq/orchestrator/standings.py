@@ -19,7 +19,7 @@ def _standing(state: Experiment, node: NodeId) -> NodeStanding:
     if node not in state.members:
         return NodeStanding(node=node, stand=Stand.SILENT)
     leg = state.leg
-    wait = None if leg is None or node not in leg.missing else leg.waits.get(node)
+    wait = None if leg is None or not leg.is_missing(node) else leg.waits.get(node)
     if wait is not None:
         return NodeStanding(node=node, stand=Stand.WAITS, code=wait.code, retry_at=wait.retry_at)
     answer = None if leg is None else leg.answers.get(node)

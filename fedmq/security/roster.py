@@ -12,9 +12,9 @@ from typing import Annotated, Final
 
 from pydantic import Field, ValidationError
 
-from fedmq.errors import ProtocolError
+from fedmq.errors import ConfigurationError, ProtocolError
 from fedmq.messages.fields import Id, Seconds, ShortText, Value, Word
-from fedmq.messages.notices import RosterNotice
+from fedmq.messages.notices import MAX_ROSTER_CHARS, RosterNotice
 from fedmq.security.identities import (
     Identity,
     PublicIdentity,
@@ -177,9 +177,20 @@ def read_notice(notice: RosterNotice) -> SignedRoster:
 
 
 def sign_roster(roster: Roster, governance: Identity) -> SignedRoster:
-    """Return the roster, signed."""
+    """Return the roster, signed.
+
+    Raises:
+        ConfigurationError: no message holds it; a member takes about 200 bytes, its first change of
+            keys as many again and each later one twice as many.
+    """
     # What is as always is left out: programs from before a field was there read the rest.
     content = roster.model_dump_json(exclude_defaults=True)
+    if len(content) > MAX_ROSTER_CHARS:
+        raise ConfigurationError(
+            f"a roster of {len(roster.members)} members is too long to be brought to them",
+            why=f"it has {len(content)} characters, and a message holds {MAX_ROSTER_CHARS}",
+            fix="the hub's operator: a federation of its own for further members",
+        )
     return SignedRoster(content=content, signature=governance.sign(_PURPOSE, content.encode()))
 
 

@@ -335,10 +335,7 @@ class Courier:
 
     def _accept_waiting(self, digest: Digest) -> None:
         self._receiver.fetched(digest)
-        for exchange, message in self.inbox.waiting():
-            manifest = payload_of(message.body)
-            if manifest is None or manifest.digest != digest:
-                continue
+        for exchange, message in self.inbox.waiting_for(digest):
             with self.transaction():
                 self.inbox.receive(message.envelope)
                 try:

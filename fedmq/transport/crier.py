@@ -1,10 +1,11 @@
 """The crier: brings the newest roster to members who know an older one.
 
-All nodes hear of a new roster at once, and whoever writes with an old one hears it then. What is
-brought may be lost; who has missed it still writes with the old one, and is told again.
+All nodes hear of a new roster at once, in one message: a roster is as long as there are members.
+Whoever writes with an old one hears it then. What is brought may be lost; who has missed it still
+writes with the old one, and is told again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from fedmq.clocks import Clock
@@ -18,7 +19,7 @@ REVIEW_S: Final = 1.0
 PATIENCE_S: Final = 5.0
 """So long after a member was told, it is not told again."""
 
-Say = Callable[[RosterNotice, str, Role], None]
+Say = Callable[[RosterNotice, Sequence[str], Role], None]
 
 
 class Crier:
@@ -40,8 +41,7 @@ class Crier:
         self._wire.review()
         if tells_all and self._wire.version != self._cried:
             self._cried = self._wire.version
-            for name in self._wire.members(Role.NODE):
-                self._tell(name, Role.NODE)
+            self._tell(self._wire.members(Role.NODE), Role.NODE)
 
     def connected(self) -> None:
         """Tell every node once more with the next look: what was told last may have been lost."""
@@ -65,10 +65,10 @@ class Crier:
         told_at = self._told_at.get(name)
         is_told = told_at is not None and self._clock.steady() < told_at + PATIENCE_S
         if role in {Role.NODE, Role.RESEARCHER} and not is_told:
-            self._tell(name, role)
+            self._tell([name], role)
 
-    def _tell(self, name: str, role: Role) -> None:
+    def _tell(self, names: Sequence[str], role: Role) -> None:
         notice = self._wire.notice()
-        if notice is not None:
-            self._told_at[name] = self._clock.steady()
-            self._say(notice, name, role)
+        if notice is not None and names:
+            self._told_at |= dict.fromkeys(names, self._clock.steady())
+            self._say(notice, names, role)

@@ -10,23 +10,22 @@ from fedmq.messages.fields import Manifest
 from fedmq.messages.registry import payload_of
 from fedmq.transport import received, taken
 from fedmq.transport.counters import Counters
-from fedmq.transport.journal import Journal
+from fedmq.transport.journal import Cell, Journal
 from fedmq.transport.received import Received
 from fedmq.transport.taken import Taken
 from fedmq.types import Digest
 
-SCHEMA: Final = (
-    received.SCHEMA
-    + taken.SCHEMA
-    + """
+_OWN: Final = """
 CREATE TABLE IF NOT EXISTS waiting (
     sender TEXT NOT NULL,
     message_id TEXT NOT NULL,
     experiment TEXT NOT NULL,
     exchange TEXT NOT NULL,
+    digest TEXT NOT NULL,  -- of the payload that the message waits for
     encoded BLOB NOT NULL,
     PRIMARY KEY (sender, message_id)
 );
+CREATE INDEX IF NOT EXISTS waiting_for ON waiting (digest);
 CREATE TABLE IF NOT EXISTS rejected (
     at REAL NOT NULL,
     queue TEXT NOT NULL,
@@ -35,7 +34,7 @@ CREATE TABLE IF NOT EXISTS rejected (
     size_bytes INTEGER NOT NULL
 );
 """
-)
+SCHEMA: Final = received.SCHEMA + taken.SCHEMA + _OWN
 MAX_REJECTED: Final = 10_000
 
 
@@ -83,14 +82,15 @@ class Inbox:
 
     def wait(self, message: Message, exchange: str) -> None:
         """Keep a message until its payload is here."""
-        envelope = message.envelope
+        envelope, manifest = message.envelope, payload_of(message.body)
         self._journal.execute(
-            "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?, ?, ?, ?)",
             (
                 envelope.sender,
                 envelope.message_id,
                 envelope.experiment,
                 exchange,
+                "" if manifest is None else manifest.digest,
                 encode(message),
             ),
         )
@@ -99,9 +99,17 @@ class Inbox:
         """Return the messages that wait, each with the exchange it came through."""
         return waiting_messages(self._journal)
 
-    def awaited(self) -> dict[Digest, Manifest]:
+    def waiting_for(self, digest: Digest) -> list[tuple[str, Message]]:
+        """Return the messages that wait for a payload, each with the exchange it came through."""
+        rows = self._journal.rows(
+            "SELECT exchange, encoded FROM waiting WHERE digest = ? ORDER BY rowid", (digest,)
+        )
+        return _decoded(rows)
+
+    def awaited(self) -> set[Digest]:
         """Return the payloads that messages wait for."""
-        return awaited_payloads(self._journal)
+        rows = self._journal.rows("SELECT DISTINCT digest FROM waiting")
+        return {Digest(str(digest)) for (digest,) in rows}
 
     def drop(self, experiment: str) -> None:
         """Await nothing more for an experiment."""
@@ -134,7 +142,10 @@ class Inbox:
 
 def waiting_messages(journal: Journal) -> list[tuple[str, Message]]:
     """Return the messages that wait for their payloads, each with the exchange it came through."""
-    rows = journal.rows("SELECT exchange, encoded FROM waiting ORDER BY rowid")
+    return _decoded(journal.rows("SELECT exchange, encoded FROM waiting ORDER BY rowid"))
+
+
+def _decoded(rows: list[tuple[Cell, ...]]) -> list[tuple[str, Message]]:
     return [(str(row[0]), decode(row[1])) for row in rows if isinstance(row[1], bytes)]
 
 

@@ -51,6 +51,8 @@ class MemoryBroker:
         self._policies: tuple[Policy, ...] = topology.policies
         self._kinds = {exchange.name: exchange.type for exchange in EXCHANGES}
         self._queues: dict[str, MemoryQueue] = {}
+        self._bound: dict[str, dict[str, set[str]]] = {}
+        """By exchange and key of binding: the names of the queues."""
         self._choose = choose
         self._steps: dict[Hashable, deque[Callable[[], None]]] = {}
         """By lane. Without a chooser there is one lane: all in the order in which it came."""
@@ -101,12 +103,17 @@ class MemoryBroker:
         """Make `queue` unless it is there, or is a stream."""
         if queue.name not in self._queues and not queue.is_stream:
             self._queues[queue.name] = MemoryQueue(queue, self._policies)
+            for binding in queue.bindings:
+                bound = self._bound.setdefault(binding.exchange, {})
+                bound.setdefault(binding.key, set()).add(queue.name)
             self._routes.clear()
 
     def delete(self, name: str) -> None:
         """Delete a queue with what is in it; its consumers are told."""
         queue = self._queues.pop(name, None)
         if queue is not None:
+            for binding in queue.declared.bindings:
+                self._bound[binding.exchange][binding.key].discard(name)
             self._routes.clear()
             for consumer in queue.consumers:
                 consumer.lost("the queue was deleted")
@@ -122,20 +129,16 @@ class MemoryBroker:
     def _find_queues(
         self, exchange: str, routing_key: str, also_to: tuple[str, ...]
     ) -> list[MemoryQueue]:
-        is_topic = self._kinds.get(exchange) == _TOPIC
-        keys = (routing_key, *also_to)
-        return [
-            queue
-            for _, queue in sorted(self._queues.items())
-            if any(
-                binding.exchange == exchange
-                and any(
-                    key_matches(binding.key, key) if is_topic else binding.key == key
-                    for key in keys
-                )
-                for binding in queue.declared.bindings
-            )
-        ]
+        bound = self._bound.get(exchange, {})
+        names: set[str] = set()
+        for key in (routing_key, *also_to):
+            if self._kinds.get(exchange) != _TOPIC:
+                names |= bound.get(key, set())
+                continue
+            for pattern, queues in bound.items():
+                if key_matches(pattern, key):
+                    names |= queues
+        return [self._queues[name] for name in sorted(names)]
 
     def accept(self, publication: Publication) -> str:
         """Store `publication`; return `confirmed`, `nacked` or `returned`."""

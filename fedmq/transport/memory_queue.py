@@ -45,6 +45,8 @@ class MemoryQueue:
         self.ready: deque[Stored] = deque()
         self.consumers: list[Consumer] = []
         self._num_bytes = 0
+        self._may_be_poisonous = False
+        """Whether something was handed over in vain since it was looked last."""
         self._definition: dict[str, str | int] = next(
             (p.definition for p in policies if re.search(p.pattern, declared.name)), {}
         )
@@ -86,13 +88,15 @@ class MemoryQueue:
     def put_back(self, stored: Stored) -> None:
         """Return a message that was handed over in vain to the head of the queue."""
         self.ready.appendleft(replace(stored, num_deliveries=stored.num_deliveries + 1))
+        self._may_be_poisonous = True
         self._num_bytes += _size(stored)
 
     def take_poisonous(self) -> list[Stored]:
         """Take out and return what was handed over more often than the limit allows."""
         limit = self._limit("delivery-limit")
-        if limit is None:
+        if limit is None or not self._may_be_poisonous:
             return []
+        self._may_be_poisonous = False
         poisonous = [one for one in self.ready if one.num_deliveries > limit]
         if poisonous:
             self.ready = deque(one for one in self.ready if one.num_deliveries <= limit)

@@ -1,6 +1,8 @@
 """Pushes payloads: chunk by chunk, a window of them unconfirmed, several payloads in turn.
 
 A push is not remembered: what a broken connection or a full queue loses, its receiver asks for.
+A chunk is sealed for so many readers at most as one message has room for: more of them are groups,
+each with a push of its own.
 """
 
 from collections import deque
@@ -10,7 +12,7 @@ from typing import Final
 
 from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
-from fedmq.messages.codec import Message
+from fedmq.messages.codec import MAX_READERS, Message
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.fields import Manifest
 from fedmq.messages.payloads import Chunk
@@ -81,14 +83,26 @@ class Pusher:
         chunks: Sequence[int] | None = None,
         answers: str | None = None,
     ) -> None:
-        """Send a whole payload of the spool, or the `chunks` of it, once to all `routes`.
+        """Send a whole payload of the spool, or the `chunks` of it, once to each group of `routes`.
 
         What is being pushed to the same place already, or is on a slow line to the broker, is not
         pushed a second time beside it. Chunks say which question they answer.
         """
         if not routes or not self._is_connected or not self._spool.has(manifest.digest):
             return
-        wanted = tuple(routes)
+        for first in range(0, len(routes), MAX_READERS):
+            group = tuple(routes[first : first + MAX_READERS])
+            self._add(manifest, group, experiment, chunks, answers)
+        self.pump()
+
+    def _add(
+        self,
+        manifest: Manifest,
+        wanted: tuple[Route, ...],
+        experiment: str,
+        chunks: Sequence[int] | None,
+        answers: str | None,
+    ) -> None:
         for push in self._pushes:
             if push.manifest.digest == manifest.digest and set(wanted) <= set(push.routes):
                 return
@@ -102,7 +116,6 @@ class Pusher:
             index for index in indices if index < manifest.num_chunks and index not in under_way
         )
         self._pushes.append(_Push(manifest, experiment, wanted, left, answers))
-        self.pump()
 
     def connected(self) -> None:
         """Begin to send."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
-from fedmq.messages.codec import Message
+from fedmq.messages.codec import MAX_READERS, Message
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.fields import Manifest
 from fedmq.messages.heads import ObjectedHead, SignedHead
@@ -20,7 +20,7 @@ from fedmq.transport.ports import Publication, Transport
 from fedmq.transport.routes import Route, to_node, to_researcher, way_back
 from fedmq.transport.topology import Lane
 from fedmq.transport.wires import Wire
-from fedmq.types import NodeId, ResearcherId, Role
+from fedmq.types import NOWHERE, NodeId, ResearcherId, Role
 
 
 class Speaker:
@@ -73,7 +73,13 @@ class Speaker:
         return self._numbered(message, self._counters.next_for(message.envelope.recipient))
 
     def say(
-        self, message: Message, exchange: str, routing_key: str, *, mandatory: bool = True
+        self,
+        message: Message,
+        exchange: str,
+        routing_key: str,
+        *,
+        also_to: tuple[str, ...] = (),
+        mandatory: bool = True,
     ) -> None:
         """Publish a message once; it may be lost."""
         numbered = self._numbered(message, self._counters.next_sign())
@@ -87,6 +93,7 @@ class Speaker:
         publication = Publication(
             exchange=exchange,
             routing_key=routing_key,
+            also_to=also_to,
             body=body,
             properties=properties_of(message.envelope),
             mandatory=mandatory,
@@ -97,13 +104,16 @@ class Speaker:
         """Publish a small message once to whom the route leads; it may be lost."""
         self.say(message, route.exchange, route.key(Lane.CONTROL))
 
-    def say_roster(self, notice: RosterNotice, member: str, role: Role) -> None:
-        """Send the roster to a member."""
-        route = to_node(NodeId(member))
-        if role is Role.RESEARCHER:
-            route = to_researcher(ResearcherId(member))
-        message_id = f"roster.{self._wire.version}.{member}"
-        self.say_to(self.write(notice, message_id, member, Place()), route)
+    def say_roster(self, notice: RosterNotice, members: Sequence[str], role: Role) -> None:
+        """Send the roster to members of one role, once for as many as a message goes to."""
+        for first in range(0, len(members), MAX_READERS):
+            group = members[first : first + MAX_READERS]
+            routes = [_to_member(name, role) for name in group]
+            recipient = group[0] if len(group) == 1 else NOWHERE
+            message_id = f"roster.{self._wire.version}.{group[0]}"
+            key, *others = (route.key(Lane.CONTROL) for route in routes)
+            message = self.write(notice, message_id, recipient, Place())
+            self.say(message, routes[0].exchange, key, also_to=tuple(others))
 
     def say_receipt(
         self, message: Message, exchange: str, head: SignedHead | ObjectedHead | None
@@ -130,3 +140,7 @@ class Speaker:
     def _numbered(self, message: Message, counter: int) -> Message:
         numbers = {"stream": self._counters.stream, "counter": counter}
         return replace(message, envelope=message.envelope.model_copy(update=numbers))
+
+
+def _to_member(name: str, role: Role) -> Route:
+    return to_researcher(ResearcherId(name)) if role is Role.RESEARCHER else to_node(NodeId(name))

@@ -137,13 +137,18 @@ class Spool:
         """Return where a whole payload is."""
         return self._disk.path(digest)
 
-    def remove(self, digest: Digest) -> None:
-        """Remove a payload, whole or not, whatever sizes its chunks said."""
-        for manifest in [one for one in self._hashes if one.digest == digest]:
+    def remove(self, *digests: Digest) -> None:
+        """Remove payloads, whole or not, whatever sizes their chunks said.
+
+        The folder is read once for all of them.
+        """
+        gone = frozenset(digests)
+        for manifest in [one for one in self._hashes if one.digest in gone]:
             del self._hashes[manifest]
-        self._whole.pop(digest, None)
-        for name in self._disk.names():
-            if name.partition(".")[0] == digest:
+        for digest in gone:
+            self._whole.pop(digest, None)
+        for name in self._disk.names() if gone else ():
+            if name.partition(".")[0] in gone:
                 self._disk.remove(name)
 
     def _throw_away(self, manifest: Manifest) -> None:

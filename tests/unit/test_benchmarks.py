@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fuzz import Fuzzer
+from benchmarks.scale import fit_line, measure
 from fedmq.messages.codec import Message, read_body, read_header, unpack_parcel
 from fedmq.security.wire import EVENTS, SealedWire
 
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "name", ["rounds", "trust", "fuzz", "soak", "chaos", "faults", "simulation"]
+    "name", ["rounds", "trust", "fuzz", "soak", "chaos", "faults", "simulation", "scale"]
 )
 def test_a_benchmark_says_how_it_is_asked_for(name: str) -> None:
     """What it imports is there."""
@@ -62,3 +63,22 @@ def test_fuzzing_finds_what_is_believed_and_was_not_said() -> None:
     assert fuzzer.num_crashes == 0
     assert fuzzer.num_forged > 0
     assert fuzzer.crashes[0].startswith("Forged: ")
+
+
+def test_the_line_through_figures_is_that_of_least_squares() -> None:
+    """By hand: y = 2 x + 1, and one point two above it."""
+    slope, intercept, residual = fit_line([0, 1, 2, 3], [1, 3, 5, 7])
+    assert (slope, intercept, residual) == pytest.approx((2, 1, 0))
+    slope, intercept, residual = fit_line([0, 1, 2, 3], [1, 3, 5, 9])
+    assert (slope, intercept, residual) == pytest.approx((2.6, 0.6, 0.8))
+
+
+def test_a_crowd_has_its_figures() -> None:
+    """Sealed and signed, every node's update up, the model down once."""
+    figures = measure([3], mb=1, num_rounds=2)
+    assert (figures["nodes"], figures["mb"], figures["rounds"]) == (3, 1, 2)
+    assert 3.0e6 < float(str(figures["bytes_up"])) < 3.1e6
+    assert 1.0e6 < float(str(figures["bytes_down"])) < 1.1e6
+    parts = ("send_cpu_s", "train_cpu_s", "collect_cpu_s", "fold_cpu_s")
+    total = sum(float(str(figures[part])) for part in parts)
+    assert total == pytest.approx(float(str(figures["round_cpu_s"])), rel=0.2, abs=0.05)

@@ -1,8 +1,9 @@
 """Folds the updates of a round from their files into the file of the next model, slice by slice.
 
 Whoever answered first, the nodes are taken in the order of their names, so the result does not
-depend on arrival; memory is a slice per node, whatever the size of the model. Files are read piece
-by piece, never mapped: mapped pages would count as the orchestrator's memory.
+depend on arrival; memory is a slice per node, the shorter the more nodes there are, so that it is
+bounded whatever the size of the model and the number of nodes. Files are read piece by piece, never
+mapped: mapped pages would count as the orchestrator's memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,9 @@ from fedmq.types import NodeId
 BLOCK_ITEMS: Final = 64 * 1024
 """512 KiB of float64 for each node: what is counted with stays in the processor's own memory, and
 a fold takes less than half the time that it takes with 2 MiB."""
+ALL_ITEMS: Final = 8 * 2**20
+"""64 MiB of float64 for all nodes together: what many nodes share."""
+_LEAST_ITEMS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,15 @@ class Contribution:
 
     update: Readable
     num_cases: int
+
+
+def block_items(num_updates: int) -> int:
+    """Return of how many numbers the slices are that are in memory at a time, one of each update.
+
+    Each number is folded by itself: what becomes of it does not depend on its slice.
+    """
+    # Beside them the reference and the result.
+    return max(_LEAST_ITEMS, min(BLOCK_ITEMS, ALL_ITEMS // (num_updates + 2)))
 
 
 def fold_updates(
@@ -78,7 +91,7 @@ def _fold_tensor(
     aggregator: Aggregator,
     out: Writable,
 ) -> None:
-    for start, length in blocks(tensor.num_items, BLOCK_ITEMS):
+    for start, length in blocks(tensor.num_items, block_items(len(updates))):
         folded = aggregator.fold(
             _read_numbers(source, tensor, start, length),
             [_read_numbers(update, tensor, start, length) for update in updates],

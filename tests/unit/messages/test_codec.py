@@ -8,6 +8,7 @@ import random
 import sys
 import tracemalloc
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,10 +21,13 @@ from fedmq.errors import ProtocolError
 from fedmq.messages.codec import (
     MAX_BODY_BYTES,
     MAX_MESSAGE_BYTES,
+    MAX_READERS,
     Parcel,
     decode,
     encode,
+    pack_keys,
     pack_parcel,
+    read_keys,
     unpack_parcel,
 )
 from fedmq.messages.envelope import MAJOR, MINOR
@@ -287,3 +291,12 @@ def test_what_is_no_array_of_five_bins_is_refused(more: bytes) -> None:
     ):
         with pytest.raises(ProtocolError):
             unpack_parcel(bad)
+
+
+def test_what_names_more_readers_than_any_of_them_would_take_is_not_packed() -> None:
+    """Its sender hears of it, not its readers one by one."""
+    wraps = {f"node-{number}": bytes(80) for number in range(MAX_READERS)}
+    example = unpack_parcel(ENCODED[TrainReply.TYPE])
+    assert read_keys(replace(example, keys=pack_keys(wraps))) == wraps
+    with pytest.raises(ProtocolError, match="257 readers"):
+        pack_keys(wraps | {"one-more": bytes(80)})

@@ -72,6 +72,8 @@ class FusedTransport(MemoryTransport):
         super().__init__(world.broker, ORCHESTRATOR, take)
         self.fuse = world.fuse
         self.is_gone = False
+        self.kinds: list[str] = []
+        """The types of what was published, in order."""
 
     def connect(self) -> None:
         """Connect, unless the process is gone by now."""
@@ -81,6 +83,7 @@ class FusedTransport(MemoryTransport):
     def publish(self, publication: Publication, ticket: int) -> None:
         """Publish, or die before."""
         self.fuse.burn()
+        self.kinds.append(publication.properties.type)
         super().publish(publication, ticket)
 
     def acknowledge(self, delivery: Delivery) -> None:

@@ -288,6 +288,22 @@ def test_a_report_of_many_rounds_shows_the_newest_that_a_message_holds() -> None
     encode(Message(envelope=envelope(short), body=short))
 
 
+@pytest.mark.parametrize(("num_nodes", "num_records"), [(300, 10), (1_000, 3), (4_500, 0)])
+def test_a_report_of_very_many_nodes_is_a_message(num_nodes: int, num_records: int) -> None:
+    """Each record has an outcome of every node: of a thousand nodes three rounds are shown."""
+    nodes = [NodeId(f"node-{number:04}") for number in range(num_nodes)]
+    one = kept()
+    state, _ = begin(one.spec, one.initial, now=0.0)
+    state = replace(state, asked=frozenset(nodes), members=frozenset(nodes))
+    outcomes = [
+        NodeOutcome(node=node, outcome="updated", num_cases=123, duration_s=1 / 3) for node in nodes
+    ]
+    records = (a_record(number).model_copy(update={"outcomes": outcomes}) for number in range(10))
+    report = answers.make_report(one, state, "", records)
+    assert (len(report.nodes), len(report.records)) == (num_nodes, num_records)
+    encode(Message(envelope=envelope(report), body=report))
+
+
 def late(number: int) -> LateUpdate:
     """Return an update that came too late for a round."""
     return LateUpdate(

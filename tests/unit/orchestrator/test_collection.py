@@ -144,3 +144,26 @@ def test_the_order_of_answers_does_not_change_the_outcome(
     for node in [A, B, C]:
         other = other.advance(says(node, says_what[node]), now=1)
     assert leg.phase is other.phase
+
+
+class Compared(str):
+    """A name that counts how often it is put in order."""
+
+    __slots__ = ()
+    num_times = 0
+
+    def __lt__(self, other: str) -> bool:
+        """Count, and compare."""
+        Compared.num_times += 1
+        return super().__lt__(other)
+
+
+def test_an_answer_puts_no_names_in_order() -> None:
+    """Of a thousand answers each is handled: what one costs must not grow much with the others."""
+    nodes = [NodeId(Compared(f"n{number}")) for number in range(300)]
+    leg = Collection(asked=frozenset(nodes), quorum=200, deadline=10.0)
+    for node in nodes[1:]:
+        leg = leg.advance(says(node), now=1.0)
+    leg = leg.advance(waits(nodes[0], until=9.0), now=2.0).advance(Ticked(), now=3.0)
+    assert leg.phase is Phase.COLLECTING
+    assert Compared.num_times == 0

@@ -1,11 +1,16 @@
 """Leftovers: what nothing needs goes at the second look, all else stays."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from fedmq.disk import LocalDisk
-from fedmq.orchestrator.leftovers import Leftovers
+from fedmq.messages.fields import Manifest
+from fedmq.orchestrator.events import Trained
+from fedmq.orchestrator.leftovers import Leftovers, is_counted, needed_payloads
+from fedmq.orchestrator.state import Experiment, Stage
 from fedmq.transport.spool import Spool
 from fedmq.types import Digest
+from tests.unit.orchestrator.arithmetic import LYON, PARIS, make_spec
 
 OLD, NEW = Digest("a" * 64), Digest("b" * 64)
 
@@ -40,3 +45,25 @@ def test_what_was_needed_at_the_last_look_is_looked_at_anew(tmp_path: Path) -> N
     leftovers = Leftovers(disk, Spool(disk))
     disk.write(OLD, 0, b"x")
     assert [leftovers.look(needed) for needed in (set(), {OLD}, set(), set())] == [0, 0, 0, 1]
+
+
+def test_an_update_is_counted_from_its_answer_until_it_is_folded() -> None:
+    """As `needed_payloads` has it, without a look at the updates of others."""
+    spec, node = make_spec(), LYON
+    update = Manifest(digest=OLD, size_bytes=1, chunk_bytes=1)
+    said = Trained(
+        node=node,
+        round=1,
+        attempt=0,
+        update=update,
+        num_cases=1,
+        metrics={},
+        duration_s=0.0,
+    )
+    initial = Manifest(digest=NEW, size_bytes=1, chunk_bytes=1)
+    state = Experiment(spec=spec, model=initial, began_at=0.0, trained={node: said})
+    for stage in Stage:
+        now = replace(state, stage=stage)
+        assert is_counted(now, node, OLD) == (OLD in needed_payloads([now], []))
+        assert not is_counted(now, node, NEW)
+        assert not is_counted(now, PARIS, OLD)

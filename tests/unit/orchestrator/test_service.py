@@ -12,8 +12,9 @@ from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import RatioField
 from fedmq.messages.notices import ExperimentOver, Overview
+from fedmq.messages.payloads import Chunk
 from fedmq.messages.replies import Failure, FailureCode, PrepareReply, TrainReply
-from fedmq.messages.requests import CancelRequest
+from fedmq.messages.requests import CancelRequest, TrainRequest
 from fedmq.messages.submissions import (
     Acceptance,
     Query,
@@ -85,6 +86,14 @@ def test_two_rounds_give_the_average_by_hand_to_the_last_bit(
         assert node.evaluations == ({(LUNG, 1): 1, (LUNG, 2): 1} if evaluate else {})
         assert (node.asked_to_prepare[LUNG], node.over[LUNG]) == (1, 1)
     world.require_nothing_left(LUNG)
+
+
+def test_the_model_goes_ahead_of_the_requests_that_need_it(world: World) -> None:
+    """Behind a thousand requests it would come so late that those who have theirs ask for it."""
+    world.ada.submit(make_spec(evaluate=False))
+    world.run_until_over(LUNG)
+    sent = [kind for kind in world.transport.kinds if kind in {Chunk.TYPE, TrainRequest.TYPE}]
+    assert sent == [Chunk.TYPE, *[TrainRequest.TYPE] * len(NODES)] * 2
 
 
 def test_nobody_submits_what_another_ordered_or_under_another_id(world: World) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fedmq.errors import ProtocolError
+from fedmq.errors import ConfigurationError, ProtocolError
 from fedmq.hub.keyring import new_identity
 from fedmq.security.identities import fingerprint
 from fedmq.security.roster import (
@@ -41,6 +41,24 @@ def rotated(name: str, role: Role, *, is_proven: bool = True) -> Enrolled:
 def test_a_roster_comes_back_as_it_was_signed() -> None:
     """Also as a message."""
     assert open_roster(read_notice(KEYS.signed.notice), GOVERNANCE) == KEYS.roster
+
+
+def test_a_roster_of_a_thousand_members_who_changed_their_keys_is_a_message() -> None:
+    """Of four thousand too, while they have their first keys."""
+    one = rotated(LYON, Role.NODE)
+    for count, member in ((1_000, one), (4_000, KEYS.roster.members[0])):
+        members = [member.model_copy(update={"name": f"n{number}"}) for number in range(count)]
+        roster = KEYS.roster.model_copy(update={"members": members})
+        assert open_roster(read_notice(sign_roster(roster, KEYS.governance).notice), GOVERNANCE)
+
+
+def test_a_roster_that_no_message_holds_is_not_signed() -> None:
+    """Signed, it would end every program that is to bring it to others."""
+    member = KEYS.roster.members[0]
+    members = [member.model_copy(update={"name": f"n{number}"}) for number in range(5_000)]
+    roster = KEYS.roster.model_copy(update={"members": members})
+    with pytest.raises(ConfigurationError, match="5000 members is too long"):
+        sign_roster(roster, KEYS.governance)
 
 
 def test_nobody_else_makes_a_roster() -> None:

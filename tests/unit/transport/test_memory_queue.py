@@ -1,11 +1,25 @@
 """A queue in the process: topic keys, and queues that drop their head."""
 
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 
+from fedmq.transport import topology
 from fedmq.transport.memory import MemoryBroker
 from fedmq.transport.memory_queue import MemoryQueue, Stored, key_matches
 from fedmq.transport.ports import Properties, Publication
-from fedmq.transport.topology import EVENTS, ORCHESTRATOR_EVENTS, Policy, Queue, federation
+from fedmq.transport.topology import (
+    EVENTS,
+    ORCHESTRATOR_EVENTS,
+    TASKS,
+    Binding,
+    Policy,
+    Queue,
+    federation,
+)
+from fedmq.types import NodeId
 
 
 @pytest.mark.parametrize(
@@ -82,3 +96,59 @@ def test_streams_are_left_out_of_the_broker_in_the_process() -> None:
     )
     assert broker.accept(event) == "confirmed"
     assert [queue.declared.name for queue in broker.route(event)] == [ORCHESTRATOR_EVENTS]
+
+
+class Read(tuple[Binding, ...]):
+    """Bindings that count how often they are gone through."""
+
+    __slots__ = ()
+    num_times = 0
+
+    def __iter__(self) -> Iterator[Binding]:
+        """Count, and go through them."""
+        Read.num_times += 1
+        return super().__iter__()
+
+
+def test_a_queue_is_found_by_its_key_without_a_look_at_all_others() -> None:
+    """A thousand nodes have two thousand queues, and each has keys of its own."""
+    layout = federation(nodes=[NodeId(f"n{number}") for number in range(50)], researchers=[])
+    queues = tuple(replace(queue, bindings=Read(queue.bindings)) for queue in layout.queues)
+    broker = MemoryBroker(replace(layout, queues=queues))
+    Read.num_times = 0
+    for key in ("n7.control", "n8.control", "n9.bulk"):
+        publication = Publication(
+            exchange=TASKS, routing_key=key, also_to=("n3.bulk",), body=b"", properties=Properties()
+        )
+        assert len(broker.route(publication)) == 2
+    assert Read.num_times == 0
+    broker.delete(topology.node_tasks(NodeId("n7")))
+    gone = Publication(exchange=TASKS, routing_key="n7.control", body=b"", properties=Properties())
+    assert broker.route(gone) == []
+
+
+class Looked(deque[Stored]):
+    """What waits, counting how often it is gone through."""
+
+    num_times = 0
+
+    def __iter__(self) -> Iterator[Stored]:
+        """Count, and go through it."""
+        Looked.num_times += 1
+        return super().__iter__()
+
+
+def test_what_was_never_given_back_is_not_searched_for_poison() -> None:
+    """A thousand answers may wait in a queue, and each that is taken is a look at it."""
+    tasks = topology.node_tasks(NodeId("n1"))
+    layout = federation(nodes=[NodeId("n1")], researchers=[])
+    queue = MemoryQueue(Queue(name=tasks, arguments={}, bindings=()), layout.policies)
+    queue.ready = Looked([a_message(b"one"), a_message(b"two")])
+    assert queue.take_poisonous() == []
+    assert Looked.num_times == 0
+    given_back = queue.take()
+    for _ in range(topology.DELIVERY_LIMIT + 1):
+        queue.put_back(given_back)
+        given_back = queue.take()
+    queue.put_back(given_back)
+    assert [one.publication.body for one in queue.take_poisonous()] == [b"one"]

@@ -325,3 +325,25 @@ def test_files_that_lost_their_end_give_what_is_whole_and_the_rest_comes_again(
             spool.add(a_chunk(index), PARTS[index])
         assert (tmp_path / DIGEST).read_bytes() == PAYLOAD
         spool.remove(DIGEST)
+
+
+class Listed(ForgetfulDisk):
+    """A disk that counts how often its names are read."""
+
+    num_lists = 0
+
+    def names(self) -> tuple[str, ...]:
+        """Count, and return the names."""
+        self.num_lists += 1
+        return super().names()
+
+
+def test_many_payloads_are_removed_with_one_look_at_the_folder() -> None:
+    """A round's updates are a thousand files: to read all their names for each is a million."""
+    disk = Listed()
+    digests = [Digest(f"{number:064x}") for number in range(20)]
+    for digest in digests:
+        disk.write(digest, 0, b"x")
+    Spool(disk).remove(*digests[1:])
+    assert disk.num_lists == 1
+    assert disk.names() == (digests[0],)

@@ -1,6 +1,7 @@
 """Folding: the arithmetic of a round, checked against one that shares no code with it."""
 
 import struct
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,7 +10,13 @@ import pytest
 
 from fedmq.errors import ParametersError
 from fedmq.orchestrator.aggregation.fedavg import FedAvg
-from fedmq.orchestrator.aggregation.folding import BLOCK_ITEMS, Contribution, fold_updates
+from fedmq.orchestrator.aggregation.folding import (
+    ALL_ITEMS,
+    BLOCK_ITEMS,
+    Contribution,
+    block_items,
+    fold_updates,
+)
 from fedmq.parameters import Array, load_parameters, save_parameters
 from fedmq.types import NodeId
 from tests.support.bfloat16 import of_bits
@@ -142,3 +149,43 @@ def test_bfloat16_is_averaged_as_the_numbers_it_stands_for(tmp_path: Path) -> No
     )
     # 1.75 is exact; 1 + 2**-8 lies halfway between 1 and its neighbour, and 1 is even.
     np.testing.assert_array_equal(load_parameters(target)["w"]["bfloat16"], [0x3FE0, one])
+
+
+def test_memory_is_bounded_however_many_nodes_there_are(tmp_path: Path) -> None:
+    """300 updates of 2 MB each, 600 MB in all: in memory is a short slice of each."""
+    size = 4 * BLOCK_ITEMS
+    reference = {"w": np.zeros(size, np.float64)}
+    update = stored(write(tmp_path, "update", {"w": np.full(size, 0.5)}))
+    contributions = {
+        NodeId(f"n{number:03}"): Contribution(update=update, num_cases=number + 1)
+        for number in range(300)
+    }
+    source, target = stored(write(tmp_path, "reference", reference)), tmp_path / "next.safetensors"
+    tracemalloc.start()
+    try:
+        fold_updates(source, contributions, new_file(target), FedAvg())
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 1.2 * 8 * ALL_ITEMS
+    np.testing.assert_array_equal(load_parameters(target)["w"], np.full(size, 0.5))
+
+
+@pytest.mark.parametrize("num_nodes", [150, 200])
+def test_the_length_of_a_slice_leaves_no_trace(tmp_path: Path, num_nodes: int) -> None:
+    """What many nodes share is cut elsewhere: the bits are those of one slice."""
+    generator = np.random.default_rng(5)
+    size = block_items(num_nodes) + 3
+    assert size < BLOCK_ITEMS
+    arrays = [generator.normal(size=size).astype(np.float32) for _ in range(num_nodes)]
+    reference = generator.normal(size=size).astype(np.float32)
+    result = folded(
+        tmp_path,
+        {"w": reference},
+        {f"n{number:03}": ({"w": array}, number + 1) for number, array in enumerate(arrays)},
+    )["w"]
+    total = np.zeros(size)
+    for number, array in enumerate(arrays):
+        total += array.astype(np.float64) * float(number + 1)
+    expected = total / float(sum(range(1, num_nodes + 1))) + reference.astype(np.float64)
+    assert expected.astype(np.float32).tobytes() == result.tobytes()

@@ -1,0 +1,70 @@
+"""The crier: a new roster goes out once, not once for each member of it."""
+
+from pathlib import Path
+
+from fedmq.hub.keyring import KeptWire
+from fedmq.messages.codec import MAX_READERS
+from fedmq.messages.notices import RosterNotice
+from fedmq.transport import courier as couriers
+from fedmq.transport import topology
+from fedmq.transport.courier import Courier
+from fedmq.transport.home import LocalHome
+from fedmq.transport.journal import Journal
+from fedmq.transport.memory import MemoryBroker, MemoryTransport
+from fedmq.transport.ports import Publication, TransportEvent
+from fedmq.transport.spool import Spool
+from fedmq.types import NodeId, Role
+from tests.support.clock import FakeClock
+from tests.support.keys import Keys
+
+CENTRE = "orchestrator"
+
+
+class Member(MemoryTransport):
+    """A courier and its transport, which keeps what was published."""
+
+    def __init__(self, broker: MemoryBroker, folder: Path, name: str, keys: Keys) -> None:
+        super().__init__(broker, name, self._take)
+        home = LocalHome(folder / name)
+        keyring = keys.write_keyring(folder / name / "keys", keys.identities[name])
+        self.published: list[Publication] = []
+        self.wire = KeptWire(keyring)
+        self.journal: Journal = home.journal(couriers.SCHEMA)
+        self.courier = Courier(
+            me=name,
+            transport=self,
+            wire=self.wire,
+            journal=self.journal,
+            spool=Spool(home.disk("payloads")),
+            clock=FakeClock(lambda: 0.0),
+            only_from=None if name == CENTRE else CENTRE,
+        )
+
+    def publish(self, publication: Publication, ticket: int) -> None:
+        """Keep it, and publish it."""
+        self.published.append(publication)
+        super().publish(publication, ticket)
+
+    def _take(self, event: TransportEvent) -> None:
+        self.courier.handle(event)
+
+
+def test_one_message_brings_the_roster_to_as_many_nodes_as_it_has_keys_for(tmp_path: Path) -> None:
+    """A thousand rosters of a thousand members each would be a quarter of a gigabyte."""
+    nodes = [NodeId(f"node-{number:03}") for number in range(300)]
+    keys = Keys({CENTRE: Role.ORCHESTRATOR, **dict.fromkeys(nodes, Role.NODE)})
+    broker = MemoryBroker(topology.federation(nodes=nodes, researchers=[]))
+    readers = [Member(broker, tmp_path, node, keys) for node in (nodes[0], nodes[-1])]
+    keys.roster = keys.make_roster(2, CENTRE, *nodes)
+    centre = Member(broker, tmp_path, CENTRE, keys)
+    for reader in readers:
+        reader.consume(topology.node_tasks(NodeId(reader.user)), prefetch=1)
+        reader.start()
+    centre.start()
+    broker.run_until_idle()
+    brought = [one for one in centre.published if one.properties.type == RosterNotice.TYPE]
+    assert [1 + len(one.also_to) for one in brought] == [MAX_READERS, 300 - MAX_READERS]
+    assert all(broker.depth(topology.node_tasks(node)) == 1 for node in nodes[1:-1])
+    assert [reader.wire.version for reader in readers] == [2, 2]
+    for member in (*readers, centre):
+        member.journal.close()
