@@ -9,6 +9,8 @@ from pathlib import Path
 
 from benchmarks import faults, fuzz, rounds, simulation, soak, sweep, trust
 from benchmarks.chaos import measuring as chaos
+from benchmarks.comparison import Load
+from benchmarks.peers.catalogue import PEERS, find_peers
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -55,8 +57,16 @@ def main() -> None:
     elif options.name == "fuzz":
         figures = fuzz.measure(options.inputs)
     else:
+        try:
+            peers = find_peers(options.peers)
+        except ValueError as error:
+            parser.error(f"--peers: {error}")
         figures = rounds.measure(
-            num_nodes=options.nodes, mb=options.mb, num_rounds=options.rounds, peers=options.peers
+            Load(num_nodes=options.nodes, mb=options.mb, num_rounds=options.rounds),
+            peers=peers,
+            num_turns=options.turns,
+            protection=options.protection,
+            with_raw=not options.no_raw,
         )
     at = datetime.now(UTC).isoformat(timespec="seconds")
     name = "sweep" if options.name == "simulation" and options.sweep else options.name
@@ -75,11 +85,21 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     one.add_argument("--nodes", type=int, default=4)
     one.add_argument("--mb", type=int, default=1, help="size of the model in megabytes")
     one.add_argument("--rounds", type=int, default=6)
+    one.add_argument("--turns", type=int, default=3, help="everybody is measured so often")
     one.add_argument(
         "--peers",
-        default="flower",
-        help="`flower` (found through FEDMQ_PEERS) or `none`",
+        default="none",
+        help="`all`, `none`, or some of "
+        + ",".join(peer.name for peer in PEERS)
+        + "; their harnesses are in the folder that FEDMQ_PEERS names",
     )
+    one.add_argument(
+        "--protection",
+        choices=rounds.PROTECTIONS,
+        default="both",
+        help="fedmq as it is (tls), without TLS, signatures and seals (none), or both",
+    )
+    one.add_argument("--no-raw", action="store_true", help="without the raw broker")
     other = names.add_parser("fuzz", help="damaged and odd input for all that reads others' bytes")
     other.add_argument("--inputs", type=int, default=1_000_000)
     third = names.add_parser("simulation", help="federations with faults, one for each seed")

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from fedmq.demo.programs import Programs
@@ -22,16 +23,33 @@ from fedmq.transport.home import LocalHome
 from fedmq.types import Role
 
 FEDMQ = (sys.executable, "-m", "fedmq")
+ORCHESTRATOR = "orchestrator"
+BROKER = "broker"
 DATASET = "tables"
 CASES = 4
 POLICY = "min_cases = 1\nmin_nodes = 1\nrequire_study = false\n"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A federation whose programs were started."""
+
+    pids: dict[str, int]
+    """Process ids by name."""
+    started_at: float
+    """When the first of its programs was about to be started, by `time.perf_counter`."""
+
+    @property
+    def members(self) -> dict[str, int]:
+        """The process ids of the orchestrator and the nodes."""
+        return {name: pid for name, pid in self.pids.items() if name != BROKER}
+
+
 @contextmanager
 def running(
     folder: Path, plan: Path, plan_name: str, num_nodes: int, *, command: Sequence[str] = FEDMQ
-) -> Iterator[dict[str, int]]:
-    """Give the process ids by name while the federation runs; end all of it afterwards.
+) -> Iterator[Running]:
+    """Give the federation while it runs; end all of it afterwards.
 
     The broker is the hub's own, unless the hub in `folder` has another one already.
     """
@@ -44,15 +62,16 @@ def running(
         for name in names:
             _set_up_node(folder / name, hub_folder, name, plan, plan_name)
         enrol_here(hub_folder, "researcher", Role.RESEARCHER, folder / "credentials.toml")
-        programs.start("orchestrator", ["orchestrator", "start"], folder)
+        started_at = time.perf_counter()
+        programs.start(ORCHESTRATOR, ["orchestrator", "start"], folder)
         for name in names:
             programs.start(name, ["node", "start"], folder / name)
         programs.require_running()
         pids = programs.pids()
         broker = Hub(hub_folder).broker.running()
         if broker is not None:
-            pids["broker"] = broker.broker.pid
-        yield pids
+            pids[BROKER] = broker.broker.pid
+        yield Running(pids=pids, started_at=started_at)
     finally:
         programs.stop()
         Hub(hub_folder).broker.stop()

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final, cast
 
 from benchmarks import federation
-from benchmarks.rounds import PLAN, say
+from benchmarks.null_training import PLAN
+from benchmarks.progress import say
 from fedmq.demo.programs import Programs
 from fedmq.hub.credentials import read_credentials
 from fedmq.hub.management import Management
