@@ -11,6 +11,7 @@ from benchmarks import faults, fuzz, rounds, simulation, soak, sweep, trust
 from benchmarks.chaos import measuring as chaos
 from benchmarks.comparison import Load
 from benchmarks.peers.catalogue import PEERS, find_peers
+from benchmarks.training import TRAININGS
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -57,17 +58,7 @@ def main() -> None:
     elif options.name == "fuzz":
         figures = fuzz.measure(options.inputs)
     else:
-        try:
-            peers = find_peers(options.peers)
-        except ValueError as error:
-            parser.error(f"--peers: {error}")
-        figures = rounds.measure(
-            Load(num_nodes=options.nodes, mb=options.mb, num_rounds=options.rounds),
-            peers=peers,
-            num_turns=options.turns,
-            protection=options.protection,
-            with_raw=not options.no_raw,
-        )
+        figures = _measure_rounds(parser, options)
     at = datetime.now(UTC).isoformat(timespec="seconds")
     name = "sweep" if options.name == "simulation" and options.sweep else options.name
     line = json.dumps({"name": name, "at": at, **figures})
@@ -78,6 +69,28 @@ def main() -> None:
     print(line)
     if figures.get("why"):
         sys.exit(1)
+
+
+def _measure_rounds(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> dict[str, object]:
+    try:
+        peers = find_peers(options.peers)
+    except ValueError as error:
+        parser.error(f"--peers: {error}")
+    training = TRAININGS[options.training]
+    if peers and not training.has_size:
+        parser.error("the peers have null training alone: --training null, or --peers none")
+    return rounds.measure(
+        Load(num_nodes=options.nodes, mb=options.mb, num_rounds=options.rounds),
+        rounds.Lineup(
+            training=training,
+            protection=rounds.Protection(options.protection),
+            peers=peers,
+            with_raw=training.has_size and not options.no_raw,
+            num_turns=options.turns,
+        ),
+    )
 
 
 def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -94,8 +107,14 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         + "; their harnesses are in the folder that FEDMQ_PEERS names",
     )
     one.add_argument(
+        "--training",
+        choices=sorted(TRAININGS),
+        default="null",
+        help="null: adds 1 to a model of --mb; torch: a small network on invented PET and CT",
+    )
+    one.add_argument(
         "--protection",
-        choices=rounds.PROTECTIONS,
+        choices=[str(one) for one in rounds.Protection],
         default="both",
         help="fedmq as it is (tls), without TLS, signatures and seals (none), or both",
     )

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,18 @@ POLICY = "min_cases = 1\nmin_nodes = 1\nrequire_study = false\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What the nodes are set up for."""
+
+    plan: str
+    """The name of the training plan."""
+    source: Path | None
+    """The file of a plan that fedmq does not ship."""
+    write_cases: Callable[[str, Path], None]
+    """Writes the cases of the node of that name to a folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
     """A federation whose programs were started."""
 
@@ -47,7 +59,7 @@ class Running:
 
 @contextmanager
 def running(
-    folder: Path, plan: Path, plan_name: str, num_nodes: int, *, command: Sequence[str] = FEDMQ
+    folder: Path, work: Work, num_nodes: int, *, command: Sequence[str] = FEDMQ
 ) -> Iterator[Running]:
     """Give the federation while it runs; end all of it afterwards.
 
@@ -60,7 +72,7 @@ def running(
         lifecycle.up(hub_folder)
         names = [f"node-{number:02}" for number in range(1, num_nodes + 1)]
         for name in names:
-            _set_up_node(folder / name, hub_folder, name, plan, plan_name)
+            _set_up_node(folder / name, hub_folder, name, work)
         enrol_here(hub_folder, "researcher", Role.RESEARCHER, folder / "credentials.toml")
         started_at = time.perf_counter()
         programs.start(ORCHESTRATOR, ["orchestrator", "start"], folder)
@@ -77,24 +89,31 @@ def running(
         Hub(hub_folder).broker.stop()
 
 
-def _set_up_node(home: Path, hub: Path, name: str, plan: Path, plan_name: str) -> None:
-    cases = home / "cases"
+def write_table(name: str, folder: Path) -> None:
+    """Write cases that have a row in the clinical table and nothing else."""
     for number in range(CASES):
-        (cases / f"{name}-{number}").mkdir(parents=True)
+        (folder / f"{name}-{number}").mkdir(parents=True)
     rows = "".join(f"{name}-{number},1\n" for number in range(CASES))
-    (cases / "clinical.csv").write_text("case_id,value\n" + rows)
+    (folder / "clinical.csv").write_text("case_id,value\n" + rows)
+
+
+def _set_up_node(home: Path, hub: Path, name: str, work: Work) -> None:
     make_folder(home)
+    cases = home / "cases"
+    work.write_cases(name, cases)
     records = open_records(LocalHome(home / "node"))
     enrol_here(hub, name, Role.NODE, home / "node" / "credentials.toml")
-    records.datasets.add(DATASET, cases, None, now=time.time())
-    source = plan.read_text()
-    digest = plan_digest(source.encode())
-    reference = PlanReference(name=plan_name, digest=digest, is_shipped=True)
-    asked = Asked(researcher="researcher", dataset=DATASET, purpose="benchmark")
     now = time.time()
-    records.plans.ask(reference, source, asked, now=now)
+    records.datasets.add(DATASET, cases, None, now=now)
+    asked = Asked(researcher="researcher", dataset=DATASET, purpose="benchmark")
+    known_by = work.plan
+    if work.source is not None:
+        source = work.source.read_text()
+        known_by = plan_digest(source.encode())
+        reference = PlanReference(name=work.plan, digest=known_by, is_shipped=True)
+        records.plans.ask(reference, source, asked, now=now)
     path = home / "node" / NAME
     path.write_text(POLICY)
     terms = propose_terms(asked, Wishes(), read_policy(path), read_dependencies(), now=now)
-    records.plans.approve(records.plans.find(digest), terms, "benchmark", needed=1, now=now)
+    records.plans.approve(records.plans.find(known_by), terms, "benchmark", needed=1, now=now)
     records.close()

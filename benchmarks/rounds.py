@@ -1,4 +1,4 @@
-"""Rounds of null training: fedmq, the raw broker and other systems in turns, in one run.
+"""Rounds of training: fedmq, the raw broker and other systems in turns, in one run.
 
 Each turn measures everybody once, from the start of its processes to their end, so that nobody
 runs beside another, and ratios are of the same turn. What stands beside each other in the order is
@@ -8,11 +8,12 @@ compared with each other; who is first changes from turn to turn.
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks import null_training, raw_broker
+from benchmarks import raw_broker, training
 from benchmarks.comparison import (
     Figures,
     Load,
@@ -26,11 +27,11 @@ from benchmarks.comparison import (
 )
 from benchmarks.peers.catalogue import Peer
 from benchmarks.progress import say
-from benchmarks.ways import PLAIN, PROTECTED
+from benchmarks.training import Training
+from benchmarks.ways import PLAIN, PROTECTED, Way
 from fedmq.errors import FedmqError
 
 FOLDER_VARIABLE: Final = "FEDMQ_PEERS"
-PROTECTIONS: Final = ("tls", "none", "both")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +42,32 @@ class Contender:
     measure: Callable[[], Outcome]
 
 
+class Protection(StrEnum):
+    """How fedmq's messages travel: as they do, or without TLS, signatures and seals."""
+
+    TLS = "tls"
+    NONE = "none"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineup:
+    """Who takes part, and how often."""
+
+    training: Training
+    protection: Protection
+    peers: tuple[Peer, ...]
+    with_raw: bool
+    """Whether the raw broker takes part."""
+    num_turns: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Side:
     """What is compared with each other, since it has TLS or since it has none."""
 
     has_tls: bool
+    way: Way
     prefix: str
     """Of its figures."""
 
@@ -60,57 +82,70 @@ class _Side:
         return f"{self.prefix}raw_broker"
 
 
-_TLS: Final = _Side(has_tls=True, prefix="")
-_OPEN: Final = _Side(has_tls=False, prefix="plain_")
+_TLS: Final = _Side(has_tls=True, way=PROTECTED, prefix="")
+_OPEN: Final = _Side(has_tls=False, way=PLAIN, prefix="plain_")
+_SIDES: Final = {
+    Protection.TLS: (_TLS,),
+    Protection.NONE: (_OPEN,),
+    Protection.BOTH: (_TLS, _OPEN),
+}
 
 
-def measure(
-    load: Load, *, peers: tuple[Peer, ...], num_turns: int, protection: str, with_raw: bool
-) -> Figures:
+def measure(load: Load, lineup: Lineup) -> Figures:
     """Return the figures of all, and the ratios of those with the same protection.
 
     Raises:
         FedmqError: fedmq itself could not be measured.
     """
-    sides = [
-        side for side in (_TLS, _OPEN) if protection in {"both", "tls" if side.has_tls else "none"}
-    ]
-    contenders = [one for side in sides for one in _order(side, load, peers, with_raw=with_raw)]
+    sides = _SIDES[lineup.protection]
+    outcomes = _take_turns(_order(load, lineup), lineup.num_turns)
+    figures: Figures = {
+        "nodes": load.num_nodes,
+        "mb": load.mb,
+        "rounds": load.num_rounds,
+        "turns": lineup.num_turns,
+        "training": lineup.training.work.plan,
+        "load_average": round(os.getloadavg()[0], 1),
+    }
+    for side in sides:
+        theirs = [peer.name for peer in lineup.peers if peer.has_tls == side.has_tls]
+        figures |= _compare(side, outcomes, {name: outcomes[name] for name in theirs})
+        for peer in lineup.peers:
+            figures |= _ratio(
+                f"{side.prefix}round_over_{_key(peer.name)}",
+                outcomes[side.own],
+                outcomes[peer.name],
+            )
+    for peer in lineup.peers:
+        figures |= summarise(f"{_key(peer.name)}_", outcomes[peer.name])
+    return figures
+
+
+def _order(load: Load, lineup: Lineup) -> list[Contender]:
+    """Return the contenders as they follow each other, those with TLS first."""
+    contenders = []
+    for side in (_TLS, _OPEN):
+        if side in _SIDES[lineup.protection]:
+            raw = partial(raw_broker.measure, load, has_tls=side.has_tls)
+            own = partial(training.measure, load, side.way, lineup.training)
+            if lineup.with_raw:
+                contenders.append(Contender(name=side.raw, measure=raw))
+            contenders.append(Contender(name=side.own, measure=own))
+        contenders += [
+            Contender(name=peer.name, measure=partial(_measure_peer, peer, load))
+            for peer in lineup.peers
+            if peer.has_tls == side.has_tls
+        ]
+    return contenders
+
+
+def _take_turns(contenders: list[Contender], num_turns: int) -> dict[str, list[Outcome]]:
     outcomes: dict[str, list[Outcome]] = {one.name: [] for one in contenders}
     for turn in range(num_turns):
         shift = turn % len(contenders)
         for one in contenders[shift:] + contenders[:shift]:
             outcomes[one.name].append(_measure_one(one, outcomes[one.name], turn + 1))
-    figures: Figures = {
-        "nodes": load.num_nodes,
-        "mb": load.mb,
-        "rounds": load.num_rounds,
-        "turns": num_turns,
-        "load_average": round(os.getloadavg()[0], 1),
-    }
-    for side in sides:
-        theirs = {peer.name: outcomes[peer.name] for peer in peers if peer.has_tls == side.has_tls}
-        figures |= _compare(side, outcomes, theirs)
-        for peer in peers:
-            ratio = spread_of_ratios(outcomes[side.own], outcomes[peer.name])
-            if ratio is not None:
-                figures |= ratio.figures(f"{side.prefix}round_over_{_key(peer.name)}")
-    for peer in peers:
-        figures |= summarise(f"{_key(peer.name)}_", outcomes[peer.name])
-    return figures
-
-
-def _order(side: _Side, load: Load, peers: tuple[Peer, ...], *, with_raw: bool) -> list[Contender]:
-    """Return the contenders of one side as they follow each other."""
-    raw = Contender(name=side.raw, measure=partial(raw_broker.measure, load, has_tls=side.has_tls))
-    way = PROTECTED if side.has_tls else PLAIN
-    own = Contender(name=side.own, measure=partial(null_training.measure, load, way))
-    others = [
-        Contender(name=peer.name, measure=partial(_measure_peer, peer, load))
-        for peer in peers
-        if peer.has_tls == side.has_tls
-    ]
-    return [*([raw] if with_raw else []), own, *others]
+    return outcomes
 
 
 def _measure_peer(peer: Peer, load: Load) -> Outcome:
@@ -148,20 +183,19 @@ def _compare(
     figures = summarise(side.prefix, own)
     if side.raw in outcomes:
         figures |= summarise(f"{side.raw}_", outcomes[side.raw])
-        ratio = spread_of_ratios(own, outcomes[side.raw])
-        if ratio is not None:
-            figures |= ratio.figures(f"{side.prefix}round_over_raw_broker")
+        figures |= _ratio(f"{side.prefix}round_over_raw_broker", own, outcomes[side.raw])
     best = fastest(theirs)
-    if best is None:
-        return figures
-    figures[f"{side.prefix}best_peer"] = best
-    ratio = spread_of_ratios(own, theirs[best])
-    if ratio is not None:
-        figures |= ratio.figures(f"{side.prefix}round_over_best_peer")
-    first = first_round_ratio(own, theirs)
-    if first is not None:
+    if best is not None:
+        figures[f"{side.prefix}best_peer"] = best
+        figures |= _ratio(f"{side.prefix}round_over_best_peer", own, theirs[best])
+        first = first_round_ratio(own, theirs)
         figures[f"{side.prefix}first_round_over_best_peer"] = first
     return figures
+
+
+def _ratio(name: str, ours: list[Outcome], theirs: list[Outcome]) -> Figures:
+    found = spread_of_ratios(ours, theirs)
+    return {} if found is None else found.figures(name)
 
 
 def _key(name: str) -> str:

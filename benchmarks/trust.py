@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks import ways
 from benchmarks.comparison import Figures, spread
-from benchmarks.null_training import NAME, PLAN, null_experiment
 from benchmarks.progress import say
+from benchmarks.training import NULL, null_experiment
 from benchmarks.ways import WAYS
 from fedmq.researcher.client import Client
 
@@ -26,7 +26,7 @@ def measure(*, num_nodes: int, mb: int, num_rounds: int, num_turns: int) -> Figu
             say(f"{way.name}: {num_nodes} nodes begin")
             folder = Path(name) / way.name
             folder.mkdir()
-            stack.enter_context(ways.running(folder, way, num_nodes, PLAN, NAME))
+            stack.enter_context(ways.running(folder, way, num_nodes, NULL))
             clients[way.name] = stack.enter_context(ways.make_client(folder, way))
         seconds: dict[str, list[float]] = {way.name: [] for way in WAYS}
         for turn in range(num_turns + 1):

@@ -43,16 +43,14 @@ WAYS: Final = (PROTECTED, SIGNED, PLAIN)
 
 @contextmanager
 def running(
-    folder: Path, way: Way, num_nodes: int, plan: Path, plan_name: str
+    folder: Path, way: Way, num_nodes: int, work: federation.Work
 ) -> Iterator[federation.Running]:
     """Give a federation that goes this way while it runs; end all of it afterwards."""
     command = federation.FEDMQ if way.has_keys else _UNPROTECTED
     with ExitStack() as stack:
         if not way.has_tls:
             stack.enter_context(open_broker(folder))
-        found = stack.enter_context(
-            federation.running(folder, plan, plan_name, num_nodes, command=command)
-        )
+        found = stack.enter_context(federation.running(folder, work, num_nodes, command=command))
         broker = PrivateBroker(folder / federation.BROKER).running()
         if not way.has_tls and broker is not None:
             found = replace(found, pids={**found.pids, federation.BROKER: broker.broker.pid})

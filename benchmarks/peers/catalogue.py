@@ -26,10 +26,10 @@ class Peer(Protocol):
 PEERS: Final[tuple[Peer, ...]] = (
     FedBioMed(),
     Harness(name="flare", script="nvflare/run.sh", environment="venv-nvflare", has_tls=True),
-    Harness(name="flower", script="flower/run.sh", environment="venv-flwr", has_tls=False),
     Harness(
         name="flower-legacy", script="flower/run_legacy.sh", environment="venv-flwr", has_tls=False
     ),
+    Harness(name="flower", script="flower/run.sh", environment="venv-flwr", has_tls=False),
 )
 
 
