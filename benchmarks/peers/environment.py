@@ -16,6 +16,7 @@ from benchmarks.progress import say
 
 TORCH: Final = "torch==2.13.0"
 FEDBIOMED: Final = "fedbiomed[researcher]==6.4.1"
+_NEEDED: Final = "fedbiomed.researcher.federated_workflows"
 _NAME: Final = "venv-fedbiomed"
 _COMPLETE: Final = "complete"
 _LIMIT_S: Final = 1_800.0
@@ -30,7 +31,10 @@ def make_environment() -> Path:
     """
     folder = Path(tempfile.gettempdir()) / _NAME
     python = folder / "bin" / "python"
-    if (folder / _COMPLETE).exists():
+    complete = folder / _COMPLETE
+    if not complete.exists() and python.exists() and _imports(python, _NEEDED):
+        complete.touch()  # somebody made it by hand
+    if complete.exists():
         return python
     say(f"fedbiomed: making its environment with {TORCH} and {FEDBIOMED}")
     venv.create(folder, with_pip=True, clear=True)
@@ -39,22 +43,22 @@ def make_environment() -> Path:
     _run(python, "-m", "pip", "install", "-q", TORCH)
     _run(python, "-m", "pip", "install", "-q", "-c", str(constraint), FEDBIOMED)
     _spare_operators(folder)
-    _run(python, "-c", "import fedbiomed.researcher.federated_workflows")
-    (folder / _COMPLETE).touch()
+    _run(python, "-c", f"import {_NEEDED}")
+    complete.touch()
     return python
 
 
 def _spare_operators(folder: Path) -> None:
     """Let torchvision be imported without its compiled operators, if it cannot be otherwise."""
-    found = subprocess.run(
-        [str(folder / "bin" / "python"), "-c", "import torchvision"],
-        capture_output=True,
-        check=False,
-        timeout=_LIMIT_S,
-    )
-    if found.returncode != 0:
+    if not _imports(folder / "bin" / "python", "torchvision"):
         for path in folder.glob("lib/python*/site-packages/torchvision/_meta_registrations.py"):
             path.write_text('"""Left empty: the operators are not there."""\n')
+
+
+def _imports(python: Path, module: str) -> bool:
+    command = [str(python), "-c", f"import {module}"]
+    ended = subprocess.run(command, capture_output=True, check=False, timeout=_LIMIT_S)
+    return ended.returncode == 0
 
 
 def _run(python: Path, *words: str) -> None:

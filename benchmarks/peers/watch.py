@@ -1,5 +1,6 @@
 """A command under watch: ended with all its processes when it takes too long or too much memory."""
 
+import math
 import os
 import secrets
 import signal
@@ -19,6 +20,8 @@ from fedmq.hub.processes import Process, find_process, wait_for_end
 
 MARK: Final = "FEDMQ_BENCH_MARK"
 """In the environment of a command and so of all that it starts, whoever their parent is later."""
+_SAMPLE_S: Final = 1.0
+"""The harnesses sample too: all of /proc is not read more often than it has to be."""
 _END_TRIES: Final = 20
 
 
@@ -102,11 +105,13 @@ def run_watched(
         seen: dict[int, Process] = {}
         verdict: Ending | None = None
         try:
+            sampled_at = -math.inf
             while process.poll() is None and verdict is None:
-                peak = max(peak, _sample(process.pid, seen))
-                verdict = judge(
-                    seconds=time.monotonic() - began, available=available(), limits=limits
-                )
+                now = time.monotonic()
+                verdict = judge(seconds=now - began, available=available(), limits=limits)
+                if verdict is not None or now - sampled_at >= _SAMPLE_S:
+                    sampled_at = now
+                    peak = max(peak, _sample(process.pid, seen))
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(PERIOD_S)
         finally:
