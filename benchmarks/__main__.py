@@ -78,6 +78,8 @@ def _measure_rounds(
         peers = find_peers(options.peers)
     except ValueError as error:
         parser.error(f"--peers: {error}")
+    if options.rounds < 2 or options.turns < 1:
+        parser.error("rounds after the first are what is compared: --rounds 2 or more, --turns 1")
     training = TRAININGS[options.training]
     if peers and not training.has_size:
         parser.error("the peers have null training alone: --training null, or --peers none")

@@ -101,7 +101,7 @@ def measure(load: Load, lineup: Lineup) -> Figures:
     outcomes = _take_turns(_order(load, lineup), lineup.num_turns)
     figures: Figures = {
         "nodes": load.num_nodes,
-        "mb": load.mb,
+        **({"mb": load.mb} if lineup.training.has_size else {}),
         "rounds": load.num_rounds,
         "turns": lineup.num_turns,
         "training": lineup.training.work.plan,

@@ -129,8 +129,7 @@ def _read(
     peaks: dict[str, float],
     trees: dict[str, float],
 ) -> Turn:
-    first, *later = records
-    counted = later or [first]
+    first, *counted = records
     centre = federation.ORCHESTRATOR
     nodes = [one for one in peaks if one.startswith("node-")]
     training = [max(one.duration_s for one in record.outcomes) for record in counted]
