@@ -17,7 +17,7 @@ from fedmq.errors import FedmqError
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.researcher.experiment import Experiment
-from fedmq.researcher.run import Run
+from fedmq.researcher.run import OVER, Run
 
 _FIRST_POLL_S: Final = 0.05
 _POLL_S: Final = 0.2
@@ -109,7 +109,7 @@ def _await_round(run: Run) -> float:
     """Return when round 1 had been closed, up to a poll late, by `time.perf_counter`."""
     while True:
         report = run.report()
-        if report.records or report.state in {"failed", "stopped"}:
+        if report.records or report.state in OVER:
             return time.perf_counter()
         time.sleep(_FIRST_POLL_S)
 
