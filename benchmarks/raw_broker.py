@@ -28,6 +28,7 @@ from fedmq.node.service import PAYLOADS_PREFETCH
 from fedmq.orchestrator import queues
 from fedmq.transport import topology
 from fedmq.transport.pusher import WINDOW
+from fedmq.transport.rabbitmq_connection import RECEIVE_BYTES
 from fedmq.transport.topology import Lane
 from fedmq.types import ExperimentId, NodeId, Role
 
@@ -36,8 +37,6 @@ _EXPERIMENT: Final = ExperimentId("raw")
 _LIMIT_S: Final = 540.0
 _LAST_WORDS: Final = 300
 _MB: Final = 1_000_000
-_RECEIVE_BYTES: Final = 256 * 1024
-"""As fedmq reads."""
 _ALLOCATOR: Final = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),
@@ -144,5 +143,5 @@ def _sizes(load: Load) -> Sizes:
         payload_bytes=load.mb * _MB,
         chunk_bytes=CHUNK_BYTES,
         window=WINDOW,
-        receive_bytes=_RECEIVE_BYTES,
+        receive_bytes=RECEIVE_BYTES,
     )
