@@ -57,9 +57,12 @@ def _spare_operators(folder: Path) -> None:
 
 def _imports(python: Path, module: str) -> bool:
     command = [str(python), "-c", f"import {module}"]
-    ended = subprocess.run(command, capture_output=True, check=False, timeout=_LIMIT_S)
+    # Fed-BioMed makes folders where it is imported.
+    place = python.parent
+    ended = subprocess.run(command, cwd=place, capture_output=True, check=False, timeout=_LIMIT_S)
     return ended.returncode == 0
 
 
 def _run(python: Path, *words: str) -> None:
-    subprocess.run([str(python), *words], stdout=sys.stderr, check=True, timeout=_LIMIT_S)
+    command, place = [str(python), *words], python.parent
+    subprocess.run(command, cwd=place, stdout=sys.stderr, check=True, timeout=_LIMIT_S)
