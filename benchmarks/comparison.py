@@ -122,7 +122,8 @@ def summarise(name: str, outcomes: Sequence[Outcome]) -> Figures:
             figures[f"{name}{part}_rss_mb"] = max(peaks)
     for key, _ in measured[-1].more:
         values = [dict(one.more)[key] for one in measured]
-        figures[f"{name}{key}"] = max(values) if key.endswith("_mb") else statistics.median(values)
+        middle = max(values) if key.endswith("_mb") else statistics.median(values)
+        figures[f"{name}{key}"] = round(middle, 5)
     notes = [one.note for one in measured if one.note]
     if notes:
         figures[f"{name}note"] = notes[-1]
