@@ -9,6 +9,9 @@ from pathlib import Path
 
 from benchmarks import faults, fuzz, rounds, scale, simulation, soak, sweep, trust
 from benchmarks.chaos import measuring as chaos
+from benchmarks.comparison import Load
+from benchmarks.peers.catalogue import PEERS, find_peers
+from benchmarks.training import TRAININGS
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -57,9 +60,7 @@ def main() -> None:
     elif options.name == "fuzz":
         figures = fuzz.measure(options.inputs)
     else:
-        figures = rounds.measure(
-            num_nodes=options.nodes, mb=options.mb, num_rounds=options.rounds, peers=options.peers
-        )
+        figures = _measure_rounds(parser, options)
     at = datetime.now(UTC).isoformat(timespec="seconds")
     name = "sweep" if options.name == "simulation" and options.sweep else options.name
     line = json.dumps({"name": name, "at": at, **figures})
@@ -72,16 +73,56 @@ def main() -> None:
         sys.exit(1)
 
 
+def _measure_rounds(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> dict[str, object]:
+    try:
+        peers = find_peers(options.peers)
+    except ValueError as error:
+        parser.error(f"--peers: {error}")
+    if options.rounds < 2 or options.turns < 1:
+        parser.error("rounds after the first are what is compared: --rounds 2 or more, --turns 1")
+    training = TRAININGS[options.training]
+    if peers and not training.has_size:
+        parser.error("the peers have null training alone: --training null, or --peers none")
+    return rounds.measure(
+        Load(num_nodes=options.nodes, mb=options.mb, num_rounds=options.rounds),
+        rounds.Lineup(
+            training=training,
+            protection=rounds.Protection(options.protection),
+            peers=peers,
+            with_raw=training.has_size and not options.no_raw,
+            num_turns=options.turns,
+        ),
+    )
+
+
 def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     one = names.add_parser("rounds", help="seconds per round, bytes and memory of null training")
     one.add_argument("--nodes", type=int, default=4)
     one.add_argument("--mb", type=int, default=1, help="size of the model in megabytes")
     one.add_argument("--rounds", type=int, default=6)
+    one.add_argument("--turns", type=int, default=3, help="everybody is measured so often")
     one.add_argument(
         "--peers",
-        default="flower",
-        help="`flower` (found through FEDMQ_PEERS) or `none`",
+        default="none",
+        help="`all`, `none`, or some of "
+        + ",".join(peer.name for peer in PEERS)
+        + "; their harnesses are in the folder that FEDMQ_PEERS names",
     )
+    one.add_argument(
+        "--training",
+        choices=sorted(TRAININGS),
+        default="null",
+        help="null: adds 1 to a model of --mb; torch: a small network on invented PET and CT",
+    )
+    one.add_argument(
+        "--protection",
+        choices=[str(one) for one in rounds.Protection],
+        default="both",
+        help="fedmq as it is (tls), without TLS, signatures and seals (none), or both",
+    )
+    one.add_argument("--no-raw", action="store_true", help="without the raw broker")
     other = names.add_parser("fuzz", help="damaged and odd input for all that reads others' bytes")
     other.add_argument("--inputs", type=int, default=1_000_000)
     third = names.add_parser("simulation", help="federations with faults, one for each seed")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from benchmarks.rounds import say
+from benchmarks.progress import say
 
 _TREE = Path(__file__).parents[1]
 

@@ -1,123 +1,202 @@
-"""Null training through the real system: seconds per round, bytes, peak memory; and a peer's."""
+"""Rounds of training: fedmq, the raw broker and other systems in turns, in one run.
 
-import json
+Each turn measures everybody once, from the start of its processes to their end, so that nobody
+runs beside another, and ratios are of the same turn. What stands beside each other in the order is
+compared with each other; who is first changes from turn to turn.
+"""
+
 import os
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
+from typing import Final
 
-from benchmarks import federation
-from fedmq.researcher.client import Client
-from fedmq.researcher.experiment import Experiment
+from benchmarks import raw_broker, training
+from benchmarks.comparison import (
+    Figures,
+    Load,
+    Missed,
+    Outcome,
+    Turn,
+    fastest,
+    first_round_ratio,
+    spread_of_ratios,
+    summarise,
+)
+from benchmarks.peers.catalogue import Peer
+from benchmarks.progress import say
+from benchmarks.training import Training
+from benchmarks.ways import PLAIN, PROTECTED, Way
+from fedmq.errors import FedmqError
 
-PLAN = Path(__file__).with_name("null_plan.py")
-PEER_LIMIT_S = 540
+FOLDER_VARIABLE: Final = "FEDMQ_PEERS"
 
 
-def measure(*, num_nodes: int, mb: int, num_rounds: int, peers: str) -> dict[str, object]:
-    """Return the figures of fedmq, and of the peer measured right after it."""
-    figures: dict[str, object] = {
-        "nodes": num_nodes,
-        "mb": mb,
-        "rounds": num_rounds,
-        **_measure_fedmq(num_nodes, mb, num_rounds),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """Somebody who takes part, and how it is measured."""
+
+    name: str
+    measure: Callable[[], Outcome]
+
+
+class Protection(StrEnum):
+    """How fedmq's messages travel: as they do, or without TLS, signatures and seals."""
+
+    TLS = "tls"
+    NONE = "none"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineup:
+    """Who takes part, and how often."""
+
+    training: Training
+    protection: Protection
+    peers: tuple[Peer, ...]
+    with_raw: bool
+    """Whether the raw broker takes part."""
+    num_turns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Side:
+    """What is compared with each other, since it has TLS or since it has none."""
+
+    has_tls: bool
+    way: Way
+    prefix: str
+    """Of its figures."""
+
+    @property
+    def own(self) -> str:
+        """The name of fedmq as a contender."""
+        return f"{self.prefix}fedmq"
+
+    @property
+    def raw(self) -> str:
+        """The name of the raw broker as a contender."""
+        return f"{self.prefix}raw_broker"
+
+
+_TLS: Final = _Side(has_tls=True, way=PROTECTED, prefix="")
+_OPEN: Final = _Side(has_tls=False, way=PLAIN, prefix="plain_")
+_SIDES: Final = {
+    Protection.TLS: (_TLS,),
+    Protection.NONE: (_OPEN,),
+    Protection.BOTH: (_TLS, _OPEN),
+}
+
+
+def measure(load: Load, lineup: Lineup) -> Figures:
+    """Return the figures of all, and the ratios of those with the same protection.
+
+    Raises:
+        FedmqError: fedmq itself could not be measured.
+    """
+    sides = _SIDES[lineup.protection]
+    outcomes = _take_turns(_order(load, lineup), lineup.num_turns)
+    figures: Figures = {
+        "nodes": load.num_nodes,
+        **({"mb": load.mb} if lineup.training.has_size else {}),
+        "rounds": load.num_rounds,
+        "turns": lineup.num_turns,
+        "training": lineup.training.work.plan,
+        "load_average": round(os.getloadavg()[0], 1),
     }
-    if peers != "none":
-        figures |= _measure_flower(num_nodes, mb, num_rounds)
-        if "peer_round_s" in figures:
-            own, other = float(str(figures["round_s"])), float(str(figures["peer_round_s"]))
-            figures["round_over_best_peer"] = round(own / other, 3)
+    for side in sides:
+        theirs = [peer.name for peer in lineup.peers if peer.has_tls == side.has_tls]
+        figures |= _compare(side, outcomes, {name: outcomes[name] for name in theirs})
+        for peer in lineup.peers:
+            figures |= _ratio(
+                f"{side.prefix}round_over_{_key(peer.name)}",
+                outcomes[side.own],
+                outcomes[peer.name],
+            )
+    for peer in lineup.peers:
+        figures |= summarise(f"{_key(peer.name)}_", outcomes[peer.name])
     return figures
 
 
-def null_experiment(num_nodes: int, mb: int, num_rounds: int) -> Experiment:
-    """Return rounds of null training of all nodes, without evaluation."""
-    return Experiment(
-        name="null",
-        plan=str(PLAN),
-        dataset=federation.DATASET,
-        rounds=num_rounds,
-        quorum=num_nodes,
-        config={"mb": mb},
-        evaluate=False,
-        validation_share=0.0,
-    )
+def _order(load: Load, lineup: Lineup) -> list[Contender]:
+    """Return the contenders as they follow each other, those with TLS first."""
+    contenders = []
+    for side in (_TLS, _OPEN):
+        if side in _SIDES[lineup.protection]:
+            raw = partial(raw_broker.measure, load, has_tls=side.has_tls)
+            own = partial(training.measure, load, side.way, lineup.training)
+            if lineup.with_raw:
+                contenders.append(Contender(name=side.raw, measure=raw))
+            contenders.append(Contender(name=side.own, measure=own))
+        contenders += [
+            Contender(name=peer.name, measure=partial(_measure_peer, peer, load))
+            for peer in lineup.peers
+            if peer.has_tls == side.has_tls
+        ]
+    return contenders
 
 
-def _measure_fedmq(num_nodes: int, mb: int, num_rounds: int) -> dict[str, object]:
-    with tempfile.TemporaryDirectory(prefix="fedmq-bench-") as name:
-        folder = Path(name)
-        say(f"fedmq: {num_nodes} nodes, {mb} MB, {num_rounds} rounds")
-        began = time.perf_counter()
-        with federation.running(folder, PLAN, "null", num_nodes) as pids:
-            started = time.perf_counter()
-            experiment = null_experiment(num_nodes, mb, num_rounds)
-            with Client.from_credentials(folder / "credentials.toml") as client:
-                report = client.submit(experiment).wait(poll_s=0.2)
-            if report.state != "finished":
-                raise SystemExit(f"the experiment {report.state}: {report.reason}")
-            ended = time.perf_counter()
-            seconds = [record.duration_s for record in report.records]
-            later = seconds[1:] or seconds
-            peaks = {program: _peak_mb(pid) for program, pid in pids.items()}
-            last = report.records[-1]
-            say(f"fedmq: bytes up {[record.bytes_up for record in report.records]}")
-        say(f"fedmq: rounds took {[round(one, 3) for one in seconds]} s")
-        return {
-            "round_s": round(statistics.median(later), 3),
-            "round_s_min": round(min(later), 3),
-            "round_s_max": round(max(later), 3),
-            "first_round_s": round(seconds[0], 3),
-            "start_s": round(started - began, 1),
-            "experiment_s": round(ended - started, 2),
-            "orchestrator_rss_mb": peaks["orchestrator"],
-            "node_rss_mb": max(mb for one, mb in peaks.items() if one.startswith("node-")),
-            "broker_rss_mb": peaks["broker"],
-            "bytes_up": last.bytes_up,
-            "bytes_down": last.bytes_down,
-        }
+def _take_turns(contenders: list[Contender], num_turns: int) -> dict[str, list[Outcome]]:
+    outcomes: dict[str, list[Outcome]] = {one.name: [] for one in contenders}
+    for turn in range(num_turns):
+        shift = turn % len(contenders)
+        for one in contenders[shift:] + contenders[:shift]:
+            outcomes[one.name].append(_measure_one(one, outcomes[one.name], turn + 1))
+    return outcomes
 
 
-def _measure_flower(num_nodes: int, mb: int, num_rounds: int) -> dict[str, object]:
-    folder = os.environ.get("FEDMQ_PEERS")
+def _measure_peer(peer: Peer, load: Load) -> Outcome:
+    folder = os.environ.get(FOLDER_VARIABLE)
     if not folder:
-        say("not measured: the peer, because FEDMQ_PEERS names no folder")
-        return {}
-    say("flower (legacy gRPC, its fastest)")
-    settings = {"NODES": str(num_nodes), "MB": str(mb), "ROUNDS": str(num_rounds)}
+        return Missed(why=f"{FOLDER_VARIABLE} names no folder", is_final=True)
+    return peer.measure(Path(folder).absolute(), load)
+
+
+def _measure_one(contender: Contender, earlier: list[Outcome], turn: int) -> Outcome:
+    """Return what one does in this turn; who could not earlier is not asked again."""
+    if earlier and isinstance(earlier[-1], Missed) and earlier[-1].is_final:
+        return earlier[-1]
     try:
-        result = subprocess.run(
-            [str(Path(folder) / "flower" / "run_legacy.sh")],
-            env={**os.environ, **settings, "BENCH_LOCK": "none"},
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=PEER_LIMIT_S,
-            check=True,
-        )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
-        say(f"not measured: the peer, {type(error).__name__}")
-        return {}
-    found = json.loads(result.stdout.strip().splitlines()[-1])
-    say(f"flower: {found}")
-    return {
-        "peer": "flower legacy 1.41",
-        "peer_round_s": found["round_s_median"],
-        "peer_first_round_s": found.get("first_round_s"),
-        "peer_server_rss_mb": found.get("server_peak_rss_mb"),
-    }
+        outcome = contender.measure()
+    except FedmqError:
+        say(f"turn {turn}, {contender.name}: the measurement itself failed")
+        raise
+    match outcome:
+        case Turn():
+            rounds = ", ".join(f"{second:.3f}" for second in outcome.round_s)
+            first = outcome.first_round_s
+            start = "" if first is None else f"; first round {first:.2f} s from a cold start"
+            say(f"turn {turn}, {contender.name}: {rounds} s a round{start}")
+        case Missed():
+            say(f"turn {turn}, {contender.name}: not measured: {outcome.why}")
+    return outcome
 
 
-def _peak_mb(pid: int) -> float:
-    """Return the most memory that a process ever had resident, in MB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return round(int(line.split()[1]) / 1000, 1)
-    return 0.0
+def _compare(
+    side: _Side, outcomes: dict[str, list[Outcome]], theirs: dict[str, list[Outcome]]
+) -> Figures:
+    """Return the figures of fedmq and of the raw broker, and the ratios on one side."""
+    own = outcomes[side.own]
+    figures = summarise(side.prefix, own)
+    if side.raw in outcomes:
+        figures |= summarise(f"{side.raw}_", outcomes[side.raw])
+        figures |= _ratio(f"{side.prefix}round_over_raw_broker", own, outcomes[side.raw])
+    best = fastest(theirs)
+    if best is not None:
+        figures[f"{side.prefix}best_peer"] = best
+        figures |= _ratio(f"{side.prefix}round_over_best_peer", own, theirs[best])
+        first = first_round_ratio(own, theirs)
+        figures[f"{side.prefix}first_round_over_best_peer"] = first
+    return figures
 
 
-def say(text: str) -> None:
-    """Print progress."""
-    print(text, file=sys.stderr, flush=True)
+def _ratio(name: str, ours: list[Outcome], theirs: list[Outcome]) -> Figures:
+    found = spread_of_ratios(ours, theirs)
+    return {} if found is None else found.figures(name)
+
+
+def _key(name: str) -> str:
+    return name.replace("-", "_")

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final, cast
 
 from benchmarks import federation
-from benchmarks.rounds import PLAN, say
+from benchmarks.progress import say
+from benchmarks.training import NULL
 from fedmq.demo.programs import Programs
 from fedmq.hub.credentials import read_credentials
 from fedmq.hub.management import Management
@@ -103,7 +104,7 @@ def measure(
     """Return slopes and end values over experiments of `num_rounds` rounds, for so many minutes."""
     with tempfile.TemporaryDirectory(prefix="fedmq-soak-") as name:
         folder = Path(name)
-        with federation.running(folder, PLAN, "null", num_nodes):
+        with federation.running(folder, NULL, num_nodes):
             watch = Watch(folder, Programs(folder))
             wait_until(watch.is_read, "every program reads its queues")
             watch.take()
@@ -158,7 +159,7 @@ def _run_one(client: Client, watch: Watch, number: int, num_rounds: int, mb: int
     before = watch.rounds
     experiment = Experiment(
         name=f"soak-{number}",
-        plan=str(PLAN),
+        plan=str(NULL.source),
         dataset=federation.DATASET,
         rounds=num_rounds,
         quorum=len(watch.programs.pids()) - 1,

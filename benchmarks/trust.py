@@ -5,48 +5,20 @@ an experiment of a few rounds in each, again and again. So whatever else the mac
 to all of them, and the ratios are of neighbours in time.
 """
 
-import os
 import statistics
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import federation
-from benchmarks.rounds import PLAN, null_experiment, say
-from fedmq import __version__
-from fedmq.hub import lifecycle
-from fedmq.hub.broker import PrivateBroker
-from fedmq.hub.membership import read_membership
+from benchmarks import ways
+from benchmarks.comparison import Figures, spread
+from benchmarks.progress import say
+from benchmarks.training import NULL, null_experiment
+from benchmarks.ways import WAYS
 from fedmq.researcher.client import Client
-from fedmq.simulation.plain_wire import PlainWire
-from fedmq.transport.home import LocalHome
-from fedmq.transport.rabbitmq import RabbitTransport
-from tests.support.broker import ADMIN, admin_definitions
-
-_UNPROTECTED = (sys.executable, str(Path(__file__).with_name("unprotected.py")))
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One of the ways in which messages travel."""
-
-    name: str
-    has_tls: bool
-    has_keys: bool
-
-
-WAYS = (
-    Way("tls_and_keys", has_tls=True, has_keys=True),
-    Way("keys", has_tls=False, has_keys=True),
-    Way("neither", has_tls=False, has_keys=False),
-)
-
-
-def measure(*, num_nodes: int, mb: int, num_rounds: int, num_turns: int) -> dict[str, object]:
+def measure(*, num_nodes: int, mb: int, num_rounds: int, num_turns: int) -> Figures:
     """Return seconds per round of each way, and the ratios of neighbours in time."""
     with tempfile.TemporaryDirectory(prefix="fedmq-bench-") as name, ExitStack() as stack:
         clients: dict[str, Client] = {}
@@ -54,7 +26,8 @@ def measure(*, num_nodes: int, mb: int, num_rounds: int, num_turns: int) -> dict
             say(f"{way.name}: {num_nodes} nodes begin")
             folder = Path(name) / way.name
             folder.mkdir()
-            clients[way.name] = stack.enter_context(_federation(folder, way, num_nodes))
+            stack.enter_context(ways.running(folder, way, num_nodes, NULL))
+            clients[way.name] = stack.enter_context(ways.make_client(folder, way))
         seconds: dict[str, list[float]] = {way.name: [] for way in WAYS}
         for turn in range(num_turns + 1):
             # The first turn warms up, and the order changes, so that none is always the first.
@@ -77,14 +50,8 @@ def measure(*, num_nodes: int, mb: int, num_rounds: int, num_turns: int) -> dict
     }
 
 
-def _ratios(name: str, ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
-    ratios = sorted(one / other for one, other in zip(ours, theirs, strict=True))
-    quarter = len(ratios) // 4
-    return {
-        name: round(statistics.median(ratios), 3),
-        f"{name}_low": round(ratios[quarter], 3),
-        f"{name}_high": round(ratios[-1 - quarter], 3),
-    }
+def _ratios(name: str, ours: list[float], theirs: list[float]) -> Figures:
+    return spread([one / other for one, other in zip(ours, theirs, strict=True)]).figures(name)
 
 
 def _run(client: Client, num_nodes: int, mb: int, num_rounds: int) -> list[float]:
@@ -92,45 +59,3 @@ def _run(client: Client, num_nodes: int, mb: int, num_rounds: int) -> list[float
     if report.state != "finished":
         raise SystemExit(f"the experiment {report.state}: {report.reason}")
     return [record.duration_s for record in report.records]
-
-
-@contextmanager
-def _federation(folder: Path, way: Way, num_nodes: int) -> Iterator[Client]:
-    """Give a researcher's client of a federation that runs; end all of it afterwards."""
-    command = federation.FEDMQ if way.has_keys else _UNPROTECTED
-    with ExitStack() as stack:
-        if not way.has_tls:
-            stack.enter_context(_open_broker(folder))
-        stack.enter_context(federation.running(folder, PLAN, "null", num_nodes, command=command))
-        yield stack.enter_context(_client(folder, has_keys=way.has_keys))
-
-
-@contextmanager
-def _open_broker(folder: Path) -> Iterator[None]:
-    """Let the folder's hub use a broker that speaks no TLS, on this machine alone."""
-    private, password = PrivateBroker(folder / "broker"), os.urandom(16).hex()
-    ports = private.ports()
-    private.definitions.write_text(admin_definitions(password))
-    try:
-        ports = private.start().ports
-        lifecycle.external(
-            folder / "hub",
-            amqp_url=f"amqp://127.0.0.1:{ports.amqp}/bench",
-            admin_url=f"http://{ADMIN}:{password}@127.0.0.1:{ports.management}",
-        )
-        yield
-    finally:
-        private.stop()
-
-
-def _client(folder: Path, *, has_keys: bool) -> Client:
-    credentials = folder / "credentials.toml"
-    if has_keys:
-        return Client.from_credentials(credentials)
-    membership = read_membership(credentials)
-    return Client(
-        researcher=membership.credentials.user,
-        home=LocalHome(folder / "files"),
-        make_transport=partial(RabbitTransport, membership.login(f"fedmq {__version__}")),
-        wire=PlainWire(),
-    )
