@@ -109,6 +109,7 @@ class Link:
         self._is_looking = False
         self._pending = {rabbitmq_publishing.STEP, _DECLARATIONS, *prefetch}
         self._early: list[TransportEvent] = []
+        self._held: list[tuple[Publication, int]] = []
         self._publisher = Publisher(credentials.user, self)
         self._declarer = Declarer(loop, self, self._on_made, declared)
         self._reader = Reader(
@@ -142,8 +143,14 @@ class Link:
         self.end("closed", refused=False)
 
     def publish(self, publication: Publication, ticket: int) -> None:
-        """Publish under the login's name; the ticket ends with the broker's word."""
-        self._publisher.publish(publication, ticket)
+        """Publish under the login's name; the ticket ends with the broker's word.
+
+        Queues that are being made are made before: whoever is asked to fill one finds it.
+        """
+        if self._declarer.is_busy or self._held:
+            self._held.append((publication, ticket))
+        else:
+            self._publisher.publish(publication, ticket)
 
     def declare(self, queues: Sequence[Queue]) -> None:
         """Make queues and their bindings; a refusal is told for the queue it concerns."""
@@ -191,6 +198,9 @@ class Link:
     def _on_made(self) -> None:
         self.done(_DECLARATIONS)
         self._reader.read_all()
+        held, self._held = self._held, []
+        for publication, ticket in held:
+            self._publisher.publish(publication, ticket)
 
     def done(self, step: str) -> None:
         """Note a step of the beginning; after the last one the owner hears that it is ready."""

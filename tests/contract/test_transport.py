@@ -97,6 +97,24 @@ def test_one_publication_reaches_exactly_the_nodes_it_names(wire: Wire) -> None:
     assert orchestrator.of(Confirmed) == [Confirmed(ticket=1)]
 
 
+def test_what_is_published_after_a_declaration_finds_the_queue(wire: Wire) -> None:
+    """Whoever is asked to fill a queue does not answer before it is there."""
+    orchestrator = wire.join("orchestrator")
+    wire.settle()
+    orchestrator.transport.declare(experiment_queues(EXPERIMENT, wire.profile))
+    for number in range(3):
+        to_it = Publication(
+            exchange=REPLIES,
+            routing_key=key(LYON, EXPERIMENT, "bulk"),
+            body=b"chunk",
+            properties=Properties(),
+        )
+        orchestrator.transport.publish(to_it, number)
+    wire.settle(lambda: len(orchestrator.of(Confirmed)) == 3 or bool(orchestrator.of(Returned)))
+    assert orchestrator.of(Returned) == []
+    assert [one.ticket for one in orchestrator.of(Confirmed)] == [0, 1, 2]
+
+
 def test_a_publication_that_no_queue_takes_is_returned(wire: Wire) -> None:
     """And only returned: there is no confirm beside it."""
     orchestrator = wire.join("orchestrator")
