@@ -27,7 +27,9 @@ def members(trainer: int) -> tuple[int, ...]:
     for place in Path("/proc").iterdir():
         if place.name.isdecimal():
             with contextlib.suppress(OSError):
-                state, parent, group = (place / "stat").read_text().rpartition(")")[2].split()[:3]
+                # Behind its name, which a plan chooses: any bytes, brackets too.
+                said = (place / "stat").read_bytes().rpartition(b")")[2].decode()
+                state, parent, group = said.split()[:3]
                 if state not in _ENDED:
                     pid = int(place.name)
                     parents[pid] = int(parent)
@@ -59,7 +61,7 @@ def memory_bytes(pids: Iterable[int], *, limit: int) -> int:
 def _sum(pid: int, name: str, pattern: re.Pattern[str]) -> int:
     """Return the sum of these lines of a file of /proc, in bytes; 0 where it cannot be read."""
     try:
-        text = Path(f"/proc/{pid}/{name}").read_text()
+        text = Path(f"/proc/{pid}/{name}").read_text(errors="replace")
     except OSError:
         return 0
     return sum(int(number) for number in pattern.findall(text)) * _KIB

@@ -61,6 +61,9 @@ _LATE: Final = Fault(
 _LEFTOVERS: Final = Fault(
     code=FailureCode.TRAINING_ERROR, what="processes of a job before were still there"
 )
+_UNKNOWN: Final = Fault(
+    code=FailureCode.TRAINING_ERROR, what="it could not be seen how much it uses"
+)
 _TOO_LARGE: Final = Fault(
     code=FailureCode.TRAINING_ERROR,
     what="its files are larger than they may be (FEDMQ_TASK_SCRATCH_MB)",
@@ -247,7 +250,14 @@ class TrainerProcess:
                 return
 
     def _excess(self, *, is_idle: bool) -> Fault | None:
-        """Return what it has too much of, None if of nothing."""
+        """Return what it has too much of, None if of nothing; who cannot be watched is ended."""
+        try:
+            return self._look(is_idle=is_idle)
+        except Exception as error:  # noqa: BLE001 - what a plan shows may be anything
+            self._log.write(f"-- what the trainer uses is not known: {error!r}\n".encode())
+            return _UNKNOWN
+
+    def _look(self, *, is_idle: bool) -> Fault | None:
         limits = self._needs.limits
         pids = () if self.pid is None else members(self.pid)
         if is_idle and len(pids) > (2 if self._has_keeper else 1):

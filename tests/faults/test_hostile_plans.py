@@ -311,7 +311,7 @@ def test_an_output_that_is_no_file_is_not_opened(hospital: Hospital, mood: str) 
 def test_what_a_plan_has_started_ends_with_its_task(hospital: Hospital) -> None:
     """It has left its parents and their session, or may not; its trainer is not kept warm."""
     before = hospital.files()
-    for mood in ("leaves_a_daemon", "leaves_a_child"):
+    for mood in ("leaves_a_daemon", "leaves_a_child", "leaves_a_child_of_an_odd_name"):
         ended = hospital.run(mood)
         deadline = time.monotonic() + DEADLINE_S
         # It is put out when it has ended, where it was found a moment after its answer.
@@ -320,6 +320,22 @@ def test_what_a_plan_has_started_ends_with_its_task(hospital: Hospital) -> None:
             threading.Event().wait(0.02)
     hospital.require_well(before)
     assert hospital.worker.pids, "one that left nothing behind is kept"
+
+
+def test_a_trainer_that_cannot_be_watched_is_ended(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it shows that nobody has thought of: its job is answered, and it is not kept."""
+    before = hospital.files()
+    with monkeypatch.context() as patch:
+        patch.setattr("fedmq.node.trainer_process.members", lambda _pid: 1 // 0)
+        hospital.run("honest")
+        deadline = time.monotonic() + DEADLINE_S
+        while (left := processes_about(hospital.folder)) or hospital.worker.pids:
+            assert time.monotonic() < deadline, described(left)
+            threading.Event().wait(0.02)
+    assert "ZeroDivisionError" in said_by(hospital)
+    hospital.require_well(before)
 
 
 def test_reports_without_end_are_thinned_out(hospital: Hospital) -> None:

@@ -338,6 +338,12 @@ class HostilePlan(TrainingPlan):
             self.never_ends(fit)
         self.honest(fit)
 
+    def leaves_a_child_of_an_odd_name(self, fit):
+        if os.fork() == 0:
+            ctypes.CDLL(None).prctl(15, b"\\xff) Z 1 1 (", 0, 0, 0)
+            self.never_ends(fit)
+        self.honest(fit)
+
     def prints(self, fit):
         words = b"x" * 2**20
         for _ in range(self.config.size_mb):
