@@ -170,9 +170,10 @@ class Work:
         request = task.request
         num_threads = 1 if isinstance(request, PrepareRequest) else request.spec.num_threads
         now = self._clock.now()
-        self._records.plans.approvals.note_round(task.envelope, request, now=now)
-        if task.state is not State.STARTED:
-            self._records.tasks.start(task.task_id)
+        with self._records.journal.transaction():
+            self._records.plans.approvals.note_round(task.envelope, request, now=now)
+            if task.state is not State.STARTED:
+                self._records.tasks.start(task.task_id)
         self.current, self._began_at, self.progress = task, self._clock.steady(), 0.0
         try:
             spoiled = self._records.datasets.spoiled(dataset.name)
