@@ -209,6 +209,7 @@ class NodeService:
         """End the work in hand, which is done again at the next start; let go of the broker."""
         self._worker.close()
         self._transport.close()
+        self._courier.settle()
         self._records.close()
 
     def handle(self, event: Event) -> None:

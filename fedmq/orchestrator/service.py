@@ -155,6 +155,7 @@ class OrchestratorService:
     def close(self) -> None:
         """Let go of the broker and the journal."""
         self._transport.close()
+        self._courier.settle()
         self._journal.close()
 
     def handle(self, event: TransportEvent) -> None:

@@ -115,6 +115,7 @@ class Mailbox:
     def close(self) -> None:
         """Let go of the broker and the journal."""
         self._transport.close()
+        self._courier.settle()
         self._journal.close()
 
     def handle(self, event: TransportEvent) -> None:

@@ -9,11 +9,11 @@ thread: its driver gives it the transport's events (`handle`) and lets time pass
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from fedmq.clocks import Clock
-from fedmq.errors import ProtocolError
+from fedmq.errors import ProtocolError, StorageError
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.fields import Manifest
@@ -201,8 +201,17 @@ class Courier:
     def tick(self) -> None:
         """Do what is due: repeat what has no receipt, ask for what has not come."""
         self._crier.tick(tells_all=self._only_from is None)
+        self._outbox.settle()
         self._outbox.flush()
         self._fetcher.tick()
+
+    def settle(self) -> None:
+        """Write down which messages have their receipts, before the journal is closed.
+
+        On a disk that refuses they are sent once more in the next life.
+        """
+        with suppress(StorageError):
+            self._outbox.settle()
 
     def handle(self, event: TransportEvent) -> None:
         """Take an event of the transport."""
@@ -286,9 +295,9 @@ class Courier:
                 self._take(message, delivery.exchange, payload_of(body))
 
     def _take_receipt(self, receipt: Receipt, message: Message) -> None:
-        with self._journal.transaction():
-            self._outbox.received(receipt.of, by=message.envelope.sender)
-            if receipt.head is not None:
+        self._outbox.received(receipt.of, by=message.envelope.sender)
+        if receipt.head is not None:
+            with self._journal.transaction():
                 self._receiver.hear(message)
 
     def _take(self, message: Message, exchange: str, manifest: Manifest | None) -> None:

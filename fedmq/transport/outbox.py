@@ -5,6 +5,9 @@ reconnect, and at growing intervals while no receipt comes; a message that the b
 would not take is tried again sooner. It is signed and sealed anew each time, by the newest roster:
 whatever becomes of keys, a message that its receiver could not open comes again so that it can. One
 whose reader's keys are not known yet waits until they are.
+
+A receipt is taken at once, and its row removed a moment later with those of others: what a crash
+lets stand is sent once more, and its receiver knows it.
 """
 
 from collections.abc import Iterator
@@ -67,6 +70,8 @@ class Outbox:
         self._clock = clock
         self._open: dict[int, str] = {}
         self._refusals: dict[str, str] = {}
+        self._settled: set[str] = set()
+        """Messages whose receipts came, and whose rows are still there."""
         self._is_connected = False
         self._version = wire.version
         now = clock.steady()
@@ -90,6 +95,8 @@ class Outbox:
         """Keep `message` until its receipt; one that is there already is not sent twice."""
         envelope = message.envelope
         self._sealed(message)  # says what is wrong with it while there is somebody to hear
+        if envelope.message_id in self._settled:  # it is said anew
+            self._forget(envelope.message_id)
         changed = self._journal.execute(
             "INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -129,12 +136,25 @@ class Outbox:
             return
         if recipient not in {by, NOWHERE}:
             raise ProtocolError("not_the_recipient", "the receipt of a message to somebody else")
-        self._forget(message_id)
+        self._settled.add(message_id)
+        self._letters.pop(message_id, None)
+        self._refusals.pop(message_id, None)
+
+    def settle(self) -> None:
+        """Remove the rows of all messages whose receipts came: one commit, however many."""
+        if not self._settled:
+            return
+        with self._journal.transaction():
+            for message_id in sorted(self._settled):
+                self._journal.execute("DELETE FROM outbox WHERE message_id = ?", (message_id,))
+        self._settled.clear()
 
     def _recipient(self, message_id: str) -> str | None:
         letter = self._letters.get(message_id)
         if letter is not None:
             return letter.recipient
+        if message_id in self._settled:
+            return None
         # Another program of this home may have sent it.
         encoded = self._journal.cell(
             "SELECT encoded FROM outbox WHERE message_id = ?", (message_id,)
@@ -147,6 +167,7 @@ class Outbox:
         self._journal.execute("DELETE FROM outbox WHERE message_id = ?", (message_id,))
         self._letters.pop(message_id, None)
         self._refusals.pop(message_id, None)
+        self._settled.discard(message_id)
 
     def drop(self, experiment: str, *, keep: str = "") -> None:
         """Forget what was to be sent for an experiment, but not the message `keep`."""

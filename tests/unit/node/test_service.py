@@ -380,6 +380,7 @@ def test_a_cancellation_drops_the_answers_on_their_way_but_no_question(world: Wo
     world.prepare(LIVER)
     assert world.job.kind is JobKind.PREPARE
     world.train(experiment=LIVER)
+    world.run(seconds=1)
     assert (world.rows("outbox"), world.rows("payloads")) == (1, 3)
     world.cancel(before_attempt=1)
     world.cancel(before_attempt=1, experiment=LIVER)

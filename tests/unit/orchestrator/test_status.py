@@ -51,7 +51,7 @@ def test_the_status_is_that_of_the_service_that_runs(world: World) -> None:
     for node in world.nodes.values():
         node.transport.disconnect()
     world.ada.submit(make_spec(), LIVER, seed=2)
-    world.run()
+    world.run(seconds=1)
     found = status(world)
     by_name = {one.experiment: one for one in found.experiments}
     lung, liver = by_name[LUNG], by_name[LIVER]

@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from fedmq.security.identities import Identity
 from fedmq.security.roster import Roster, sign_roster, with_next_keys
 from fedmq.security.rotation import make_rotation_request
 from fedmq.security.wire import SealedWire
-from fedmq.transport.journal import Journal
+from fedmq.transport.journal import Cell, Journal
 from fedmq.transport.outbox import SCHEMA, Outbox
 from fedmq.transport.ports import Publication
 from fedmq.transport.routes import to_node
@@ -145,3 +145,68 @@ def test_a_reader_whose_keys_nobody_knows_is_waited_for(desk: Desk) -> None:
     reader = desk.reader(desk.keys.identities[LYON], desk.wire.roster)
     opened = reader.open(desk.sent.bodies[0])
     assert encode(replace(opened, envelope=posted.envelope)) == encode(posted)
+
+
+def num_rows(desk: Desk) -> int:
+    """Return how many messages would be sent by the next life."""
+    return int(str(desk.journal.cell("SELECT count(*) FROM outbox")))
+
+
+def test_receipts_are_taken_at_once_and_written_down_together(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit waits for the disk, and a round has as many receipts as nodes."""
+    first = desk.post()
+    others = [
+        replace(first, envelope=first.envelope.model_copy(update={"message_id": one}))
+        for one in "ab"
+    ]
+    with desk.journal.transaction():
+        for one in others:
+            desk.outbox.add(one, to_node(NodeId(LYON)))
+    commits: list[str] = []
+    real = Journal.execute
+
+    def counted(journal: Journal, sql: str, cells: Sequence[Cell] = ()) -> int:
+        if sql == "COMMIT":
+            commits.append(sql)
+        return real(journal, sql, cells)
+
+    monkeypatch.setattr(Journal, "execute", counted)
+    for one in (first, *others):
+        desk.outbox.received(one.envelope.message_id, by=LYON)
+        assert not desk.outbox.has(one.envelope.message_id)
+    assert (len(desk.outbox), num_rows(desk), commits) == (0, 3, [])
+    desk.outbox.settle()
+    desk.outbox.settle()
+    assert (num_rows(desk), commits) == (0, ["COMMIT"])
+
+
+def test_a_receipt_that_a_crash_took_lets_the_message_go_once_more(desk: Desk) -> None:
+    """Its receiver knows it, and gives its receipt again."""
+    posted = desk.post()
+    desk.outbox.received(posted.envelope.message_id, by=LYON)
+    again = desk.opened()
+    assert len(desk.sent.bodies) == 2
+    again.received(posted.envelope.message_id, by=LYON)
+    again.settle()
+    assert num_rows(desk) == 0
+
+
+def test_what_is_said_anew_after_its_receipt_is_not_forgotten_with_it(desk: Desk) -> None:
+    """The row that is removed is the one that the receipt was for."""
+    posted = desk.post()
+    desk.outbox.received(posted.envelope.message_id, by=LYON)
+    desk.post()
+    desk.outbox.settle()
+    assert (len(desk.outbox), num_rows(desk), len(desk.sent.bodies)) == (1, 1, 2)
+
+
+def test_what_is_dropped_needs_no_settling(desk: Desk) -> None:
+    """With its experiment it is gone."""
+    posted = desk.post()
+    desk.outbox.received(posted.envelope.message_id, by=LYON)
+    desk.outbox.drop(posted.envelope.experiment)
+    assert num_rows(desk) == 0
+    desk.outbox.settle()
+    assert len(desk.outbox) == 0
