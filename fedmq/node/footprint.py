@@ -12,7 +12,6 @@ UNSEEN_BYTES: Final = 2**62
 _KIB: Final = 1024
 _BLOCK_BYTES: Final = 512
 _LEAST_BYTES: Final = 4096
-_ENDED: Final = frozenset({"Z", "X"})
 _UPPER_BOUND: Final = re.compile(r"^(?:RssAnon|RssShmem|VmSwap):\s+(\d+)", re.MULTILINE)
 _SHARES: Final = re.compile(r"^(?:Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+)", re.MULTILINE)
 
@@ -20,7 +19,8 @@ _SHARES: Final = re.compile(r"^(?:Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+)", re.MULT
 def members(trainer: int) -> tuple[int, ...]:
     """Return the processes of a trainer: itself, who is in its group, and all that they started.
 
-    In a cell nobody can leave both. Those that have ended and are not yet reaped are left out.
+    In a cell nobody can leave both. Those that have ended and are not reaped are among them: they
+    count for as long as their parent lives, against what the next job may start.
     """
     parents: dict[int, int] = {}
     found: set[int] = set()
@@ -29,12 +29,11 @@ def members(trainer: int) -> tuple[int, ...]:
             with contextlib.suppress(OSError):
                 # Behind its name, which a plan chooses: any bytes, brackets too.
                 said = (place / "stat").read_bytes().rpartition(b")")[2].decode()
-                state, parent, group = said.split()[:3]
-                if state not in _ENDED:
-                    pid = int(place.name)
-                    parents[pid] = int(parent)
-                    if trainer in (pid, int(group)):
-                        found.add(pid)
+                _, parent, group = said.split()[:3]
+                pid = int(place.name)
+                parents[pid] = int(parent)
+                if trainer in (pid, int(group)):
+                    found.add(pid)
     size = -1
     while size != len(found):
         size = len(found)

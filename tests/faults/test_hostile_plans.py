@@ -311,7 +311,12 @@ def test_an_output_that_is_no_file_is_not_opened(hospital: Hospital, mood: str) 
 def test_what_a_plan_has_started_ends_with_its_task(hospital: Hospital) -> None:
     """It has left its parents and their session, or may not; its trainer is not kept warm."""
     before = hospital.files()
-    for mood in ("leaves_a_daemon", "leaves_a_child", "leaves_a_child_of_an_odd_name"):
+    for mood in (
+        "leaves_a_daemon",
+        "leaves_a_child",
+        "leaves_a_child_of_an_odd_name",
+        "leaves_the_dead",
+    ):
         ended = hospital.run(mood)
         deadline = time.monotonic() + DEADLINE_S
         # It is put out when it has ended, where it was found a moment after its answer.

@@ -338,6 +338,12 @@ class HostilePlan(TrainingPlan):
             self.never_ends(fit)
         self.honest(fit)
 
+    def leaves_the_dead(self, fit):
+        for _ in range(3):
+            if os.fork() == 0:
+                os._exit(0)
+        self.honest(fit)
+
     def leaves_a_child_of_an_odd_name(self, fit):
         if os.fork() == 0:
             ctypes.CDLL(None).prctl(15, b"\\xff) Z 1 1 (", 0, 0, 0)
