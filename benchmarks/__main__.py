@@ -23,8 +23,7 @@ def main() -> None:
     options = parser.parse_args()
     # Whoever ends it ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    if options.name == "chaos" and options.cells and (options.lines or options.disks):
-        parser.error("--lines and --disks go with --kills")
+    _require_sense(parser, options)
     figures: dict[str, object]
     if options.name == "chaos":
         figures = (
@@ -99,10 +98,10 @@ def _measure_rounds(
 
 def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     one = names.add_parser("rounds", help="seconds per round, bytes and memory of null training")
-    one.add_argument("--nodes", type=int, default=4)
-    one.add_argument("--mb", type=int, default=1, help="size of the model in megabytes")
-    one.add_argument("--rounds", type=int, default=6)
-    one.add_argument("--turns", type=int, default=3, help="everybody is measured so often")
+    one.add_argument("--nodes", type=_count, default=4)
+    one.add_argument("--mb", type=_count, default=1, help="size of the model in megabytes")
+    one.add_argument("--rounds", type=_count, default=6)
+    one.add_argument("--turns", type=_count, default=3, help="everybody is measured so often")
     one.add_argument(
         "--peers",
         default="none",
@@ -134,19 +133,19 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     _add_chaos(names.add_parser("chaos", help="real programs and a real broker, killed (-9)"))
     fourth = names.add_parser("soak", help="many rounds: does memory, disk or a queue grow?")
     fourth.add_argument("--minutes", type=float, default=0.0, help="0: one experiment")
-    fourth.add_argument("--rounds", type=int, default=200, help="of each experiment")
-    fourth.add_argument("--nodes", type=int, default=4)
-    fourth.add_argument("--mb", type=int, default=4, help="size of the model in megabytes")
+    fourth.add_argument("--rounds", type=_count, default=200, help="of each experiment")
+    fourth.add_argument("--nodes", type=_count, default=4)
+    fourth.add_argument("--mb", type=_count, default=4, help="size of the model in megabytes")
     fourth.add_argument(
         "--kill-every-s", type=float, default=0.0, help="a random program is killed so often"
     )
     fifth = names.add_parser("faults", help="the list of faults, row by row (tests/faults)")
     fifth.add_argument("--times", type=int, default=3)
     sixth = names.add_parser("trust", help="what TLS, signing and sealing cost a round")
-    sixth.add_argument("--nodes", type=int, default=4)
-    sixth.add_argument("--mb", type=int, default=1, help="size of the model in megabytes")
-    sixth.add_argument("--rounds", type=int, default=6, help="of each experiment")
-    sixth.add_argument("--turns", type=int, default=10, help="experiments of each way")
+    sixth.add_argument("--nodes", type=_count, default=4)
+    sixth.add_argument("--mb", type=_count, default=1, help="size of the model in megabytes")
+    sixth.add_argument("--rounds", type=_count, default=6, help="of each experiment")
+    sixth.add_argument("--turns", type=_count, default=10, help="experiments of each way")
     seventh = names.add_parser("scale", help="a round as nodes grow, all of them in one process")
     seventh.add_argument(
         "--nodes",
@@ -155,14 +154,29 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         metavar="N[,N...]",
         help="several: one federation after the other, and the line through their figures",
     )
-    seventh.add_argument("--mb", type=int, default=1, help="size of the model in megabytes")
+    seventh.add_argument("--mb", type=_count, default=1, help="size of the model in megabytes")
     seventh.add_argument(
-        "--rounds", type=int, default=3, help="two or more: the first is not counted"
+        "--rounds", type=_count, default=3, help="two or more: the first is not counted"
     )
 
 
+def _require_sense(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Return if what is asked for can be measured together."""
+    if options.name == "chaos" and options.cells and (options.lines or options.disks):
+        parser.error("--lines and --disks go with --kills")
+    if options.name == "scale" and options.rounds == 1:
+        parser.error("--rounds: of one round nothing is counted; at least 2 are needed")
+
+
+def _count(text: str) -> int:
+    """Return a number of things of which there has to be one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
 def _numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+    return [_count(one) for one in text.split(",")]
 
 
 def _add_chaos(parser: argparse.ArgumentParser) -> None:

@@ -32,6 +32,31 @@ def test_a_benchmark_says_how_it_is_asked_for(name: str) -> None:
     assert name in ended.stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("scale", "--nodes", "0"), "'0' is no whole number from 1 on"),
+        (("scale", "--nodes", "3,x"), "'x' is no whole number from 1 on"),
+        (("scale", "--rounds", "1"), "at least 2 are needed"),
+        (("rounds", "--mb", "-1"), "'-1' is no whole number from 1 on"),
+        (("rounds", "--peers", "nobody"), "no such peer"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_anything_is_started(
+    words: tuple[str, ...], said: str
+) -> None:
+    """In the words of the command line."""
+    ended = subprocess.run(  # noqa: S603 - the project's own command
+        [sys.executable, "-m", "benchmarks", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert said in ended.stderr
+
+
 class Credulous(SealedWire):
     """Believes events without looking at signatures."""
 
