@@ -8,6 +8,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -105,15 +106,15 @@ class LocalDisk:
 
     def sync(self, name: str) -> None:
         """Return once the bytes of a file outlive a crash; its name is another thing."""
-        _guarded(lambda: _sync(self.path(name), os.O_RDWR), name)
+        _guarded(lambda: _sync(self._prefix + name, os.O_RDWR), name)
 
     def sync_names(self) -> None:
         """Return once the names of all files outlive a crash."""
-        _guarded(lambda: _sync(self._folder, os.O_RDONLY), self._folder.name)
+        _guarded(lambda: _sync(self._prefix, os.O_RDONLY), self._folder.name)
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, in the place of a file that had it."""
-        _guarded(lambda: self.path(old).replace(self.path(new)), old)
+        _guarded(lambda: os.replace(self._prefix + old, self._prefix + new), old)  # noqa: PTH105 - as above
 
     def link(self, name: str, other: Disk, new: str) -> None:
         """Give a file a name in another folder too; its bytes are shared."""
@@ -121,7 +122,12 @@ class LocalDisk:
 
     def remove(self, name: str) -> None:
         """Remove a file; one that is not there is no error."""
-        _guarded(lambda: self.path(name).unlink(missing_ok=True), name)
+
+        def act() -> None:
+            with suppress(FileNotFoundError):
+                os.unlink(self._prefix + name)  # noqa: PTH108 - a Path takes longer
+
+        _guarded(act, name)
 
     def size_bytes(self, name: str) -> int | None:
         """Return the length of a file, None where there is none."""
@@ -136,7 +142,8 @@ class LocalDisk:
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all files, sorted."""
-        return tuple(sorted(path.name for path in self._folder.iterdir() if path.is_file()))
+        with os.scandir(self._folder) as entries:
+            return tuple(sorted(entry.name for entry in entries if entry.is_file()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +176,14 @@ class NewFile:
     def __init__(self, disk: Disk, name: str) -> None:
         self._disk = disk
         self._name = name
-        self._size_bytes = 0
+        self.size_bytes = 0
+        """Of what was written so far."""
         disk.remove(name)
 
     def write(self, data: bytes | memoryview) -> None:
         """Write `data` behind what is there."""
-        self._disk.write(self._name, self._size_bytes, data)
-        self._size_bytes += memoryview(data).nbytes
+        self._disk.write(self._name, self.size_bytes, data)
+        self.size_bytes += memoryview(data).nbytes
 
 
 def begin_sync(descriptor: int, offset: int, size_bytes: int) -> None:
@@ -197,7 +205,7 @@ def _sync_file_range() -> Any:  # noqa: ANN401 - a function of the C library, or
     return found
 
 
-def _sync(path: Path, flags: int) -> None:
+def _sync(path: str, flags: int) -> None:
     descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)

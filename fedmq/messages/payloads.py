@@ -49,6 +49,33 @@ def chunk_hash(data: bytes | memoryview) -> Digest:
     return Digest(hashlib.sha256(data).hexdigest())
 
 
+class ChunkHashes:
+    """The SHA-256 of each chunk of a payload that comes in pieces of any length."""
+
+    def __init__(self, chunk_bytes: int) -> None:
+        self._chunk_bytes = chunk_bytes
+        self._done: list[bytes] = []
+        self._open = hashlib.sha256()
+        self._left = chunk_bytes
+        """Bytes that the chunk that is open has room for."""
+
+    def add(self, data: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        view = memoryview(data).cast("B")
+        while view:
+            piece, view = view[: self._left], view[self._left :]
+            self._open.update(piece)
+            self._left -= len(piece)
+            if not self._left:
+                self._done.append(self._open.digest())
+                self._open, self._left = hashlib.sha256(), self._chunk_bytes
+
+    def all(self) -> list[bytes]:
+        """Return the hashes of all chunks so far, in order; the last chunk may be shorter."""
+        is_begun = self._left < self._chunk_bytes
+        return [*self._done, self._open.digest()] if is_begun else list(self._done)
+
+
 def combine(hashes: Sequence[str]) -> Digest:
     """Return the digest of a payload from the hashes of its chunks, in order."""
     return Digest(hashlib.sha256(b"".join(map(bytes.fromhex, hashes))).hexdigest())

@@ -71,6 +71,16 @@ Body = (
 BODIES: Final[tuple[type[Body], ...]] = Body.__args__
 BODY_OF_TYPE: Final[dict[str, type[Body]]] = {body.TYPE: body for body in BODIES}
 
+ANSWERED: Final = (
+    PrepareRequest,
+    TrainRequest,
+    EvaluateRequest,
+    PingRequest,
+    Submission,
+    Query,
+)
+"""What is answered as a rule; the answer names it."""
+
 
 def payload_of(body: Body) -> Manifest | None:
     """Return the payload without which a message is not whole."""

@@ -12,6 +12,8 @@ UNSEEN_BYTES: Final = 2**62
 _KIB: Final = 1024
 _BLOCK_BYTES: Final = 512
 _LEAST_BYTES: Final = 4096
+_STAT_BYTES: Final = 4096
+"""More than a line about a process has."""
 _UPPER_BOUND: Final = re.compile(r"^(?:RssAnon|RssShmem|VmSwap):\s+(\d+)", re.MULTILINE)
 _SHARES: Final = re.compile(r"^(?:Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+)", re.MULTILINE)
 
@@ -24,13 +26,13 @@ def members(trainer: int) -> tuple[int, ...]:
     """
     parents: dict[int, int] = {}
     found: set[int] = set()
-    for place in Path("/proc").iterdir():
-        if place.name.isdecimal():
+    for name in os.listdir("/proc"):  # noqa: PTH208 - Paths take longer, and there may be thousands
+        if name.isdecimal():
             with contextlib.suppress(OSError):
                 # Behind its name, which a plan chooses: any bytes, brackets too.
-                said = (place / "stat").read_bytes().rpartition(b")")[2].decode()
-                _, parent, group = said.split()[:3]
-                pid = int(place.name)
+                said = _read_all(f"/proc/{name}/stat").rpartition(b")")[2]
+                _, parent, group = said.split(None, 3)[:3]
+                pid = int(name)
                 parents[pid] = int(parent)
                 if trainer in (pid, int(group)):
                     found.add(pid)
@@ -39,6 +41,14 @@ def members(trainer: int) -> tuple[int, ...]:
         size = len(found)
         found |= {pid for pid, parent in parents.items() if parent in found}
     return tuple(sorted(found))
+
+
+def _read_all(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, _STAT_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def memory_bytes(pids: Iterable[int], *, limit: int) -> int:

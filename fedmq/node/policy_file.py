@@ -1,10 +1,14 @@
 """The policy file: what a node's operator allows, in TOML, read again whenever it changes.
 
-A file that is broken when the node starts ends the start. One that breaks, or goes, while the node
+Whether it has is looked at between any two messages: by its length, times and number on the disk,
+and by what it holds for as long as those may hide a change. A file
+that is broken when the node starts ends the start. One that breaks, or goes, while the node
 runs leaves the last good policy in force, and says so in the log until it is mended.
 """
 
 import hashlib
+import os
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +26,8 @@ NAME: Final = "policy.toml"
 """In the node's folder."""
 _MEGA: Final = 10**6
 _USUAL: Final = Policy()
+_HIDES_NS: Final = 2 * 10**9
+"""So long after a change another one may leave the file's times as they are, on any file system."""
 _SAY_AGAIN: Final = 60
 """Looks at a broken file between two lines of the log."""
 
@@ -54,15 +60,20 @@ class PolicyFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._mark = _mark(path)
         self._content = _read(path)
         self._policy = _parse(path, self._content)
         self._num_bad_looks = 0
 
     def read(self) -> Policy:
         """Return the policy of the file as it is now; the last good one where it is broken."""
+        mark = _mark(self._path)
+        if mark is not None and mark == self._mark:
+            return self._policy
         try:
             content = _read(self._path)
             if content == self._content:
+                self._mark = mark
                 self._num_bad_looks = 0
                 return self._policy
             policy = _parse(self._path, content)
@@ -71,6 +82,7 @@ class PolicyFile:
         if content is None:
             return self._stay(f"{self._path.name} is gone")
         self._policy, self._content, self._num_bad_looks = policy, content, 0
+        self._mark = mark
         log.info("policy_changed")
         return self._policy
 
@@ -105,6 +117,20 @@ def table_of(policy: Policy) -> dict[str, Any]:
         "time_zone": None if policy.zone is None else str(policy.zone),
         "devices": list(policy.devices),
     }
+
+
+def _mark(path: Path) -> tuple[int, ...] | None:
+    """Return what any change of a file changes, to be taken before it is read.
+
+    None where that cannot be said: it is not there, or was changed a moment ago.
+    """
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a Path takes longer, and this is asked for each message
+    except OSError:
+        return None
+    if max(found.st_mtime_ns, found.st_ctime_ns) > time.time_ns() - _HIDES_NS:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _read(path: Path) -> bytes | None:

@@ -244,7 +244,7 @@ class Work:
         Raises:
             JobError: there is none that can be sent; the task stays.
         """
-        envelope, request, gain = task.envelope, task.request, task.gain
+        request, gain = task.request, task.gain
         if gain is None or not isinstance(request, TrainRequest):
             raise JobError(FailureCode.INTERNAL, "the task is not trained")
         update = make_update(task.name, request.parameters.digest, self._storage)
@@ -254,10 +254,7 @@ class Work:
             metrics=gain.metrics,
             duration_s=gain.duration_s,
         )
-        if not self._finish(task, reply, update=update):
-            return
-        route = from_node(NodeId(self._courier.me), envelope.experiment)
-        self._courier.push(update, [route], envelope.experiment)
+        self._finish(task, reply, update=update)
 
     def _finish(
         self,
@@ -266,18 +263,15 @@ class Work:
         *,
         cases: Collection[str] = (),
         update: Manifest | None = None,
-    ) -> bool:
-        """Answer a task; or do it again, where a case that it was done with is withdrawn.
-
-        Return whether it was answered.
-        """
+    ) -> None:
+        """Answer a task; or do it again, where a case that it was done with is withdrawn."""
         envelope, lists = task.envelope, self._records.case_lists
         with self._courier.transaction():
             used = lists.of_task(task.task_id) or lists.keep(task.request.spec.dataset, cases)
             if self._is_outdated(task, used):
                 self._records.tasks.wait_again(task.task_id)
                 self._let_go(task)
-                return False
+                return
             fact = answer_of(task, body, used)
             if fact is not None:
                 self._records.audit.note(fact)
@@ -286,12 +280,13 @@ class Work:
                 self._records.payloads.keep_update(
                     update, envelope.experiment, envelope.round, reply_id=answer
                 )
+                route = from_node(NodeId(self._courier.me), envelope.experiment)
+                self._courier.push(update, [route], envelope.experiment)
             self._records.tasks.remove(task.task_id)
             self._answers.give(envelope, body, before=task.num_answers)
         seconds = body.duration_s if isinstance(body, TrainReply | EvaluateReply) else None
         self._log("task_answered", task, seconds)
         self._let_go(task)
-        return True
 
     def _forget_withdrawn(self) -> None:
         """End the task in hand where it has a case that is withdrawn, and trainers that wait.

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Final
 
 from fedmq.clocks import Clock
@@ -49,6 +50,7 @@ from fedmq.transport.ports import (
     TransportEvent,
 )
 from fedmq.transport.pusher import Pusher
+from fedmq.transport.receipts import Receipts
 from fedmq.transport.receiver import Receiver
 from fedmq.transport.routes import Route, event_key, way_back
 from fedmq.transport.speaker import Speaker
@@ -79,7 +81,6 @@ class Courier:
     ) -> None:
         """`is_alone`: no other program works in the journal at the same time."""
         self.me = me
-        self._witness = witness
         self.spool = spool
         self._troubles = Troubles()
         self._transport = transport
@@ -88,6 +89,8 @@ class Courier:
         self._clock = clock
         self._only_from = only_from
         self._receiver: Receiver
+        self._written: list[Callable[[], None]] = []
+        """What is done once the transaction under way is written."""
         self._newest = -math.inf  # when the last message was sent, less the steady clock
         self._tickets = itertools.count(1)
         self._counters = Counters(journal, is_alone=is_alone)
@@ -95,6 +98,7 @@ class Courier:
         self.inbox = Inbox(journal, self._counters, clock)
         self._pusher = Pusher(me, spool, transport, wire, self._tickets, clock)
         self._speaker = Speaker(me, wire, self._counters, transport, self._tickets, clock)
+        self._receipts = Receipts(self._speaker, clock, witness)
         self._crier = Crier(wire, clock, self._speaker.say_roster)
         self._fetcher = Fetcher(spool, clock, self._ask, self._accept_waiting)
 
@@ -144,10 +148,21 @@ class Courier:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Write all that happens inside or nothing; what was posted leaves afterwards."""
-        with self._journal.transaction():
-            yield
-        self._outbox.flush()
+        """Write all that happens inside or nothing; what was posted or pushed leaves afterwards.
+
+        Payloads leave first: who reads of one then mostly has it.
+        """
+        if self._journal.is_writing:
+            with self._journal.transaction():
+                yield
+            return
+        try:
+            with self._journal.transaction():
+                yield
+        except BaseException:
+            self._written.clear()
+            raise
+        self._flush()
 
     def write(
         self,
@@ -168,6 +183,7 @@ class Courier:
         """Send `message` until its receipt comes; call it inside a transaction."""
         if not self._outbox.has(message.envelope.message_id):
             self._outbox.add(self._speaker.counted(message), route)
+            self._written.append(partial(self._receipts.answered, message.envelope))
 
     def drop(self, experiment: str, *, keep: str = "") -> None:
         """Send nothing more for an experiment but the message `keep`; await nothing of it."""
@@ -177,13 +193,20 @@ class Courier:
 
     def push(self, manifest: Manifest, routes: Sequence[Route], experiment: str) -> None:
         """Send a payload of the spool once to all `routes`; whoever misses some of it asks."""
-        self._pusher.push(manifest, routes, experiment)
+        self._written.append(partial(self._pusher.push, manifest, routes, experiment))
+        if not self._journal.is_writing:
+            self._flush()
 
     def fetch(
         self, manifest: Manifest, route: Route, experiment: str, *, at_once: bool = True
     ) -> None:
         """Ask for a payload until it is here; said again, not `at_once`, it changes nothing."""
         self._fetcher.want(manifest, route, experiment, at_once=at_once)
+
+    def _flush(self) -> None:
+        while self._written:
+            self._written.pop(0)()
+        self._outbox.flush()
 
     def say(self, message: Message, route: Route) -> None:
         """Publish a small message once; it may be lost."""
@@ -202,7 +225,8 @@ class Courier:
         """Do what is due: repeat what has no receipt, ask for what has not come."""
         self._crier.tick(tells_all=self._only_from is None)
         self._outbox.settle()
-        self._outbox.flush()
+        self._flush()
+        self._receipts.tick()
         self._fetcher.tick()
 
     def settle(self) -> None:
@@ -246,15 +270,7 @@ class Courier:
             require_genuine(envelope, delivery, me=self.me, role=role, only_from=self._only_from)
             self._dispatch(message, delivery)
         except ProtocolError as error:
-            self._turn_away(
-                TurnedAway(
-                    reason=error.reason,
-                    queue=delivery.queue,
-                    kind=delivery.properties.type,
-                    sender=delivery.properties.user_id,
-                    size_bytes=len(delivery.body),
-                )
-            )
+            self._turn_away(TurnedAway.of_delivery(delivery, error.reason))
             self._transport.reject(delivery)
             if self._only_from is None and error.reason == "bad_signature":
                 self._crier.misheard(delivery.properties.user_id)
@@ -303,6 +319,7 @@ class Courier:
     def _take(self, message: Message, exchange: str, manifest: Manifest | None) -> None:
         if self.inbox.taken.contradicts(message):
             raise ProtocolError("number_taken", "another message came under this number")
+        self._outbox.answered(message.envelope)
         if self.inbox.has(message.envelope):
             return
         is_whole = manifest is None or self.spool.has(manifest.digest)
@@ -327,7 +344,7 @@ class Courier:
             case NodeOnline() | Heartbeat() | Overview():
                 pass
             case _ if self.inbox.is_received(message.envelope):
-                self._send_receipt(message, delivery.exchange)
+                self._receipts.give(message, delivery.exchange)
             case _:
                 self._await_payload(message, delivery.exchange)
 
@@ -350,16 +367,8 @@ class Courier:
                 try:
                     self._receiver.accept(message)
                 except ProtocolError as error:
-                    self._turn_away(
-                        TurnedAway(
-                            reason=error.reason,
-                            queue=exchange,
-                            kind=message.envelope.type,
-                            sender=message.envelope.sender,
-                            size_bytes=0,
-                        )
-                    )
-            self._send_receipt(message, exchange)
+                    self._turn_away(TurnedAway.of_waiting(message, exchange, error.reason))
+            self._receipts.give(message, exchange)
 
     def _resend(self, request: ResendRequest, envelope: Envelope, exchange: str) -> None:
         manifest = request.manifest
@@ -373,9 +382,6 @@ class Courier:
 
     def _is_news(self, envelope: Envelope) -> bool:
         return self._counters.is_news(envelope)
-
-    def _send_receipt(self, message: Message, exchange: str) -> None:
-        self._speaker.say_receipt(message, exchange, self._witness(message))
 
     def _ask(self, manifest: Manifest, missing: Sequence[int], route: Route, exp: str) -> str:
         return self._speaker.ask(

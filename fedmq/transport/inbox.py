@@ -1,7 +1,7 @@
 """The inbox: what was received, what waits for its payload, what was turned away and why."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from fedmq.clocks import Clock
 from fedmq.messages.codec import Message, decode, encode
@@ -11,6 +11,7 @@ from fedmq.messages.registry import payload_of
 from fedmq.transport import received, taken
 from fedmq.transport.counters import Counters
 from fedmq.transport.journal import Cell, Journal
+from fedmq.transport.ports import Delivery
 from fedmq.transport.received import Received
 from fedmq.transport.taken import Taken
 from fedmq.types import Digest
@@ -49,6 +50,29 @@ class TurnedAway:
     sender: str
     """As the broker vouches; empty where it does not."""
     size_bytes: int
+
+    @classmethod
+    def of_delivery(cls, delivery: Delivery, reason: str) -> Self:
+        """Return what is known of what came."""
+        return cls(
+            reason=reason,
+            queue=delivery.queue,
+            kind=delivery.properties.type,
+            sender=delivery.properties.user_id,
+            size_bytes=len(delivery.body),
+        )
+
+    @classmethod
+    def of_waiting(cls, message: Message, exchange: str, reason: str) -> Self:
+        """Return what is known of a message that waited for its payload."""
+        envelope = message.envelope
+        return cls(
+            reason=reason,
+            queue=exchange,
+            kind=envelope.type,
+            sender=envelope.sender,
+            size_bytes=0,
+        )
 
 
 class Inbox:

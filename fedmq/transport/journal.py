@@ -100,6 +100,11 @@ class Journal:
         rows = self.rows(sql, cells)
         return rows[0][0] if rows else None
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a transaction is open."""
+        return self._connection.in_transaction
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Write all that is executed inside, or nothing of it; one inside another is part of it."""

@@ -48,6 +48,8 @@ class _Letter:
     recipient: str
     properties: Properties
     due: float
+    sealed: tuple[int, bytes] | None = None
+    """The roster that it is sealed by, and its bytes: until they are published, once."""
     retry_s: float = FIRST_RETRY_S
     repeat_s: float = FIRST_REPEAT_S
 
@@ -94,7 +96,8 @@ class Outbox:
     def add(self, message: Message, route: Route) -> None:
         """Keep `message` until its receipt; one that is there already is not sent twice."""
         envelope = message.envelope
-        self._sealed(message)  # says what is wrong with it while there is somebody to hear
+        # Sealed at once: it says what is wrong with it while there is somebody to hear.
+        version, body = self._wire.version, self._sealed(message)
         if envelope.message_id in self._settled:  # it is said anew
             self._forget(envelope.message_id)
         changed = self._journal.execute(
@@ -109,7 +112,10 @@ class Outbox:
             ),
         )
         if changed:
-            self._letters[envelope.message_id] = _letter(envelope, due=self._clock.steady())
+            letter = _letter(envelope, due=self._clock.steady())
+            if body is not None and self._is_connected:
+                letter.sealed = version, body
+            self._letters[envelope.message_id] = letter
 
     def has(self, message_id: str) -> bool:
         """Return whether a message is here that has no receipt."""
@@ -139,6 +145,12 @@ class Outbox:
         self._settled.add(message_id)
         self._letters.pop(message_id, None)
         self._refusals.pop(message_id, None)
+
+    def answered(self, answer: Envelope) -> None:
+        """Forget the message that its receiver answers, if it is an answer: the receiver has it."""
+        asked = answer.correlation_id
+        if asked is not None and self._recipient(asked) in {answer.sender, NOWHERE}:
+            self.received(asked, by=answer.sender)
 
     def settle(self) -> None:
         """Remove the rows of all messages whose receipts came: one commit, however many."""
@@ -191,6 +203,8 @@ class Outbox:
         self._is_connected = False
         self._open.clear()
         self._refusals.clear()
+        for letter in self._letters.values():
+            letter.sealed = None
 
     def confirmed(self, ticket: int) -> None:
         """The broker has it; the receiver may take long, and is asked again in a while."""
@@ -236,7 +250,11 @@ class Outbox:
             return
         exchange, routing_key, encoded, is_sealed = rows[0]
         ticket = next(self._tickets)
-        body = _bytes(encoded) if is_sealed else self._sealed(decode(_bytes(encoded)))
+        sealed, letter.sealed = letter.sealed, None
+        if sealed is not None and sealed[0] == self._wire.version:
+            body: bytes | None = sealed[1]
+        else:
+            body = _bytes(encoded) if is_sealed else self._sealed(decode(_bytes(encoded)))
         self._open[ticket] = message_id
         if body is None:
             self.refused(ticket, f"nobody knows the keys of {letter.recipient} yet")

@@ -4,7 +4,9 @@ What is replaced is private to pika. Where a version of pika has other names tha
 was written for, its own ways are used: slower, and the same in all else.
 """
 
+import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import chain
 from typing import Any, Final
 
@@ -16,6 +18,8 @@ from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowAborte
 from fedmq.transport.rabbitmq_frames import Frame, FrameReader, body_frames
 
 RECEIVE_BYTES: Final = 256 * 1024
+_RECORD_BYTES: Final = 16 * 1024
+"""Most that TLS gives at a time: RFC 8446, section 5.1."""
 _REPLACED: Final = ("_on_data_available", "_send_message")
 _USED: Final = ("_process_frame", "_adapter_emit_data")
 
@@ -30,6 +34,26 @@ def read_in_larger_pieces() -> None:
     stream: Any = getattr(io_services_utils, "_AsyncTransportBase", None)
     if stream is not None and hasattr(stream, "_MAX_RECV_BYTES"):
         stream._MAX_RECV_BYTES = RECEIVE_BYTES  # noqa: SLF001 - guarded above
+    secret: Any = getattr(io_services_utils, "_AsyncSSLTransport", None)
+    if secret is not None and hasattr(secret, "_sigint_safe_recv"):
+        secret._sigint_safe_recv = staticmethod(receive_records)  # noqa: SLF001 - guarded above
+
+
+def receive_records(stream: ssl.SSLSocket, most_bytes: int) -> bytes:
+    """Return what has come, about `most_bytes` of it at most; nothing: the other end has closed.
+
+    TLS gives one record of 16 KiB at a time, and each of them went through all of pika's loop.
+
+    Raises:
+        ssl.SSLError: there is nothing (yet), or the connection is broken.
+    """
+    pieces = [stream.recv(_RECORD_BYTES)]
+    size = len(pieces[0])
+    with suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        while pieces[-1] and size < most_bytes:
+            pieces.append(stream.recv(_RECORD_BYTES))
+            size += len(pieces[-1])
+    return b"".join(pieces)
 
 
 class Connection(SelectConnection):

@@ -20,6 +20,7 @@ from fedmq.messages.fields import Manifest
 from fedmq.messages.payloads import (
     CHUNK_BYTES,
     Chunk,
+    ChunkHashes,
     check_extent,
     chunk_extent,
     chunk_hash,
@@ -43,6 +44,8 @@ class Spool:
         self._hashes: dict[Manifest, list[bytes]] = {}
         self._whole: dict[str, list[bytes]] = {}
         """Hashes of the chunks of payloads made or received in this life: each byte once."""
+        self._made: dict[str, HashedFile] = {}
+        """By name: files that are written and not adopted yet."""
 
     def has(self, digest: Digest) -> bool:
         """Return whether the payload is here, whole and synced."""
@@ -84,7 +87,7 @@ class Spool:
         """
         check_extent(chunk, data)
         manifest = chunk.manifest
-        if self.has(manifest.digest):
+        if manifest not in self._hashes and self.has(manifest.digest):
             return True
         known = self._known(manifest)
         if known[chunk.index] == _MISSING:
@@ -105,8 +108,12 @@ class Spool:
             StorageError: the file is not there, or the disk fails.
         """
         size = self._disk.size_bytes(name) or 0
-        pieces = blocks(size, self._chunk_bytes)
-        hashes = [bytes.fromhex(chunk_hash(self._disk.read(name, *piece))) for piece in pieces]
+        made = self._made.pop(name, None)
+        if made is not None and made.size_bytes == size:
+            hashes = made.hashes()
+        else:  # another program wrote it
+            pieces = blocks(size, self._chunk_bytes)
+            hashes = [bytes.fromhex(chunk_hash(self._disk.read(name, *piece))) for piece in pieces]
         digest = combine([value.hex() for value in hashes])
         self._disk.sync(name)
         self._disk.rename(name, digest)
@@ -121,12 +128,14 @@ class Spool:
         value = chunk_hash(data) if known is None else Digest(known[index].hex())
         return Chunk(manifest=manifest, index=index, sha256=value), data
 
-    def new_file(self, name: str) -> NewFile:
+    def new_file(self, name: str) -> "HashedFile":
         """Return a file to write a payload to, which is then adopted by its name."""
-        return NewFile(self._disk, name)
+        self._made[name] = made = HashedFile(self._disk, name, self._chunk_bytes)
+        return made
 
     def discard(self, name: str) -> None:
         """Remove a file that was to become a payload."""
+        self._made.pop(name, None)
         self._disk.remove(name)
 
     def file(self, digest: Digest) -> StoredFile:
@@ -195,6 +204,23 @@ class Spool:
         if self._disk.size_bytes(_part(manifest)) is None:
             return ""
         return chunk_hash(self._disk.read(_part(manifest), *chunk_extent(manifest, index)))
+
+
+class HashedFile(NewFile):
+    """A file that is to become a payload: its chunks are hashed while their bytes are at hand."""
+
+    def __init__(self, disk: Disk, name: str, chunk_bytes: int) -> None:
+        super().__init__(disk, name)
+        self._hashes = ChunkHashes(chunk_bytes)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write `data` behind what is there."""
+        super().write(data)
+        self._hashes.add(data)
+
+    def hashes(self) -> list[bytes]:
+        """Return the hash of each chunk of what was written, in order."""
+        return self._hashes.all()
 
 
 def _part(manifest: Manifest) -> str:

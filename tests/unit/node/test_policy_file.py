@@ -1,5 +1,7 @@
 """The policy file: strict without one, refused where it is wrong, read again when it changes."""
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -105,6 +107,31 @@ def test_a_file_is_read_again_when_it_changes(path: Path) -> None:
     assert policy.read() == replace(Policy(), is_paused=True)
     path.write_text("paused = false\n")
     assert policy.read() == Policy()
+
+
+def test_a_file_that_stays_is_not_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked at for each message; its times say that nothing has changed."""
+    path.write_text("paused = true\n")
+    later = time.time_ns() + 60 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    file = PolicyFile(path)
+    monkeypatch.setattr(Path, "read_bytes", None)
+    assert file.read().is_paused
+
+
+def test_a_change_that_keeps_length_and_times_is_found(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a copy that preserves them makes it: Linux has a time that nobody can set."""
+    path.write_text("min_cases = 50\n")
+    before = path.stat()
+    file = PolicyFile(path)
+    later = time.time_ns() + 60 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    assert file.read().min_cases == 50
+    path.write_text("min_cases = 60\n")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.read().min_cases == 60
 
 
 @pytest.mark.parametrize("spoil", ["min_cases = 0", "what =", None])

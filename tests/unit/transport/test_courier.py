@@ -569,3 +569,46 @@ def test_an_experiment_that_is_over_leaves_nothing_to_send_or_to_await(world: Wo
     world.orchestrator.transport.consume(topology.ORCHESTRATOR_INBOX, prefetch=1)
     world.run(seconds=5)
     assert (world.node.courier.num_unsent, orchestrator.num_unsent) == (0, 0)
+
+
+def test_nothing_leaves_before_the_outermost_transaction_is_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash in between would forget what others have: the message, and its number."""
+    published: list[Publication] = []
+    monkeypatch.setattr(MemoryTransport, "publish", lambda *given: published.append(given[1]))
+    manifest = world.node.make_payload()
+    with world.node.courier.transaction():
+        world.reply(manifest)
+        world.node.courier.push(manifest, [from_node(LYON, LUNG)], LUNG)
+        with world.node.courier.transaction():
+            pass
+        assert published == []
+    keys = [one.routing_key.rpartition(".")[2] for one in published]
+    assert keys == ["bulk", "bulk", "bulk", "control"]
+
+
+def test_what_was_pushed_in_a_transaction_that_failed_is_not_sent(world: World) -> None:
+    """Neither then nor later."""
+    manifest = world.node.make_payload()
+
+    def fail() -> None:
+        with world.node.courier.transaction():
+            world.node.courier.push(manifest, [from_node(LYON, LUNG)], LUNG)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    world.run(seconds=2)
+    assert world.node.courier.bytes_sent(topology.REPLIES, LUNG) == 0
+
+
+def test_an_update_that_comes_before_its_message_is_not_waited_for(world: World) -> None:
+    """The message is received at once, in one transaction."""
+    manifest = world.node.make_payload()
+    world.node.courier.push(manifest, [from_node(LYON, LUNG)], LUNG)
+    world.run()
+    world.reply(manifest)
+    world.run()
+    assert len(world.orchestrator.accepted) == 1
+    assert world.orchestrator.journal.cell("SELECT count(*) FROM waiting") == 0

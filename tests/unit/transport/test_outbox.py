@@ -109,6 +109,33 @@ def test_with_a_newer_roster_it_goes_again_to_the_readers_new_keys(desk: Desk) -
     )
 
 
+def test_it_is_sealed_once_to_be_published_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While there is a connection; signing and sealing is most of what a small message costs."""
+    sealed: list[Message] = []
+    seal = desk.wire.seal
+
+    def noted(message: Message, readers: Sequence[str]) -> bytes:
+        sealed.append(message)
+        return seal(message, readers)
+
+    monkeypatch.setattr(desk.wire, "seal", noted)
+    posted = desk.post()
+    assert len(sealed) == len(desk.sent.bodies) == 1
+    reader = desk.reader(desk.keys.identities[LYON], desk.wire.roster)
+    assert reader.open(desk.sent.bodies[0]).body == posted.body
+
+
+def test_what_cannot_leave_is_not_kept_sealed(desk: Desk) -> None:
+    """A thousand requests with a plan each would be a hundred megabytes."""
+    desk.outbox.disconnected()
+    desk.post()
+    assert [letter.sealed for letter in desk.outbox._letters.values()] == [None]
+    desk.outbox.connected()
+    assert len(desk.sent.bodies) == 1
+
+
 def test_it_is_signed_by_the_keys_that_the_sender_has_by_then(desk: Desk) -> None:
     """Also by another life, from the disk."""
     posted = desk.post()

@@ -1,5 +1,6 @@
 """Frames as this program cuts and makes them, against pika's own."""
 
+import ssl
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -8,10 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pika import exceptions, frame, spec
 from pika.adapters.select_connection import SelectConnection
+from pika.adapters.utils import io_services_utils
 from pika.channel import ContentFrameAssembler
 
 from fedmq.transport import rabbitmq_connection
-from fedmq.transport.rabbitmq_connection import Connection, SwiftConnection, connection_class
+from fedmq.transport.rabbitmq_connection import (
+    Connection,
+    SwiftConnection,
+    connection_class,
+    receive_records,
+)
 from fedmq.transport.rabbitmq_frames import FrameReader, body_frames
 
 CHANNEL, MOST = 3, 50
@@ -132,3 +139,49 @@ def test_a_message_leaves_in_one_piece_that_is_cut_without_a_copy(
 def blank() -> dict[str, int]:
     """Return the counts of a connection on which nothing came or went."""
     return {"bytes_received": 0, "bytes_sent": 0, "frames_sent": 0, "_body_max_length": MOST}
+
+
+class Records:
+    """A TLS socket that has these records."""
+
+    def __init__(self, *records: bytes | Exception) -> None:
+        self.records = list(records)
+
+    def recv(self, most: int) -> bytes:
+        """Return the next one."""
+        if not self.records:
+            raise ssl.SSLWantReadError
+        record = self.records.pop(0)
+        if isinstance(record, Exception):
+            raise record
+        assert len(record) <= most
+        return record
+
+
+def test_records_that_have_come_are_taken_together() -> None:
+    """Up to what is asked for; the others stay."""
+    stream: Any = Records(b"a" * 16_384, b"b" * 100, b"c" * 16_384, b"d")
+    assert receive_records(stream, 20_000) == b"a" * 16_384 + b"b" * 100 + b"c" * 16_384
+    assert receive_records(stream, 20_000) == b"d"
+    with pytest.raises(ssl.SSLWantReadError):
+        receive_records(stream, 20_000)
+
+
+def test_the_end_of_a_stream_is_told_behind_its_last_bytes() -> None:
+    """As by any socket: nothing."""
+    stream: Any = Records(b"last", b"", b"")
+    assert receive_records(stream, 20_000) == b"last"
+    assert receive_records(stream, 20_000) == b""
+
+
+def test_a_broken_connection_is_told() -> None:
+    """It is not taken for one that has nothing yet."""
+    stream: Any = Records(b"last", ssl.SSLError(1, "bad record"))
+    with pytest.raises(ssl.SSLError, match="bad record"):
+        receive_records(stream, 20_000)
+
+
+def test_pika_has_what_is_replaced_for_reading() -> None:
+    """Else a new version of it would be slow, and nobody would know."""
+    assert hasattr(io_services_utils._AsyncTransportBase, "_MAX_RECV_BYTES")
+    assert hasattr(io_services_utils._AsyncSSLTransport, "_sigint_safe_recv")

@@ -306,6 +306,36 @@ def test_a_file_made_here_becomes_a_payload_with_the_digest_that_its_receiver_co
     assert disk.size_bytes("made") is None
 
 
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 32, 75])
+@pytest.mark.parametrize("piece", [1, 7, 16, 50])
+def test_a_file_is_hashed_as_it_is_written_and_not_read_again(
+    tmp_path: Path, size: int, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its manifest is the one of a file that another program wrote, however it was cut."""
+    content = PAYLOAD[:size]
+    disk = LocalDisk(tmp_path)
+    spool = Spool(disk, chunk_bytes=SIZE)
+    disk.write("other", 0, content)
+    expected = spool.adopt("other")
+    file = spool.new_file("made")
+    file.write(b"")
+    for start in range(0, size, piece):
+        file.write(content[start : start + piece])
+    file.write(b"")
+    monkeypatch.setattr(LocalDisk, "read", None)
+    assert spool.adopt("made") == expected
+
+
+def test_what_is_written_anew_is_hashed_anew(tmp_path: Path) -> None:
+    """A disk was full in the middle; the next attempt has other bytes."""
+    spool = Spool(LocalDisk(tmp_path), chunk_bytes=SIZE)
+    spool.new_file("made").write(PAYLOAD[:40])
+    spool.discard("made")
+    spool.new_file("made").write(PAYLOAD[:32])
+    digest = spool.adopt("made").digest
+    assert digest == make_manifest(PARTS[:2], chunk_bytes=SIZE).digest
+
+
 @pytest.mark.parametrize("suffix", ["part", "have"])
 def test_files_that_lost_their_end_give_what_is_whole_and_the_rest_comes_again(
     tmp_path: Path, suffix: str
