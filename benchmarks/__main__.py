@@ -12,6 +12,7 @@ from benchmarks.chaos import measuring as chaos
 from benchmarks.comparison import Load
 from benchmarks.peers.catalogue import PEERS, find_peers
 from benchmarks.training import TRAININGS
+from fedmq.encodings.kinds import KINDS
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -88,6 +89,7 @@ def _measure_rounds(
         Load(num_nodes=options.nodes, mb=options.mb, num_rounds=options.rounds),
         rounds.Lineup(
             training=training,
+            encoding=options.encoding,
             protection=rounds.Protection(options.protection),
             peers=peers,
             with_raw=training.has_size and not options.no_raw,
@@ -120,6 +122,9 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         choices=[str(one) for one in rounds.Protection],
         default="both",
         help="fedmq as it is (tls), without TLS, signatures and seals (none), or both",
+    )
+    one.add_argument(
+        "--encoding", choices=KINDS, default="exact", help="how fedmq's updates travel"
     )
     one.add_argument("--no-raw", action="store_true", help="without the raw broker")
     other = names.add_parser("fuzz", help="damaged and odd input for all that reads others' bytes")

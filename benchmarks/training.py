@@ -83,8 +83,8 @@ TRAININGS: Final = {
 }
 
 
-def measure(load: Load, way: Way, training: Training) -> Outcome:
-    """Return what fedmq does under a load.
+def measure(load: Load, way: Way, training: Training, encoding: str = "exact") -> Outcome:
+    """Return what fedmq does under a load; its updates travel in `encoding`.
 
     Raises:
         FedmqError: the federation does not start, or its experiment does not finish.
@@ -96,7 +96,8 @@ def measure(load: Load, way: Way, training: Training) -> Outcome:
             TreeWatch(running.members) as watch,
             ways.make_client(folder, way) as client,
         ):
-            run = client.submit(training.make_experiment(load.num_nodes, load.mb, load.num_rounds))
+            experiment = training.make_experiment(load.num_nodes, load.mb, load.num_rounds)
+            run = client.submit(replace(experiment, update_encoding=encoding))
             first_round_s = _await_round(run) - running.started_at
             report = run.wait(poll_s=_POLL_S)
             peaks = {program: peak_mb(pid) for program, pid in running.pids.items()}

@@ -174,8 +174,12 @@ class NewFile:
 
     def write(self, data: bytes | memoryview) -> None:
         """Write `data` behind what is there."""
-        self._disk.write(self._name, self._size_bytes, data)
-        self._size_bytes += memoryview(data).nbytes
+        self.write_at(self._size_bytes, data)
+
+    def write_at(self, offset: int, data: bytes | memoryview) -> None:
+        """Write `data` at `offset`; what lies between it and what is there is zeros."""
+        self._disk.write(self._name, offset, data)
+        self._size_bytes = max(self._size_bytes, offset + memoryview(data).nbytes)
 
 
 def begin_sync(descriptor: int, offset: int, size_bytes: int) -> None:

@@ -10,8 +10,10 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
+from fedmq.encodings.kinds import Encoding, parse_encoding
 from fedmq.messages.fields import (
     Config,
+    EncodingField,
     Id,
     Manifest,
     PlanReference,
@@ -55,11 +57,20 @@ class ExperimentSpec(Value):
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """So often the nodes are asked that are missing from a round which has no quorum."""
     late_updates: Annotated[LateUpdates, Word] = LateUpdates.DROP
+    update_encoding: EncodingField = "exact"
+    """How updates travel: a word of `fedmq.encodings.kinds`. Whoever knows it not says no to it."""
+    top_k_share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """Of the numbers of an update, how many `top-k` sends."""
     evaluate: bool = True
     seed: Seed = 0
     validation_share: ValidationShare = 0.2
     num_threads: Annotated[int, Field(ge=1, le=1_024)] = 1
     study: Study | None = None
+
+    @property
+    def encoding(self) -> Encoding | None:
+        """How updates travel, None where this version knows no such encoding."""
+        return parse_encoding(self.update_encoding, self.top_k_share)
 
 
 class Order(Value):

@@ -57,6 +57,8 @@ class Asked(Value):
     config: Config = Field(default_factory=dict)
     num_rounds: int = 0
     quorum: int = 0
+    updates: str = ""
+    """How they travel."""
     code: str = ""
     """Why it waits; empty where it does not."""
     signed_by: str = ""
@@ -78,6 +80,7 @@ def asked_by(mandate: Mandate) -> Asked:
         config=spec.config,
         num_rounds=spec.num_rounds,
         quorum=spec.quorum,
+        updates="" if spec.encoding is None else str(spec.encoding),
         signed_by=order.researcher if mandate.signature else "",
         mandate=mandate,
     )

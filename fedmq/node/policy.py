@@ -148,6 +148,7 @@ def judge_request(
         _judge_course(position_of(envelope, request), situation.course)
         or _judge_expiry(envelope, hour)
         or judge_mandate(envelope, request, situation.signature)
+        or _judge_encoding(request)
         or judge_data(situation.num_cases, policy)
         or _judge_study(request.spec.study, policy, today)
         or _judge_quorum(request, policy)
@@ -232,6 +233,11 @@ def _begins_as_ordered(envelope: Envelope, request: Request) -> bool:
     if isinstance(request, TrainRequest) and envelope.round == 1:
         return request.parameters == request.mandate.order.initial
     return True
+
+
+def _judge_encoding(request: Request) -> RefusalCode | None:
+    """Return that this version cannot write updates as they are asked for, None if it can."""
+    return RefusalCode.UNKNOWN_ENCODING if request.spec.encoding is None else None
 
 
 def _judge_study(study: Study | None, policy: Policy, today: str) -> RefusalCode | None:

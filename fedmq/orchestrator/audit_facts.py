@@ -30,6 +30,8 @@ class ExperimentAccepted:
     quorum: int
     model: Digits
     """To begin with."""
+    encoding: str = "exact"
+    """How updates travel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

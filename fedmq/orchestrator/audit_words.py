@@ -25,6 +25,7 @@ def accepted(kept: Kept) -> ExperimentAccepted:
         num_rounds=spec.num_rounds,
         quorum=spec.quorum,
         model=kept.initial.digest,
+        encoding=str(kept.encoding),
     )
 
 

@@ -287,7 +287,6 @@ class Leader:
 
     def _ask_work(self, lead: Lead, ask: AskWork) -> None:
         experiment = lead.kept.experiment
-        body = requests.make_work(lead.kept.mandate, ask)
         place = Place(experiment=experiment, round=ask.round, attempt=ask.attempt)
         if ask.is_new:
             # Ahead of the requests: while a thousand of them are sealed, the nodes that have theirs
@@ -298,7 +297,7 @@ class Leader:
         expires_at = self._clock.now() + ask.deadline - self.time.now()
         for node in ask.nodes:
             message = self._courier.write(
-                body,
+                requests.make_work(lead.kept.mandate, ask, node),
                 requests.work_id(experiment, ask, node),
                 node,
                 place,
@@ -315,8 +314,9 @@ class Leader:
         }
         reference = self._spool.file(fold.reference.digest)
         name = f"{experiment}.folding"
+        target = self._spool.new_file(name)
         try:
-            fold_updates(reference, contributions, self._spool.new_file(name), FedAvg())
+            fold_updates(reference, contributions, target, FedAvg(), lead.kept.encoding)
         except ParametersError as error:
             self.advance(experiment, FoldFailed(why=str(error)))
             return

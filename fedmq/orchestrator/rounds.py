@@ -14,6 +14,7 @@ from typing import Final, assert_never
 
 from fedmq.messages.fields import Manifest
 from fedmq.messages.mandates import LateUpdates
+from fedmq.messages.requests import Counted
 from fedmq.messages.submissions import LateUpdate, RoundRecord
 from fedmq.orchestrator import collection
 from fedmq.orchestrator.collection import Answered, Collection, Phase, Verdict, Waits
@@ -163,7 +164,17 @@ def take_model(state: Experiment, model: Manifest, now: float) -> Step:
     """Return the round with its new model, which is evaluated next, or the round is closed."""
     if state.stage is not Stage.FOLDING:
         return state, ()
-    state = replace(state, model=model, model_round=state.round, stage=Stage.EVALUATING, leg=None)
+    counted = {
+        node: Counted(round=one.round, attempt=one.attempt) for node, one in state.trained.items()
+    }
+    state = replace(
+        state,
+        model=model,
+        model_round=state.round,
+        stage=Stage.EVALUATING,
+        leg=None,
+        counted={**state.counted, **counted},
+    )
     return begin_evaluation(state, now) if state.spec.evaluate else _close_round(state, now)
 
 
@@ -212,8 +223,14 @@ def _ask(state: Experiment, *, is_new: bool) -> tuple[Action, ...]:
         model=state.model,
         deadline=leg.deadline,
         is_new=is_new,
+        counted=state.counted if _has_feedback(state) else {},
     )
     return (ask,)
+
+
+def _has_feedback(state: Experiment) -> bool:
+    encoding = state.spec.encoding
+    return encoding is not None and encoding.has_feedback
 
 
 def _read(event: Trained | Evaluated | Fell | Deferred) -> tuple[Leg, Answered | Waits]:

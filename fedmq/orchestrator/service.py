@@ -286,7 +286,7 @@ class OrchestratorService:
         if isinstance(reply, TrainReply):
             spool = self._courier.spool
             update, model = spool.file(reply.update.digest), spool.file(lead.state.model.digest)
-            fault = find_fault(update, model)
+            fault = find_fault(update, model, lead.kept.encoding)
         ahead_s = self._leader.time.now() - self._clock.now()
         event = answers.read_reply(reply, envelope, fault, ahead_s=ahead_s)
         self._leader.advance(lead.kept.experiment, event)

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from fedmq.messages.fields import Manifest
 from fedmq.messages.mandates import ExperimentSpec
 from fedmq.messages.replies import FailureCode, RefusalCode
+from fedmq.messages.requests import Counted
 from fedmq.messages.submissions import LateUpdate
 from fedmq.orchestrator.collection import Answered, Collection, Phase, Verdict
 from fedmq.orchestrator.events import Declined, Evaluated, Trained
@@ -89,6 +90,8 @@ class Experiment:
     missed: Mapping[NodeId, tuple[int, ...]] = field(default_factory=dict)
     """Closed rounds by the nodes that were asked in them and are not in their model."""
     late: tuple[LateUpdate, ...] = ()
+    counted: Mapping[NodeId, Counted] = field(default_factory=dict)
+    """The newest update of each node that is in a model."""
 
     @property
     def is_over(self) -> bool:

@@ -3,13 +3,14 @@
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
 
 from fedmq.audit import log as audit_log
 from fedmq.audit.facts import HeadObjected
 from fedmq.audit.log import AuditLog
+from fedmq.encodings.kinds import EXACT, Encoding
 from fedmq.messages.submissions import RoundRecord
 from fedmq.node.audit_facts import TrainingDone
 from fedmq.node.audit_verify import verify_records
@@ -82,14 +83,18 @@ def draw_scenario(random: Random) -> Scenario:
 
 
 def run_seed(
-    seed: int, *, faults: Faults | None = None, policies: Sequence[Policy] = (RELAXED,)
+    seed: int,
+    *,
+    faults: Faults | None = None,
+    policies: Sequence[Policy] = (RELAXED,),
+    encoding: Encoding = EXACT,
 ) -> Findings:
     """Return what was wrong with the run of a seed; without `faults` they are drawn from it too.
 
-    The nodes have the policies in turn.
+    The nodes have the policies in turn; updates travel in `encoding`.
     """
     random = Random(seed)
-    scenario = draw_scenario(random)
+    scenario = replace(draw_scenario(random), encoding=encoding)
     mixture = draw_faults(random) if faults is None else faults
     world = World(scenario, mixture, seed)
     for node, policy in zip(world.nodes.values(), itertools.cycle(policies), strict=False):
@@ -109,7 +114,7 @@ def _judge(world: World, seed: int, *, is_at_rest: bool) -> Findings:
     participants = [
         [one.node for one in record.outcomes if one.outcome == "updated"] for record in records
     ]
-    expected = models_by_hand(scenario.seed, participants)
+    expected = models_by_hand(scenario.seed, participants, scenario.encoding)
     found = [_model(world, number) for number in range(len(records) + 1)]
     report = world.researcher.report
     why = "" if is_at_rest else f"not at rest after {world.time:.0f} s: {report and report.reason}"

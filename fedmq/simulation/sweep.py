@@ -6,9 +6,10 @@ torn. All nodes are needed in every round, so the models have to be those of the
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from fedmq.encodings.kinds import EXACT, Encoding
 from fedmq.simulation.aim import Aim, Moment, Target
 from fedmq.simulation.disk import Share
 from fedmq.simulation.faults import NO_FAULTS
@@ -53,10 +54,10 @@ class Aftermath:
     """What kept it from coming to rest; empty where nothing did."""
 
 
-def strike(blow: Blow | None) -> Aftermath:
+def strike(blow: Blow | None, encoding: Encoding = EXACT) -> Aftermath:
     """Return what became of the experiment with one blow, or with none."""
     aim = Aim() if blow is None else Aim(blow.target, Share(blow.kept))
-    world = World(REFERENCE, NO_FAULTS, _SEED, aim)
+    world = World(replace(REFERENCE, encoding=encoding), NO_FAULTS, _SEED, aim)
     try:
         why = "" if world.run() else f"not at rest after {world.time:.0f} s"
         if world.num_stale:

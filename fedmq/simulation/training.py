@@ -5,17 +5,19 @@ to make of it, by plain arithmetic that shares no code with the orchestrator's.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import PurePath
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedmq.encodings.kinds import EXACT, Encoding
 from fedmq.learning.trainer_protocol import Done, Job, JobKind
 from fedmq.node.warm_trainers import TrainerKey
 from fedmq.node.worker import WorkerEvent
 from fedmq.parameters import Array, Parameters, parameters_bytes, read_parameters
+from fedmq.simulation.encodings_by_hand import Residual, send_by_hand
 from fedmq.transport.home import Home
 from fedmq.types import ExperimentId, NodeId
 
@@ -50,17 +52,30 @@ def train(node: str, model: Parameters, number: int) -> dict[str, Array]:
     }
 
 
-def average(model: Parameters, number: int, nodes: Iterable[str]) -> dict[str, Array]:
-    """Return the model of a round: the mean of what these nodes change, weighted by cases."""
+def average(
+    model: Parameters,
+    number: int,
+    nodes: Iterable[str],
+    encoding: Encoding = EXACT,
+    residuals: MutableMapping[str, Residual] | None = None,
+) -> dict[str, Array]:
+    """Return the model of a round: the mean of what these nodes change, weighted by cases.
+
+    `residuals`, by node, are what stayed unsent before; what does now takes their place.
+    """
     names = sorted(nodes)
-    trained = {node: train(node, model, number) for node in names}
+    unsent: MutableMapping[str, Residual] = {} if residuals is None else residuals
     total = float(sum(num_cases(node) for node in names))
+    arrived = {}
+    for node in names:
+        trained = train(node, model, number)
+        update = {key: np.subtract(trained[key], before) for key, before in model.items()}
+        arrived[node], unsent[node] = send_by_hand(update, encoding, unsent.get(node, {}))
     result = {}
     for key, before in model.items():
         summed = np.zeros(before.shape)
         for node in names:
-            update = np.subtract(trained[node][key], before)
-            summed = summed + _wide(update) * float(num_cases(node))
+            summed = summed + arrived[node][key] * float(num_cases(node))
         result[key] = (summed / total + _wide(before)).astype(before.dtype)
     return result
 
@@ -69,11 +84,14 @@ def _wide(array: Array) -> NDArray[np.float64]:
     return array.astype(np.float64)
 
 
-def models_by_hand(seed: int, participants: Sequence[Iterable[str]]) -> list[bytes]:
+def models_by_hand(
+    seed: int, participants: Sequence[Iterable[str]], encoding: Encoding = EXACT
+) -> list[bytes]:
     """Return the file of each round's model, round 0 first, from who took part in each round."""
     models = [initial_model(seed)]
+    residuals: dict[str, Residual] = {}
     for number, nodes in enumerate(participants, start=1):
-        models.append(average(models[-1], number, nodes))
+        models.append(average(models[-1], number, nodes, encoding, residuals))
     return [parameters_bytes(model) for model in models]
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from random import Random
 from typing import Final
 
+from fedmq.encodings.kinds import EXACT, Encoding
 from fedmq.learning.trainer_protocol import Job, JobKind
 from fedmq.messages.mandates import ExperimentSpec
 from fedmq.simulation.aim import Aim
@@ -50,6 +51,7 @@ class Scenario:
     round_deadline_s: float
     evaluate: bool
     seed: int
+    encoding: Encoding = EXACT
 
     def spec(self) -> ExperimentSpec:
         """Return the experiment."""
@@ -65,6 +67,8 @@ class Scenario:
             waiting_deadline_s=_WAITING_S,
             max_attempts=100,
             evaluate=self.evaluate,
+            update_encoding=self.encoding.kind.value,
+            top_k_share=self.encoding.share,
             seed=self.seed,
             study=STUDY,
         )

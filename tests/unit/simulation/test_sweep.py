@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from fedmq.encodings.kinds import Encoding, Kind
 from fedmq.logs import silence
 from fedmq.simulation.aim import Aim, Moment, Target
 from fedmq.simulation.disk import SimulatedDisk
@@ -12,6 +13,7 @@ from fedmq.simulation.sweep import Aftermath, Blow, blows, strike
 
 LATE_STEP = 60
 """Of the orchestrator, when the first round's model is there."""
+SHARE_FED = 5
 SHARE = 23
 """Of so many blows one is tried here; `./run bench simulation --sweep` tries all."""
 
@@ -40,6 +42,18 @@ def test_a_crash_at_any_durable_step_leaves_the_models_as_they_were(
     tried = list(blows(undisturbed))[::SHARE]
     assert {blow.target.machine for blow in tried} == set(undisturbed.num_steps)
     assert failing(tried, undisturbed) == []
+
+
+@pytest.mark.parametrize("kind", [Kind.INT8, Kind.TOP_K])
+def test_a_crash_loses_and_doubles_nothing_of_what_stays_unsent(kind: Kind) -> None:
+    """At steps of a node: those at which it writes what stays unsent are among them."""
+    silence()
+    encoding = Encoding(kind=kind, share=0.3 if kind is Kind.TOP_K else 1.0)
+    undisturbed = strike(None, encoding)
+    tried = [blow for blow in blows(undisturbed) if blow.target.machine == "chu-lyon"][::SHARE_FED]
+    after = [strike(blow, encoding) for blow in tried]
+    assert [one.blow for one in after if one.why or not one.was_struck] == []
+    assert {one.digests for one in after} == {undisturbed.digests}
 
 
 def test_a_sync_that_does_nothing_is_found(
