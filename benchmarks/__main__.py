@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import faults, fuzz, rounds, scale, simulation, soak, sweep, trust
+from benchmarks import encodings, faults, fuzz, rounds, scale, simulation, soak, sweep, trust
 from benchmarks.chaos import measuring as chaos
 from benchmarks.comparison import Load
 from benchmarks.peers.catalogue import PEERS, find_peers
@@ -57,6 +57,8 @@ def main() -> None:
         )
     elif options.name == "scale":
         figures = scale.measure(options.nodes, options.mb, options.rounds)
+    elif options.name == "encodings":
+        figures = encodings.measure(options.seeds)
     elif options.name == "fuzz":
         figures = fuzz.measure(options.inputs)
     else:
@@ -160,9 +162,14 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="several: one federation after the other, and the line through their figures",
     )
     seventh.add_argument("--mb", type=_count, default=1, help="size of the model in megabytes")
+    _add_encodings(names.add_parser("encodings", help="bytes of updates, and what they cost"))
     seventh.add_argument(
         "--rounds", type=_count, default=3, help="two or more: the first is not counted"
     )
+
+
+def _add_encodings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seeds", type=_count, default=3, help="of patients, split and training")
 
 
 def _require_sense(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

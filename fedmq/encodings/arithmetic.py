@@ -27,7 +27,8 @@ def quantise(numbers: Numbers) -> tuple[Numbers, NDArray[np.int8]]:
     padded = np.zeros(-(-len(numbers) // INT8_BLOCK) * INT8_BLOCK, numbers.dtype)
     padded[: len(numbers)] = numbers
     rows = padded.reshape(-1, INT8_BLOCK)
-    scales = np.abs(rows).max(axis=1, initial=0.0) / numbers.dtype.type(_LARGEST)
+    largest = np.maximum(rows.max(axis=1, initial=0.0), -rows.min(axis=1, initial=0.0))
+    scales = largest / numbers.dtype.type(_LARGEST)
     divisors = np.where(scales > 0, scales, np.inf).astype(numbers.dtype, copy=False)
     rows /= divisors[:, np.newaxis]
     np.rint(rows, out=rows)
@@ -40,9 +41,9 @@ def dequantise(scales: Numbers, values: NDArray[np.int8], first: int = 0) -> Num
 
     `scales` are those of the blocks that they stand in.
     """
-    blocks_of = (first % INT8_BLOCK + np.arange(len(values))) // INT8_BLOCK
+    offset = first % INT8_BLOCK
     numbers = values.astype(scales.dtype)
-    numbers *= scales[blocks_of]
+    numbers *= np.repeat(scales, INT8_BLOCK)[offset : offset + len(values)]
     return numbers
 
 

@@ -57,11 +57,11 @@ class UpdateWriter:
         file.write_at(0, header)
 
     def write(self, tensor: Tensor, start: int, numbers: Array) -> Array:
-        """Write numbers of a model's array, from its `start`-th on; return what is read of them.
+        """Write numbers of a model's array, from its `start`-th on; return those that arrive.
 
         `numbers`, shape (n,), are of the array's own type where it travels exactly, else of its
-        working type; `start` is a multiple of 65536, and n too but at the array's end. What is
-        returned has the same type.
+        working type; `start` is a multiple of 65536, and n too but at the array's end. Those of
+        bf16 and fp16 are returned as they travel, all others in the type that came.
 
         Raises:
             TooLargeError: the encoding has no finite number for one of them.
@@ -77,7 +77,7 @@ class UpdateWriter:
                 if not is_finite(narrow):
                     raise self._too_large(tensor)
                 self._put(values, start, narrow)
-                return widen_bfloat16(narrow).astype(numbers.dtype, copy=False)
+                return narrow
             case Kind.INT8:
                 return self._write_int8(tensor, values, start, working(tensor, numbers))
             case Kind.TOP_K:

@@ -120,13 +120,22 @@ class _Maker:
         writer = UpdateWriter(self._layout, encoding, file)
         for tensor in self._layout.tensors:
             for piece in blocks(tensor.num_items, BLOCK_ITEMS):
-                numbers = self._subtract(tensor, piece)
                 if self._after is None or not tensor.is_floating:
-                    writer.write(tensor, piece[0], numbers)
-                    continue
-                wanted = self._add_residual(tensor, piece, working(tensor, numbers))
-                sent = writer.write(tensor, piece[0], wanted)
-                self._after.write(tensor, piece[0], np.subtract(wanted, sent))
+                    writer.write(tensor, piece[0], self._subtract(tensor, piece))
+                else:
+                    self._write_with_residual(writer, self._after, tensor, piece)
+
+    def _write_with_residual(
+        self,
+        writer: UpdateWriter,
+        after: ResidualWriter,
+        tensor: Tensor,
+        piece: tuple[int, int],
+    ) -> None:
+        learnt = working(tensor, self._subtract(tensor, piece))
+        wanted = self._add_residual(tensor, piece, learnt)
+        sent = writer.write(tensor, piece[0], wanted)
+        after.write(tensor, piece[0], np.subtract(wanted, sent))
 
     def _subtract(self, tensor: Tensor, piece: tuple[int, int]) -> Array:
         after = read_slice(self._trained, self._local[tensor.name], *piece)

@@ -143,7 +143,7 @@ def test_the_halves_round_to_the_nearest(
     sent = write(tmp_path, wanted, Encoding(kind=kind))
     for name in ("b", "big", "double"):
         exact = wanted[name].reshape(-1).astype(np.float64)
-        found = sent[name].astype(np.float64)
+        found = widen_bfloat16(sent[name]).astype(np.float64)
         assert (np.abs(found - exact) <= np.abs(exact) * relative * 1.001 + absolute).all()
 
 
