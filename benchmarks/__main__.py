@@ -126,7 +126,10 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="fedmq as it is (tls), without TLS, signatures and seals (none), or both",
     )
     one.add_argument(
-        "--encoding", choices=KINDS, default="exact", help="how fedmq's updates travel"
+        "--encoding",
+        choices=KINDS,
+        default="exact",
+        help="of fedmq's updates; bf16, fp16: models too",
     )
     one.add_argument("--no-raw", action="store_true", help="without the raw broker")
     other = names.add_parser("fuzz", help="damaged and odd input for all that reads others' bytes")

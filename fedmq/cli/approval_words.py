@@ -24,7 +24,7 @@ def describe_asked(asked: Asked) -> Iterator[tuple[str, str]]:
     yield "settings", describe_config(asked.config)
     yield "rounds", f"{asked.num_rounds}, each of at least {asked.quorum} nodes"
     if asked.updates:
-        yield "updates", asked.updates
+        yield "travel", f"updates {asked.updates}, models {asked.models or 'exact'}"
     if asked.code:
         yield "waits for", asked.code
 

@@ -20,6 +20,8 @@ class Kind(StrEnum):
     """The share of each 65536 numbers that is the largest, as indices and values."""
 
 
+MODEL_KINDS: Final = (str(Kind.EXACT), str(Kind.BF16), str(Kind.FP16))
+"""How models travel to nodes."""
 KINDS: Final = tuple(str(kind) for kind in Kind)
 
 
@@ -41,6 +43,11 @@ class Encoding:
 
 
 EXACT: Final = Encoding()
+
+
+def parse_model_kind(word: str) -> Kind | None:
+    """Return how models travel, None where this version knows no such way."""
+    return Kind(word) if word in MODEL_KINDS else None
 
 
 def parse_encoding(word: str, top_k_share: float) -> Encoding | None:

@@ -8,6 +8,7 @@ Whole numbers, truth values and what is as small already travel as they are.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 from fedmq.encodings.kinds import Encoding, Kind
@@ -22,16 +23,19 @@ SCALES: Final = "/scales"
 INDICES: Final = "/indices"
 
 _HALVES: Final = frozenset({"F16", "BF16"})
-_NARROW: Final = {Kind.BF16: "BF16", Kind.FP16: "F16"}
+NARROW: Final[Mapping[Kind, str]] = {Kind.BF16: "BF16", Kind.FP16: "F16"}
 
 
 def kind_of(tensor: Tensor, encoding: Encoding) -> Kind:
     """Return how one array of a model travels under an encoding."""
-    if not tensor.is_floating:
+    return kind_of_model(tensor, encoding.kind)
+
+
+def kind_of_model(tensor: Tensor, kind: Kind) -> Kind:
+    """Return how one array of a model travels where all that can be are of a kind."""
+    if not tensor.is_floating or (kind in NARROW and tensor.dtype in _HALVES):
         return Kind.EXACT
-    if encoding.kind in _NARROW and tensor.dtype in _HALVES:
-        return Kind.EXACT
-    return encoding.kind
+    return kind
 
 
 def working_type(tensor: Tensor) -> str:
@@ -74,7 +78,7 @@ def _parts(tensor: Tensor, encoding: Encoding) -> dict[str, tuple[str, tuple[int
         case Kind.EXACT:
             return {values: (tensor.dtype, tensor.shape)}
         case Kind.BF16 | Kind.FP16 as narrow:
-            return {values: (_NARROW[narrow], tensor.shape)}
+            return {values: (NARROW[narrow], tensor.shape)}
         case Kind.INT8:
             num_scales = -(-tensor.num_items // INT8_BLOCK)
             return {

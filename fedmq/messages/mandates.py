@@ -10,7 +10,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
-from fedmq.encodings.kinds import Encoding, parse_encoding
+from fedmq.encodings.kinds import Encoding, Kind, parse_encoding, parse_model_kind
 from fedmq.messages.fields import (
     Config,
     EncodingField,
@@ -61,6 +61,8 @@ class ExperimentSpec(Value):
     """How updates travel: a word of `fedmq.encodings.kinds`. Whoever knows it not says no to it."""
     top_k_share: Annotated[float, Field(gt=0, le=1)] = 0.01
     """Of the numbers of an update, how many `top-k` sends."""
+    model_encoding: EncodingField = "exact"
+    """How models travel to nodes: one of `fedmq.encodings.kinds.MODEL_KINDS`."""
     evaluate: bool = True
     seed: Seed = 0
     validation_share: ValidationShare = 0.2
@@ -71,6 +73,16 @@ class ExperimentSpec(Value):
     def encoding(self) -> Encoding | None:
         """How updates travel, None where this version knows no such encoding."""
         return parse_encoding(self.update_encoding, self.top_k_share)
+
+    @property
+    def model_kind(self) -> Kind | None:
+        """How models travel to nodes, None where this version knows no such way."""
+        return parse_model_kind(self.model_encoding)
+
+    @property
+    def narrows_models(self) -> bool:
+        """Whether models travel to nodes in another way than they are; that of round 0 never."""
+        return self.model_kind not in {None, Kind.EXACT}
 
 
 class Order(Value):

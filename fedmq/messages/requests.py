@@ -37,6 +37,11 @@ class Work(Asking):
 
     parameters: Manifest
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the parameters are a model in fewer bytes; the researcher's own never are."""
+        return self.spec.narrows_models and self.parameters != self.mandate.order.initial
+
 
 class Counted(Value):
     """An update by the request that it answered, of an experiment and a node that are known."""

@@ -59,6 +59,8 @@ class Asked(Value):
     quorum: int = 0
     updates: str = ""
     """How they travel."""
+    models: str = ""
+    """How they travel to the node."""
     code: str = ""
     """Why it waits; empty where it does not."""
     signed_by: str = ""
@@ -81,6 +83,7 @@ def asked_by(mandate: Mandate) -> Asked:
         num_rounds=spec.num_rounds,
         quorum=spec.quorum,
         updates="" if spec.encoding is None else str(spec.encoding),
+        models=spec.model_encoding,
         signed_by=order.researcher if mandate.signature else "",
         mandate=mandate,
     )

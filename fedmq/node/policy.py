@@ -236,8 +236,9 @@ def _begins_as_ordered(envelope: Envelope, request: Request) -> bool:
 
 
 def _judge_encoding(request: Request) -> RefusalCode | None:
-    """Return that this version cannot write updates as they are asked for, None if it can."""
-    return RefusalCode.UNKNOWN_ENCODING if request.spec.encoding is None else None
+    """Return that this version does not know how updates or models travel, None if it does."""
+    is_unknown = request.spec.encoding is None or request.spec.model_kind is None
+    return RefusalCode.UNKNOWN_ENCODING if is_unknown else None
 
 
 def _judge_study(study: Study | None, policy: Policy, today: str) -> RefusalCode | None:

@@ -277,7 +277,7 @@ def product_bytes(request: Request) -> int:
     """Return how much room work takes: trained parameters, and the update made of them."""
     if not isinstance(request, TrainRequest):
         return 0
-    return request.parameters.size_bytes + update_bytes(request)
+    return _model_bytes(request) + update_bytes(request)
 
 
 def update_bytes(request: Request) -> int:
@@ -286,7 +286,12 @@ def update_bytes(request: Request) -> int:
         return 0
     encoding = request.spec.encoding
     has_residual = encoding is not None and encoding.has_feedback
-    return (2 if has_residual else 1) * request.parameters.size_bytes
+    return (2 if has_residual else 1) * _model_bytes(request)
+
+
+def _model_bytes(request: TrainRequest) -> int:
+    """Return how large a model is, which may have come in fewer bytes."""
+    return max(request.parameters.size_bytes, request.mandate.order.initial.size_bytes)
 
 
 def request_of(message: Message) -> Request | None:

@@ -253,7 +253,12 @@ class Work:
         encoding = request.spec.encoding or EXACT  # of an unknown one nothing was begun
         feedback = self._feedback(envelope, request) if encoding.has_feedback else None
         update = make_update(
-            task.name, request.parameters.digest, self._storage, encoding, feedback
+            task.name,
+            request.parameters.digest,
+            self._storage,
+            encoding,
+            feedback,
+            is_narrow=request.is_narrow,
         )
         reply = TrainReply(
             update=update,

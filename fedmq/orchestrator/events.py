@@ -90,6 +90,8 @@ class Folded(Value):
 
     kind: Literal["folded"] = "folded"
     model: Manifest
+    sent: Manifest | None = None
+    """What nodes are sent of it, where that is another file."""
 
 
 class FoldFailed(Value):

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
-from fedmq.messages.fields import Manifest
 from fedmq.messages.mandates import LateUpdates
 from fedmq.messages.requests import Counted
 from fedmq.messages.submissions import LateUpdate, RoundRecord
@@ -26,6 +25,7 @@ from fedmq.orchestrator.events import (
     Evaluated,
     Fell,
     Fold,
+    Folded,
     Keep,
     KeepLate,
     Leg,
@@ -71,9 +71,10 @@ def begin_round(state: Experiment, now: float) -> Step:
 def num_models_of_round(state: Experiment) -> int:
     """Return how many files as large as the model a round may take before any is removed.
 
-    An update of each member, the model made of them, and one that comes late or again.
+    An update of each member, the model made of them, and one that comes late or again; and the
+    model as it travels, where that is another file.
     """
-    return len(state.members) + 2
+    return len(state.members) + 2 + _num_narrow(state)
 
 
 def num_models_to_come(state: Experiment) -> int:
@@ -82,11 +83,15 @@ def num_models_to_come(state: Experiment) -> int:
         return 0
     match state.stage:
         case Stage.TRAINING:
-            return len(state.cohort - state.trained.keys()) + 1
+            return len(state.cohort - state.trained.keys()) + 1 + _num_narrow(state)
         case Stage.FOLDING:
-            return 1
+            return 1 + _num_narrow(state)
         case _:
             return 0
+
+
+def _num_narrow(state: Experiment) -> int:
+    return int(state.spec.narrows_models)
 
 
 def begins_round(before: Experiment, after: Experiment) -> bool:
@@ -160,7 +165,7 @@ def fold(state: Experiment) -> Fold:
     )
 
 
-def take_model(state: Experiment, model: Manifest, now: float) -> Step:
+def take_model(state: Experiment, folded: Folded, now: float) -> Step:
     """Return the round with its new model, which is evaluated next, or the round is closed."""
     if state.stage is not Stage.FOLDING:
         return state, ()
@@ -169,7 +174,8 @@ def take_model(state: Experiment, model: Manifest, now: float) -> Step:
     }
     state = replace(
         state,
-        model=model,
+        model=folded.model,
+        sent=folded.sent,
         model_round=state.round,
         stage=Stage.EVALUATING,
         leg=None,
@@ -220,7 +226,7 @@ def _ask(state: Experiment, *, is_new: bool) -> tuple[Action, ...]:
         nodes=leg.missing,
         round=state.round,
         attempt=state.attempt,
-        model=state.model,
+        model=state.travelling,
         deadline=leg.deadline,
         is_new=is_new,
         counted=state.counted if _has_feedback(state) else {},

@@ -241,7 +241,7 @@ class OrchestratorService:
     def may_fetch(self, sender: str, digest: Digest) -> bool:
         """Nodes may have the model of their experiment, its researcher too; nobody an update."""
         return any(
-            digest == lead.state.model.digest
+            digest in {lead.state.model.digest, lead.state.travelling.digest}
             and (sender == lead.kept.researcher or sender in lead.state.asked)
             for lead in self._leader
         )

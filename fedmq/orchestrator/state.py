@@ -61,6 +61,8 @@ class Experiment:
     model: Manifest
     """The newest parameters."""
     began_at: float
+    sent: Manifest | None = None
+    """What nodes are sent of them, where that is another file."""
     model_round: int = 0
     """The round that made them; 0: the initial ones."""
     stage: Stage = Stage.PREPARING
@@ -97,6 +99,11 @@ class Experiment:
     def is_over(self) -> bool:
         """Whether nothing can happen any more."""
         return self.stage.is_over
+
+    @property
+    def travelling(self) -> Manifest:
+        """The newest parameters as they travel to nodes."""
+        return self.model if self.sent is None else self.sent
 
     @property
     def shown(self) -> str:

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from fedmq.encodings.kinds import KINDS
+from fedmq.encodings.kinds import KINDS, MODEL_KINDS
 from fedmq.errors import ConfigurationError, FedmqError, PlanError
 from fedmq.learning.catalogue import load_plan, load_source, plan_digest, plan_source
 from fedmq.learning.configs import make_config
@@ -95,6 +95,8 @@ class Experiment:
     """
     top_k_share: float = 0.01
     """Of the numbers of an update, how many `top-k` sends."""
+    model_encoding: str = "exact"
+    """How models travel to nodes: `exact`, `bf16` or `fp16`."""
     evaluate: bool = True
     validation_share: float = 0.2
     num_threads: int = 1
@@ -213,6 +215,7 @@ class Experiment:
             "late_updates": self.late_updates,
             "update_encoding": self.update_encoding,
             "top_k_share": self.top_k_share,
+            "model_encoding": self.model_encoding,
             "evaluate": self.evaluate,
             "seed": self.seed,
             "validation_share": self.validation_share,
@@ -225,6 +228,8 @@ class Experiment:
             raise _fault(error) from error
         if spec.encoding is None:
             raise _wrong("update_encoding", f"one of {', '.join(KINDS)}", spec.update_encoding)
+        if spec.model_kind is None:
+            raise _wrong("model_encoding", f"one of {', '.join(MODEL_KINDS)}", spec.model_encoding)
         parse_id(spec.name, kind="experiment")
         for node in spec.nodes:
             parse_id(node, kind="node")

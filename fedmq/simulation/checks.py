@@ -10,7 +10,6 @@ from typing import Final
 from fedmq.audit import log as audit_log
 from fedmq.audit.facts import HeadObjected
 from fedmq.audit.log import AuditLog
-from fedmq.encodings.kinds import EXACT, Encoding
 from fedmq.messages.submissions import RoundRecord
 from fedmq.node.audit_facts import TrainingDone
 from fedmq.node.audit_verify import verify_records
@@ -18,6 +17,7 @@ from fedmq.node.policy import Policy
 from fedmq.node.records import Records, open_records
 from fedmq.orchestrator.audit_facts import RoundFolded
 from fedmq.simulation.approval import RELAXED
+from fedmq.simulation.encodings_by_hand import AS_IT_IS, Travel
 from fedmq.simulation.faults import Fault, Faults, draw_faults
 from fedmq.simulation.members import EXPERIMENT
 from fedmq.simulation.plain_wire import PlainWire
@@ -87,14 +87,14 @@ def run_seed(
     *,
     faults: Faults | None = None,
     policies: Sequence[Policy] = (RELAXED,),
-    encoding: Encoding = EXACT,
+    travel: Travel = AS_IT_IS,
 ) -> Findings:
     """Return what was wrong with the run of a seed; without `faults` they are drawn from it too.
 
-    The nodes have the policies in turn; updates travel in `encoding`.
+    The nodes have the policies in turn; updates and models go as `travel` says.
     """
     random = Random(seed)
-    scenario = replace(draw_scenario(random), encoding=encoding)
+    scenario = replace(draw_scenario(random), travel=travel)
     mixture = draw_faults(random) if faults is None else faults
     world = World(scenario, mixture, seed)
     for node, policy in zip(world.nodes.values(), itertools.cycle(policies), strict=False):
@@ -114,7 +114,7 @@ def _judge(world: World, seed: int, *, is_at_rest: bool) -> Findings:
     participants = [
         [one.node for one in record.outcomes if one.outcome == "updated"] for record in records
     ]
-    expected = models_by_hand(scenario.seed, participants, scenario.encoding)
+    expected = models_by_hand(scenario.seed, participants, scenario.travel)
     found = [_model(world, number) for number in range(len(records) + 1)]
     report = world.researcher.report
     why = "" if is_at_rest else f"not at rest after {world.time:.0f} s: {report and report.reason}"

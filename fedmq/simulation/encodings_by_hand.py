@@ -5,15 +5,37 @@ Arrays here are shorter than a block of any encoding, so each has one scale, and
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedmq.encodings.kinds import Encoding, Kind
+from fedmq.encodings.kinds import EXACT, Encoding, Kind
 from fedmq.parameters import Array
 
 Residual = Mapping[str, NDArray[np.floating]]
 """Name -> what stayed unsent, in the type in which an encoding counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Travel:
+    """How updates and models travel."""
+
+    updates: Encoding = EXACT
+    models: Kind = Kind.EXACT
+
+
+AS_IT_IS: Final = Travel()
+
+
+def round_by_hand(model: Mapping[str, Array], kind: Kind) -> dict[str, Array]:
+    """Return a model as nodes have it that were sent it in this way."""
+    rounded = {}
+    for name, array in model.items():
+        numbers = [_rounded(float(number), kind, array) for number in array.flat]
+        rounded[name] = np.array(numbers).reshape(array.shape).astype(array.dtype)
+    return rounded
 
 
 def send_by_hand(
@@ -24,7 +46,7 @@ def send_by_hand(
     unsent: dict[str, NDArray[np.floating]] = {}
     for name, array in update.items():
         if not encoding.has_feedback:
-            numbers = [_rounded(float(number), encoding, array) for number in array.flat]
+            numbers = [_rounded(float(number), encoding.kind, array) for number in array.flat]
             arrived[name] = np.array(numbers).reshape(array.shape)
             continue
         counting: NDArray[np.floating] = array.astype(
@@ -37,11 +59,11 @@ def send_by_hand(
     return arrived, unsent
 
 
-def _rounded(number: float, encoding: Encoding, array: Array) -> float:
+def _rounded(number: float, kind: Kind, array: Array) -> float:
     is_half = array.dtype.itemsize <= np.dtype(np.float16).itemsize
-    if encoding.kind is Kind.EXACT or is_half:
+    if kind is Kind.EXACT or is_half:
         return number
-    return _bfloat16(number) if encoding.kind is Kind.BF16 else float(np.float16(number))
+    return _bfloat16(number) if kind is Kind.BF16 else float(np.float16(number))
 
 
 def _bfloat16(number: float) -> float:

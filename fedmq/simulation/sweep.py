@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from fedmq.encodings.kinds import EXACT, Encoding
 from fedmq.simulation.aim import Aim, Moment, Target
 from fedmq.simulation.disk import Share
+from fedmq.simulation.encodings_by_hand import AS_IT_IS, Travel
 from fedmq.simulation.faults import NO_FAULTS
 from fedmq.simulation.members import EXPERIMENT
 from fedmq.simulation.world import Scenario, World
@@ -54,10 +54,10 @@ class Aftermath:
     """What kept it from coming to rest; empty where nothing did."""
 
 
-def strike(blow: Blow | None, encoding: Encoding = EXACT) -> Aftermath:
+def strike(blow: Blow | None, travel: Travel = AS_IT_IS) -> Aftermath:
     """Return what became of the experiment with one blow, or with none."""
     aim = Aim() if blow is None else Aim(blow.target, Share(blow.kept))
-    world = World(replace(REFERENCE, encoding=encoding), NO_FAULTS, _SEED, aim)
+    world = World(replace(REFERENCE, travel=travel), NO_FAULTS, _SEED, aim)
     try:
         why = "" if world.run() else f"not at rest after {world.time:.0f} s"
         if world.num_stale:

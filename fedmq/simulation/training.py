@@ -12,12 +12,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fedmq.encodings.kinds import EXACT, Encoding
+from fedmq.encodings.narrow import widen_parameters
 from fedmq.learning.trainer_protocol import Done, Job, JobKind
 from fedmq.node.warm_trainers import TrainerKey
 from fedmq.node.worker import WorkerEvent
 from fedmq.parameters import Array, Parameters, parameters_bytes, read_parameters
-from fedmq.simulation.encodings_by_hand import Residual, send_by_hand
+from fedmq.simulation.encodings_by_hand import (
+    AS_IT_IS,
+    Residual,
+    Travel,
+    round_by_hand,
+    send_by_hand,
+)
 from fedmq.transport.home import Home
 from fedmq.types import ExperimentId, NodeId
 
@@ -56,7 +62,7 @@ def average(
     model: Parameters,
     number: int,
     nodes: Iterable[str],
-    encoding: Encoding = EXACT,
+    travel: Travel = AS_IT_IS,
     residuals: MutableMapping[str, Residual] | None = None,
 ) -> dict[str, Array]:
     """Return the model of a round: the mean of what these nodes change, weighted by cases.
@@ -66,11 +72,13 @@ def average(
     names = sorted(nodes)
     unsent: MutableMapping[str, Residual] = {} if residuals is None else residuals
     total = float(sum(num_cases(node) for node in names))
+    # The researcher's own model, that of round 0, is never rounded.
+    begun = model if number == 1 else round_by_hand(model, travel.models)
     arrived = {}
     for node in names:
-        trained = train(node, model, number)
-        update = {key: np.subtract(trained[key], before) for key, before in model.items()}
-        arrived[node], unsent[node] = send_by_hand(update, encoding, unsent.get(node, {}))
+        trained = train(node, begun, number)
+        update = {key: np.subtract(trained[key], before) for key, before in begun.items()}
+        arrived[node], unsent[node] = send_by_hand(update, travel.updates, unsent.get(node, {}))
     result = {}
     for key, before in model.items():
         summed = np.zeros(before.shape)
@@ -85,13 +93,13 @@ def _wide(array: Array) -> NDArray[np.float64]:
 
 
 def models_by_hand(
-    seed: int, participants: Sequence[Iterable[str]], encoding: Encoding = EXACT
+    seed: int, participants: Sequence[Iterable[str]], travel: Travel = AS_IT_IS
 ) -> list[bytes]:
     """Return the file of each round's model, round 0 first, from who took part in each round."""
     models = [initial_model(seed)]
     residuals: dict[str, Residual] = {}
     for number, nodes in enumerate(participants, start=1):
-        models.append(average(models[-1], number, nodes, encoding, residuals))
+        models.append(average(models[-1], number, nodes, travel, residuals))
     return [parameters_bytes(model) for model in models]
 
 
@@ -143,7 +151,9 @@ class SimulatedWorker:
         spoke = 0 if job.kind is JobKind.PREPARE else num_cases(self._node)
         metrics: Mapping[str, tuple[float, float]] = {}
         if job.parameters_path is not None:
-            model = read_parameters(self._read("payloads", job.parameters_path))
+            model: Parameters = read_parameters(self._read("payloads", job.parameters_path))
+            if job.is_narrow:
+                model = widen_parameters(model)
             metrics = {"size": (float(sum(array.size for array in model.values())), 1.0)}
             if job.output_path is not None:
                 output = self._home.disk("scratch")

@@ -200,11 +200,12 @@ def test_an_experiment_names_its_study_unless_the_operator_needs_none(request_: 
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-def test_updates_travel_in_an_encoding_that_the_node_knows(request_: Request) -> None:
+def test_updates_and_models_travel_in_an_encoding_that_the_node_knows(request_: Request) -> None:
     """One of a later version is refused by its own code, not as something malformed."""
     assert judged(changed(request_, update_encoding="int8")) is None
-    unknown = changed(request_, update_encoding="int4")
-    assert judged(unknown) == RefusalCode.UNKNOWN_ENCODING
+    assert judged(changed(request_, model_encoding="bf16")) is None
+    for unknown in ({"update_encoding": "int4"}, {"model_encoding": "int8"}):
+        assert judged(changed(request_, **unknown)) == RefusalCode.UNKNOWN_ENCODING
 
 
 def test_a_study_ends_with_its_last_day() -> None:

@@ -66,6 +66,7 @@ def test_a_file_with_all_that_is_needed_is_an_experiment(tmp_path: Path) -> None
             "'zip'",
         ),
         ("update_encoding = 8", "update_encoding", "text", "8"),
+        ('model_encoding = "int8"', "model_encoding", "one of exact, bf16, fp16", "'int8'"),
         ("top_k_share = 0", "top_k_share", "more than 0", "0"),
         ("top_k_share = 1.5", "top_k_share", "at most 1", "1.5"),
         ("seed = -1", "seed", "at least 0", "-1"),
