@@ -61,7 +61,7 @@ class Learning:
     num_cases: int
     """Of each node."""
     num_rounds: int
-    metric: str
+    metrics: tuple[str, ...]
 
 
 LEARNINGS: Final = (
@@ -70,20 +70,39 @@ LEARNINGS: Final = (
         config={},
         num_cases=48,
         num_rounds=10,
-        metric="loss",
+        metrics=("loss", "accuracy"),
     ),
     Learning(
         plan="petct-survival",
         config={"spacing_mm": 16.0, "shape": [36, 28, 68]},
         num_cases=32,
         num_rounds=8,
-        metric="c_index",
+        metrics=("loss", "c_index"),
     ),
 )
 ENCODINGS: Final = (
     *(Encoding(kind=kind) for kind in Kind if kind is not Kind.TOP_K),
     Encoding(kind=Kind.TOP_K, share=0.1),
     Encoding(kind=Kind.TOP_K, share=0.01),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How updates and models travel."""
+
+    updates: Encoding
+    models: Kind = Kind.EXACT
+
+    @property
+    def key(self) -> str:
+        """What its figures begin with."""
+        return _key(self.updates) + ("" if self.models is Kind.EXACT else "_both_ways")
+
+
+WAYS: Final = (
+    *(Way(updates=one) for one in ENCODINGS),
+    Way(updates=Encoding(kind=Kind.BF16), models=Kind.BF16),
 )
 
 
@@ -109,7 +128,7 @@ def _key(encoding: Encoding) -> str:
 
 
 def _measure_learning(learning: Learning, num_seeds: int, folder: Path) -> Figures:
-    results: dict[Encoding, list[ExperimentReport]] = {one: [] for one in ENCODINGS}
+    results: dict[Way, list[ExperimentReport]] = {one: [] for one in WAYS}
     for seed in range(num_seeds):
         place = folder / str(seed)
         place.mkdir(parents=True)
@@ -117,10 +136,10 @@ def _measure_learning(learning: Learning, num_seeds: int, folder: Path) -> Figur
             _experiment(learning, seed), Wishes(num_cases=learning.num_cases), place
         )
         with closing(SharedTrainer(place / "trainer")) as trainer:
-            for encoding in ENCODINGS:
-                report = _rehearse(script, place / _key(encoding), trainer, encoding)
-                results[encoding].append(report)
-                say(f"{learning.plan}, seed {seed}, {encoding}: {_metrics(report)}")
+            for way in WAYS:
+                report = _rehearse(script, place / way.key, trainer, way)
+                results[way].append(report)
+                say(f"{learning.plan}, seed {seed}, {way.key}: {_metrics(report)}")
     return _compare(learning, results)
 
 
@@ -137,10 +156,12 @@ def _experiment(learning: Learning, seed: int) -> Experiment:
     )
 
 
-def _rehearse(
-    script: Script, folder: Path, trainer: SharedTrainer, encoding: Encoding
-) -> ExperimentReport:
-    wanted = {"update_encoding": encoding.kind.value, "top_k_share": encoding.share}
+def _rehearse(script: Script, folder: Path, trainer: SharedTrainer, way: Way) -> ExperimentReport:
+    wanted = {
+        "update_encoding": way.updates.kind.value,
+        "top_k_share": way.updates.share,
+        "model_encoding": way.models.value,
+    }
     staged = replace(script, spec=script.spec.model_copy(update=wanted))
     with closing(Rehearsal(staged, folder, trainer, lambda _node, _broken: None)) as rehearsal:
         report = rehearsal.submit().wait()
@@ -151,29 +172,28 @@ def _rehearse(
 
 def _metrics(report: ExperimentReport) -> dict[str, float]:
     found = {name: ratio(one) for name, one in report.records[-1].metrics.items()}
-    return {name: round(value, 4) for name, value in found.items() if value is not None}
+    return {name: round(value, 6) for name, value in found.items() if value is not None}
 
 
-def _compare(learning: Learning, results: Mapping[Encoding, list[ExperimentReport]]) -> Figures:
-    """Return the metric of the last round, and by how much it differs from the exact one's."""
-    plan = learning.plan.replace("-", "_")
-    exact = [_metrics(one)[learning.metric] for one in results[ENCODINGS[0]]]
-    exact_bytes = _bytes_up(results[ENCODINGS[0]])
+def _compare(learning: Learning, results: Mapping[Way, list[ExperimentReport]]) -> Figures:
+    """Return the metrics of the last round, and by how much each differs from the exact one's."""
+    exact = results[WAYS[0]]
     figures: Figures = {}
-    for encoding, reports in results.items():
-        found = [_metrics(one)[learning.metric] for one in reports]
-        away = [one - other for one, other in zip(found, exact, strict=True)]
-        prefix = f"{plan}_{_key(encoding)}"
-        figures |= {
-            f"{prefix}_{learning.metric}": round(statistics.mean(found), 4),
-            f"{prefix}_change": round(statistics.mean(away), 5),
-            f"{prefix}_change_min": round(min(away), 5),
-            f"{prefix}_change_max": round(max(away), 5),
-            f"{prefix}_bytes_up": round(_bytes_up(reports)),
-            f"{prefix}_bytes_over_exact": round(_bytes_up(reports) / exact_bytes, 4),
-        }
-        if len(found) > 1:
-            figures[f"{prefix}_sd"] = round(statistics.stdev(found), 4)
+    for way, reports in results.items():
+        prefix = f"{learning.plan.replace('-', '_')}_{way.key}"
+        figures[f"{prefix}_bytes_up"] = round(_bytes_up(reports))
+        figures[f"{prefix}_bytes_over_exact"] = round(_bytes_up(reports) / _bytes_up(exact), 4)
+        for metric in learning.metrics:
+            found = [_metrics(one)[metric] for one in reports]
+            away = [one - _metrics(other)[metric] for one, other in zip(found, exact, strict=True)]
+            figures |= {
+                f"{prefix}_{metric}": round(statistics.mean(found), 4),
+                f"{prefix}_{metric}_low": min(found),
+                f"{prefix}_{metric}_high": max(found),
+                f"{prefix}_{metric}_change": round(statistics.mean(away), 5),
+                f"{prefix}_{metric}_change_low": round(min(away), 5),
+                f"{prefix}_{metric}_change_high": round(max(away), 5),
+            }
     return figures
 
 

@@ -348,10 +348,11 @@ class Leader:
 
     def _announce(self, lead: Lead, nodes: tuple[NodeId, ...]) -> None:
         self._drop(lead, nodes)
-        updates = [one.update.digest for one in lead.state.trained.values()]
+        state = lead.state
+        unused = [state.travelling.digest, *(one.update.digest for one in state.trained.values())]
         self.afterwards(lambda: self.queues.close(lead.kept.experiment))
         self.afterwards(lambda: self._export(lead))
-        self.afterwards(lambda: self.release(updates))
+        self.afterwards(lambda: self.release(unused))
         log.info("experiment_over", experiment=lead.kept.experiment, state=str(lead.state.stage))
 
     def drop_late(self, lead: Lead) -> None:

@@ -207,6 +207,8 @@ def test_a_model_that_travels_narrow_is_asked_for_and_the_model_itself_is_kept()
     actions = driver.trains(A, B, C)
     assert [one.reference for one in actions if isinstance(one, Fold)] == [manifest(1)]
     assert {manifest(1).digest, manifest(501).digest} <= needed_payloads([driver.state], [])
+    driver.does(StopAsked())
+    assert needed_payloads([driver.state], []) == {manifest(1).digest}
 
 
 def declined(node: NodeId, code: str = "unknown_plan", *, is_final: bool = True) -> Declined:
