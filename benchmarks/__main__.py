@@ -36,7 +36,9 @@ def main() -> None:
         )
     elif options.name == "simulation":
         figures = (
-            sweep.measure() if options.sweep else simulation.measure(options.seeds, options.first)
+            sweep.measure(is_encoded=options.encoded)
+            if options.sweep
+            else simulation.measure(options.seeds, options.first, is_encoded=options.encoded)
         )
     elif options.name == "soak":
         figures = soak.measure(
@@ -139,6 +141,9 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     third.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
     third.add_argument(
         "--sweep", action="store_true", help="a crash at every durable step of one experiment"
+    )
+    third.add_argument(
+        "--encoded", action="store_true", help="updates and models travel encoded, in every way"
     )
     _add_chaos(names.add_parser("chaos", help="real programs and a real broker, killed (-9)"))
     fourth = names.add_parser("soak", help="many rounds: does memory, disk or a queue grow?")
