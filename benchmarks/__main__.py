@@ -7,11 +7,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import faults, fuzz, rounds, scale, simulation, soak, sweep, trust
+from benchmarks import encodings, faults, fuzz, rounds, scale, simulation, soak, sweep, trust
 from benchmarks.chaos import measuring as chaos
 from benchmarks.comparison import Load
 from benchmarks.peers.catalogue import PEERS, find_peers
 from benchmarks.training import TRAININGS
+from fedmq.encodings.kinds import KINDS
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -35,7 +36,9 @@ def main() -> None:
         )
     elif options.name == "simulation":
         figures = (
-            sweep.measure() if options.sweep else simulation.measure(options.seeds, options.first)
+            sweep.measure(is_encoded=options.encoded)
+            if options.sweep
+            else simulation.measure(options.seeds, options.first, is_encoded=options.encoded)
         )
     elif options.name == "soak":
         figures = soak.measure(
@@ -56,6 +59,8 @@ def main() -> None:
         )
     elif options.name == "scale":
         figures = scale.measure(options.nodes, options.mb, options.rounds)
+    elif options.name == "encodings":
+        figures = encodings.measure(options.seeds)
     elif options.name == "fuzz":
         figures = fuzz.measure(options.inputs)
     else:
@@ -88,6 +93,7 @@ def _measure_rounds(
         Load(num_nodes=options.nodes, mb=options.mb, num_rounds=options.rounds),
         rounds.Lineup(
             training=training,
+            encoding=options.encoding,
             protection=rounds.Protection(options.protection),
             peers=peers,
             with_raw=training.has_size and not options.no_raw,
@@ -121,6 +127,12 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         default="both",
         help="fedmq as it is (tls), without TLS, signatures and seals (none), or both",
     )
+    one.add_argument(
+        "--encoding",
+        choices=KINDS,
+        default="exact",
+        help="of fedmq's updates; bf16, fp16: models too",
+    )
     one.add_argument("--no-raw", action="store_true", help="without the raw broker")
     other = names.add_parser("fuzz", help="damaged and odd input for all that reads others' bytes")
     other.add_argument("--inputs", type=int, default=1_000_000)
@@ -129,6 +141,9 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     third.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
     third.add_argument(
         "--sweep", action="store_true", help="a crash at every durable step of one experiment"
+    )
+    third.add_argument(
+        "--encoded", action="store_true", help="updates and models travel encoded, in every way"
     )
     _add_chaos(names.add_parser("chaos", help="real programs and a real broker, killed (-9)"))
     fourth = names.add_parser("soak", help="many rounds: does memory, disk or a queue grow?")
@@ -155,9 +170,14 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="several: one federation after the other, and the line through their figures",
     )
     seventh.add_argument("--mb", type=_count, default=1, help="size of the model in megabytes")
+    _add_encodings(names.add_parser("encodings", help="bytes of updates, and what they cost"))
     seventh.add_argument(
         "--rounds", type=_count, default=3, help="two or more: the first is not counted"
     )
+
+
+def _add_encodings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seeds", type=_count, default=3, help="of patients, split and training")
 
 
 def _require_sense(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

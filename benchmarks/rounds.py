@@ -55,6 +55,8 @@ class Lineup:
     """Who takes part, and how often."""
 
     training: Training
+    encoding: str
+    """How fedmq's updates travel; the others send theirs as they are."""
     protection: Protection
     peers: tuple[Peer, ...]
     with_raw: bool
@@ -105,6 +107,7 @@ def measure(load: Load, lineup: Lineup) -> Figures:
         "rounds": load.num_rounds,
         "turns": lineup.num_turns,
         "training": lineup.training.work.plan,
+        "encoding": lineup.encoding,
         "load_average": round(os.getloadavg()[0], 1),
     }
     for side in sides:
@@ -127,7 +130,7 @@ def _order(load: Load, lineup: Lineup) -> list[Contender]:
     for side in (_TLS, _OPEN):
         if side in _SIDES[lineup.protection]:
             raw = partial(raw_broker.measure, load, has_tls=side.has_tls)
-            own = partial(training.measure, load, side.way, lineup.training)
+            own = partial(training.measure, load, side.way, lineup.training, lineup.encoding)
             if lineup.with_raw:
                 contenders.append(Contender(name=side.raw, measure=raw))
             contenders.append(Contender(name=side.own, measure=own))

@@ -9,13 +9,26 @@ from concurrent.futures import ProcessPoolExecutor
 
 import structlog
 
+from fedmq.encodings.kinds import Encoding, Kind
 from fedmq.simulation.checks import Findings, run_seed
+from fedmq.simulation.encodings_by_hand import Travel
 
+ENCODED = tuple(
+    Travel(updates=updates, models=models)
+    for updates in (
+        Encoding(kind=Kind.BF16),
+        Encoding(kind=Kind.FP16),
+        Encoding(kind=Kind.INT8),
+        Encoding(kind=Kind.TOP_K, share=0.3),
+    )
+    for models in (Kind.EXACT, Kind.BF16, Kind.FP16)
+)
+"""The ways in which seeds travel, in turn."""
 _SHOWN = 10
 """Failing seeds that are named one by one."""
 
 
-def measure(num_seeds: int, first: int) -> dict[str, object]:
+def measure(num_seeds: int, first: int, *, is_encoded: bool = False) -> dict[str, object]:
     """Return the sums over all seeds; every one can be run again by itself."""
     began = time.perf_counter()
     mishaps: Counter[str] = Counter()
@@ -23,7 +36,8 @@ def measure(num_seeds: int, first: int) -> dict[str, object]:
     lives: list[int] = []
     unsound = 0
     with ProcessPoolExecutor(os.cpu_count(), initializer=be_silent) as pool:
-        results = pool.map(run_seed, range(first, first + num_seeds), chunksize=20)
+        run = _run_encoded if is_encoded else run_seed
+        results = pool.map(run, range(first, first + num_seeds), chunksize=20)
         for number, found in enumerate(results, start=1):
             mishaps.update({str(kind): count for kind, count in found.mishaps.items()})
             lives.append(found.num_lives)
@@ -38,6 +52,7 @@ def measure(num_seeds: int, first: int) -> dict[str, object]:
     return {
         "seeds": num_seeds,
         "first_seed": first,
+        "encoded": is_encoded,
         **{name: totals[name] for name in _sums(Findings(seed=0))},
         "unsound_seeds": unsound,
         "mishaps": mishaps.total(),
@@ -46,6 +61,11 @@ def measure(num_seeds: int, first: int) -> dict[str, object]:
         "seconds": round(seconds, 1),
         "seeds_per_s": round(num_seeds / seconds, 2),
     }
+
+
+def _run_encoded(seed: int) -> Findings:
+    """Return what was wrong with the run of a seed in which updates and models travel encoded."""
+    return run_seed(seed, travel=ENCODED[seed % len(ENCODED)])
 
 
 def _sums(found: Findings) -> dict[str, int]:

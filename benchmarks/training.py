@@ -13,6 +13,7 @@ from benchmarks.comparison import Load, Outcome, Turn
 from benchmarks.federation import Work
 from benchmarks.memory import TreeWatch, peak_mb
 from benchmarks.ways import Way
+from fedmq.encodings.kinds import MODEL_KINDS
 from fedmq.errors import FedmqError
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
@@ -83,8 +84,8 @@ TRAININGS: Final = {
 }
 
 
-def measure(load: Load, way: Way, training: Training) -> Outcome:
-    """Return what fedmq does under a load.
+def measure(load: Load, way: Way, training: Training, encoding: str = "exact") -> Outcome:
+    """Return what fedmq does under a load; what can travels in `encoding`.
 
     Raises:
         FedmqError: the federation does not start, or its experiment does not finish.
@@ -96,7 +97,9 @@ def measure(load: Load, way: Way, training: Training) -> Outcome:
             TreeWatch(running.members) as watch,
             ways.make_client(folder, way) as client,
         ):
-            run = client.submit(training.make_experiment(load.num_nodes, load.mb, load.num_rounds))
+            experiment = training.make_experiment(load.num_nodes, load.mb, load.num_rounds)
+            down = encoding if encoding in MODEL_KINDS else "exact"
+            run = client.submit(replace(experiment, update_encoding=encoding, model_encoding=down))
             first_round_s = _await_round(run) - running.started_at
             report = run.wait(poll_s=_POLL_S)
             peaks = {program: peak_mb(pid) for program, pid in running.pids.items()}

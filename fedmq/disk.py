@@ -182,8 +182,12 @@ class NewFile:
 
     def write(self, data: bytes | memoryview) -> None:
         """Write `data` behind what is there."""
-        self._disk.write(self._name, self.size_bytes, data)
-        self.size_bytes += memoryview(data).nbytes
+        self.write_at(self.size_bytes, data)
+
+    def write_at(self, offset: int, data: bytes | memoryview) -> None:
+        """Write `data` at `offset`; what lies between it and what is there is zeros."""
+        self._disk.write(self._name, offset, data)
+        self.size_bytes = max(self.size_bytes, offset + memoryview(data).nbytes)
 
 
 def begin_sync(descriptor: int, offset: int, size_bytes: int) -> None:

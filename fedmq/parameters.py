@@ -27,8 +27,10 @@ Parameters = Mapping[str, Array]
 BFLOAT16: Final[np.dtype[np.generic]] = np.dtype([("bfloat16", "<u2")])
 """The bits of bfloat16 numbers, the upper halves of float32; `array["bfloat16"]` are the bits."""
 _QUIET_NAN: Final = np.uint16(0x7FC0)
+_INFINITY: Final = np.uint16(0x7F80)
+"""The bits of the exponent: all of them are set in infinities and NaN, and in no number."""
 
-_DTYPES: Final[dict[str, np.dtype[np.generic]]] = {
+DTYPES: Final[dict[str, np.dtype[np.generic]]] = {
     "BOOL": np.dtype("?"),
     "I8": np.dtype("<i1"),
     "U8": np.dtype("<u1"),
@@ -43,7 +45,8 @@ _DTYPES: Final[dict[str, np.dtype[np.generic]]] = {
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),
 }
-_NAMES: Final = {dtype: name for name, dtype in _DTYPES.items()}
+"""By the names of the format; all little-endian."""
+_NAMES: Final = {dtype: name for name, dtype in DTYPES.items()}
 # The order of the safetensors library: its own ranking of types, widest first.
 _RANK: Final = {
     name: rank
@@ -100,7 +103,7 @@ class Tensor:
     @property
     def numpy_dtype(self) -> np.dtype[np.generic]:
         """The little-endian numpy type of the bytes; of bfloat16 it is `BFLOAT16`."""
-        return _DTYPES[self.dtype]
+        return DTYPES[self.dtype]
 
     @property
     def num_items(self) -> int:
@@ -128,7 +131,7 @@ def write_parameters(parameters: Parameters, file: Writable) -> Layout:
     Raises:
         ParametersError: an array has a type that does not travel (complex, object, text).
     """
-    layout, header = _plan_layout(
+    layout, header = plan_layout(
         {name: (_type_name(name, array), array.shape) for name, array in parameters.items()}
     )
     file.write(header)
@@ -145,9 +148,30 @@ def parameters_bytes(parameters: Parameters) -> bytes:
     return buffer.getvalue()
 
 
+def plan_layout(
+    declared: Mapping[str, tuple[str, tuple[int, ...]]],
+) -> tuple[Layout, bytes]:
+    """Return the one layout of arrays with these types and shapes, and its header.
+
+    Raises:
+        ParametersError: there are too many of them.
+    """
+    table: dict[str, dict[str, object]] = {}
+    position = 0
+    for name in sorted(declared, key=lambda name: (_RANK[declared[name][0]], name)):
+        dtype, shape = declared[name]
+        end = position + math.prod(shape) * DTYPES[dtype].itemsize
+        table[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [position, end]}
+        position = end
+    text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    header = len(text).to_bytes(8, "little") + text
+    return read_layout(header, len(header) + position), header
+
+
 def header_bytes(layout: Layout) -> bytes:
     """Return the header of a file with this layout, so that its tensors can be written alone."""
-    return _plan_layout({tensor.name: (tensor.dtype, tensor.shape) for tensor in layout.tensors})[1]
+    return plan_layout({tensor.name: (tensor.dtype, tensor.shape) for tensor in layout.tensors})[1]
 
 
 def read_layout(head: bytes | memoryview, size_bytes: int) -> Layout:
@@ -291,8 +315,10 @@ def first_nonfinite(parameters: Parameters) -> str | None:
 
 def is_finite(array: Array) -> bool:
     """Return whether no number is NaN or infinite; integers never are."""
-    numbers = widen_bfloat16(array)
-    return not np.issubdtype(numbers.dtype, np.floating) or bool(np.isfinite(numbers).all())
+    if array.dtype == BFLOAT16:
+        sizes = array.view("<u2") & _INFINITY
+        return int(sizes.max(initial=0)) < int(_INFINITY)
+    return not np.issubdtype(array.dtype, np.floating) or bool(np.isfinite(array).all())
 
 
 def widen_bfloat16(array: Array) -> Array:
@@ -315,11 +341,20 @@ def cast_array(array: Array, dtype: np.dtype[np.generic]) -> Array:
         return numbers.astype(dtype, copy=False)
     if array.dtype == BFLOAT16:
         return array
-    single = numbers.astype("<f4")
+    single = numbers.astype("<f4", copy=False)
     bits = single.view("<u4")
     # Half of the last place that stays, less one where that is even: a half alone carries to even.
-    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
-    return np.where(np.isnan(single), _QUIET_NAN, rounded.astype("<u2")).view(BFLOAT16)
+    # In place: this is done for every number of every update that travels as bfloat16.
+    rounded = bits >> 16
+    rounded &= 1
+    rounded += 0x7FFF
+    rounded += bits
+    rounded >>= 16
+    upper = rounded.astype("<u2")
+    is_nan = np.isnan(single)
+    if is_nan.any():
+        upper[is_nan] = _QUIET_NAN
+    return upper.view(BFLOAT16)
 
 
 def _type_name(name: str, array: Array) -> str:
@@ -332,36 +367,19 @@ def _type_name(name: str, array: Array) -> str:
     return _NAMES[dtype]
 
 
-def _plan_layout(
-    declared: Mapping[str, tuple[str, tuple[int, ...]]],
-) -> tuple[Layout, bytes]:
-    """Return the one layout of arrays with these types and shapes, and its header."""
-    table: dict[str, dict[str, object]] = {}
-    position = 0
-    for name in sorted(declared, key=lambda name: (_RANK[declared[name][0]], name)):
-        dtype, shape = declared[name]
-        end = position + math.prod(shape) * _DTYPES[dtype].itemsize
-        table[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [position, end]}
-        position = end
-    text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    header = len(text).to_bytes(8, "little") + text
-    return read_layout(header, len(header) + position), header
-
-
 def _parse_tensor(name: str, entry: object, base: int) -> Tensor:
     match entry:
         case {
             "dtype": str(dtype),
             "shape": list(shape),
             "data_offsets": [int(begin), int(end)],
-        } if dtype in _DTYPES and all(type(side) is int and side >= 0 for side in shape):
-            size = math.prod(shape) * _DTYPES[dtype].itemsize
+        } if dtype in DTYPES and all(type(side) is int and side >= 0 for side in shape):
+            size = math.prod(shape) * DTYPES[dtype].itemsize
             if end - begin == size and begin >= 0:
                 return Tensor(
                     name=name, dtype=dtype, shape=tuple(shape), begin=base + begin, size_bytes=size
                 )
-        case {"dtype": str(dtype)} if dtype not in _DTYPES:
+        case {"dtype": str(dtype)} if dtype not in DTYPES:
             raise ParametersError(f"array {name!r} has type {dtype}, which does not travel")
         case _:
             pass

@@ -23,6 +23,8 @@ def describe_asked(asked: Asked) -> Iterator[tuple[str, str]]:
     yield "dataset", asked.dataset or "-"
     yield "settings", describe_config(asked.config)
     yield "rounds", f"{asked.num_rounds}, each of at least {asked.quorum} nodes"
+    if asked.updates:
+        yield "travel", f"updates {asked.updates}, models {asked.models or 'exact'}"
     if asked.code:
         yield "waits for", asked.code
 

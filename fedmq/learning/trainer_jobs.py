@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from fedmq.disk import begin_sync
+from fedmq.encodings.narrow import widen_parameters
 from fedmq.errors import DatasetError, FedmqError, PlanError, TrainingError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.datasets import find_cases, split_cases
@@ -163,7 +164,7 @@ def _without(spoiled: frozenset[tuple[str, str]], case: Case) -> Case:
 
 def _train(job: Job, plan: TrainingPlan, found: _Found, task: Task) -> Fit:
     """Return what training gave, once its parameters stand at the output path."""
-    given = _guarded(FailureCode.INTERNAL, lambda: load_parameters(_path(job.parameters_path)))
+    given = _guarded(FailureCode.INTERNAL, lambda: _load_parameters(job))
     fit = _guarded(FailureCode.TRAINING_ERROR, lambda: plan.train(given, found.training, task))
     _guarded(FailureCode.PLAN_ERROR, lambda: require_fit(fit))
     parameters = _guarded(
@@ -180,6 +181,12 @@ def _train(job: Job, plan: TrainingPlan, found: _Found, task: Task) -> Fit:
         )
     _guarded(FailureCode.INTERNAL, lambda: _write(parameters, _path(job.output_path)))
     return fit
+
+
+def _load_parameters(job: Job) -> Parameters:
+    """Return the parameters to begin with, in the types that the plan gave them."""
+    parameters = load_parameters(_path(job.parameters_path))
+    return widen_parameters(parameters) if job.is_narrow else parameters
 
 
 def _write(parameters: Parameters, path: Path) -> None:
@@ -205,7 +212,7 @@ class _Output:
 def _evaluate(job: Job, plan: TrainingPlan, found: _Found, task: Task) -> Assessment:
     if not found.validation:
         return Assessment(num_cases=0, metrics={})
-    given = _guarded(FailureCode.INTERNAL, lambda: load_parameters(_path(job.parameters_path)))
+    given = _guarded(FailureCode.INTERNAL, lambda: _load_parameters(job))
     assessment = _guarded(
         FailureCode.TRAINING_ERROR, lambda: plan.evaluate(given, found.validation, task)
     )

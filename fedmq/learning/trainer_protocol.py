@@ -72,6 +72,8 @@ class Job:
     round: int
     split_seed: int
     validation_share: float
+    is_narrow: bool = False
+    """Whether the parameters came in fewer bytes (`fedmq.encodings.narrow`)."""
     version: ShortText = __version__
     """Of fedmq, as the node has it in memory; the trainer has what is installed when it starts."""
 

@@ -31,6 +31,8 @@ StreamField = Annotated[str, Field(pattern=r"^(-|[0-9a-f]{16})$")]
 RosterHashField = Annotated[str, Field(pattern=r"^(-|[0-9a-f]{64})$")]
 Counter = Annotated[int, Field(ge=0, lt=2**63)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+EncodingField = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,20}$")]
+"""A name of an encoding: one that is not known here is refused by who would use it."""
 ValidationShare = Annotated[float, Field(ge=0, lt=1)]
 """Of each node's cases; the rest train."""
 Number = Annotated[float, Field(allow_inf_nan=False)]

@@ -10,8 +10,10 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
+from fedmq.encodings.kinds import Encoding, Kind, parse_encoding, parse_model_kind
 from fedmq.messages.fields import (
     Config,
+    EncodingField,
     Id,
     Manifest,
     PlanReference,
@@ -55,11 +57,32 @@ class ExperimentSpec(Value):
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """So often the nodes are asked that are missing from a round which has no quorum."""
     late_updates: Annotated[LateUpdates, Word] = LateUpdates.DROP
+    update_encoding: EncodingField = "exact"
+    """How updates travel: a word of `fedmq.encodings.kinds`. Whoever knows it not says no to it."""
+    top_k_share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """Of the numbers of an update, how many `top-k` sends."""
+    model_encoding: EncodingField = "exact"
+    """How models travel to nodes: one of `fedmq.encodings.kinds.MODEL_KINDS`."""
     evaluate: bool = True
     seed: Seed = 0
     validation_share: ValidationShare = 0.2
     num_threads: Annotated[int, Field(ge=1, le=1_024)] = 1
     study: Study | None = None
+
+    @property
+    def encoding(self) -> Encoding | None:
+        """How updates travel, None where this version knows no such encoding."""
+        return parse_encoding(self.update_encoding, self.top_k_share)
+
+    @property
+    def model_kind(self) -> Kind | None:
+        """How models travel to nodes, None where this version knows no such way."""
+        return parse_model_kind(self.model_encoding)
+
+    @property
+    def narrows_models(self) -> bool:
+        """Whether models travel to nodes in another way than they are; that of round 0 never."""
+        return self.model_kind not in {None, Kind.EXACT}
 
 
 class Order(Value):

@@ -32,6 +32,7 @@ class RefusalCode(StrEnum):
     ROSTER_AWAITED = "roster_awaited"
     ROSTER_MISSING = "roster_missing"
     PAYLOAD_TOO_LARGE = "payload_too_large"
+    UNKNOWN_ENCODING = "unknown_encoding"
     BAD_CONFIG = "bad_config"
     STUDY_MISSING = "study_missing"
     STUDY_ENDED = "study_ended"

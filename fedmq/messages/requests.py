@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from fedmq.messages.fields import Manifest, Seconds, Source, Value
+from fedmq.messages.fields import Manifest, Round, Seconds, Source, Value
 from fedmq.messages.mandates import ExperimentSpec, Mandate
 
 
@@ -37,11 +37,27 @@ class Work(Asking):
 
     parameters: Manifest
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the parameters are a model in fewer bytes; the researcher's own never are."""
+        return self.spec.narrows_models and self.parameters != self.mandate.order.initial
+
+
+class Counted(Value):
+    """An update by the request that it answered, of an experiment and a node that are known."""
+
+    round: Round
+    attempt: Round
+
 
 class TrainRequest(Work):
     """Train from these parameters and answer with an update."""
 
     TYPE: ClassVar = "train.request"
+
+    counted: Counted | None = None
+    """The newest update of this node that is in a model, where the next one begins with what was
+    left unsent of that one; None: with nothing."""
 
 
 class EvaluateRequest(Work):

@@ -152,6 +152,8 @@ class TrainingDone:
     model_bytes: int
     update: Digits
     update_bytes: int
+    encoding: str = "exact"
+    """How the update travels; a share of its numbers behind `top-k`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 
 from fedmq.audit.facts import plain, plain_reference
+from fedmq.encodings.kinds import EXACT
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.registry import Body
@@ -142,6 +143,7 @@ def answer_of(task: Task, body: Body, cases: Digest) -> Fact | None:
                 model_bytes=request.parameters.size_bytes,
                 update=body.update.digest,
                 update_bytes=body.update.size_bytes,
+                encoding=str(request.spec.encoding or EXACT),
             )
         case EvaluateReply(), EvaluateRequest():
             return EvaluationAnswered(

@@ -24,12 +24,13 @@ def make_job(
 
     All paths are absolute: the trainer works in a folder of its own.
     """
-    spec = task.request.spec
+    spec, is_narrow = task.request.spec, False
     match task.request:
         case PrepareRequest():
             kind, model, seed = JobKind.PREPARE, None, 0
         case TrainRequest() | EvaluateRequest() as work:
             kind = JobKind.TRAIN if isinstance(work, TrainRequest) else JobKind.EVALUATE
+            is_narrow = work.is_narrow
             model, seed = storage.spool.path(work.parameters.digest), work.spec.seed
         case _:
             assert_never(task.request)
@@ -50,6 +51,7 @@ def make_job(
         round=task.envelope.round,
         split_seed=spec.seed,
         validation_share=spec.validation_share,
+        is_narrow=is_narrow,
     )
 
 

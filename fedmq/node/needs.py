@@ -4,7 +4,7 @@ from fedmq.errors import StorageError
 from fedmq.messages.notices import Activity, Heartbeat
 from fedmq.node.records import open_records
 from fedmq.node.storage import Storage
-from fedmq.node.tasks import State, product_bytes
+from fedmq.node.tasks import State, product_bytes, update_bytes
 from fedmq.transport.home import RESERVE_BYTES, Home, Room
 from fedmq.transport.inbox import awaited_payloads
 
@@ -51,7 +51,7 @@ def _needed_bytes(home: Home) -> int:
         lacking = sum(spool.lacking_bytes(one) for one in models)
         products = [
             # The update alone, of what is trained.
-            product_bytes(task.request) // (2 if task.state is State.DONE else 1)
+            update_bytes(task.request) if task.state is State.DONE else product_bytes(task.request)
             for task in records.tasks.all()
         ]
         return lacking + max(products, default=0)

@@ -57,6 +57,10 @@ class Asked(Value):
     config: Config = Field(default_factory=dict)
     num_rounds: int = 0
     quorum: int = 0
+    updates: str = ""
+    """How they travel."""
+    models: str = ""
+    """How they travel to the node."""
     code: str = ""
     """Why it waits; empty where it does not."""
     signed_by: str = ""
@@ -78,6 +82,8 @@ def asked_by(mandate: Mandate) -> Asked:
         config=spec.config,
         num_rounds=spec.num_rounds,
         quorum=spec.quorum,
+        updates="" if spec.encoding is None else str(spec.encoding),
+        models=spec.model_encoding,
         signed_by=order.researcher if mandate.signature else "",
         mandate=mandate,
     )

@@ -148,6 +148,7 @@ def judge_request(
         _judge_course(position_of(envelope, request), situation.course)
         or _judge_expiry(envelope, hour)
         or judge_mandate(envelope, request, situation.signature)
+        or _judge_encoding(request)
         or judge_data(situation.num_cases, policy)
         or _judge_study(request.spec.study, policy, today)
         or _judge_quorum(request, policy)
@@ -232,6 +233,12 @@ def _begins_as_ordered(envelope: Envelope, request: Request) -> bool:
     if isinstance(request, TrainRequest) and envelope.round == 1:
         return request.parameters == request.mandate.order.initial
     return True
+
+
+def _judge_encoding(request: Request) -> RefusalCode | None:
+    """Return that this version does not know how updates or models travel, None if it does."""
+    is_unknown = request.spec.encoding is None or request.spec.model_kind is None
+    return RefusalCode.UNKNOWN_ENCODING if is_unknown else None
 
 
 def _judge_study(study: Study | None, policy: Policy, today: str) -> RefusalCode | None:

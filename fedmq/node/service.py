@@ -187,7 +187,7 @@ class NodeService:
         self._transport.consume(topology.node_payloads(self._node), prefetch=PAYLOADS_PREFETCH)
         self._courier.attach(self)
         self._work.resume()
-        self._storage.sweep(self._records.payloads.is_needed)
+        self._sweep()
         self._transport.start()
         self._go_on()
 
@@ -238,7 +238,7 @@ class NodeService:
         if now >= self._sweep_at and not self._courier.num_awaited:
             # Chunks that came when their experiment was over.
             self._sweep_at = now + SWEEP_S
-            self._storage.sweep(self._records.payloads.is_needed)
+            self._sweep()
             over = dict.fromkeys(self._records.tasks.over(), NOBODY)
             self._received.forget(over, before=Retention().before(self._clock.now()))
         self._remind()
@@ -263,6 +263,7 @@ class NodeService:
                 self._reception.cancel(envelope.experiment, before)
             case ExperimentOver(state=state):
                 self._reception.end(envelope.experiment, state)
+                self._storage.end_experiment(envelope.experiment)
                 self._worker.end_experiment(ExperimentId(envelope.experiment))
             case PingRequest(asked_at=asked_at):
                 self._answers.give(envelope, PingReply(asked_at=asked_at))
@@ -334,6 +335,10 @@ class NodeService:
         if isinstance(event, Connected):
             self._tell(NodeOnline(version=self._version), "online", Place())
             self._greet()
+
+    def _sweep(self) -> None:
+        self._storage.sweep(self._records.payloads.is_needed)
+        self._storage.residuals.sweep(self._records.tasks.is_running)
 
     def _go_on(self) -> None:
         self._storage.clear()

@@ -9,12 +9,14 @@ from typing import Final
 from fedmq.disk import StoredFile
 from fedmq.errors import DiskFull
 from fedmq.messages.payloads import CHUNK_BYTES
+from fedmq.node.residuals import Residuals
 from fedmq.transport.home import RESERVE_BYTES, Home
 from fedmq.transport.spool import Spool
 from fedmq.types import DIGEST_PATTERN, Digest
 
 PAYLOADS: Final = "payloads"
 SCRATCH: Final = "scratch"
+RESIDUALS: Final = "residuals"
 _OUTPUT: Final = ".output"
 
 
@@ -26,14 +28,22 @@ class Storage:
         self._payloads = home.disk(PAYLOADS)
         self._scratch = home.disk(SCRATCH)
         self._released: list[Digest] = []
+        self._ended: list[str] = []
+        self.residuals = Residuals(home.disk(RESIDUALS))
         self.spool = Spool(self._payloads, chunk_bytes=chunk_bytes)
 
     def release(self, digests: tuple[Digest, ...]) -> None:
         """Remove payloads at the next `clear`: once the journal says that nobody needs them."""
         self._released.extend(digests)
 
+    def end_experiment(self, experiment: str) -> None:
+        """Remove what stayed unsent of an experiment's updates at the next `clear`."""
+        self._ended.append(experiment)
+
     def clear(self) -> None:
         """Remove what was released."""
+        while self._ended:
+            self.residuals.prune(self._ended.pop(), keep=frozenset())
         if self._released:
             self.spool.remove(*self._released)
             self._released.clear()

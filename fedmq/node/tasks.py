@@ -243,6 +243,13 @@ class Tasks:
         self._journal.execute("DELETE FROM tasks WHERE experiment = ?", (experiment,))
         self._journal.execute("UPDATE courses SET is_over = 1 WHERE experiment = ?", (experiment,))
 
+    def is_running(self, experiment: str) -> bool:
+        """Return whether an experiment was begun here and is not over."""
+        rows = self._journal.own_rows(
+            "SELECT 1 FROM courses WHERE experiment = ? AND is_over = 0", (experiment,)
+        )
+        return bool(rows)
+
     def over(self) -> tuple[str, ...]:
         """Return the experiments that are over."""
         rows = self._journal.own_rows("SELECT experiment FROM courses WHERE is_over = 1")
@@ -268,7 +275,23 @@ class Tasks:
 
 def product_bytes(request: Request) -> int:
     """Return how much room work takes: trained parameters, and the update made of them."""
-    return 2 * request.parameters.size_bytes if isinstance(request, TrainRequest) else 0
+    if not isinstance(request, TrainRequest):
+        return 0
+    return _model_bytes(request) + update_bytes(request)
+
+
+def update_bytes(request: Request) -> int:
+    """Return how much room an update takes at most, with what stays unsent of it."""
+    if not isinstance(request, TrainRequest):
+        return 0
+    encoding = request.spec.encoding
+    has_residual = encoding is not None and encoding.has_feedback
+    return (2 if has_residual else 1) * _model_bytes(request)
+
+
+def _model_bytes(request: TrainRequest) -> int:
+    """Return how large a model is, which may have come in fewer bytes."""
+    return max(request.parameters.size_bytes, request.mandate.order.initial.size_bytes)
 
 
 def request_of(message: Message) -> Request | None:

@@ -4,25 +4,28 @@ Files are read piece by piece, never mapped: mapped pages would count as the nod
 file that gets shorter under a map would end the node.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from fedmq.encodings.arithmetic import Numbers
+from fedmq.encodings.kinds import EXACT, Encoding
+from fedmq.encodings.narrow import SentModel
+from fedmq.encodings.residual import ResidualReader, ResidualWriter
+from fedmq.encodings.writer import TooLargeError, UpdateWriter, WritableAt, working
 from fedmq.errors import ParametersError, StorageError, TrainingError
 from fedmq.messages.fields import Manifest
 from fedmq.messages.replies import FailureCode
+from fedmq.node.residuals import ResidualKey
 from fedmq.node.storage import Storage
 from fedmq.parameters import (
     Array,
-    Layout,
     Readable,
     Tensor,
-    Writable,
     blocks,
     file_layout,
-    header_bytes,
     is_finite,
-    read_layout,
     read_slice,
     require_same_shapes,
     subtract_array,
@@ -30,7 +33,8 @@ from fedmq.parameters import (
 from fedmq.types import Digest
 
 BLOCK_ITEMS: Final = 256 * 1024
-"""1 MiB of float32 of each file: as fast as any larger block, and small in memory."""
+"""1 MiB of float32 of each file: as fast as any larger block, and small in memory; whole blocks of
+every encoding."""
 
 
 class JobError(TrainingError):
@@ -41,42 +45,125 @@ class JobError(TrainingError):
         self.code = code
 
 
-def make_update(name: str, reference: Digest, storage: Storage) -> Manifest:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """Which residual an update begins with, and which one it leaves."""
+
+    before: ResidualKey | None
+    """None: nothing was left unsent, or what was may not be used any more."""
+    after: ResidualKey
+
+
+def make_update(
+    name: str,
+    reference: Digest,
+    storage: Storage,
+    encoding: Encoding = EXACT,
+    feedback: Feedback | None = None,
+    *,
+    is_narrow: bool = False,
+) -> Manifest:
     """Return the manifest of a task's update in the spool: trained parameters minus the reference.
+
+    That is the model as it came: in fewer bytes where it `is_narrow`.
+
+    With `feedback` what was left unsent before is added, and what is left unsent now is kept, both
+    on the disk when this returns; done again, it makes the same bytes.
 
     The trainer checked its own output; this checks it again, outside the plan's process.
 
     Raises:
-        JobError: the output is not there, does not fit, or is not finite.
+        JobError: the output is not there, does not fit, or is not finite, or has numbers that the
+            encoding cannot carry.
         StorageError: the disk refuses; the update can be made when it does not.
     """
     target = f"{name}.update"
     if not storage.has_output(name):
         raise JobError(FailureCode.INTERNAL, "the trained parameters are not there")
     try:
-        output, model = storage.output(name), storage.spool.file(reference)
-        _write_update(output, model, storage.spool.new_file(target))
+        model = SentModel(storage.spool.file(reference), is_narrow=is_narrow)
+        maker = _Maker(storage.output(name), model, storage, feedback)
+        maker.write(encoding, storage.spool.new_file(target))
+        if feedback is not None:
+            storage.residuals.keep(feedback.after)
         return storage.spool.adopt(target)
-    except ParametersError as error:
+    except (ParametersError, StorageError, JobError) as error:
         storage.discard(target)
-        raise JobError(FailureCode.UPDATE_MISSHAPEN, str(error)) from error
-    except (JobError, StorageError):
-        storage.discard(target)
-        raise
+        if feedback is not None:
+            storage.residuals.discard(feedback.after)
+        match error:
+            case TooLargeError():
+                raise JobError(FailureCode.UPDATE_NOT_FINITE, str(error)) from error
+            case ParametersError():
+                raise JobError(FailureCode.UPDATE_MISSHAPEN, str(error)) from error
+            case _:
+                raise
 
 
-def _write_update(trained: Readable, model: Readable, out: Writable) -> None:
-    """Write the numbers of `trained` minus those of `model`."""
-    local, before = _by_name(file_layout(trained)), _by_name(file_layout(model))
-    _require_same_arrays(local, before)
-    for tensor in _begin_file(out, before):
-        tensors = (local[tensor.name], before[tensor.name])
-        for piece in blocks(tensor.num_items, BLOCK_ITEMS):
-            out.write(_subtract_slice(trained, model, tensors, piece).data)
+class _Maker:
+    """Makes one update of trained parameters and the model that they came from."""
+
+    def __init__(
+        self, trained: Readable, model: SentModel, storage: Storage, feedback: Feedback | None
+    ) -> None:
+        """Read what the files have.
+
+        Raises:
+            ParametersError: they have different arrays.
+        """
+        self._trained, self._model = trained, model
+        self._layout = model.layout
+        self._local = {tensor.name: tensor for tensor in file_layout(trained).tensors}
+        _require_same_arrays(self._local, {one.name: one for one in self._layout.tensors})
+        self._before = self._after = None
+        if feedback is not None:
+            before = None if feedback.before is None else storage.residuals.find(feedback.before)
+            self._before = None if before is None else ResidualReader(before, self._layout)
+            self._after = ResidualWriter(self._layout, storage.residuals.new_file(feedback.after))
+
+    def write(self, encoding: Encoding, file: WritableAt) -> None:
+        """Write the update, and what it leaves unsent."""
+        writer = UpdateWriter(self._layout, encoding, file)
+        for tensor in self._layout.tensors:
+            for piece in blocks(tensor.num_items, BLOCK_ITEMS):
+                if self._after is None or not tensor.is_floating:
+                    writer.write(tensor, piece[0], self._subtract(tensor, piece))
+                else:
+                    self._write_with_residual(writer, self._after, tensor, piece)
+
+    def _write_with_residual(
+        self,
+        writer: UpdateWriter,
+        after: ResidualWriter,
+        tensor: Tensor,
+        piece: tuple[int, int],
+    ) -> None:
+        learnt = working(tensor, self._subtract(tensor, piece))
+        wanted = self._add_residual(tensor, piece, learnt)
+        sent = writer.write(tensor, piece[0], wanted)
+        after.write(tensor, piece[0], np.subtract(wanted, sent))
+
+    def _subtract(self, tensor: Tensor, piece: tuple[int, int]) -> Array:
+        after = read_slice(self._trained, self._local[tensor.name], *piece)
+        before = self._model.read(tensor, *piece)
+        with np.errstate(over="ignore", invalid="ignore"):  # found by the next line, as what came
+            update = subtract_array(after, before)
+        _require_finite(tensor, update)
+        return update
+
+    def _add_residual(self, tensor: Tensor, piece: tuple[int, int], numbers: Numbers) -> Numbers:
+        if self._before is None:
+            return numbers
+        with np.errstate(over="ignore"):
+            wanted: Numbers = numbers + self._before.read(tensor, *piece)
+        _require_finite(tensor, wanted)
+        return wanted
 
 
-def _by_name(layout: Layout) -> dict[str, Tensor]:
-    return {tensor.name: tensor for tensor in layout.tensors}
+def _require_finite(tensor: Tensor, numbers: Array) -> None:
+    if not is_finite(numbers):
+        what = f"array {tensor.name!r} holds NaN or infinity"
+        raise JobError(FailureCode.UPDATE_NOT_FINITE, what)
 
 
 def _require_same_arrays(local: dict[str, Tensor], before: dict[str, Tensor]) -> None:
@@ -86,24 +173,3 @@ def _require_same_arrays(local: dict[str, Tensor], before: dict[str, Tensor]) ->
             raise ParametersError(
                 f"array {name!r} has type {local[name].dtype}, declared {before[name].dtype}"
             )
-
-
-def _begin_file(out: Writable, arrays: dict[str, Tensor]) -> tuple[Tensor, ...]:
-    """Write the header of a file of these arrays; return them in the order that it names."""
-    size_bytes = sum(tensor.size_bytes for tensor in arrays.values())
-    header = header_bytes(Layout(tensors=tuple(arrays.values()), size_bytes=0))
-    out.write(header)
-    return read_layout(header, len(header) + size_bytes).tensors
-
-
-def _subtract_slice(
-    trained: Readable, model: Readable, tensors: tuple[Tensor, Tensor], piece: tuple[int, int]
-) -> Array:
-    after = read_slice(trained, tensors[0], *piece)
-    before = read_slice(model, tensors[1], *piece)
-    with np.errstate(over="ignore", invalid="ignore"):  # found by the next line, as is what came
-        update = subtract_array(after, before)
-    if not is_finite(update):
-        what = f"array {tensors[0].name!r} holds NaN or infinity"
-        raise JobError(FailureCode.UPDATE_NOT_FINITE, what)
-    return update

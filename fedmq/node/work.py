@@ -7,8 +7,10 @@ from typing import Final, Protocol, assert_never
 import structlog
 
 from fedmq.clocks import Clock
+from fedmq.encodings.kinds import EXACT
 from fedmq.errors import TrainingError
 from fedmq.learning.trainer_protocol import Broken, Done, Job, Progress
+from fedmq.messages.envelope import Envelope
 from fedmq.messages.fields import Manifest, RatioField
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import (
@@ -25,9 +27,10 @@ from fedmq.node.jobs import make_job
 from fedmq.node.policy import Decision, Objection, judge_data
 from fedmq.node.reception import Reception
 from fedmq.node.records import Records
+from fedmq.node.residuals import ResidualKey
 from fedmq.node.storage import Storage
 from fedmq.node.tasks import State, Task, product_bytes
-from fedmq.node.updates import JobError, make_update
+from fedmq.node.updates import Feedback, JobError, make_update
 from fedmq.node.warm_trainers import TrainerKey
 from fedmq.node.withdrawals import Withdrawal
 from fedmq.node.worker import LOG_NAME, Flooded, WorkerEvent
@@ -244,17 +247,44 @@ class Work:
         Raises:
             JobError: there is none that can be sent; the task stays.
         """
-        request, gain = task.request, task.gain
+        envelope, request, gain = task.envelope, task.request, task.gain
         if gain is None or not isinstance(request, TrainRequest):
             raise JobError(FailureCode.INTERNAL, "the task is not trained")
-        update = make_update(task.name, request.parameters.digest, self._storage)
+        encoding = request.spec.encoding or EXACT  # of an unknown one nothing was begun
+        feedback = self._feedback(envelope, request) if encoding.has_feedback else None
+        update = make_update(
+            task.name,
+            request.parameters.digest,
+            self._storage,
+            encoding,
+            feedback,
+            is_narrow=request.is_narrow,
+        )
         reply = TrainReply(
             update=update,
             num_cases=gain.num_cases,
             metrics=gain.metrics,
             duration_s=gain.duration_s,
         )
-        self._finish(task, reply, update=update)
+        if self._finish(task, reply, update=update) and feedback is not None:
+            keys = {one for one in (feedback.before, feedback.after) if one is not None}
+            self._storage.residuals.prune(envelope.experiment, keep=keys)
+
+    def _feedback(self, envelope: Envelope, request: TrainRequest) -> Feedback:
+        """Return the residual that an update begins with and the one that it leaves."""
+        num_withdrawn = len(self._records.withdrawals.of(request.spec.dataset))
+        after = ResidualKey(
+            experiment=envelope.experiment,
+            round=envelope.round,
+            attempt=envelope.attempt,
+            num_withdrawn=num_withdrawn,
+        )
+        counted = request.counted
+        if counted is None:
+            return Feedback(before=None, after=after)
+        return Feedback(
+            before=replace(after, round=counted.round, attempt=counted.attempt), after=after
+        )
 
     def _finish(
         self,
@@ -263,15 +293,18 @@ class Work:
         *,
         cases: Collection[str] = (),
         update: Manifest | None = None,
-    ) -> None:
-        """Answer a task; or do it again, where a case that it was done with is withdrawn."""
+    ) -> bool:
+        """Answer a task; or do it again, where a case that it was done with is withdrawn.
+
+        Return whether it was answered.
+        """
         envelope, lists = task.envelope, self._records.case_lists
         with self._courier.transaction():
             used = lists.of_task(task.task_id) or lists.keep(task.request.spec.dataset, cases)
             if self._is_outdated(task, used):
                 self._records.tasks.wait_again(task.task_id)
                 self._let_go(task)
-                return
+                return False
             fact = answer_of(task, body, used)
             if fact is not None:
                 self._records.audit.note(fact)
@@ -287,6 +320,7 @@ class Work:
         seconds = body.duration_s if isinstance(body, TrainReply | EvaluateReply) else None
         self._log("task_answered", task, seconds)
         self._let_go(task)
+        return True
 
     def _forget_withdrawn(self) -> None:
         """End the task in hand where it has a case that is withdrawn, and trainers that wait.

@@ -6,10 +6,13 @@ Pure but for the header of the initial parameters, which is read from its file.
 from collections.abc import Iterable
 from typing import Final, TypeVar, assert_never
 
+from fedmq.encodings.kinds import KINDS, MODEL_KINDS
+from fedmq.encodings.layouts import encoded_layout
 from fedmq.errors import ParametersError, ProtocolError
 from fedmq.messages.codec import MAX_BODY_BYTES
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.fields import Value
+from fedmq.messages.mandates import ExperimentSpec
 from fedmq.messages.replies import (
     HELD,
     EvaluateReply,
@@ -141,8 +144,17 @@ def find_fault(kept: Kept, initial: Readable) -> str | None:
         return f"the quorum is {spec.quorum}, and {len(set(spec.nodes))} nodes are named"
     if spec.plan.is_shipped != (kept.plan_source is not None):
         return "a plan of one's own is sent with its source, a plan of the catalogue without"
+    return _travel_fault(spec, initial)
+
+
+def _travel_fault(spec: ExperimentSpec, initial: Readable) -> str | None:
+    """Return why its parameters cannot travel as it says, None if they can."""
+    if spec.encoding is None:
+        return f"updates cannot travel as {spec.update_encoding}; known are {', '.join(KINDS)}"
+    if spec.model_kind is None:
+        return f"models cannot travel as {spec.model_encoding}; known are {', '.join(MODEL_KINDS)}"
     try:
-        file_layout(initial)
+        encoded_layout(file_layout(initial), spec.encoding)
     except ParametersError as error:
         return f"the initial parameters cannot be read: {error}"[:_MAX_TEXT]
     return None

@@ -30,6 +30,10 @@ class ExperimentAccepted:
     quorum: int
     model: Digits
     """To begin with."""
+    encoding: str = "exact"
+    """How updates travel."""
+    model_encoding: str = "exact"
+    """How models travel to nodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,8 @@ class RoundFolded:
     model: Digits
     model_bytes: int
     updates: tuple[FoldedUpdate, ...]
+    sent: Digits = ""
+    """The model as it travels to nodes; empty: as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,8 @@ def accepted(kept: Kept) -> ExperimentAccepted:
         num_rounds=spec.num_rounds,
         quorum=spec.quorum,
         model=kept.initial.digest,
+        encoding=str(kept.encoding),
+        model_encoding=spec.model_encoding,
     )
 
 
@@ -40,6 +42,7 @@ def facts_of(
             reference=before.model.digest,
             model=event.model.digest,
             model_bytes=event.model.size_bytes,
+            sent="" if event.sent is None else event.sent.digest,
             updates=tuple(
                 FoldedUpdate(
                     node=node,

@@ -1,11 +1,13 @@
 """What happens to an experiment (events, kept in its log) and what it asks for (actions). Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
 from fedmq.messages.fields import Manifest, MetricsField, Value
+from fedmq.messages.requests import Counted
 from fedmq.messages.submissions import RoundRecord
 from fedmq.types import NodeId
 
@@ -88,6 +90,8 @@ class Folded(Value):
 
     kind: Literal["folded"] = "folded"
     model: Manifest
+    sent: Manifest | None = None
+    """What nodes are sent of it, where that is another file."""
 
 
 class FoldFailed(Value):
@@ -174,6 +178,8 @@ class AskWork:
     model: Manifest
     deadline: float
     is_new: bool
+    counted: Mapping[NodeId, Counted] = field(default_factory=dict)
+    """The newest update of each node that is in a model, where its next one depends on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

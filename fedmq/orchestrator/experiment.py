@@ -68,8 +68,8 @@ def advance(  # noqa: C901, PLR0911, PLR0912 - one return for each kind of event
             return _decline(state, event, now)
         case Trained() | Evaluated() | Fell() | Deferred():
             return rounds.answer(state, event, now)
-        case Folded(model=model):
-            return rounds.take_model(state, model, now)
+        case Folded():
+            return rounds.take_model(state, event, now)
         case FoldFailed(why=why):
             is_folding = state.stage is Stage.FOLDING
             return rounds.end(state, Stage.FAILED, why) if is_folding else (state, ())

@@ -13,14 +13,12 @@ import structlog
 
 from fedmq.audit.log import AuditLog
 from fedmq.clocks import Clock
-from fedmq.errors import DiskFull, ParametersError
+from fedmq.errors import ParametersError
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.notices import ExperimentOver
 from fedmq.messages.requests import PrepareRequest
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.orchestrator import answers, requests
-from fedmq.orchestrator.aggregation.fedavg import FedAvg
-from fedmq.orchestrator.aggregation.folding import Contribution, fold_updates
 from fedmq.orchestrator.audit_words import accepted, facts_of
 from fedmq.orchestrator.checkpoints import Checkpoints
 from fedmq.orchestrator.events import (
@@ -30,7 +28,6 @@ from fedmq.orchestrator.events import (
     AskWork,
     Event,
     Fold,
-    Folded,
     FoldFailed,
     Heard,
     Keep,
@@ -42,6 +39,7 @@ from fedmq.orchestrator.events import (
 from fedmq.orchestrator.experiment import advance, begin, undone
 from fedmq.orchestrator.lead import Lead
 from fedmq.orchestrator.leftovers import Leftovers, needed_payloads
+from fedmq.orchestrator.model_making import make_model
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.queues import Queues
 from fedmq.orchestrator.replay import replay
@@ -287,7 +285,6 @@ class Leader:
 
     def _ask_work(self, lead: Lead, ask: AskWork) -> None:
         experiment = lead.kept.experiment
-        body = requests.make_work(lead.kept.mandate, ask)
         place = Place(experiment=experiment, round=ask.round, attempt=ask.attempt)
         if ask.is_new:
             # Ahead of the requests: while a thousand of them are sealed, the nodes that have theirs
@@ -298,7 +295,7 @@ class Leader:
         expires_at = self._clock.now() + ask.deadline - self.time.now()
         for node in ask.nodes:
             message = self._courier.write(
-                body,
+                requests.make_work(lead.kept.mandate, ask, node),
                 requests.work_id(experiment, ask, node),
                 node,
                 place,
@@ -309,24 +306,15 @@ class Leader:
     def _fold(self, lead: Lead, fold: Fold) -> None:
         experiment = lead.kept.experiment
         began = self._clock.steady()
-        contributions = {
-            node: Contribution(update=self._spool.file(update.digest), num_cases=num_cases)
-            for node, update, num_cases in fold.updates
-        }
-        reference = self._spool.file(fold.reference.digest)
-        name = f"{experiment}.folding"
         try:
-            fold_updates(reference, contributions, self._spool.new_file(name), FedAvg())
+            folded = make_model(lead.kept, fold, self._spool)
         except ParametersError as error:
             self.advance(experiment, FoldFailed(why=str(error)))
             return
-        except DiskFull:
-            self._spool.discard(name)
-            raise
-        model = self._spool.adopt(name)
-        self._checkpoints.keep_model(experiment, fold.round, model.digest)
-        self.advance(experiment, Folded(model=model))
-        self.release([fold.reference.digest, *(one[1].digest for one in fold.updates)])
+        gone = [] if lead.state.sent is None else [lead.state.sent.digest]
+        self._checkpoints.keep_model(experiment, fold.round, folded.model.digest)
+        self.advance(experiment, folded)
+        self.release([fold.reference.digest, *gone, *(one[1].digest for one in fold.updates)])
         log.info(
             "round_folded",
             experiment=experiment,
@@ -360,10 +348,11 @@ class Leader:
 
     def _announce(self, lead: Lead, nodes: tuple[NodeId, ...]) -> None:
         self._drop(lead, nodes)
-        updates = [one.update.digest for one in lead.state.trained.values()]
+        state = lead.state
+        unused = [state.travelling.digest, *(one.update.digest for one in state.trained.values())]
         self.afterwards(lambda: self.queues.close(lead.kept.experiment))
         self.afterwards(lambda: self._export(lead))
-        self.afterwards(lambda: self.release(updates))
+        self.afterwards(lambda: self.release(unused))
         log.info("experiment_over", experiment=lead.kept.experiment, state=str(lead.state.stage))
 
     def drop_late(self, lead: Lead) -> None:

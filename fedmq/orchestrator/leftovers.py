@@ -42,6 +42,8 @@ def needed_payloads(states: Iterable[Experiment], awaited: Iterable[Digest]) -> 
     for state in states:
         # The model of an experiment that is over too: its researcher may fetch it.
         needed.add(state.model.digest)
+        if not state.is_over:
+            needed.add(state.travelling.digest)
         if _needs_updates(state):
             needed.update(one.update.digest for one in state.trained.values())
     return needed

@@ -21,7 +21,8 @@ def over_id(experiment: ExperimentId, node: NodeId) -> MessageId:
     return MessageId(f"{experiment}.over.{node}")
 
 
-def make_work(mandate: Mandate, ask: AskWork) -> TrainRequest | EvaluateRequest:
-    """Return the order to train or to evaluate."""
-    body_class = TrainRequest if ask.leg == "train" else EvaluateRequest
-    return body_class(mandate=mandate, parameters=ask.model)
+def make_work(mandate: Mandate, ask: AskWork, node: NodeId) -> TrainRequest | EvaluateRequest:
+    """Return the order for a node to train or to evaluate."""
+    if ask.leg == "evaluate":
+        return EvaluateRequest(mandate=mandate, parameters=ask.model)
+    return TrainRequest(mandate=mandate, parameters=ask.model, counted=ask.counted.get(node))

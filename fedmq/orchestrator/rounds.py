@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
-from fedmq.messages.fields import Manifest
 from fedmq.messages.mandates import LateUpdates
+from fedmq.messages.requests import Counted
 from fedmq.messages.submissions import LateUpdate, RoundRecord
 from fedmq.orchestrator import collection
 from fedmq.orchestrator.collection import Answered, Collection, Phase, Verdict, Waits
@@ -25,6 +25,7 @@ from fedmq.orchestrator.events import (
     Evaluated,
     Fell,
     Fold,
+    Folded,
     Keep,
     KeepLate,
     Leg,
@@ -70,9 +71,10 @@ def begin_round(state: Experiment, now: float) -> Step:
 def num_models_of_round(state: Experiment) -> int:
     """Return how many files as large as the model a round may take before any is removed.
 
-    An update of each member, the model made of them, and one that comes late or again.
+    An update of each member, the model made of them, and one that comes late or again; and the
+    model as it travels, where that is another file.
     """
-    return len(state.members) + 2
+    return len(state.members) + 2 + _num_narrow(state)
 
 
 def num_models_to_come(state: Experiment) -> int:
@@ -81,11 +83,15 @@ def num_models_to_come(state: Experiment) -> int:
         return 0
     match state.stage:
         case Stage.TRAINING:
-            return len(state.cohort - state.trained.keys()) + 1
+            return len(state.cohort - state.trained.keys()) + 1 + _num_narrow(state)
         case Stage.FOLDING:
-            return 1
+            return 1 + _num_narrow(state)
         case _:
             return 0
+
+
+def _num_narrow(state: Experiment) -> int:
+    return int(state.spec.narrows_models)
 
 
 def begins_round(before: Experiment, after: Experiment) -> bool:
@@ -159,11 +165,22 @@ def fold(state: Experiment) -> Fold:
     )
 
 
-def take_model(state: Experiment, model: Manifest, now: float) -> Step:
+def take_model(state: Experiment, folded: Folded, now: float) -> Step:
     """Return the round with its new model, which is evaluated next, or the round is closed."""
     if state.stage is not Stage.FOLDING:
         return state, ()
-    state = replace(state, model=model, model_round=state.round, stage=Stage.EVALUATING, leg=None)
+    counted = {
+        node: Counted(round=one.round, attempt=one.attempt) for node, one in state.trained.items()
+    }
+    state = replace(
+        state,
+        model=folded.model,
+        sent=folded.sent,
+        model_round=state.round,
+        stage=Stage.EVALUATING,
+        leg=None,
+        counted={**state.counted, **counted},
+    )
     return begin_evaluation(state, now) if state.spec.evaluate else _close_round(state, now)
 
 
@@ -209,11 +226,17 @@ def _ask(state: Experiment, *, is_new: bool) -> tuple[Action, ...]:
         nodes=leg.missing,
         round=state.round,
         attempt=state.attempt,
-        model=state.model,
+        model=state.travelling,
         deadline=leg.deadline,
         is_new=is_new,
+        counted=state.counted if _has_feedback(state) else {},
     )
     return (ask,)
+
+
+def _has_feedback(state: Experiment) -> bool:
+    encoding = state.spec.encoding
+    return encoding is not None and encoding.has_feedback
 
 
 def _read(event: Trained | Evaluated | Fell | Deferred) -> tuple[Leg, Answered | Waits]:

@@ -241,7 +241,7 @@ class OrchestratorService:
     def may_fetch(self, sender: str, digest: Digest) -> bool:
         """Nodes may have the model of their experiment, its researcher too; nobody an update."""
         return any(
-            digest == lead.state.model.digest
+            digest in {lead.state.model.digest, lead.state.travelling.digest}
             and (sender == lead.kept.researcher or sender in lead.state.asked)
             for lead in self._leader
         )
@@ -286,7 +286,7 @@ class OrchestratorService:
         if isinstance(reply, TrainReply):
             spool = self._courier.spool
             update, model = spool.file(reply.update.digest), spool.file(lead.state.model.digest)
-            fault = find_fault(update, model)
+            fault = find_fault(update, model, lead.kept.encoding)
         ahead_s = self._leader.time.now() - self._clock.now()
         event = answers.read_reply(reply, envelope, fault, ahead_s=ahead_s)
         self._leader.advance(lead.kept.experiment, event)

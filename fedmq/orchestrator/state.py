@@ -8,6 +8,7 @@ from typing import Final, Literal
 from fedmq.messages.fields import Manifest
 from fedmq.messages.mandates import ExperimentSpec
 from fedmq.messages.replies import FailureCode, RefusalCode
+from fedmq.messages.requests import Counted
 from fedmq.messages.submissions import LateUpdate
 from fedmq.orchestrator.collection import Answered, Collection, Phase, Verdict
 from fedmq.orchestrator.events import Declined, Evaluated, Trained
@@ -60,6 +61,8 @@ class Experiment:
     model: Manifest
     """The newest parameters."""
     began_at: float
+    sent: Manifest | None = None
+    """What nodes are sent of them, where that is another file."""
     model_round: int = 0
     """The round that made them; 0: the initial ones."""
     stage: Stage = Stage.PREPARING
@@ -89,11 +92,18 @@ class Experiment:
     missed: Mapping[NodeId, tuple[int, ...]] = field(default_factory=dict)
     """Closed rounds by the nodes that were asked in them and are not in their model."""
     late: tuple[LateUpdate, ...] = ()
+    counted: Mapping[NodeId, Counted] = field(default_factory=dict)
+    """The newest update of each node that is in a model."""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing can happen any more."""
         return self.stage.is_over
+
+    @property
+    def travelling(self) -> Manifest:
+        """The newest parameters as they travel to nodes."""
+        return self.model if self.sent is None else self.sent
 
     @property
     def shown(self) -> str:

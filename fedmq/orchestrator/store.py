@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fedmq.encodings.kinds import EXACT, Encoding
 from fedmq.messages.fields import Manifest
 from fedmq.messages.mandates import ExperimentSpec, Mandate
 from fedmq.messages.submissions import RoundRecord
@@ -65,6 +66,11 @@ class Kept:
     def spec(self) -> ExperimentSpec:
         """What was ordered."""
         return self.mandate.order.spec
+
+    @property
+    def encoding(self) -> Encoding:
+        """How its updates travel; one of an unknown encoding is not accepted."""
+        return self.spec.encoding or EXACT
 
     @property
     def initial(self) -> Manifest:

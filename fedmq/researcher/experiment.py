@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from fedmq.encodings.kinds import KINDS, MODEL_KINDS
 from fedmq.errors import ConfigurationError, FedmqError, PlanError
 from fedmq.learning.catalogue import load_plan, load_source, plan_digest, plan_source
 from fedmq.learning.configs import make_config
@@ -89,6 +90,13 @@ class Experiment:
     """So often nodes are asked that are missing from a round which has no quorum."""
     late_updates: str = "drop"
     """`keep`: what comes after its round is kept beside the models; no model is made of it."""
+    update_encoding: str = "exact"
+    """How updates travel: `exact`, `bf16`, `fp16`, `int8` or `top-k`; only the first loses nothing.
+    """
+    top_k_share: float = 0.01
+    """Of the numbers of an update, how many `top-k` sends."""
+    model_encoding: str = "exact"
+    """How models travel to nodes: `exact`, `bf16` or `fp16`."""
     evaluate: bool = True
     validation_share: float = 0.2
     num_threads: int = 1
@@ -205,6 +213,9 @@ class Experiment:
             "waiting_deadline_s": self.waiting_deadline_s,
             "max_attempts": self.max_attempts,
             "late_updates": self.late_updates,
+            "update_encoding": self.update_encoding,
+            "top_k_share": self.top_k_share,
+            "model_encoding": self.model_encoding,
             "evaluate": self.evaluate,
             "seed": self.seed,
             "validation_share": self.validation_share,
@@ -215,6 +226,10 @@ class Experiment:
             spec = ExperimentSpec.model_validate(values)
         except ValidationError as error:
             raise _fault(error) from error
+        if spec.encoding is None:
+            raise _wrong("update_encoding", f"one of {', '.join(KINDS)}", spec.update_encoding)
+        if spec.model_kind is None:
+            raise _wrong("model_encoding", f"one of {', '.join(MODEL_KINDS)}", spec.model_encoding)
         parse_id(spec.name, kind="experiment")
         for node in spec.nodes:
             parse_id(node, kind="node")

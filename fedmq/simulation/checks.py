@@ -3,7 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
 
@@ -17,6 +17,7 @@ from fedmq.node.policy import Policy
 from fedmq.node.records import Records, open_records
 from fedmq.orchestrator.audit_facts import RoundFolded
 from fedmq.simulation.approval import RELAXED
+from fedmq.simulation.encodings_by_hand import AS_IT_IS, Travel
 from fedmq.simulation.faults import Fault, Faults, draw_faults
 from fedmq.simulation.members import EXPERIMENT
 from fedmq.simulation.plain_wire import PlainWire
@@ -82,14 +83,18 @@ def draw_scenario(random: Random) -> Scenario:
 
 
 def run_seed(
-    seed: int, *, faults: Faults | None = None, policies: Sequence[Policy] = (RELAXED,)
+    seed: int,
+    *,
+    faults: Faults | None = None,
+    policies: Sequence[Policy] = (RELAXED,),
+    travel: Travel = AS_IT_IS,
 ) -> Findings:
     """Return what was wrong with the run of a seed; without `faults` they are drawn from it too.
 
-    The nodes have the policies in turn.
+    The nodes have the policies in turn; updates and models go as `travel` says.
     """
     random = Random(seed)
-    scenario = draw_scenario(random)
+    scenario = replace(draw_scenario(random), travel=travel)
     mixture = draw_faults(random) if faults is None else faults
     world = World(scenario, mixture, seed)
     for node, policy in zip(world.nodes.values(), itertools.cycle(policies), strict=False):
@@ -109,7 +114,7 @@ def _judge(world: World, seed: int, *, is_at_rest: bool) -> Findings:
     participants = [
         [one.node for one in record.outcomes if one.outcome == "updated"] for record in records
     ]
-    expected = models_by_hand(scenario.seed, participants)
+    expected = models_by_hand(scenario.seed, participants, scenario.travel)
     found = [_model(world, number) for number in range(len(records) + 1)]
     report = world.researcher.report
     why = "" if is_at_rest else f"not at rest after {world.time:.0f} s: {report and report.reason}"

@@ -6,11 +6,12 @@ torn. All nodes are needed in every round, so the models have to be those of the
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fedmq.simulation.aim import Aim, Moment, Target
 from fedmq.simulation.disk import Share
+from fedmq.simulation.encodings_by_hand import AS_IT_IS, Travel
 from fedmq.simulation.faults import NO_FAULTS
 from fedmq.simulation.members import EXPERIMENT
 from fedmq.simulation.world import Scenario, World
@@ -53,10 +54,10 @@ class Aftermath:
     """What kept it from coming to rest; empty where nothing did."""
 
 
-def strike(blow: Blow | None) -> Aftermath:
+def strike(blow: Blow | None, travel: Travel = AS_IT_IS) -> Aftermath:
     """Return what became of the experiment with one blow, or with none."""
     aim = Aim() if blow is None else Aim(blow.target, Share(blow.kept))
-    world = World(REFERENCE, NO_FAULTS, _SEED, aim)
+    world = World(replace(REFERENCE, travel=travel), NO_FAULTS, _SEED, aim)
     try:
         why = "" if world.run() else f"not at rest after {world.time:.0f} s"
         if world.num_stale:

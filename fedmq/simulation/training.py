@@ -5,17 +5,25 @@ to make of it, by plain arithmetic that shares no code with the orchestrator's.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import PurePath
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedmq.encodings.narrow import widen_parameters
 from fedmq.learning.trainer_protocol import Done, Job, JobKind
 from fedmq.node.warm_trainers import TrainerKey
 from fedmq.node.worker import WorkerEvent
 from fedmq.parameters import Array, Parameters, parameters_bytes, read_parameters
+from fedmq.simulation.encodings_by_hand import (
+    AS_IT_IS,
+    Residual,
+    Travel,
+    round_by_hand,
+    send_by_hand,
+)
 from fedmq.transport.home import Home
 from fedmq.types import ExperimentId, NodeId
 
@@ -50,17 +58,32 @@ def train(node: str, model: Parameters, number: int) -> dict[str, Array]:
     }
 
 
-def average(model: Parameters, number: int, nodes: Iterable[str]) -> dict[str, Array]:
-    """Return the model of a round: the mean of what these nodes change, weighted by cases."""
+def average(
+    model: Parameters,
+    number: int,
+    nodes: Iterable[str],
+    travel: Travel = AS_IT_IS,
+    residuals: MutableMapping[str, Residual] | None = None,
+) -> dict[str, Array]:
+    """Return the model of a round: the mean of what these nodes change, weighted by cases.
+
+    `residuals`, by node, are what stayed unsent before; what does now takes their place.
+    """
     names = sorted(nodes)
-    trained = {node: train(node, model, number) for node in names}
+    unsent: MutableMapping[str, Residual] = {} if residuals is None else residuals
     total = float(sum(num_cases(node) for node in names))
+    # The researcher's own model, that of round 0, is never rounded.
+    begun = model if number == 1 else round_by_hand(model, travel.models)
+    arrived = {}
+    for node in names:
+        trained = train(node, begun, number)
+        update = {key: np.subtract(trained[key], before) for key, before in begun.items()}
+        arrived[node], unsent[node] = send_by_hand(update, travel.updates, unsent.get(node, {}))
     result = {}
     for key, before in model.items():
         summed = np.zeros(before.shape)
         for node in names:
-            update = np.subtract(trained[node][key], before)
-            summed = summed + _wide(update) * float(num_cases(node))
+            summed = summed + arrived[node][key] * float(num_cases(node))
         result[key] = (summed / total + _wide(before)).astype(before.dtype)
     return result
 
@@ -69,11 +92,14 @@ def _wide(array: Array) -> NDArray[np.float64]:
     return array.astype(np.float64)
 
 
-def models_by_hand(seed: int, participants: Sequence[Iterable[str]]) -> list[bytes]:
+def models_by_hand(
+    seed: int, participants: Sequence[Iterable[str]], travel: Travel = AS_IT_IS
+) -> list[bytes]:
     """Return the file of each round's model, round 0 first, from who took part in each round."""
     models = [initial_model(seed)]
+    residuals: dict[str, Residual] = {}
     for number, nodes in enumerate(participants, start=1):
-        models.append(average(models[-1], number, nodes))
+        models.append(average(models[-1], number, nodes, travel, residuals))
     return [parameters_bytes(model) for model in models]
 
 
@@ -125,7 +151,9 @@ class SimulatedWorker:
         spoke = 0 if job.kind is JobKind.PREPARE else num_cases(self._node)
         metrics: Mapping[str, tuple[float, float]] = {}
         if job.parameters_path is not None:
-            model = read_parameters(self._read("payloads", job.parameters_path))
+            model: Parameters = read_parameters(self._read("payloads", job.parameters_path))
+            if job.is_narrow:
+                model = widen_parameters(model)
             metrics = {"size": (float(sum(array.size for array in model.values())), 1.0)}
             if job.output_path is not None:
                 output = self._home.disk("scratch")

@@ -11,6 +11,7 @@ from typing import Final
 from fedmq.learning.trainer_protocol import Job, JobKind
 from fedmq.messages.mandates import ExperimentSpec
 from fedmq.simulation.aim import Aim
+from fedmq.simulation.encodings_by_hand import AS_IT_IS, Travel
 from fedmq.simulation.faults import Fault, Faults, Misfortune
 from fedmq.simulation.machines import Machine
 from fedmq.simulation.members import (
@@ -50,6 +51,7 @@ class Scenario:
     round_deadline_s: float
     evaluate: bool
     seed: int
+    travel: Travel = AS_IT_IS
 
     def spec(self) -> ExperimentSpec:
         """Return the experiment."""
@@ -65,6 +67,9 @@ class Scenario:
             waiting_deadline_s=_WAITING_S,
             max_attempts=100,
             evaluate=self.evaluate,
+            update_encoding=self.travel.updates.kind.value,
+            top_k_share=self.travel.updates.share,
+            model_encoding=self.travel.models.value,
             seed=self.seed,
             study=STUDY,
         )

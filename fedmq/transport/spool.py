@@ -109,9 +109,8 @@ class Spool:
         """
         size = self._disk.size_bytes(name) or 0
         made = self._made.pop(name, None)
-        if made is not None and made.size_bytes == size:
-            hashes = made.hashes()
-        else:  # another program wrote it
+        hashes = made.hashes() if made is not None and made.size_bytes == size else None
+        if hashes is None:
             pieces = blocks(size, self._chunk_bytes)
             hashes = [bytes.fromhex(chunk_hash(self._disk.read(name, *piece))) for piece in pieces]
         digest = combine([value.hex() for value in hashes])
@@ -211,16 +210,19 @@ class HashedFile(NewFile):
 
     def __init__(self, disk: Disk, name: str, chunk_bytes: int) -> None:
         super().__init__(disk, name)
-        self._hashes = ChunkHashes(chunk_bytes)
+        self._hashes: ChunkHashes | None = ChunkHashes(chunk_bytes)
 
-    def write(self, data: bytes | memoryview) -> None:
-        """Write `data` behind what is there."""
-        super().write(data)
-        self._hashes.add(data)
+    def write_at(self, offset: int, data: bytes | memoryview) -> None:
+        """Write `data` at `offset`."""
+        if offset != self.size_bytes:
+            self._hashes = None
+        super().write_at(offset, data)
+        if self._hashes is not None:
+            self._hashes.add(data)
 
-    def hashes(self) -> list[bytes]:
-        """Return the hash of each chunk of what was written, in order."""
-        return self._hashes.all()
+    def hashes(self) -> list[bytes] | None:
+        """Return the hash of each chunk, in order; None where it was not written in order."""
+        return None if self._hashes is None else self._hashes.all()
 
 
 def _part(manifest: Manifest) -> str:

@@ -105,3 +105,25 @@ def test_a_broker_killed_in_a_round_loses_nothing(
     assert federation.digests(held) == undisturbed
     assert follower.wait() == 0
     assert "3 of 3" in follower.log()
+
+
+def test_a_node_killed_with_something_unsent_sends_it_once(
+    federation: Federation, undisturbed: list[str]
+) -> None:
+    """What its first update left is on its disk, and is added to the second one after the kill."""
+    travel = {"update_encoding": "top-k", "top_k_share": 0.2, "model_encoding": "bf16"}
+    config = f"{SIZE}\n{federation.hold_config}"
+    quiet = federation.submit(federation.write_experiment(config=config, **travel))
+    wanted = federation.digests(quiet)
+    assert wanted != undisturbed
+    federation.hold(LYON, 2)
+    identifier = federation.submit(federation.write_experiment(config=config, **travel))
+    federation.reached(LYON, 2)
+    residuals = federation.home(LYON) / "node" / "residuals"
+    assert [path.name for path in residuals.iterdir()] == [f"{identifier}.1.0.0"]
+    federation.programs[LYON].kill()
+    federation.start_node(LYON)
+    federation.reached(LYON, 2)
+    federation.release()
+    assert federation.digests(identifier) == wanted
+    until(lambda: not list(residuals.iterdir()), "the end of what was unsent")

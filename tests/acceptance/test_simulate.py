@@ -1,6 +1,7 @@
 """`fedmq simulate` as researchers run it: a process, many nodes, an end that leaves nothing."""
 
 import json
+import re
 import resource
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fedmq.parameters import load_parameters
+from fedmq.researcher.experiment import Experiment
 from tests.support.federation import (
     FEDMQ,
     LYON,
@@ -20,6 +22,9 @@ from tests.support.federation import (
 )
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+ENCODINGS_PAGE = Path(__file__).parents[2] / "docs" / "encodings.md"
+AS_IT_IS: dict[str, object] = {}
+ENCODED: dict[str, object] = {"update_encoding": "int8", "model_encoding": "bf16"}
 
 
 def simulate(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -53,9 +58,12 @@ def test_a_hundred_nodes_are_simulated_within_a_minute(tmp_path: Path) -> None:
 
 @pytest.mark.rabbitmq
 @pytest.mark.xdist_group("federation")
-def test_the_models_are_those_of_real_nodes(federation: Federation) -> None:
+@pytest.mark.parametrize("travel", [AS_IT_IS, ENCODED], ids=["exact", "encoded"])
+def test_the_models_are_those_of_real_nodes(
+    federation: Federation, travel: dict[str, object]
+) -> None:
     """Of the same names with the same cases: bit for bit, in every round."""
-    experiment = federation.write_experiment(rounds=2)
+    experiment = federation.write_experiment(rounds=2, **travel)
     real = federation.submit(experiment)
     federation.approve(LYON, PARIS)
     folders = [f"--data={federation.home(node) / 'cases'}" for node in (LYON, PARIS)]
@@ -63,6 +71,22 @@ def test_the_models_are_those_of_real_nodes(federation: Federation) -> None:
     documents = [json.loads(line) for line in ended.data.splitlines()]
     rehearsed = [one["record"]["model"] for one in documents if one["kind"] == "round"]
     assert rehearsed == federation.digests(real)
+
+
+def test_the_experiment_of_the_page_on_encodings_can_be_simulated(tmp_path: Path) -> None:
+    """With a plan on tables, which is quick; with less it would say so."""
+    (shown,) = re.findall(
+        r"^```toml\n(.*?)^```$", ENCODINGS_PAGE.read_text(), re.DOTALL | re.MULTILINE
+    )
+    shown = shown.replace("petct-survival", "clinical-logistic")
+    (tmp_path / "experiment.toml").write_text(shown)
+    ended = simulate(tmp_path, "experiment.toml", "--rounds", "5", "--json")
+    assert ended.returncode == 0, ended.stderr
+    documents = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert sum(one["kind"] == "round" for one in documents) == 5
+    said = Experiment.from_toml(tmp_path / "experiment.toml")
+    assert (said.update_encoding, said.top_k_share) == ("top-k", 0.05)
+    assert said.model_encoding == "bf16"
 
 
 def test_who_leaves_ends_everything(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from typing import Final
 
 import numpy as np
 
+from fedmq.encodings.kinds import EXACT, Encoding
+from fedmq.encodings.reader import EncodedUpdate
 from fedmq.errors import ParametersError
 from fedmq.orchestrator.aggregation.aggregator import Aggregator, Slice
 from fedmq.parameters import (
@@ -58,8 +60,9 @@ def fold_updates(
     contributions: Mapping[NodeId, Contribution],
     target: Writable,
     aggregator: Aggregator,
+    encoding: Encoding = EXACT,
 ) -> None:
-    """Write to `target` the parameters that `aggregator` makes.
+    """Write to `target` the parameters that `aggregator` makes of updates in this encoding.
 
     Raises:
         ParametersError: an update has other arrays than the reference, or there is none; nothing
@@ -68,25 +71,25 @@ def fold_updates(
     if not contributions:
         raise ParametersError("there is no update to fold")
     names = sorted(contributions)
-    updates = [contributions[name].update for name in names]
     weights = [float(contributions[name].num_cases) for name in names]
     layout = file_layout(reference)
-    for name, update in zip(names, updates, strict=True):
-        _require_same_layout(file_layout(update), layout, name)
+    updates = [_open(contributions[name].update, layout, encoding, name) for name in names]
     target.write(header_bytes(layout))
     for tensor in layout.tensors:
         _fold_tensor(tensor, reference, updates, weights, aggregator, target)
 
 
-def _require_same_layout(found: Layout, expected: Layout, node: NodeId) -> None:
-    if found != expected:
-        raise ParametersError(f"the update of {node} has other arrays than the model it was asked")
+def _open(update: Readable, model: Layout, encoding: Encoding, node: NodeId) -> EncodedUpdate:
+    try:
+        return EncodedUpdate(update, model, encoding)
+    except ParametersError as error:
+        raise ParametersError(f"the update of {node} cannot be folded", why=str(error)) from error
 
 
 def _fold_tensor(
     tensor: Tensor,
     source: Readable,
-    updates: Sequence[Readable],
+    updates: Sequence[EncodedUpdate],
     weights: Sequence[float],
     aggregator: Aggregator,
     out: Writable,
@@ -94,7 +97,7 @@ def _fold_tensor(
     for start, length in blocks(tensor.num_items, block_items(len(updates))):
         folded = aggregator.fold(
             _read_numbers(source, tensor, start, length),
-            [_read_numbers(update, tensor, start, length) for update in updates],
+            [update.read(tensor, start, length) for update in updates],
             weights,
         )
         # Integers go to the nearest; numpy alone would cut them off.

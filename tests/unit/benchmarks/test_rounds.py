@@ -39,6 +39,7 @@ def lineup(protection: Protection, *peers: Peer, with_raw: bool = True) -> Lineu
     """Return who takes part in null training."""
     return Lineup(
         training=TRAININGS["null"],
+        encoding="exact",
         protection=protection,
         peers=peers,
         with_raw=with_raw,

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from fedmq.cli.approval_words import describe_asked
 from fedmq.learning.catalogue import plan_digest, plan_source
 from fedmq.messages.fields import PlanReference, Study
-from fedmq.node.plans import Asked
+from fedmq.node.plans import Asked, asked_by
 from fedmq.node.policy import Policy
 from fedmq.node.proposals import Wishes, propose_terms
 from fedmq.node.records import open_records
 from fedmq.transport.home import LocalHome
 from fedmq.types import Role
+from tests.support.mandates import mandate
 from tests.unit.cli.line import CommandLine
 
 PLAN = "clinical-logistic"
@@ -52,6 +54,14 @@ def ask(home: Path, source: str | None = None, *, asked: Asked = ASKED, at: floa
     records.plans.ask(plan, source, asked, now=at)
     records.close()
     return digest
+
+
+def test_an_operator_is_shown_how_updates_and_models_would_travel() -> None:
+    """As it is signed, with the share of the numbers that is sent."""
+    plan = PlanReference(name=PLAN, digest=DIGEST, is_shipped=False)
+    order = mandate(plan, update_encoding="top-k", top_k_share=0.05, model_encoding="bf16")
+    asked = describe_asked(asked_by(order))
+    assert dict(asked)["travel"] == "updates top-k 0.05, models bf16"
 
 
 def test_a_plan_is_listed_read_and_decided_on(node: CommandLine, home: Path) -> None:

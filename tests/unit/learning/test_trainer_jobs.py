@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedmq.encodings.kinds import Kind
+from fedmq.encodings.narrow import write_narrow
 from fedmq.learning.trainer_jobs import perform
 from fedmq.learning.trainer_protocol import (
     Broken,
@@ -18,6 +20,7 @@ from fedmq.learning.trainer_protocol import (
 from fedmq.messages.fields import MAX_METRICS
 from fedmq.messages.replies import FailureCode
 from fedmq.parameters import load_parameters
+from tests.support.files import new_file, stored
 from tests.support.tiny_plan import write_cases, write_job
 
 
@@ -56,6 +59,20 @@ def test_training_writes_what_the_plan_learned_from_the_training_cases(tmp_path:
     assert learned.dtype == np.float32
     assert learned.tolist() == [total] * 3
     assert reports == [(0.5, "learn")]
+
+
+def test_a_model_that_came_narrow_is_trained_in_its_own_types(tmp_path: Path) -> None:
+    """The plan sees what it declared; so does whoever takes the difference."""
+    job = write_job(tmp_path)
+    zeros = Path(job.parameters_path or "")
+    write_narrow(stored(zeros), Kind.BF16, new_file(tmp_path / "narrow"))
+    narrow = replace(job, parameters_path=str(tmp_path / "narrow"), is_narrow=True)
+    outputs = []
+    for one in (job, narrow):
+        assert isinstance(answer_to(one), Done)
+        outputs.append(Path(one.output_path or "").read_bytes())
+    assert outputs[0] == outputs[1]
+    assert code_of(replace(job, is_narrow=True)) is FailureCode.INTERNAL
 
 
 def test_evaluation_counts_the_validation_cases(tmp_path: Path) -> None:

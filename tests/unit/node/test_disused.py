@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fedmq.messages.replies import TrainReply
-from fedmq.node.disused import LEFTOVERS, OUTPUTS, find_disused
+from fedmq.node.disused import LEFTOVERS, OUTPUTS, UNSENT, find_disused
 from fedmq.transport.disused import free
 from fedmq.transport.home import LocalHome
 from fedmq.transport.retention import Retention
@@ -15,6 +15,7 @@ from tests.support.clock import FakeClock
 from tests.unit.node.world import LUNG, World
 
 NEVER_NEEDED = ("a" * 64, f"{'b' * 64}.8-4.part", "lung.9.0.update")
+OF_WHAT_IS_OVER = ("liver.1.0.0", "liver.2.0.0.part")
 OF_NO_TASK = ("lung.9.0.output", "lung.9.0.output.part")
 
 
@@ -31,7 +32,12 @@ def world(tmp_path: Path) -> Iterator[World]:
 def free_between_lives(world: World) -> list[tuple[str, str]]:
     """End a life, free what it left and what a crash may have left, begin another; return what."""
     world.die()
-    for folder, names in (("payloads", NEVER_NEEDED), ("scratch", OF_NO_TASK)):
+    leftovers = {
+        "payloads": NEVER_NEEDED,
+        "scratch": OF_NO_TASK,
+        "residuals": OF_WHAT_IS_OVER,
+    }
+    for folder, names in leftovers.items():
         for name in names:
             LocalHome(world.home).disk(folder).write(name, 0, b"x")
     home = LocalHome(world.home)
@@ -66,7 +72,11 @@ def test_only_what_no_task_and_no_reply_needs_goes(
     """The update comes to the orchestrator nevertheless, and once."""
     begin(world)
     assert sorted(free_between_lives(world)) == sorted(
-        [*((LEFTOVERS, one) for one in NEVER_NEEDED), *((OUTPUTS, one) for one in OF_NO_TASK)]
+        [
+            *((LEFTOVERS, one) for one in NEVER_NEEDED),
+            *((OUTPUTS, one) for one in OF_NO_TASK),
+            *((UNSENT, one) for one in OF_WHAT_IS_OVER),
+        ]
     )
     world.is_answering = True
     if begin is not trained_and_unsent:

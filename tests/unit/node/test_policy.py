@@ -199,6 +199,15 @@ def test_an_experiment_names_its_study_unless_the_operator_needs_none(request_: 
     assert judged(changed(request_, quorum=2)) == RefusalCode.TOO_FEW_NODES
 
 
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_updates_and_models_travel_in_an_encoding_that_the_node_knows(request_: Request) -> None:
+    """One of a later version is refused by its own code, not as something malformed."""
+    assert judged(changed(request_, update_encoding="int8")) is None
+    assert judged(changed(request_, model_encoding="bf16")) is None
+    for unknown in ({"update_encoding": "int4"}, {"model_encoding": "int8"}):
+        assert judged(changed(request_, **unknown)) == RefusalCode.UNKNOWN_ENCODING
+
+
 def test_a_study_ends_with_its_last_day() -> None:
     """By the local calendar; an approval that holds longer does not help."""
     approvals = (replace(APPROVAL, last_day="2030-01-01"),)

@@ -21,6 +21,7 @@ from fedmq.messages.registry import Body
 from fedmq.messages.replies import Answer, FailureCode
 from fedmq.messages.requests import (
     CancelRequest,
+    Counted,
     EvaluateRequest,
     PrepareRequest,
     TrainRequest,
@@ -387,12 +388,14 @@ class World:
         model: Manifest | None = None,
         is_pushed: bool = True,
         num_steps: int | None = None,
+        counted: Counted | None = None,
         **others: Any,  # noqa: ANN401 - fields of the spec
     ) -> None:
         """Order training, and push the model; let everything follow, or so many steps."""
         place = Place(experiment=experiment, round=number, attempt=attempt)
         model = model or self.model
-        body = TrainRequest(mandate=_order(experiment, model, **others), parameters=model)
+        order = _order(experiment, model, **others)
+        body = TrainRequest(mandate=order, parameters=model, counted=counted)
         message_id = f"{experiment}.{number}.{attempt}.train.{LYON}"
         self.orchestrator.ask(body, message_id, place, expires_at)
         if is_pushed:

@@ -55,7 +55,7 @@ def models_by_hand(rounds: int, asked: tuple[NodeId, ...] = NODES, seed: int = 1
     return models
 
 
-def make_spec(
+def make_spec(  # noqa: PLR0913 - every setting has a default
     *,
     rounds: int = 2,
     quorum: int = 3,
@@ -63,6 +63,7 @@ def make_spec(
     evaluate: bool = True,
     deadline_s: float = 3_000.0,
     purpose: str = "a test",
+    update_encoding: str = "exact",
 ) -> ExperimentSpec:
     """Return the spec of an experiment."""
     return ExperimentSpec(
@@ -74,5 +75,6 @@ def make_spec(
         nodes=list(nodes),
         quorum=quorum,
         round_deadline_s=deadline_s,
+        update_encoding=update_encoding,
         evaluate=evaluate,
     )

@@ -1,6 +1,7 @@
 """Scripted nodes and researchers, each a courier of its own."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -148,6 +149,8 @@ class Node(Member):
         )
         self.spoils: dict[int, str] = {}
         """By round: nan, shape, garbage, silent, fails, refuses, unsent (it announces only)."""
+        self.encode: Callable[[str, Arrays], bytes] = lambda _how, update: parameters_bytes(update)
+        """Makes the file of an update, spoilt in the way of the round."""
         self.figure = 0.0
         """What it says of every model; else what it finds."""
         queues = [topology.node_tasks(name), topology.node_payloads(name)]
@@ -191,7 +194,7 @@ class Node(Member):
             update["w"][-1, -1] = np.nan
         if how == "shape":
             update["w"] = update["w"].T.copy()
-        content = b"garbage" if how == "garbage" else parameters_bytes(update)
+        content = b"garbage" if how == "garbage" else self.encode(how, update)
         manifest = self.make_payload(content)
         reply = TrainReply(
             update=manifest,

@@ -190,6 +190,7 @@ def kept(
     is_shipped: bool = False,
     source: str | None = None,
     config: Config | None = None,
+    **spec: str,
 ) -> Kept:
     """Return an experiment that can be led."""
     plan = PlanReference(name="plan", digest=Digest("0" * 64), is_shipped=is_shipped)
@@ -200,6 +201,7 @@ def kept(
         quorum=quorum,
         num_rounds=3,
         config=config or {},
+        **spec,
     )
     return Kept(mandate=order, plan_source=source, began_at=1.0)
 
@@ -217,6 +219,9 @@ def kept(
         (kept(experiment="-"), "cannot be called - or all"),
         (kept(experiment="all"), "cannot be called - or all"),
         (kept(nodes=("a", "all")), "cannot be called - or all"),
+        (kept(update_encoding="top-k", model_encoding="fp16"), None),
+        (kept(update_encoding="zip"), "updates cannot travel as zip; known are exact, bf16"),
+        (kept(model_encoding="int8"), "models cannot travel as int8; known are exact, bf16"),
     ],
 )
 def test_a_fault_of_an_experiment_is_said_in_words(

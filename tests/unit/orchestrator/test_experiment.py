@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from fedmq.messages.fields import Manifest, PlanReference, RatioField
 from fedmq.messages.mandates import ExperimentSpec, LateUpdates
+from fedmq.messages.requests import Counted
 from fedmq.messages.submissions import RoundRecord, Stand
 from fedmq.orchestrator.events import (
     EVENT,
@@ -36,6 +37,7 @@ from fedmq.orchestrator.events import (
     Trained,
 )
 from fedmq.orchestrator.experiment import GRACE_S, advance, begin, undone
+from fedmq.orchestrator.leftovers import needed_payloads
 from fedmq.orchestrator.rounds import LAST_RETRY_S, RETRY_S
 from fedmq.orchestrator.standings import standings
 from fedmq.orchestrator.state import PAUSED, Experiment, Stage
@@ -60,6 +62,7 @@ def spec(  # noqa: PLR0913 - every setting has a default
     waiting_s: float = WAITING_S,
     attempts: int = 1,
     late: LateUpdates = LateUpdates.DROP,
+    update_encoding: str = "exact",
 ) -> ExperimentSpec:
     """Return the spec of an experiment of three nodes."""
     return ExperimentSpec(
@@ -74,6 +77,7 @@ def spec(  # noqa: PLR0913 - every setting has a default
         waiting_deadline_s=waiting_s,
         max_attempts=attempts,
         late_updates=late,
+        update_encoding=update_encoding,
         evaluate=evaluate,
     )
 
@@ -158,6 +162,53 @@ def deferred(
         retry_at=until,
         until=until,
     )
+
+
+@pytest.mark.parametrize("encoding", ["top-k", "bf16"])
+def test_nodes_are_told_which_of_their_updates_counted_last(encoding: str) -> None:
+    """Where the next one depends on it; who came late in a round still goes on from the one before.
+
+    C missed round 2, and gave its update of round 1 in the second attempt.
+    """
+    driver = Driver(spec(rounds=3, quorum=2, evaluate=False, attempts=3, update_encoding=encoding))
+    driver.agrees(A, B, C)
+    driver.does(fell(A, 1), fell(B, 1), fell(C, 1))
+    driver.does(Ticked(), after=60.0)
+    driver.does(*(trained(node, 1, attempt=1) for node in (A, B, C)))
+    driver.folds()
+    driver.trains(A, B)
+    driver.does(Ticked(), after=DEADLINE_S)
+    actions = driver.folds()
+    (ask,) = [one for one in actions if isinstance(one, AskWork)]
+    wanted = {
+        A: Counted(round=2, attempt=0),
+        B: Counted(round=2, attempt=0),
+        C: Counted(round=1, attempt=1),
+    }
+    assert ask.round == 3
+    assert ask.counted == (wanted if encoding == "top-k" else {})
+
+
+def test_a_model_that_travels_narrow_is_asked_for_and_the_model_itself_is_kept() -> None:
+    """Until the next one takes the place of both."""
+    driver = Driver(spec(rounds=2, evaluate=True))
+    driver.agrees(A, B, C)
+    driver.trains(A, B, C)
+    (ask,) = [
+        one
+        for one in driver.does(Folded(model=manifest(1), sent=manifest(501)))
+        if isinstance(one, AskWork)
+    ]
+    assert (ask.leg, ask.model) == ("evaluate", manifest(501))
+    assert driver.state.model == manifest(1)
+    actions = driver.evaluates(A, B, C)
+    assert [one.model for one in actions if isinstance(one, AskWork)] == [manifest(501)]
+    assert driver.records[-1].model == manifest(1).digest
+    actions = driver.trains(A, B, C)
+    assert [one.reference for one in actions if isinstance(one, Fold)] == [manifest(1)]
+    assert {manifest(1).digest, manifest(501).digest} <= needed_payloads([driver.state], [])
+    driver.does(StopAsked())
+    assert needed_payloads([driver.state], []) == {manifest(1).digest}
 
 
 def declined(node: NodeId, code: str = "unknown_plan", *, is_final: bool = True) -> Declined:

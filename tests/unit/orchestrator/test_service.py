@@ -35,6 +35,7 @@ from tests.unit.orchestrator.arithmetic import (
     LYON,
     NODES,
     PARIS,
+    Arrays,
     initial,
     make_spec,
     models_by_hand,
@@ -173,6 +174,52 @@ def test_a_node_without_a_usable_update_fails_alone(world: World, how: str, outc
     assert world.outcomes(1) == {LYON: "updated", BASEL: "updated", PARIS: outcome}
     assert world.outcomes(2) == dict.fromkeys(NODES, "updated")
     assert world.model(1) == parameters_bytes(models_by_hand(1, (LYON, BASEL))[1])
+    world.require_nothing_left(LUNG)
+
+
+def in_eight_bits(how: str, update: Arrays) -> bytes:
+    """Return an update by hand as int8 declares it: arrays of fewer numbers than a scale is for."""
+    if how == "exact":
+        return parameters_bytes(update)
+    parts: Arrays = {}
+    for name, array in update.items():
+        scale = np.abs(array.astype("<f8")).max() / 127
+        wide = "<f8" if name == "b" else "<f4"
+        parts[f"{name}/values"] = np.rint(array / scale).astype("i1")
+        parts[f"{name}/scales"] = np.array([scale], wide)
+    scales = {
+        "nan_scale": [np.nan],
+        "inf_scale": [np.inf],
+        "negative_scale": [-0.5],
+        "no_scale": [],
+    }
+    if how in scales:
+        parts["half/scales"] = np.array(scales[how], "<f4")
+    return parameters_bytes(parts)
+
+
+@pytest.mark.parametrize(
+    ("how", "outcome"),
+    [
+        ("sound", "updated"),
+        ("nan_scale", "update_not_finite"),
+        ("inf_scale", "update_not_finite"),
+        ("negative_scale", "update_scale_negative"),
+        ("no_scale", "update_misshapen"),
+        ("exact", "update_misshapen"),
+    ],
+)
+def test_an_update_that_is_not_what_its_encoding_declares_is_refused_by_name(
+    world: World, how: str, outcome: str
+) -> None:
+    """Before a number of it is folded; the round closes with the others."""
+    for node in NODES:
+        world.nodes[node].encode = in_eight_bits
+    world.nodes[PARIS].spoils = {1: how}
+    world.ada.submit(make_spec(quorum=2, update_encoding="int8"))
+    world.run_until_over(LUNG)
+    assert world.outcomes(1) == {LYON: "updated", BASEL: "updated", PARIS: outcome}
+    assert world.outcomes(2) == dict.fromkeys(NODES, "updated")
     world.require_nothing_left(LUNG)
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedmq.orchestrator import updates
-from fedmq.orchestrator.updates import MISSHAPEN, NOT_FINITE, find_fault
+from fedmq.encodings import reader
+from fedmq.encodings.reader import Fault
+from fedmq.orchestrator.updates import MISSHAPEN, find_fault
 from fedmq.parameters import Array, save_parameters
 from tests.support.bfloat16 import of_bits
 from tests.support.files import stored
 
-BLOCK = updates._BLOCK_BYTES
+BLOCK = reader._BLOCK_BYTES
 BF16_NAN, BF16_INF, BF16_ONE = 0x7FC0, 0xFF80, 0x3F80
 
 
@@ -34,7 +35,7 @@ def test_a_number_that_is_none_is_found_in_every_float_type(
     reference = write(tmp_path, "model", model)
     assert find_fault(stored(write(tmp_path, "good", update)), stored(reference)) is None
     update["b"][1, 4] = value
-    assert find_fault(stored(write(tmp_path, "bad", update)), stored(reference)) == NOT_FINITE
+    assert find_fault(stored(write(tmp_path, "bad", update)), stored(reference)) == Fault.NOT_FINITE
 
 
 @pytest.mark.parametrize("bits", [BF16_NAN, BF16_INF])
@@ -44,7 +45,7 @@ def test_a_number_that_is_none_is_found_in_bfloat16(tmp_path: Path, bits: int) -
     good = write(tmp_path, "good", {"w": of_bits([BF16_ONE, 0x7C00, 0xFC00])})
     assert find_fault(stored(good), stored(reference)) is None
     bad = write(tmp_path, "bad", {"w": of_bits([BF16_ONE, BF16_ONE, bits])})
-    assert find_fault(stored(bad), stored(reference)) == NOT_FINITE
+    assert find_fault(stored(bad), stored(reference)) == Fault.NOT_FINITE
 
 
 def test_integers_are_always_numbers(tmp_path: Path) -> None:
@@ -111,7 +112,9 @@ def test_every_block_of_a_large_array_is_looked_at(tmp_path: Path, position: int
     model = {"w": np.zeros(BLOCK // 4 * 2 + 7, "<f4")}
     reference = write(tmp_path, "model", model)
     model["w"][position] = np.nan
-    assert find_fault(stored(write(tmp_path, "update", model)), stored(reference)) == NOT_FINITE
+    assert (
+        find_fault(stored(write(tmp_path, "update", model)), stored(reference)) == Fault.NOT_FINITE
+    )
 
 
 def test_no_more_than_a_block_is_read_at_once(

@@ -7,9 +7,11 @@ from random import Random
 import pytest
 import structlog
 
+from fedmq.encodings.kinds import Encoding, Kind
 from fedmq.node.hours import parse_hours
 from fedmq.simulation.approval import RELAXED
 from fedmq.simulation.checks import run_seed
+from fedmq.simulation.encodings_by_hand import Travel
 from fedmq.simulation.faults import NO_FAULTS, Fault, Misfortune
 from fedmq.simulation.training import average, initial_model, models_by_hand
 
@@ -63,6 +65,20 @@ def test_an_undisturbed_run_has_one_life_for_each_program(seed: int) -> None:
     found = run_seed(seed, faults=NO_FAULTS)
     assert found.is_sound
     assert found.mishaps == {}
+
+
+@pytest.mark.parametrize("shard", range(3))
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.EXACT])
+def test_what_travels_encoded_makes_the_models_that_are_made_by_hand(
+    kind: Kind, shard: int
+) -> None:
+    """Whoever is killed, late or asked again: what stays unsent follows from who is in which."""
+    encoding = Encoding(kind=kind, share=0.3 if kind is Kind.TOP_K else 1.0)
+    first = 20_000 + shard * 10
+    models = kind if kind in {Kind.BF16, Kind.FP16} else Kind.EXACT
+    travel = Travel(updates=encoding, models=models)
+    found = [run_seed(seed, travel=travel) for seed in range(first, first + 10)]
+    assert [one for one in found if not one.is_sound] == []
 
 
 def test_a_seed_gives_the_same_run_each_time() -> None:

@@ -5,13 +5,16 @@ from dataclasses import replace
 
 import pytest
 
+from fedmq.encodings.kinds import Encoding, Kind
 from fedmq.logs import silence
 from fedmq.simulation.aim import Aim, Moment, Target
 from fedmq.simulation.disk import SimulatedDisk
+from fedmq.simulation.encodings_by_hand import Travel
 from fedmq.simulation.sweep import Aftermath, Blow, blows, strike
 
 LATE_STEP = 60
 """Of the orchestrator, when the first round's model is there."""
+SHARE_ENCODED = 7
 SHARE = 23
 """Of so many blows one is tried here; `./run bench simulation --sweep` tries all."""
 
@@ -40,6 +43,26 @@ def test_a_crash_at_any_durable_step_leaves_the_models_as_they_were(
     tried = list(blows(undisturbed))[::SHARE]
     assert {blow.target.machine for blow in tried} == set(undisturbed.num_steps)
     assert failing(tried, undisturbed) == []
+
+
+@pytest.mark.parametrize(
+    ("machine", "travel"),
+    [
+        ("chu-lyon", Travel(updates=Encoding(kind=Kind.TOP_K, share=0.3))),
+        ("ghu-paris", Travel(updates=Encoding(kind=Kind.INT8), models=Kind.BF16)),
+        ("orchestrator", Travel(updates=Encoding(kind=Kind.INT8), models=Kind.BF16)),
+    ],
+)
+def test_a_crash_loses_and_doubles_nothing_of_what_travels_encoded(
+    machine: str, travel: Travel
+) -> None:
+    """Where what stays unsent is written, and the model as it travels."""
+    silence()
+    undisturbed = strike(None, travel)
+    tried = [one for one in blows(undisturbed) if one.target.machine == machine][::SHARE_ENCODED]
+    after = [strike(blow, travel) for blow in tried]
+    assert [one.blow for one in after if one.why or not one.was_struck] == []
+    assert {one.digests for one in after} == {undisturbed.digests}
 
 
 def test_a_sync_that_does_nothing_is_found(

@@ -1,0 +1,1 @@
+"""Encodings: how updates travel in fewer bytes, as parameters files."""
