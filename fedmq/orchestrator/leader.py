@@ -13,14 +13,12 @@ import structlog
 
 from fedmq.audit.log import AuditLog
 from fedmq.clocks import Clock
-from fedmq.errors import DiskFull, ParametersError
+from fedmq.errors import ParametersError
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.notices import ExperimentOver
 from fedmq.messages.requests import PrepareRequest
 from fedmq.messages.submissions import ExperimentReport, RoundRecord
 from fedmq.orchestrator import answers, requests
-from fedmq.orchestrator.aggregation.fedavg import FedAvg
-from fedmq.orchestrator.aggregation.folding import Contribution, fold_updates
 from fedmq.orchestrator.audit_words import accepted, facts_of
 from fedmq.orchestrator.checkpoints import Checkpoints
 from fedmq.orchestrator.events import (
@@ -40,7 +38,9 @@ from fedmq.orchestrator.events import (
     Ticked,
 )
 from fedmq.orchestrator.experiment import advance, begin, undone
+from fedmq.orchestrator.folds import fold_round
 from fedmq.orchestrator.lead import Lead
+from fedmq.orchestrator.leadership import Leadership
 from fedmq.orchestrator.leftovers import Leftovers, needed_payloads
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.queues import Queues
@@ -80,7 +80,9 @@ class Leader:
         clock: Clock,
         retention: Retention,
         audit: AuditLog,
+        leadership: Leadership,
     ) -> None:
+        self._leadership = leadership
         self._audit = audit
         self.queues = queues
         self._courier = courier
@@ -90,7 +92,7 @@ class Leader:
         self._presence = presence
         self._retention = retention
         payloads = home.disk(PAYLOADS)
-        self._checkpoints = Checkpoints(home, payloads)
+        self._checkpoints = Checkpoints(home, payloads, part=str(leadership.epoch))
         self._leftovers = Leftovers(payloads, courier.spool)
         self._clock = clock
         self._home = home
@@ -205,8 +207,9 @@ class Leader:
         self._after.append(act)
 
     def run_after(self) -> None:
-        """Do what waited for the end of the transaction."""
+        """Do what waited for the end of the transaction, unless somebody else does it by now."""
         while self._after:
+            self._leadership.require()
             self._after.pop(0)()
 
     def report(self, lead: Lead) -> ExperimentReport:
@@ -309,21 +312,12 @@ class Leader:
     def _fold(self, lead: Lead, fold: Fold) -> None:
         experiment = lead.kept.experiment
         began = self._clock.steady()
-        contributions = {
-            node: Contribution(update=self._spool.file(update.digest), num_cases=num_cases)
-            for node, update, num_cases in fold.updates
-        }
-        reference = self._spool.file(fold.reference.digest)
-        name = f"{experiment}.folding"
         try:
-            fold_updates(reference, contributions, self._spool.new_file(name), FedAvg())
+            # Who lost the lease in the middle of it may go on with a file of that name.
+            model = fold_round(self._spool, f"{experiment}.{self._leadership.epoch}", fold)
         except ParametersError as error:
             self.advance(experiment, FoldFailed(why=str(error)))
             return
-        except DiskFull:
-            self._spool.discard(name)
-            raise
-        model = self._spool.adopt(name)
         self._checkpoints.keep_model(experiment, fold.round, model.digest)
         self.advance(experiment, Folded(model=model))
         self.release([fold.reference.digest, *(one[1].digest for one in fold.updates)])

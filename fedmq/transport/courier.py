@@ -76,10 +76,12 @@ class Courier:
         only_from: str | None = None,
         is_alone: bool = False,
         witness: Callable[[Message], SignedHead | ObjectedHead | None] = lambda _: None,
+        admit: Callable[[Envelope], None] = lambda _: None,
     ) -> None:
-        """`is_alone`: no other program works in the journal at the same time."""
+        """`is_alone`: no other program has the journal; `admit` raises for what is not taken."""
         self.me = me
         self._witness = witness
+        self._admit = admit
         self.spool = spool
         self._troubles = Troubles()
         self._transport = transport
@@ -305,6 +307,7 @@ class Courier:
             raise ProtocolError("number_taken", "another message came under this number")
         if self.inbox.has(message.envelope):
             return
+        self._admit(message.envelope)
         is_whole = manifest is None or self.spool.has(manifest.digest)
         if is_whole or not self._receiver.wants_payload(message):
             with self.transaction():

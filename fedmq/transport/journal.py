@@ -6,7 +6,7 @@ one transaction and is on the disk when the transaction returns.
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,8 @@ _PRAGMAS: Final = (
 )
 
 
+_UNGUARDED: Final = ("BEGIN", "COMMIT", "PRAGMA", "VACUUM")
+"""Statements that change no row, or cannot stand in a transaction."""
 _FULL_BYTES: Final = 2**20
 """With less room than this, a fault that has no name is one of room."""
 _UNNAMED: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
@@ -39,6 +41,8 @@ class Journal:
     """None where the tables are on no disk."""
     _num_changes: int = -1
     """Rows written so far, those that were rolled back too, when `_known` was asked for."""
+    _require: Callable[[], None] | None = None
+    """Raises where nothing may be written any more; None: whoever has the journal may write."""
 
     def __init__(self, path: Path, *schemas: str) -> None:
         self._folder = path.parent
@@ -65,6 +69,10 @@ class Journal:
         Raises:
             StorageError: the disk refused.
         """
+        is_by_itself = not self._connection.in_transaction and not sql.startswith(_UNGUARDED)
+        if self._require is not None and is_by_itself:
+            with self.transaction():
+                return self.execute(sql, cells)
         try:
             return self._connection.execute(sql, cells).rowcount
         except sqlite3.Error as error:
@@ -108,12 +116,21 @@ class Journal:
             return
         self.execute("BEGIN IMMEDIATE")
         try:
+            if self._require is not None:
+                self._require()
             yield
             self.execute("COMMIT")
         except BaseException:
             # A commit that the disk refused too: what comes next must not be a part of it.
             self._connection.rollback()
             raise
+
+    def guard(self, require: Callable[[], None]) -> None:
+        """Ask before everything that is written from here on, inside its transaction.
+
+        What `require` reads there no other program can change before the commit.
+        """
+        self._require = require
 
     def settle(self) -> None:
         """Write what earlier lives committed from the log into the file itself, and sync that.
