@@ -9,6 +9,7 @@ from fedmq.messages.notices import ExperimentOverview, Overview
 from fedmq.orchestrator.leader import Leader
 from fedmq.orchestrator.presence import Presence
 from fedmq.transport.courier import Courier
+from fedmq.transport.topology import OVERVIEW
 from fedmq.types import ExperimentId
 
 OVERVIEW_S: Final = 5.0
@@ -67,4 +68,4 @@ class Overviews:
             stand_bys=self._count_stand_bys(),
         )
         message = self._courier.write(body, f"overview.{int(self._clock.now())}", "-", Place())
-        self._courier.tell(message, "overview")
+        self._courier.tell(message, OVERVIEW)
