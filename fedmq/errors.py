@@ -2,6 +2,7 @@
 
 FedmqError
 ├── ConfigurationError    a person's input: settings, files, names, experiment.toml
+│   └── SecondStore           two orchestrators with stores of their own serve one federation
 ├── ProtocolError         a message that breaks the protocol, with a reason code
 ├── ParametersError       named arrays that do not fit: name, shape, dtype, not finite
 ├── StorageError          the disk: read-only, failing, a damaged journal
@@ -42,6 +43,10 @@ class FedmqError(Exception):
 
 class ConfigurationError(FedmqError):
     """A setting, file, name or experiment given by a person is not usable."""
+
+
+class SecondStore(ConfigurationError):  # noqa: N818 - what is there, and may not be
+    """Another orchestrator, with a store of its own, serves the same federation."""
 
 
 class ProtocolError(FedmqError):

@@ -4,7 +4,6 @@ The loop is receive, ask the experiment's state machine, log the event and perfo
 """
 
 from collections.abc import Callable
-from typing import Final
 
 import structlog
 
@@ -31,6 +30,7 @@ from fedmq.messages.submissions import Query, Submission
 from fedmq.orchestrator import answers, heard, leadership, running_time, store, witness
 from fedmq.orchestrator.audit_facts import OrchestratorStarted
 from fedmq.orchestrator.epoch_wire import EpochWire
+from fedmq.orchestrator.fenced_home import FencedHome
 from fedmq.orchestrator.lead import Lead
 from fedmq.orchestrator.leader import PAYLOADS, Leader
 from fedmq.orchestrator.leadership import Leadership
@@ -39,11 +39,11 @@ from fedmq.orchestrator.overviews import Overviews
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.queues import Queues
 from fedmq.orchestrator.reception import Reception
+from fedmq.orchestrator.sole_reader import SoleReader
 from fedmq.orchestrator.state import Experiment
 from fedmq.orchestrator.updates import find_fault
 from fedmq.orchestrator.witness import Witness
 from fedmq.transport import courier as couriers
-from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
 from fedmq.transport.inbox import TurnedAway
@@ -61,9 +61,6 @@ from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Profile
 from fedmq.transport.wires import Wire
 from fedmq.types import Digest, ExperimentId, NodeId
-
-INBOX_PREFETCH: Final = 1
-EVENTS_PREFETCH: Final = 256
 
 log = structlog.get_logger()
 
@@ -108,12 +105,14 @@ class OrchestratorService:
         # Before anything else is written: nobody who led before can do so from here on.
         self._leadership = Leadership(self._journal, leader, now=clock.now())
         wire = EpochWire(wire, self._leadership)
+        home = FencedHome(home, self._leadership)
         self._journal.settle()
         self._audit = AuditLog(self._journal, clock)
         self._witness = Witness(self._journal, self._audit, wire, clock)
         self._turned_away = TurnedAwayCount()
         self._presence = Presence(clock, self._journal)
         self._transport = make_transport(self.loop.put)
+        self._common = SoleReader(self._transport, clock)
         self._courier = Courier(
             me=name,
             transport=self._transport,
@@ -150,8 +149,6 @@ class OrchestratorService:
     def start(self) -> None:
         """Read the queues, and go on with every experiment where it was."""
         self._audit.note(OrchestratorStarted(orchestrator=self._courier.me, version=self._version))
-        self._transport.consume(topology.ORCHESTRATOR_INBOX, prefetch=INBOX_PREFETCH)
-        self._transport.consume(topology.ORCHESTRATOR_EVENTS, prefetch=EVENTS_PREFETCH)
         self._leader.open_running()
         # First what the last life left undone, then what waited for its payload: that may lead on.
         self._leader.resume()
@@ -165,6 +162,7 @@ class OrchestratorService:
 
         Raises:
             LeaseLost: another program has taken over; nothing more was written or sent.
+            SecondStore: another orchestrator serves the federation.
         """
         self.start()
         log.info("orchestrator_started", version=self._version, experiments=len(self._leader))
@@ -184,6 +182,7 @@ class OrchestratorService:
         self._leadership.require()
         before = self._courier.trouble
         self._courier.handle(event)
+        self._common.handle(event)
         if isinstance(event, Connected):
             self._leader.close_over()
         if self._courier.trouble != before:
@@ -196,6 +195,7 @@ class OrchestratorService:
         self._leadership.require()
         self._leader.tick()
         self._presence.keep()
+        self._common.tick()
         for fact in self._turned_away.take(self._clock.steady()):
             self._audit.note(fact)
         self._courier.tick()

@@ -133,3 +133,22 @@ def test_who_sleeps_for_good_holds_up_nobody(
     assert federation.digests(held) == undisturbed
     first.kill()
     federation.programs["orchestrator"] = second
+
+
+def test_an_orchestrator_with_a_store_of_its_own_takes_nothing_and_says_why(
+    federation: Federation, undisturbed: list[str]
+) -> None:
+    """Submissions go to the one that serves; the other waits, and names what is wrong."""
+    credentials = str(federation.credentials("orchestrator"))
+    federation.home("elsewhere").mkdir(exist_ok=True)
+    other = federation.start(
+        "other store", "elsewhere", "orchestrator", "start", "--credentials", credentials
+    )
+    other.expect("inbox_taken")
+    assert "another orchestrator serves this federation" in other.log()
+    assert "fedmq orchestrator start --stand-by" in other.log()
+    identifier = federation.submit(federation.write_experiment())
+    assert federation.digests(identifier) == undisturbed
+    shown = federation.do("elsewhere", "orchestrator", "status", "--json").json
+    assert shown["experiments"] == []
+    assert other.end() == 0
