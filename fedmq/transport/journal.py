@@ -13,19 +13,23 @@ from typing import Final
 
 from fedmq.disk import NO_ROOM
 from fedmq.errors import DiskFull, StorageError
+from fedmq.transport.file_systems import is_shared as is_seen_by_others
 
 Cell = str | int | float | bytes | None
 _Known = dict[tuple[str, tuple[Cell, ...]], list[tuple[Cell, ...]]]
 
+_WAIT: Final = "PRAGMA busy_timeout = 10000"
+_WRITE_AHEAD: Final = "PRAGMA journal_mode = WAL"
+_ROLL_BACK: Final = "PRAGMA journal_mode = TRUNCATE"
+"""Where machines share the file: to write ahead takes memory in common (sqlite.org/wal.html)."""
 _PRAGMAS: Final = (
-    "PRAGMA journal_mode = WAL",
     # FULL: a commit that returned outlives a power cut.
     "PRAGMA synchronous = FULL",
-    "PRAGMA busy_timeout = 10000",
     "PRAGMA foreign_keys = ON",
 )
 
 
+_MOUNTS: Final = Path("/proc/self/mountinfo")
 _UNGUARDED: Final = ("BEGIN", "COMMIT", "PRAGMA", "VACUUM")
 """Statements that change no row, or cannot stand in a transaction."""
 _FULL_BYTES: Final = 2**20
@@ -44,14 +48,16 @@ class Journal:
     _require: Callable[[], None] | None = None
     """Raises where nothing may be written any more; None: whoever has the journal may write."""
 
-    def __init__(self, path: Path, *schemas: str) -> None:
+    def __init__(self, path: Path, *schemas: str, is_shared: bool | None = None) -> None:
+        """`is_shared`: other machines may see the file; None: as its file system says."""
         self._folder = path.parent
         self._known: _Known = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, isolation_level=None)
             path.chmod(0o600)
-            for pragma in _PRAGMAS:
+            shared = _is_shared(path) if is_shared is None else is_shared
+            for pragma in (_WAIT, _ROLL_BACK if shared else _WRITE_AHEAD, *_PRAGMAS):
                 self._connection.execute(pragma)
             for schema in schemas:
                 self._connection.executescript(schema)
@@ -169,6 +175,14 @@ class Journal:
             why=str(error),
             fix="free space on the disk, or look after it",
         )
+
+
+def _is_shared(path: Path) -> bool:
+    try:
+        mounts = _MOUNTS.read_text(errors="replace")
+    except OSError:
+        return False
+    return is_seen_by_others(path.parent.resolve(), mounts)
 
 
 def _is_of_room(error: OSError | sqlite3.Error, folder: Path | None) -> bool:
