@@ -2,10 +2,12 @@
 
 FedmqError
 ├── ConfigurationError    a person's input: settings, files, names, experiment.toml
+│   └── SecondStore           two orchestrators with stores of their own serve one federation
 ├── ProtocolError         a message that breaks the protocol, with a reason code
 ├── ParametersError       named arrays that do not fit: name, shape, dtype, not finite
 ├── StorageError          the disk: read-only, failing, a damaged journal
-│   └── DiskFull              no room on it: services wait for some and go on
+│   ├── DiskFull              no room on it: services wait for some and go on
+│   └── LeaseLost             another program has taken over what this one kept there
 ├── TransportError        the way to the broker
 │   ├── BrokerUnavailable     nobody answers
 │   │   └── WayBlocked            something stands between: a proxy, an inspection, a portal
@@ -43,6 +45,10 @@ class ConfigurationError(FedmqError):
     """A setting, file, name or experiment given by a person is not usable."""
 
 
+class SecondStore(ConfigurationError):  # noqa: N818 - what is there, and may not be
+    """Another orchestrator, with a store of its own, serves the same federation."""
+
+
 class ProtocolError(FedmqError):
     """Bytes or fields that are no fedmq message.
 
@@ -64,6 +70,10 @@ class StorageError(FedmqError):
 
 class DiskFull(StorageError):  # noqa: N818 - a state of the disk, said as one
     """There is no room on the disk, or none is left to this user."""
+
+
+class LeaseLost(StorageError):  # noqa: N818 - a state of the store, said as one
+    """Another program leads the store by now: this one writes and sends nothing more."""
 
 
 class TransportError(FedmqError):

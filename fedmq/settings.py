@@ -5,6 +5,8 @@ FEDMQ_KEEP_MODELS       the models of so many rounds of an experiment stay (defa
 FEDMQ_AUDIT_YEARS       entries of an audit log stay so many years (default 10)
 FEDMQ_HEARTBEAT_S       seconds of silence, and five more, after which a node or an orchestrator
                         takes its connection to the broker for dead (default 30, at least 2)
+FEDMQ_LEASE_S           seconds without a sign of the orchestrator that leads, after which one that
+                        stands by takes over its experiments (default 15, at least 5)
 FEDMQ_TLS_1_2           true: take a broker that speaks TLS 1.2 and nothing newer (default false)
 FEDMQ_PROXY             HTTP proxy that leads to the broker, as http://USER@HOST:PORT; for a broker
                         on this machine none is used. https_proxy and the like are not read
@@ -44,6 +46,7 @@ class Settings(BaseSettings):
     keep_models: Annotated[int, Field(ge=1)] = 10
     audit_years: Annotated[int, Field(ge=1, le=1_000)] = 10
     heartbeat_s: Annotated[int, Field(ge=2, le=600)] = 30
+    lease_s: Annotated[int, Field(ge=5, le=3_600)] = 15
     reconnect_s: Annotated[int, Field(ge=1, le=3_600)] = 60
     tls_1_2: bool = False
     proxy: SecretStr | None = None

@@ -7,7 +7,7 @@ import typer
 
 from fedmq.cli import orchestrator_audit, rotating
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, show_table
-from fedmq.cli.words import size
+from fedmq.cli.words import ago, size
 
 app = typer.Typer(no_args_is_help=True, help="The program that leads experiments.")
 app.add_typer(orchestrator_audit.app, name="audit")
@@ -20,12 +20,18 @@ def start(
     credentials: Annotated[
         Path | None, typer.Option(help="The file that the hub wrote for the orchestrator.")
     ] = None,
+    stand_by: Annotated[
+        bool,
+        typer.Option(
+            "--stand-by", help="Where another one leads the experiments, wait to take over."
+        ),
+    ] = False,
     json_logs: Annotated[bool, typer.Option(help="Log lines as JSON.")] = False,
 ) -> None:
     """Lead experiments until stopped; started again, go on where it was."""
     from fedmq import __version__
-    from fedmq.claims import claimed
     from fedmq.cli.expiry import Reminder, say_when_it_ends
+    from fedmq.cli.leading import Turns
     from fedmq.cli.serving import keep_freed_memory, make_transport, stop_on_signals
     from fedmq.clocks import SystemClock
     from fedmq.hub.membership import read_membership
@@ -33,6 +39,7 @@ def start(
     from fedmq.orchestrator.needs import read_room
     from fedmq.orchestrator.service import OrchestratorService
     from fedmq.orchestrator.status import read_signs
+    from fedmq.orchestrator.succession import Succession
     from fedmq.settings import read_settings
     from fedmq.transport.lives import Lives, Nature
     from fedmq.transport.machine import Machine
@@ -43,34 +50,42 @@ def start(
     machine: Machine = context.obj
     settings = read_settings()
     path = credentials or settings.hub / "credentials" / "orchestrator.toml"
-    membership = read_membership(path, Role.ORCHESTRATOR)
-    login, wire = membership.credentials, membership.wire(log_roster)
+    known = read_membership(path, Role.ORCHESTRATOR)
+    known.wire(log_roster)  # without keys it is of no use to wait
     configure(as_json=json_logs)
     home, clock = machine.home(settings.orchestrator), SystemClock()
-    connect = make_transport(machine, membership, f"fedmq {__version__}")
 
-    reminder = Reminder(membership, clock, log_ending)
+    def make_lives(succession: Succession) -> Lives:
+        # Read anew for each turn: keys may have changed while this one stood by.
+        membership = read_membership(path, Role.ORCHESTRATOR)
+        login, wire = membership.credentials, membership.wire(log_roster)
+        connect = make_transport(machine, membership, f"fedmq {__version__}")
+        reminder = Reminder(membership, clock, log_ending)
 
-    def make() -> OrchestratorService:
-        return OrchestratorService(
-            name=login.user,
-            home=home,
-            make_transport=connect,
-            wire=wire,
-            clock=clock,
-            version=__version__,
-            retention=Retention(num_models=settings.keep_models),
-            profile=profile_at(login.url),
-            remind=reminder.tick,
+        def make() -> OrchestratorService:
+            succession.require()
+            return OrchestratorService(
+                name=login.user,
+                home=home,
+                make_transport=connect,
+                wire=wire,
+                clock=clock,
+                version=__version__,
+                retention=Retention(num_models=settings.keep_models),
+                profile=profile_at(login.url),
+                remind=reminder.tick,
+                leader=succession.program.words,
+                count_stand_bys=succession.count_stand_bys,
+            )
+
+        nature = Nature(
+            make=make,
+            read_room=lambda: read_room(home),
+            signs=lambda room: read_signs(home, __version__, room, now=clock.now()),
         )
-
-    nature = Nature(
-        make=make,
-        read_room=lambda: read_room(home),
-        signs=lambda room: read_signs(home, __version__, room, now=clock.now()),
-    )
-    with claimed(settings.orchestrator, "an orchestrator"):
-        lives = Lives(
+        say_when_it_ends(membership)
+        say(f"orchestrator {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")
+        return Lives(
             me=login.user,
             nature=nature,
             home=home,
@@ -78,12 +93,18 @@ def start(
             wire=wire,
             clock=clock,
         )
-        keep_freed_memory()
-        stop_on_signals(lives.stop)
-        say_when_it_ends(membership)
-        say(f"orchestrator {login.user} at {login.url}; Ctrl-C ends it, nothing is lost")
-        lives.run()
-    say(f"orchestrator {login.user} has ended; its experiments wait")
+
+    turns = Turns(
+        settings.orchestrator,
+        clock=clock,
+        lease_s=settings.lease_s,
+        stands_by=stand_by,
+        make_lives=make_lives,
+    )
+    keep_freed_memory()
+    stop_on_signals(turns.stop)
+    turns.run()
+    say(f"orchestrator {known.credentials.user} has ended; its experiments wait")
     next_command("fedmq orchestrator start", "fedmq orchestrator status")
 
 
@@ -130,6 +151,12 @@ def status(*, as_json: Json = False) -> None:
     if as_json:
         show_json(found)
         return
+    if found.leader is not None:
+        since = ago(time.time() - found.leader.heard_at)
+        is_led = found.leader.is_alive
+        show(f"leader            {'' if is_led else 'none; '}{found.leader.program}, heard {since}")
+    for one in found.stand_bys:
+        show(f"stands by         {one.program}")
     show(f"leads             {found.num_led}")
     show(f"unsent            {found.unsent}")
     show(f"payloads awaited  {found.payloads_awaited}")

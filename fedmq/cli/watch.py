@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_table
-from fedmq.cli.words import ago, size
+from fedmq.cli.words import ago, count, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +39,8 @@ Hours = Annotated[
 
 def status(*, credentials: Credentials = None, as_json: Json = False) -> None:
     """Show one row per node and one per running experiment."""
+    import time
+
     from fedmq.hub.logins import login_of
     from fedmq.hub.management import Management
     from fedmq.hub.proxies import proxy_of
@@ -54,7 +56,7 @@ def status(*, credentials: Credentials = None, as_json: Json = False) -> None:
     )
     roster = keyring.roster(keyring.signed_roster())
     login = login_of(membership, settings, _PROGRAM)
-    found = read_status(management, login, roster)
+    found = read_status(management, login, roster, now=time.time())
     print_status(found, as_json=as_json)
 
 
@@ -87,8 +89,12 @@ def print_status(found: "FederationStatus", *, as_json: bool = False) -> None:
         )
     else:
         say("no experiment runs")
-    if not found.orchestrators:
+    if not any(not one.is_away for one in found.orchestrators):
         say("no orchestrator was heard in the last minute")
+    for led in found.orchestrators:
+        if led.stand_bys and not led.is_away:
+            programs = count(led.stand_bys, "program")
+            say(f"{led.name} leads; {programs} would take over its experiments")
     for one in found.hindrances:
         say(f"{one.what}\n  why: {one.why}\n  fix: {one.fix}")
     if found.num_dead:

@@ -57,6 +57,9 @@ class Envelope(BaseModel):
     roster_hash: RosterHashField = "-"
     """Its hash, which the wire writes: a receiver with another roster of this version refuses the
     message. `-` where no roster is kept."""
+    epoch: Counter = 0
+    """Of an orchestrator: each program that takes over its experiments has a higher one, and nodes
+    take no request of a lower one. 0: of nobody who leads."""
     stream: StreamField = "-"
     """Where the sender counts: one journal, which may be lost and begun anew."""
     counter: Counter = 0

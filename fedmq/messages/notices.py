@@ -120,6 +120,8 @@ class Overview(Value):
     version: ShortText
     nodes: Annotated[list[NodeOverview], Field(max_length=10_000)]
     experiments: Annotated[list[ExperimentOverview], Field(max_length=10_000)]
+    stand_bys: Count = 0
+    """How many programs would take over its experiments."""
 
 
 class ExperimentOver(Value):

@@ -13,6 +13,7 @@ from fedmq.node import (
     approvals,
     case_lists,
     datasets,
+    epochs,
     payloads,
     plans,
     tasks,
@@ -20,6 +21,7 @@ from fedmq.node import (
 )
 from fedmq.node.case_lists import CaseLists, MakeKey
 from fedmq.node.datasets import Datasets
+from fedmq.node.epochs import Epochs
 from fedmq.node.payloads import Payloads
 from fedmq.node.plans import Plans
 from fedmq.node.tasks import Tasks
@@ -41,6 +43,7 @@ SCHEMA: Final = (
     + audit_heads.SCHEMA
     + case_lists.SCHEMA
     + withdrawals.SCHEMA
+    + epochs.SCHEMA
 )
 
 
@@ -57,6 +60,7 @@ class Records:
     heads: Heads
     case_lists: CaseLists
     withdrawals: Withdrawals
+    epochs: Epochs
 
     def close(self) -> None:
         """Close the file."""
@@ -91,4 +95,5 @@ def open_records(
         heads=Heads(journal, log),
         case_lists=lists,
         withdrawals=withdrawn,
+        epochs=Epochs(journal),
     )

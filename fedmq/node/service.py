@@ -139,6 +139,7 @@ class NodeService:
             clock=clock,
             only_from=orchestrator,
             is_alone=True,
+            admit=self._records.epochs.admit,
         )
         self._answers = Answers(
             node,

@@ -30,8 +30,10 @@ class Checkpoints:
     All that fails is a StorageError.
     """
 
-    def __init__(self, home: Home, payloads: Disk) -> None:
+    def __init__(self, home: Home, payloads: Disk, *, part: str) -> None:
+        """`part` tells files that are being written from those of other programs."""
         self._home = home
+        self._part = part
         self._payloads = payloads
 
     def keep_model(self, experiment: ExperimentId, number: int, payload: Digest) -> None:
@@ -54,13 +56,13 @@ class Checkpoints:
     def keep_report(self, report: ExperimentReport, records: Iterable[RoundRecord]) -> None:
         """Write the experiment and all its records, each file whole or not at all."""
         disk = self._disk(ExperimentId(report.experiment))
-        _write(disk, _RECORDS, map(_line, records))
+        self._write(disk, _RECORDS, map(_line, records))
         self.keep_summary(report)
 
     def keep_summary(self, report: ExperimentReport) -> None:
         """Write the experiment alone, whole or not at all."""
         text = report.model_dump_json(indent=2, exclude={"records"}) + "\n"
-        _write(self._disk(ExperimentId(report.experiment)), _SUMMARY, [text])
+        self._write(self._disk(ExperimentId(report.experiment)), _SUMMARY, [text])
 
     def add_record(self, experiment: ExperimentId, record: RoundRecord) -> None:
         """Write one more record; a crash may tear it, `keep_report` mends that."""
@@ -77,6 +79,19 @@ class Checkpoints:
         # Its bytes outlive a crash since it has been whole.
         disk.sync_names()
 
+    def _write(self, disk: Disk, name: str, texts: Iterable[str]) -> None:
+        """Write a file whole or not at all; not all of it is in memory at a time."""
+        partial = f"{name}.{self._part}.part"
+        disk.remove(partial)
+        left = iter(texts)
+        pieces = iter(lambda: "".join(islice(left, _TEXTS)).encode(), b"")
+        size = 0
+        for piece in chain([next(pieces, b"")], pieces):
+            disk.write(partial, size, piece)
+            size += len(piece)
+        disk.sync(partial)
+        disk.rename(partial, name)
+
     def _disk(self, experiment: ExperimentId) -> Disk:
         return self._home.disk(FOLDER, experiment)
 
@@ -89,17 +104,3 @@ def models(disk: Disk) -> list[tuple[str, int]]:
 
 def _line(record: RoundRecord) -> str:
     return record.model_dump_json() + "\n"
-
-
-def _write(disk: Disk, name: str, texts: Iterable[str]) -> None:
-    """Write a file whole or not at all; not all of it is in memory at a time."""
-    partial = name + ".part"
-    disk.remove(partial)
-    left = iter(texts)
-    pieces = iter(lambda: "".join(islice(left, _TEXTS)).encode(), b"")
-    size = 0
-    for piece in chain([next(pieces, b"")], pieces):
-        disk.write(partial, size, piece)
-        size += len(piece)
-    disk.sync(partial)
-    disk.rename(partial, name)

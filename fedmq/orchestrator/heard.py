@@ -44,11 +44,12 @@ def describe_absent(
         if age_s is None:
             parts.append(f"{node} never heard of")
         elif age_s >= lately_s:
-            parts.append(f"{node} last heard {_ago(age_s)}")
+            parts.append(f"{node} last heard {ago(age_s)}")
     return parts
 
 
-def _ago(seconds: float) -> str:
+def ago(seconds: float) -> str:
+    """Return in words how long ago something was."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:.0f} {unit} ago"

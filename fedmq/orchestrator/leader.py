@@ -38,6 +38,7 @@ from fedmq.orchestrator.events import (
 )
 from fedmq.orchestrator.experiment import advance, begin, undone
 from fedmq.orchestrator.lead import Lead
+from fedmq.orchestrator.leadership import Leadership
 from fedmq.orchestrator.leftovers import Leftovers, needed_payloads
 from fedmq.orchestrator.model_making import make_model
 from fedmq.orchestrator.presence import Presence
@@ -78,7 +79,9 @@ class Leader:
         clock: Clock,
         retention: Retention,
         audit: AuditLog,
+        leadership: Leadership,
     ) -> None:
+        self._leadership = leadership
         self._audit = audit
         self.queues = queues
         self._courier = courier
@@ -88,7 +91,7 @@ class Leader:
         self._presence = presence
         self._retention = retention
         payloads = home.disk(PAYLOADS)
-        self._checkpoints = Checkpoints(home, payloads)
+        self._checkpoints = Checkpoints(home, payloads, part=str(leadership.epoch))
         self._leftovers = Leftovers(payloads, courier.spool)
         self._clock = clock
         self._home = home
@@ -203,8 +206,9 @@ class Leader:
         self._after.append(act)
 
     def run_after(self) -> None:
-        """Do what waited for the end of the transaction."""
+        """Do what waited for the end of the transaction, unless somebody else does it by now."""
         while self._after:
+            self._leadership.require()
             self._after.pop(0)()
 
     def report(self, lead: Lead) -> ExperimentReport:
@@ -307,7 +311,7 @@ class Leader:
         experiment = lead.kept.experiment
         began = self._clock.steady()
         try:
-            folded = make_model(lead.kept, fold, self._spool)
+            folded = make_model(lead.kept, fold, self._spool, epoch=self._leadership.epoch)
         except ParametersError as error:
             self.advance(experiment, FoldFailed(why=str(error)))
             return

@@ -10,10 +10,11 @@ from fedmq.orchestrator.store import Kept
 from fedmq.transport.spool import Spool
 
 
-def make_model(kept: Kept, fold: Fold, spool: Spool) -> Folded:
+def make_model(kept: Kept, fold: Fold, spool: Spool, *, epoch: int) -> Folded:
     """Return the model of a round, and what nodes are sent of it, both in the spool.
 
-    Done again, it makes the same bytes.
+    Done again, it makes the same bytes. Who lost the lease in the middle of it may go on with files
+    of its own epoch.
 
     Raises:
         ParametersError: the updates do not fit the model, or the model has no narrow form.
@@ -24,7 +25,7 @@ def make_model(kept: Kept, fold: Fold, spool: Spool) -> Folded:
         for node, update, num_cases in fold.updates
     }
     reference = spool.file(fold.reference.digest)
-    folding, narrowing = f"{kept.experiment}.folding", f"{kept.experiment}.narrowing"
+    folding, narrowing = (f"{kept.experiment}.{epoch}.{do}" for do in ("folding", "narrowing"))
     try:
         fold_updates(reference, contributions, spool.new_file(folding), FedAvg(), kept.encoding)
         model = spool.adopt(folding)

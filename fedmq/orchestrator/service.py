@@ -4,7 +4,6 @@ The loop is receive, ask the experiment's state machine, log the event and perfo
 """
 
 from collections.abc import Callable
-from typing import Final
 
 import structlog
 
@@ -16,7 +15,7 @@ from fedmq.errors import ProtocolError
 from fedmq.logs import log_link, log_rejected
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
-from fedmq.messages.notices import ExperimentOverview, Hello, Overview, Welcome
+from fedmq.messages.notices import Hello, Overview, Welcome
 from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.messages.replies import (
     Answer,
@@ -28,19 +27,23 @@ from fedmq.messages.replies import (
     TrainReply,
 )
 from fedmq.messages.submissions import Query, Submission
-from fedmq.orchestrator import answers, heard, running_time, store, witness
+from fedmq.orchestrator import answers, heard, leadership, running_time, store, witness
 from fedmq.orchestrator.audit_facts import OrchestratorStarted
+from fedmq.orchestrator.epoch_wire import EpochWire
+from fedmq.orchestrator.fenced_home import FencedHome
 from fedmq.orchestrator.lead import Lead
 from fedmq.orchestrator.leader import PAYLOADS, Leader
+from fedmq.orchestrator.leadership import Leadership
 from fedmq.orchestrator.leftovers import is_counted
+from fedmq.orchestrator.overviews import Overviews
 from fedmq.orchestrator.presence import Presence
 from fedmq.orchestrator.queues import Queues
 from fedmq.orchestrator.reception import Reception
+from fedmq.orchestrator.sole_reader import SoleReader
 from fedmq.orchestrator.state import Experiment
 from fedmq.orchestrator.updates import find_fault
 from fedmq.orchestrator.witness import Witness
 from fedmq.transport import courier as couriers
-from fedmq.transport import topology
 from fedmq.transport.courier import Courier
 from fedmq.transport.home import Home
 from fedmq.transport.inbox import TurnedAway
@@ -58,12 +61,6 @@ from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Profile
 from fedmq.transport.wires import Wire
 from fedmq.types import Digest, ExperimentId, NodeId
-
-OVERVIEW_S: Final = 5.0
-OVERVIEW_GAP_S: Final = 1.0
-"""So long after an overview comes no other, whatever happens."""
-INBOX_PREFETCH: Final = 1
-EVENTS_PREFETCH: Final = 256
 
 log = structlog.get_logger()
 
@@ -84,8 +81,14 @@ class OrchestratorService:
         profile: Profile = Profile.SINGLE,
         chunk_bytes: int = CHUNK_BYTES,
         remind: Callable[[], None] = lambda: None,
+        leader: str = "orchestrator",
+        count_stand_bys: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`remind` is called while it serves: it knows by itself when something is due."""
+        """Take over the experiments of the home: whoever led them is replaced.
+
+        `remind` is called while it serves: it knows by itself when something is due. `leader` says
+        which program this is, for people.
+        """
         self.loop: Loop[TransportEvent] = Loop()
         self._clock = clock
         self._version = version
@@ -97,13 +100,19 @@ class OrchestratorService:
             heard.SCHEMA,
             audit_log.SCHEMA,
             witness.SCHEMA,
+            leadership.SCHEMA,
         )
+        # Before anything else is written: nobody who led before can do so from here on.
+        self._leadership = Leadership(self._journal, leader, now=clock.now())
+        wire = EpochWire(wire, self._leadership)
+        home = FencedHome(home, self._leadership)
         self._journal.settle()
         self._audit = AuditLog(self._journal, clock)
         self._witness = Witness(self._journal, self._audit, wire, clock)
         self._turned_away = TurnedAwayCount()
         self._presence = Presence(clock, self._journal)
         self._transport = make_transport(self.loop.put)
+        self._common = SoleReader(self._transport, clock)
         self._courier = Courier(
             me=name,
             transport=self._transport,
@@ -123,18 +132,23 @@ class OrchestratorService:
             clock=clock,
             retention=retention or Retention(),
             audit=self._audit,
+            leadership=self._leadership,
         )
         self._reception = Reception(self._courier, self._leader, is_given=wire.is_given)
-        self._told_at = clock.steady() - OVERVIEW_S
-        self._told: dict[ExperimentId, str] = {}
+        self._overviews = Overviews(
+            courier=self._courier,
+            leader=self._leader,
+            presence=self._presence,
+            clock=clock,
+            version=version,
+            count_stand_bys=count_stand_bys,
+        )
 
     # The life of the service.
 
     def start(self) -> None:
         """Read the queues, and go on with every experiment where it was."""
         self._audit.note(OrchestratorStarted(orchestrator=self._courier.me, version=self._version))
-        self._transport.consume(topology.ORCHESTRATOR_INBOX, prefetch=INBOX_PREFETCH)
-        self._transport.consume(topology.ORCHESTRATOR_EVENTS, prefetch=EVENTS_PREFETCH)
         self._leader.open_running()
         # First what the last life left undone, then what waited for its payload: that may lead on.
         self._leader.resume()
@@ -144,7 +158,12 @@ class OrchestratorService:
         self._leader.run_after()
 
     def run(self) -> None:
-        """Serve until the loop is stopped."""
+        """Serve until the loop is stopped.
+
+        Raises:
+            LeaseLost: another program has taken over; nothing more was written or sent.
+            SecondStore: another orchestrator serves the federation.
+        """
         self.start()
         log.info("orchestrator_started", version=self._version, experiments=len(self._leader))
         try:
@@ -160,8 +179,10 @@ class OrchestratorService:
 
     def handle(self, event: TransportEvent) -> None:
         """Take an event of the transport."""
+        self._leadership.require()
         before = self._courier.trouble
         self._courier.handle(event)
+        self._common.handle(event)
         if isinstance(event, Connected):
             self._leader.close_over()
         if self._courier.trouble != before:
@@ -171,14 +192,16 @@ class OrchestratorService:
 
     def tick(self) -> None:
         """Let time pass: deadlines, repeats, the overview."""
+        self._leadership.require()
         self._leader.tick()
         self._presence.keep()
+        self._common.tick()
         for fact in self._turned_away.take(self._clock.steady()):
             self._audit.note(fact)
         self._courier.tick()
         self._leader.run_after()
         self._remind()
-        self._tell_when_due()
+        self._overviews.tick()
 
     def find(self, experiment: ExperimentId) -> Experiment | None:
         """Return the state of an experiment, None if it was never begun here."""
@@ -290,33 +313,3 @@ class OrchestratorService:
         ahead_s = self._leader.time.now() - self._clock.now()
         event = answers.read_reply(reply, envelope, fault, ahead_s=ahead_s)
         self._leader.advance(lead.kept.experiment, event)
-
-    def _tell_when_due(self) -> None:
-        """Tell the overview when an experiment began, changed its stage or ended, and at times."""
-        silence_s = self._clock.steady() - self._told_at
-        stages = {
-            lead.kept.experiment: lead.state.shown for lead in self._leader if not lead.is_over
-        }
-        is_news = stages != self._told and silence_s >= OVERVIEW_GAP_S
-        if is_news or silence_s >= OVERVIEW_S:
-            self._told_at, self._told = self._clock.steady(), stages
-            self._tell_overview()
-
-    def _tell_overview(self) -> None:
-        body = Overview(
-            version=self._version,
-            nodes=self._presence.overview(),
-            experiments=[
-                ExperimentOverview(
-                    experiment=lead.kept.experiment,
-                    state=lead.state.shown,
-                    round=lead.state.round,
-                    num_rounds=lead.state.spec.num_rounds,
-                    reason=self._leader.reason(lead)[:2000],
-                )
-                for lead in self._leader
-                if not lead.is_over
-            ],
-        )
-        message = self._courier.write(body, f"overview.{int(self._clock.now())}", "-", Place())
-        self._courier.tell(message, "overview")

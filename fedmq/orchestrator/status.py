@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 from fedmq.errors import StorageError
 from fedmq.messages.notices import ExperimentOverview, Overview
-from fedmq.orchestrator import heard, store, witness
+from fedmq.orchestrator import heard, leadership, store, witness
 from fedmq.orchestrator.checkpoints import FOLDER
 from fedmq.orchestrator.heard import KEEP_S, LATELY_S, describe_absent, read_heard
+from fedmq.orchestrator.leadership import read_epoch
+from fedmq.orchestrator.lease import LEASE_S, Sign
 from fedmq.orchestrator.needs import read_room
 from fedmq.orchestrator.replay import replay
+from fedmq.orchestrator.signs import Signs
 from fedmq.orchestrator.store import Kept, Store
 from fedmq.transport import courier as couriers
 from fedmq.transport.home import Home, Room
@@ -35,6 +38,18 @@ class LedExperiment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramStatus:
+    """A program that leads the experiments of the home, or would take over."""
+
+    program: str
+    """Its process and machine."""
+    heard_at: float
+    """When it gave its last sign, in Unix seconds by its own clock."""
+    is_alive: bool
+    """Whether that was a moment ago, and it has not ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestratorStatus:
     """What one orchestrator has, waits for, and turned away."""
 
@@ -50,6 +65,12 @@ class OrchestratorStatus:
     """How many heads were refused, by node: its log was rewritten, cut or put back."""
     room: Room
     """On its disk, and what the rounds under way need."""
+    leader: ProgramStatus | None
+    """Who leads, or led last."""
+    epoch: int
+    """Of who leads: each that takes over has a higher one."""
+    stand_bys: tuple[ProgramStatus, ...]
+    """Who would take over."""
 
     @property
     def num_led(self) -> int:
@@ -68,7 +89,9 @@ def read_status(home: Home, *, now: float) -> OrchestratorStatus:
     Raises:
         StorageError: the folder or the journal cannot be read.
     """
-    journal = home.journal(couriers.SCHEMA, store.SCHEMA, heard.SCHEMA, witness.SCHEMA)
+    journal = home.journal(
+        couriers.SCHEMA, store.SCHEMA, heard.SCHEMA, witness.SCHEMA, leadership.SCHEMA
+    )
     try:
         # Without a transaction, which would hold up the service while a long log is read.
         return _read(journal, home, now)
@@ -96,7 +119,9 @@ def read_signs(home: Home, version: str, room: Room, *, now: float) -> tuple[Ove
 
 
 def _read(journal: Journal, home: Home, now: float) -> OrchestratorStatus:
-    known = Store(journal)
+    known, signs = Store(journal), Signs(home)
+    leader = signs.leader()
+    stand_bys = (_program(sign, now) for sign in signs.stand_bys().values())
     ages = {node: now - at for node, at in read_heard(journal).items()}
     return OrchestratorStatus(
         experiments=tuple(_led(kept, known, home, ages) for kept in known.experiments()),
@@ -106,7 +131,16 @@ def _read(journal: Journal, home: Home, now: float) -> OrchestratorStatus:
         witnessed=witness.count_witnessed(journal),
         refused_heads=witness.count_refused(journal),
         room=read_room(home),
+        leader=None if leader is None else _program(leader, now),
+        epoch=read_epoch(journal),
+        stand_bys=tuple(one for one in stand_bys if one.is_alive),
     )
+
+
+def _program(sign: Sign, now: float) -> ProgramStatus:
+    # For people, whose clocks are near enough to each other; who takes over asks no clock.
+    is_alive = not sign.has_ended and now - sign.at < LEASE_S
+    return ProgramStatus(program=sign.words, heard_at=sign.at, is_alive=is_alive)
 
 
 def _led(kept: Kept, known: Store, home: Home, ages: Mapping[NodeId, float]) -> LedExperiment:

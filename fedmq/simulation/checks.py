@@ -124,7 +124,7 @@ def _judge(world: World, seed: int, *, is_at_rest: bool) -> Findings:
         double_counted=sum(map(_num_miscounted, records)),
         stale_run=world.num_stale,
         digest_mismatches=sum(one != other for one, other in zip(found, expected, strict=True)),
-        turned_away=world.broker.num_buried,
+        turned_away=world.num_buried,
         log_faults=sum(_log_faults(world, node, records) for node in scenario.nodes)
         + _orchestrator_log_faults(world, records),
         mishaps=dict(world.misfortune.counts),

@@ -257,6 +257,11 @@ class SimulatedHome:
                 self._schemas.add(schema)
         return SimulatedJournal(self._connection, self._step)
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a transaction is under way: until its end no other program writes."""
+        return self._connection.in_transaction
+
     def free_bytes(self) -> int:
         """Return how much room there is: a lot, or none."""
         return 0 if self.is_full else _ROOM_BYTES

@@ -33,6 +33,9 @@ class Fault(StrEnum):
     """The broker is killed: all connections break, what it confirmed stays."""
     WIPE_BROKER = "wipe_broker"
     """The broker comes back empty."""
+    TAKE_OVER = "take_over"
+    """Another orchestrator takes over the store in the middle of what the first one does, which
+    goes on with that as if nothing had happened."""
 
 
 Faults = Mapping[Fault, float]
@@ -52,6 +55,7 @@ _USUAL: Final[Faults] = MappingProxyType(
         Fault.SET_CLOCK: 0.02,
         Fault.RESTART_BROKER: 0.01,
         Fault.WIPE_BROKER: 0.3,
+        Fault.TAKE_OVER: 0.002,
     }
 )
 

@@ -162,11 +162,15 @@ class Machine(ABC):
         return transport
 
     def _take(self, transport: FaultyTransport, event: TransportEvent) -> None:
-        program = self.program
-        if transport is self._transport and program is not None:
+        program = self._program_of(transport)
+        if program is not None:
             if isinstance(event, Delivered) and event.delivery.queue != ORCHESTRATOR_EVENTS:
                 self.num_deliveries += 1
             self._attempt(lambda: program.handle(event))
+
+    def _program_of(self, transport: FaultyTransport) -> Program | None:
+        """Return whose connection this is; None where that program is gone."""
+        return self.program if transport is self._transport else None
 
     def _attempt(self, act: Callable[[], None]) -> None:
         """Do something, be killed in the middle of it, or let go of everything on a full disk."""

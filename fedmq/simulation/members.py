@@ -23,6 +23,7 @@ from fedmq.researcher.run import OVER
 from fedmq.simulation.approval import RELAXED, approve_plan
 from fedmq.simulation.machines import Machine, Outside, Program
 from fedmq.simulation.plain_wire import PlainWire
+from fedmq.simulation.rivals import RivalMachine
 from fedmq.simulation.training import VALIDATION_CASES, SimulatedWorker, num_cases
 from fedmq.simulation.transport import FaultyTransport
 from fedmq.transport.ports import Sink, TransportEvent
@@ -46,7 +47,7 @@ PATIENCE_S: Final = 3600.0
 MakeTransport = Callable[[Sink], FaultyTransport]
 
 
-class OrchestratorMachine(Machine):
+class OrchestratorMachine(RivalMachine):
     """The orchestrator's."""
 
     state: Experiment | None = None

@@ -62,8 +62,8 @@ def strike(blow: Blow | None, travel: Travel = AS_IT_IS) -> Aftermath:
         why = "" if world.run() else f"not at rest after {world.time:.0f} s"
         if world.num_stale:
             why = f"{world.num_stale} stale tasks were begun"
-        if world.broker.num_buried:
-            why = f"{world.broker.num_buried} messages were turned away"
+        if world.num_buried:
+            why = f"{world.num_buried} messages were turned away"
     except Exception as error:  # noqa: BLE001 - whatever a service lets through ends its process
         why = f"{type(error).__name__}: {error}"
     try:

@@ -20,8 +20,8 @@ class FaultyBroker(MemoryBroker):
 
     def __init__(self, topology: Topology, misfortune: Misfortune, random: Random) -> None:
         self._misfortune = misfortune
-        self.num_buried = 0
-        """Messages that became dead letters: nobody here sends what deserves it."""
+        self.buried: list[bytes] = []
+        """Messages that became dead letters."""
         super().__init__(topology, choose=random.randrange)
 
     def hand_over(self, queue: MemoryQueue) -> None:
@@ -34,8 +34,9 @@ class FaultyBroker(MemoryBroker):
         super().hand_over(queue)
 
     def bury(self, queue: MemoryQueue, stored: Stored) -> None:
-        """Count a message that was turned away, or that came too often."""
-        self.num_buried += queue.has_dead_letters
+        """Keep a message that was turned away, or that came too often."""
+        if queue.has_dead_letters:
+            self.buried.append(stored.publication.body)
         super().bury(queue, stored)
 
 

@@ -9,7 +9,10 @@ from random import Random
 from typing import Final
 
 from fedmq.learning.trainer_protocol import Job, JobKind
+from fedmq.messages.codec import decode
 from fedmq.messages.mandates import ExperimentSpec
+from fedmq.orchestrator import leadership
+from fedmq.orchestrator.leadership import read_epoch
 from fedmq.simulation.aim import Aim
 from fedmq.simulation.encodings_by_hand import AS_IT_IS, Travel
 from fedmq.simulation.faults import Fault, Faults, Misfortune
@@ -142,6 +145,17 @@ class World:
             machine.program is not None and not machine.rows("outbox") + machine.rows("waiting")
             for machine in self.machines
         ) and not any(node.rows("tasks") for node in self.nodes.values())
+
+    @property
+    def num_buried(self) -> int:
+        """How many messages became dead letters that nobody who leads had sent.
+
+        What a life left on its way may come after words of the next: it is turned away, and the
+        next life sends it too. Nothing else here deserves it.
+        """
+        newest = read_epoch(self.orchestrator.home.journal(leadership.SCHEMA))
+        epochs = (decode(body).envelope.epoch for body in self.broker.buried)
+        return sum(not 0 < epoch < newest for epoch in epochs)
 
     def close(self) -> None:
         """Give the memory back."""

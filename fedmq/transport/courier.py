@@ -78,9 +78,11 @@ class Courier:
         only_from: str | None = None,
         is_alone: bool = False,
         witness: Callable[[Message], SignedHead | ObjectedHead | None] = lambda _: None,
+        admit: Callable[[Envelope], None] = lambda _: None,
     ) -> None:
-        """`is_alone`: no other program works in the journal at the same time."""
+        """`is_alone`: no other program has the journal; `admit` raises for what is not taken."""
         self.me = me
+        self._admit = admit
         self.spool = spool
         self._troubles = Troubles()
         self._transport = transport
@@ -148,10 +150,7 @@ class Courier:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Write all that happens inside or nothing; what was posted or pushed leaves afterwards.
-
-        Payloads leave first: who reads of one then mostly has it.
-        """
+        """Write all that happens inside or nothing; then payloads leave, and what tells of them."""
         if self._journal.is_writing:
             with self._journal.transaction():
                 yield
@@ -319,9 +318,10 @@ class Courier:
     def _take(self, message: Message, exchange: str, manifest: Manifest | None) -> None:
         if self.inbox.taken.contradicts(message):
             raise ProtocolError("number_taken", "another message came under this number")
-        self._outbox.answered(message.envelope)
         if self.inbox.has(message.envelope):
             return
+        self._admit(message.envelope)
+        self._outbox.answered(message.envelope)
         is_whole = manifest is None or self.spool.has(manifest.digest)
         if is_whole or not self._receiver.wants_payload(message):
             with self.transaction():

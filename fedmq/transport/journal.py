@@ -6,26 +6,32 @@ one transaction and is on the disk when the transaction returns.
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from fedmq.disk import NO_ROOM
 from fedmq.errors import DiskFull, StorageError
+from fedmq.transport.file_systems import is_shared as is_seen_by_others
 
 Cell = str | int | float | bytes | None
 _Known = dict[tuple[str, tuple[Cell, ...]], list[tuple[Cell, ...]]]
 
+_WAIT: Final = "PRAGMA busy_timeout = 10000"
+_WRITE_AHEAD: Final = "PRAGMA journal_mode = WAL"
+_ROLL_BACK: Final = "PRAGMA journal_mode = TRUNCATE"
+"""Where machines share the file: to write ahead takes memory in common (sqlite.org/wal.html)."""
 _PRAGMAS: Final = (
-    "PRAGMA journal_mode = WAL",
     # FULL: a commit that returned outlives a power cut.
     "PRAGMA synchronous = FULL",
-    "PRAGMA busy_timeout = 10000",
     "PRAGMA foreign_keys = ON",
 )
 
 
+_MOUNTS: Final = Path("/proc/self/mountinfo")
+_UNGUARDED: Final = ("BEGIN", "COMMIT", "PRAGMA", "VACUUM")
+"""Statements that change no row, or cannot stand in a transaction."""
 _FULL_BYTES: Final = 2**20
 """With less room than this, a fault that has no name is one of room."""
 _UNNAMED: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
@@ -39,15 +45,19 @@ class Journal:
     """None where the tables are on no disk."""
     _num_changes: int = -1
     """Rows written so far, those that were rolled back too, when `_known` was asked for."""
+    _require: Callable[[], None] | None = None
+    """Raises where nothing may be written any more; None: whoever has the journal may write."""
 
-    def __init__(self, path: Path, *schemas: str) -> None:
+    def __init__(self, path: Path, *schemas: str, is_shared: bool | None = None) -> None:
+        """`is_shared`: other machines may see the file; None: as its file system says."""
         self._folder = path.parent
         self._known: _Known = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, isolation_level=None)
             path.chmod(0o600)
-            for pragma in _PRAGMAS:
+            shared = _is_shared(path) if is_shared is None else is_shared
+            for pragma in (_WAIT, _ROLL_BACK if shared else _WRITE_AHEAD, *_PRAGMAS):
                 self._connection.execute(pragma)
             for schema in schemas:
                 self._connection.executescript(schema)
@@ -65,6 +75,10 @@ class Journal:
         Raises:
             StorageError: the disk refused.
         """
+        is_by_itself = not self._connection.in_transaction and not sql.startswith(_UNGUARDED)
+        if self._require is not None and is_by_itself:
+            with self.transaction():
+                return self.execute(sql, cells)
         try:
             return self._connection.execute(sql, cells).rowcount
         except sqlite3.Error as error:
@@ -113,12 +127,21 @@ class Journal:
             return
         self.execute("BEGIN IMMEDIATE")
         try:
+            if self._require is not None:
+                self._require()
             yield
             self.execute("COMMIT")
         except BaseException:
             # A commit that the disk refused too: what comes next must not be a part of it.
             self._connection.rollback()
             raise
+
+    def guard(self, require: Callable[[], None]) -> None:
+        """Ask before everything that is written from here on, inside its transaction.
+
+        What `require` reads there no other program can change before the commit.
+        """
+        self._require = require
 
     def settle(self) -> None:
         """Write what earlier lives committed from the log into the file itself, and sync that.
@@ -157,6 +180,14 @@ class Journal:
             why=str(error),
             fix="free space on the disk, or look after it",
         )
+
+
+def _is_shared(path: Path) -> bool:
+    try:
+        mounts = _MOUNTS.read_text(errors="replace")
+    except OSError:
+        return False
+    return is_seen_by_others(path.parent.resolve(), mounts)
 
 
 def _is_of_room(error: OSError | sqlite3.Error, folder: Path | None) -> bool:

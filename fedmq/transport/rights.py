@@ -14,6 +14,7 @@ from fedmq.transport.topology import (
     ID_OR_NOWHERE,
     MONITOR_DEAD,
     MONITOR_EVENTS,
+    MONITOR_OVERVIEWS,
     REPLIES,
     SUBMISSIONS,
     TASKS,
@@ -80,5 +81,5 @@ def join_rights(name: str) -> Rights:
 
 
 def monitor_rights() -> Rights:
-    """Return a monitor's rights: read the two streams, which no reader can change."""
-    return Rights(read=exactly(MONITOR_EVENTS, MONITOR_DEAD))
+    """Return a monitor's rights: read the streams, which no reader can change."""
+    return Rights(read=exactly(MONITOR_EVENTS, MONITOR_DEAD, MONITOR_OVERVIEWS))

@@ -53,6 +53,7 @@ def _number_of(message: Message) -> tuple[Cell, ...]:
 
 
 def _digest(message: Message) -> str:
-    """Return the digest of all but the roster's version and hash: those of the hour of sending."""
-    envelope = message.envelope.model_copy(update={"roster": 0, "roster_hash": "-"})
+    """Return the digest of all but what is of the hour of sending: the roster, the epoch."""
+    now = {"roster": 0, "roster_hash": "-", "epoch": 0}
+    envelope = message.envelope.model_copy(update=now)
     return hashlib.sha256(encode(replace(message, envelope=envelope))).hexdigest()

@@ -24,6 +24,9 @@ ORCHESTRATOR_INBOX: Final = "orchestrator.inbox"
 ORCHESTRATOR_EVENTS: Final = "orchestrator.events"
 MONITOR_EVENTS: Final = "monitor.events"
 MONITOR_DEAD: Final = "monitor.dead"
+MONITOR_OVERVIEWS: Final = "monitor.overviews"
+OVERVIEW: Final = "overview"
+"""The kind of event in which an orchestrator tells what it leads: a word of its key."""
 DEAD_QUEUE: Final = "dead"
 
 DELIVERY_LIMIT: Final = 20
@@ -43,7 +46,11 @@ DEAD_LOOKS: Final = 1_000_000
 """So often dead letters may be looked at; without a limit of its own, RabbitMQ 4 gives them 20."""
 WATCHED_EVENTS_AGE: Final = "5m"
 WATCHED_DEAD_DAYS: Final = 7
+WATCHED_OVERVIEWS_DAYS: Final = 90
+"""The last one of an orchestrator that is away is all that watchers know of its experiments."""
 WATCHED_BYTES: Final = 64 * 2**20
+OVERVIEW_BYTES: Final = 2**19
+"""All of them are read for one look; who is away adds none, and those of others are few."""
 SEGMENT_BYTES: Final = 2**20
 """What is too old or too much leaves a stream by whole segments, when the next one begins."""
 
@@ -239,12 +246,12 @@ def researcher_queues(
     )
 
 
-def _watched(name: str, exchange: str) -> Queue:
+def _watched(name: str, exchange: str, key: str = "#") -> Queue:
     # Whoever may read a stream can neither take anything out nor keep it from others.
     return Queue(
         name=name,
         arguments={"x-queue-type": "stream"},
-        bindings=(Binding(exchange=exchange, key="#"),),
+        bindings=(Binding(exchange=exchange, key=key),),
     )
 
 
@@ -269,6 +276,7 @@ def _common_queues() -> tuple[Queue, ...]:
         ),
         _watched(MONITOR_EVENTS, EVENTS),
         _watched(MONITOR_DEAD, DEAD),
+        _watched(MONITOR_OVERVIEWS, EVENTS, key(NOWHERE, "*", OVERVIEW)),
     )
 
 
@@ -314,17 +322,31 @@ def policies() -> tuple[Policy, ...]:
         ),
         _watched_policy("watched-events", MONITOR_EVENTS, WATCHED_EVENTS_AGE),
         _watched_policy("watched-dead", MONITOR_DEAD, f"{WATCHED_DEAD_DAYS}D"),
+        _watched_policy(
+            "watched-overviews",
+            MONITOR_OVERVIEWS,
+            f"{WATCHED_OVERVIEWS_DAYS}D",
+            size_bytes=OVERVIEW_BYTES,
+            segment_bytes=OVERVIEW_BYTES // 2,
+        ),
     )
 
 
-def _watched_policy(name: str, queue: str, age: str) -> Policy:
+def _watched_policy(
+    name: str,
+    queue: str,
+    age: str,
+    *,
+    size_bytes: int = WATCHED_BYTES,
+    segment_bytes: int = SEGMENT_BYTES,
+) -> Policy:
     return Policy(
         name=name,
         pattern=exactly(queue),
         definition={
             "max-age": age,
-            "max-length-bytes": WATCHED_BYTES,
-            "stream-max-segment-size-bytes": SEGMENT_BYTES,
+            "max-length-bytes": size_bytes,
+            "stream-max-segment-size-bytes": segment_bytes,
         },
     )
 

@@ -36,7 +36,8 @@ def test_status_says_who_is_online_who_waits_and_who_does_what(federation: Feder
     assert (experiment["experiment"], experiment["state"]) == (identifier, "training")
     assert (experiment["round"], experiment["num_rounds"]) == (1, 2)
     assert experiment["reason"] == f"1 of 2; waiting for {LYON}"
-    assert found["orchestrators"] == ["orchestrator"]
+    (leader,) = found["orchestrators"]
+    assert (leader["name"], leader["is_away"]) == ("orchestrator", False)
 
     assert federation.programs[PARIS].end() == 0
     until(lambda: shown(lambda one: not row(one, PARIS)["online"]), "offline")

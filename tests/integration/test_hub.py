@@ -316,7 +316,11 @@ def test_a_broker_that_was_killed_comes_back_with_every_queue(tmp_path: Path) ->
         assert up(folder) == before
         assert management(folder).names("queues", "fedmq") == queue_names(Hub(folder))
         login = login_at(Hub(folder).credentials_path("monitor"))
-        streams = (topology.MONITOR_EVENTS, topology.MONITOR_DEAD)
+        streams = (
+            topology.MONITOR_EVENTS,
+            topology.MONITOR_DEAD,
+            topology.MONITOR_OVERVIEWS,
+        )
         read = read_streams(login, dict.fromkeys(streams, "1h"))
         assert all(reading.is_complete for reading in read.values())
 

@@ -13,7 +13,7 @@ from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope
 from fedmq.messages.notices import Activity, ExperimentOverview, NodeOverview, Overview
 from fedmq.monitor.letters import MAX_HOURS, DeadLetter, read_dead
-from fedmq.monitor.status import FederationStatus, NodeStatus, read_status
+from fedmq.monitor.status import RECENT, FederationStatus, NodeStatus, read_status
 from fedmq.transport import topology
 from fedmq.transport.address import Address
 from fedmq.transport.ports import (
@@ -137,6 +137,9 @@ class World:
         self.monitor = replace(broker.management, user="monitor", password=broker.password)
         self.login = broker.login(self.vhost, "monitor")
         self._members: list[Member] = []
+        self.now = 2_000.0
+        """What the watcher's clock shows."""
+        self.recent = RECENT
 
     def join(self, user: str) -> Member:
         """Return a connected member."""
@@ -146,7 +149,9 @@ class World:
 
     def status(self) -> FederationStatus:
         """Return what the monitor sees."""
-        return read_status(self.monitor, self.login, self.keys.roster)
+        return read_status(
+            self.monitor, self.login, self.keys.roster, now=self.now, recent=self.recent
+        )
 
     def nodes(self) -> dict[str, NodeStatus]:
         """Return the rows of the nodes."""
@@ -235,7 +240,28 @@ def test_the_newest_overview_of_each_orchestrator_says_what_nodes_do(world: Worl
     }
     shown = {one.experiment: one.reason for one in found.experiments}
     assert shown == {"of-centre-two": "at 1500", "of-orchestrator": "at 2000"}
-    assert found.orchestrators == ("centre-two", "orchestrator")
+    assert [one.name for one in found.orchestrators] == ["centre-two", "orchestrator"]
+    assert not any(one.is_away for one in found.orchestrators)
+
+
+def test_the_experiments_of_an_orchestrator_that_is_away_wait_for_it(world: World) -> None:
+    """By name, and since when; what it knew of nodes is old. The other's go on."""
+    world.join("orchestrator").tell_overview(at=1_000.0, chu_lyon=Activity.TRAINING)
+    two = world.join("centre-two")
+    world.now, world.recent = 1_000.0 + 42 * 60, "1s"
+
+    def is_away() -> bool:
+        two.tell_overview(at=3_500.0)
+        return [one.is_away for one in world.status().orchestrators] == [False, True]
+
+    until(is_away, "the silence of one")
+    two.tell_overview(at=3_500.0)
+    seen = world.status()
+    assert {one.experiment: one.reason for one in seen.experiments} == {
+        "of-centre-two": "at 3500",
+        "of-orchestrator": "waits for its orchestrator orchestrator, last heard 42 min ago",
+    }
+    assert {node.doing for node in seen.nodes} == {"not heard of"}
 
 
 def test_a_node_that_prepares_is_shown_without_a_round(world: World) -> None:
@@ -367,14 +393,15 @@ def test_a_wrong_password_is_a_refusal_and_no_broker_is_said_so(world: World) ->
             replace(world.monitor, password="no"),  # noqa: S106 - wrong
             world.login,
             world.keys.roster,
+            now=0.0,
         )
     with pytest.raises(BrokerRefused, match="refuses user monitor"):
-        read_status(world.monitor, wrong, world.keys.roster)
+        read_status(world.monitor, wrong, world.keys.roster, now=0.0)
     with pytest.raises(BrokerRefused, match="refuses user monitor"):
         read_dead(wrong)
     nowhere = Management(url="http://127.0.0.1:9", user="monitor", password="x")  # noqa: S106
     with pytest.raises(BrokerUnavailable, match="does not answer"):
-        read_status(nowhere, world.login, world.keys.roster)
+        read_status(nowhere, world.login, world.keys.roster, now=0.0)
     with pytest.raises(BrokerUnavailable, match="Connection refused"):
         read_dead(replace(world.login, addresses=(Address("127.0.0.1", 9),)))
 

@@ -107,6 +107,9 @@ def test_status_says_what_it_leads_keeps_and_turned_away(fedmq: CommandLine, hom
         "rejected": {"no_user_id": 2, "not_msgpack": 1},
         "witnessed": {},
         "refused_heads": {},
+        "leader": None,
+        "epoch": 0,
+        "stand_bys": [],
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from fedmq.cli.tables import below, lay_out
 from fedmq.cli.watch import NODE_TITLES, node_rows, print_dead, print_status, reasons_are_at
 from fedmq.messages.notices import ExperimentOverview
 from fedmq.monitor.letters import DeadLetter, DeadLetters
-from fedmq.monitor.status import FederationStatus, NodeStatus
+from fedmq.monitor.status import FederationStatus, NodeStatus, OrchestratorHeard
 from fedmq.types import Role
 from tests.unit.cli.line import CommandLine
 
@@ -39,12 +40,13 @@ PARIS = NodeStatus(
 LUNG = ExperimentOverview(
     experiment="lung-1", state="training", round=3, num_rounds=10, reason=REASON
 )
+LEADER: Final = OrchestratorHeard(name="orchestrator", heard_at=5.0, is_away=False, stand_bys=0)
 FEDERATION: Final = FederationStatus(
     nodes=(LYON, PARIS),
     experiments=(LUNG,),
     num_dead=1,
     has_all_dead=True,
-    orchestrators=("orchestrator",),
+    orchestrators=(LEADER,),
 )
 EMPTY: Final = FederationStatus(
     nodes=(), experiments=(), num_dead=0, has_all_dead=True, orchestrators=()
@@ -97,7 +99,10 @@ def test_programs_get_the_status_whole(capsys: Capture) -> None:
     ]
     assert shown["nodes"][0] == {name: getattr(LYON, name) for name in NodeStatus.__slots__}
     assert shown["experiments"] == [LUNG.model_dump(mode="json")]
-    assert (shown["dead"], shown["orchestrators"]) == (1, ["orchestrator"])
+    assert (shown["dead"], shown["orchestrators"]) == (
+        1,
+        [{"name": "orchestrator", "heard_at": 5.0, "is_away": False, "stand_bys": 0}],
+    )
 
 
 def test_an_empty_federation_says_so(capsys: Capture) -> None:
@@ -110,6 +115,16 @@ def test_an_empty_federation_says_so(capsys: Capture) -> None:
     ]
 
 
+def test_who_would_take_over_is_told_and_that_nobody_leads(capsys: Capture) -> None:
+    """Of an orchestrator that is away its experiments say what they wait for."""
+    print_status(replace(EMPTY, orchestrators=(replace(LEADER, stand_bys=1),)))
+    assert capsys.readouterr().err.splitlines()[1] == (
+        "orchestrator leads; 1 program would take over its experiments"
+    )
+    print_status(replace(EMPTY, orchestrators=(replace(LEADER, is_away=True, stand_bys=1),)))
+    assert capsys.readouterr().err.splitlines()[1] == "no orchestrator was heard in the last minute"
+
+
 def test_where_not_all_could_be_read_the_count_is_at_least_that(capsys: Capture) -> None:
     """A plus says so, beside every node."""
     print_status(
@@ -118,7 +133,7 @@ def test_where_not_all_could_be_read_the_count_is_at_least_that(capsys: Capture)
             experiments=(),
             num_dead=0,
             has_all_dead=False,
-            orchestrators=("orchestrator",),
+            orchestrators=(LEADER,),
         )
     )
     assert "1+" in capsys.readouterr().out.split()

@@ -133,6 +133,7 @@ BODIES: Final[tuple[Body, ...]] = (
                 experiment="pfs-12-a1", state="training", round=1, num_rounds=3, reason="2 of 2"
             )
         ],
+        stand_bys=1,
     ),
     RosterNotice(content='{"version":1}', signature="0f" * 64),
     ExperimentOver(state="finished", reason=""),
@@ -165,6 +166,7 @@ def a_message(body: Body) -> Message:
             expires_at=1_700_000_060.0,
             roster=3,
             roster_hash="cd" * 32,
+            epoch=1_700_000_001,
             stream="0123456789abcdef",
             counter=17,
         ),

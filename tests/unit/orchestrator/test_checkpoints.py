@@ -62,7 +62,7 @@ def payloads(tmp_path: Path) -> LocalDisk:
 @pytest.fixture
 def checkpoints(tmp_path: Path, payloads: LocalDisk) -> Checkpoints:
     """Return the checkpoints of an orchestrator whose home is `tmp_path`."""
-    return Checkpoints(LocalHome(tmp_path), payloads)
+    return Checkpoints(LocalHome(tmp_path), payloads, part="7")
 
 
 @pytest.fixture

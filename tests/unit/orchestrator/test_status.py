@@ -40,6 +40,9 @@ def test_an_orchestrator_that_has_nothing_says_so(world: World) -> None:
         witnessed={},
         refused_heads={},
         room=found.room,
+        leader=None,
+        epoch=found.epoch,
+        stand_bys=(),
     )
     assert found.room.needed_bytes == RESERVE_BYTES
 

@@ -12,6 +12,7 @@ from fedmq.transport.rights import (
     orchestrator_rights,
     researcher_rights,
 )
+from fedmq.transport.routes import event_key
 from fedmq.transport.topology import (
     DEAD,
     DEAD_QUEUE,
@@ -19,6 +20,7 @@ from fedmq.transport.topology import (
     EXCHANGES,
     MONITOR_DEAD,
     MONITOR_EVENTS,
+    MONITOR_OVERVIEWS,
     ORCHESTRATOR_EVENTS,
     REPLIES,
     SUBMISSIONS,
@@ -32,7 +34,7 @@ from fedmq.transport.topology import (
     node_tasks,
     profile_at,
 )
-from fedmq.types import ExperimentId, NodeId, ResearcherId
+from fedmq.types import NOWHERE, ExperimentId, NodeId, ResearcherId
 
 LYON, PARIS = NodeId("chu-lyon"), NodeId("ghu-paris")
 FEDERATION = federation(nodes=[PARIS, LYON], researchers=[ResearcherId("r-one")])
@@ -110,6 +112,7 @@ def may(pattern: str, name: str) -> bool:
         "experiment.e-1.replies",
         "dead",
         MONITOR_EVENTS,
+        MONITOR_OVERVIEWS,
     ],
 )
 def test_a_node_reads_its_own_queues_only(foreign: str) -> None:
@@ -163,11 +166,11 @@ def test_only_the_orchestrator_configures_and_only_queues_of_experiments() -> No
         assert not may(rights.configure, "anything")
 
 
-def test_a_monitor_reads_the_two_streams_and_nothing_else() -> None:
+def test_a_monitor_reads_the_streams_and_nothing_else() -> None:
     """A right to read a queue is a right to empty it; a stream cannot be emptied by readers."""
     rights = monitor_rights()
     readable = {queue.name for queue in FEDERATION.queues if may(rights.read, queue.name)}
-    assert readable == {MONITOR_EVENTS, MONITOR_DEAD}
+    assert readable == {MONITOR_EVENTS, MONITOR_DEAD, MONITOR_OVERVIEWS}
     assert {queue.name for queue in FEDERATION.queues if queue.is_stream} == readable
     names = [exchange.name for exchange in EXCHANGES] + [queue.name for queue in FEDERATION.queues]
     for name in [*names, "amq.default", "amq.topic", "amq.gen-x"]:
@@ -180,11 +183,13 @@ def test_watchers_get_a_copy_of_each_event_and_each_dead_letter() -> None:
     bindings = {queue.name: queue.bindings for queue in FEDERATION.queues}
     assert bindings[MONITOR_DEAD] == bindings[DEAD_QUEUE]
     assert bindings[MONITOR_EVENTS] == bindings[ORCHESTRATOR_EVENTS]
+    (overviews,) = bindings[MONITOR_OVERVIEWS]
+    assert overviews.key == event_key(NOWHERE, "*", "overview")
 
 
 def test_a_stream_is_bounded_in_age_and_size_and_nothing_else_is_asked_of_it() -> None:
     """RabbitMQ leaves out a whole policy that has a word which streams do not know."""
-    for name in (MONITOR_EVENTS, MONITOR_DEAD):
+    for name in (MONITOR_EVENTS, MONITOR_DEAD, MONITOR_OVERVIEWS):
         (policy,) = [one for one in FEDERATION.policies if re.search(one.pattern, name)]
         assert set(policy.definition) == {
             "max-age",
