@@ -43,3 +43,20 @@ def contained_worker(
         limits=limits,
         timeout_s=settings.task_timeout_s,
     )
+
+
+def read_max_threads() -> int:
+    """Return with how many threads a task computes at most, and say it.
+
+    Raises:
+        ConfigurationError: the setting cannot be used.
+    """
+    from fedmq.node.cores import default_threads, usable_cores
+    from fedmq.settings import read_settings
+
+    most = read_settings().task_threads or default_threads()
+    cores = usable_cores()
+    say(f"threads: a task has {most} at most, of {cores} that this node may use")
+    if most > cores:
+        say("warning: FEDMQ_TASK_THREADS is more than the node may use; tasks take longer for it")
+    return most

@@ -1,7 +1,7 @@
 """Torch, kept to what repeats: seeds, threads, named arrays in and out, and the loop of epochs.
 
 The same task, parameters, cases and thread count give the same bits on the same kind of machine;
-that is why threads come from the config and never from the number of cores.
+that is why threads come with the task and never from the number of cores.
 """
 
 import hashlib
@@ -29,9 +29,11 @@ class Schedule:
     batch_size: int
 
 
-def prepare_torch(task: Task, *, threads: int) -> None:
-    """Leave torch seeded from the task, deterministic and on `threads` threads, process-wide."""
-    torch.set_num_threads(threads)
+def prepare_torch(task: Task) -> None:
+    """Leave torch seeded from the task, deterministic and on the task's threads, process-wide."""
+    torch.set_num_threads(task.num_threads)
+    if torch.get_num_interop_threads() != 1:  # it can be set before it is used, and never after
+        torch.set_num_interop_threads(1)
     torch.use_deterministic_algorithms(mode=True)
     torch.manual_seed(derive_seed(task))
 

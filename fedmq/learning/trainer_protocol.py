@@ -72,6 +72,8 @@ class Job:
     round: int
     split_seed: int
     validation_share: float
+    num_threads: int
+    """To compute with, exactly: another number adds in another order."""
     version: ShortText = __version__
     """Of fedmq, as the node has it in memory; the trainer has what is installed when it starts."""
 

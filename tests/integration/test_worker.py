@@ -45,14 +45,14 @@ class Site:
             self.events.append(event)
             self._changed.notify_all()
 
-    def begin(self, job: Job, *, experiment: str = "exp-1", num_threads: int = 1) -> Job:
+    def begin(self, job: Job, *, experiment: str = "exp-1") -> Job:
         """Begin `job` for an experiment."""
         key = TrainerKey(
             experiment=ExperimentId(experiment),
             plan_digest=Digest(job.plan_digest),
             dataset="cases",
         )
-        self.worker.begin(key, job, num_threads)
+        self.worker.begin(key, job)
         return job
 
     def wait(self, is_wanted: Callable[[WorkerEvent], bool]) -> WorkerEvent:
@@ -223,15 +223,15 @@ def test_a_sink_may_cancel_and_begin(tmp_path: Path) -> None:
         events.append(event)
         if event.job_id == jobs[0].job_id and says_pids(event):
             worker.cancel()
-            worker.begin(key, next(waiting), 1)
+            worker.begin(key, next(waiting))
         elif is_end(event):
             job = next(waiting, None)
             if job is not None:
-                worker.begin(key, job, 1)
+                worker.begin(key, job)
             ends.release()
 
     worker = Worker(tmp_path / "worker", take)
-    worker.begin(key, jobs[0], 1)
+    worker.begin(key, jobs[0])
     for _ in range(3):
         assert ends.acquire(timeout=DEADLINE_S)
     worker.close()
@@ -269,7 +269,7 @@ def test_a_trainer_is_kept_for_its_key(site: Site) -> None:
     assert len(set(pids)) == 3
     assert [site.run_pid(name) for name in names] == pids
     assert site.worker.pids == tuple(pids)
-    job = site.begin(write_job(site.folder), experiment="exp-2", num_threads=2)
+    job = site.begin(write_job(site.folder, num_threads=2), experiment="exp-2")
     assert isinstance(site.end_of(job), Done)
     assert find_process(pids[1]) is None
     assert site.worker.pids[:2] == (pids[0], pids[2])
@@ -421,11 +421,12 @@ def test_a_trainer_knows_nothing_of_the_nodes_settings(
     """No setting, no password; the threads of the task, a folder of its own; no torch unasked."""
     monkeypatch.setenv("FEDMQ_BROKER_PASSWORD", "secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    job = site.begin(write_job(site.folder, "surroundings"), num_threads=3)
+    job = site.begin(write_job(site.folder, "surroundings", num_threads=3))
     done = site.end_of(job)
     assert isinstance(done, Done)
     assert not [name for name in done.metrics if name.startswith(("env_fedmq_", "env_aws_"))]
     assert {"env_path", "env_home", "env_omp_num_threads"} <= done.metrics.keys()
+    assert {"env_omp_wait_policy", "env_omp_dynamic", "env_mkl_dynamic"} <= done.metrics.keys()
     assert done.metrics["num_threads"] == (3.0, 1.0)
     assert done.metrics["torch"] == (0.0, 1.0)
     wait_until(lambda: b"cwd /" in site.log())
@@ -603,7 +604,7 @@ from fedmq.learning.trainer_protocol import parse_job
 
 job = parse_job(sys.stdin.buffer.readline())
 worker = Worker(Path(sys.argv[1]), lambda event: print(event.text, flush=True))
-worker.begin(TrainerKey(experiment="e", plan_digest=job.plan_digest, dataset="d"), job, 1)
+worker.begin(TrainerKey(experiment="e", plan_digest=job.plan_digest, dataset="d"), job)
 sys.stdin.read()
 """
 

@@ -31,7 +31,6 @@ from fedmq.learning.ranges import (
     Share,
     Sides,
     Spacing,
-    Threads,
 )
 from fedmq.learning.torch_training import (
     Schedule,
@@ -69,7 +68,6 @@ class PetctSegmentationConfig(PlanConfig):
     epochs: Epochs = 2
     batch_size: BatchSize = 2
     """Cases to a step; each gives its patches."""
-    threads: Threads = 1
 
     def __post_init__(self) -> None:
         """Check that a patch can be halved twice."""
@@ -102,7 +100,7 @@ class PetctSegmentation(TrainingPlan):
 
     def train(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Fit:
         """Return the network after `epochs` over patches of the cases that have all three."""
-        prepare_torch(task, threads=self.config.threads)
+        prepare_torch(task)
         usable = cases_with(cases, self.modalities)
         if not usable:
             raise DatasetError(
@@ -135,7 +133,7 @@ class PetctSegmentation(TrainingPlan):
     @torch.no_grad()
     def evaluate(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Assessment:
         """Return loss and Dice, both over all voxels of each case that has PET, CT and mask."""
-        prepare_torch(task, threads=self.config.threads)
+        prepare_torch(task)
         usable = cases_with(cases, self.modalities)
         network = self._network(task.seed)
         load_into(network, parameters)

@@ -35,7 +35,6 @@ from fedmq.learning.ranges import (
     Positive,
     Sides,
     Spacing,
-    Threads,
 )
 from fedmq.learning.survival import concordance, interval_targets, risk_at
 from fedmq.learning.torch_training import (
@@ -71,7 +70,6 @@ class PetctSurvivalConfig(PlanConfig):
     learning_rate: LearningRate = 0.003
     epochs: Epochs = 2
     batch_size: BatchSize = 8
-    threads: Threads = 1
 
     def __post_init__(self) -> None:
         """Check that the cut points rise and hold the horizon."""
@@ -105,7 +103,7 @@ class PetctSurvival(TrainingPlan):
 
     def train(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Fit:
         """Return the network after `epochs` over the cases that have images and an outcome."""
-        prepare_torch(task, threads=self.config.threads)
+        prepare_torch(task)
         outcomes = self._outcomes(cases)
         count = len(outcomes.cases)
         if not count:
@@ -141,7 +139,7 @@ class PetctSurvival(TrainingPlan):
 
     def evaluate(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Assessment:
         """Return loss and C-index over the cases that have images and an outcome."""
-        prepare_torch(task, threads=self.config.threads)
+        prepare_torch(task)
         outcomes = self._outcomes(cases)
         network = self._network(task.seed)
         load_into(network, parameters)

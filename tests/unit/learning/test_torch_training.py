@@ -1,6 +1,7 @@
 """Torch kept to what repeats: the same task gives the same bits, another does not."""
 
 import copy
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def module_of(seed: int = 0) -> nn.Linear:
 
 def train(task: Task, *, rate: float = 0.1, epochs: int = 2) -> tuple[Parameters, float]:
     """Return parameters and loss of a linear regression on ten cases."""
-    prepare_torch(task, threads=1)
+    prepare_torch(task)
     module = module_of()
     features = torch.arange(30, dtype=torch.float32).reshape(10, 3) / 30
     total = run_epochs(
@@ -99,7 +100,7 @@ def test_bfloat16_goes_from_torch_to_a_file_and_back_bit_by_bit(tmp_path: Path) 
 
 def test_a_model_of_bfloat16_is_trained_and_its_numbers_stay_its_own(tmp_path: Path) -> None:
     """Loaded from a file, trained, handed over: what comes out fits what was given."""
-    prepare_torch(task_of(), threads=1)
+    prepare_torch(task_of())
     module = module_of().to(torch.bfloat16)
     save_parameters(to_parameters(module), tmp_path / "model")
     came = load_parameters(tmp_path / "model")
@@ -207,3 +208,14 @@ def test_a_training_that_runs_away_is_a_training_error() -> None:
     """It does not go on to send what is no number."""
     with pytest.raises(TrainingError):
         train(task_of(), rate=1e30, epochs=5)
+
+
+def test_torch_has_the_threads_of_the_task_and_no_others() -> None:
+    """Not those of the machine: they decide in which order sums are made."""
+    before = torch.get_num_threads()
+    try:
+        for number in (2, 1):
+            prepare_torch(dataclasses.replace(task_of(), num_threads=number))
+            assert (torch.get_num_threads(), torch.get_num_interop_threads()) == (number, 1)
+    finally:
+        torch.set_num_threads(before)
