@@ -21,7 +21,7 @@ from torch import nn
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.patches import Patch, draw_patches
-from fedmq.imaging.preprocessing import Frame
+from fedmq.imaging.preprocessing import Frame, PreparedCase
 from fedmq.learning.case_arrays import CaseArrays, cases_with
 from fedmq.learning.plan import Assessment, Fit, PlanConfig, Ratio, Task, TrainingPlan
 from fedmq.learning.ranges import (
@@ -32,6 +32,7 @@ from fedmq.learning.ranges import (
     Sides,
     Spacing,
 )
+from fedmq.learning.reading import AHEAD, Reader
 from fedmq.learning.torch_training import (
     Schedule,
     build_seeded,
@@ -85,6 +86,8 @@ class PetctSegmentation(TrainingPlan):
     name: ClassVar[str] = "petct-segmentation"
     config_class: ClassVar[type[PlanConfig]] = PetctSegmentationConfig
     modalities: ClassVar[tuple[str, ...]] = ("PET", "CT", "MASK")
+    ahead: ClassVar[int] = AHEAD
+    """Batches that are loaded before they are due; the bits are the same with 0."""
     config: PetctSegmentationConfig
 
     def __init__(self, config: PetctSegmentationConfig) -> None:
@@ -113,21 +116,27 @@ class PetctSegmentation(TrainingPlan):
         load_into(network, parameters)
         rng = np.random.default_rng(derive_seed(task))
 
-        def loss_of(batch: torch.Tensor) -> torch.Tensor:
-            images, masks = self._draw([usable[index] for index in batch.tolist()], rng)
+        def load(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return self._draw([usable[index] for index in batch.tolist()], rng)
+
+        def loss_of(drawn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+            images, masks = drawn
             return torch.as_tensor(self._loss(network(images), masks))
 
-        total = run_epochs(
+        descent = run_epochs(
             torch.optim.Adam(network.parameters(), lr=self.config.learning_rate),
+            load,
             loss_of,
             num_cases=len(usable),
-            schedule=Schedule(epochs=self.config.epochs, batch_size=self.config.batch_size),
+            schedule=Schedule(
+                epochs=self.config.epochs, batch_size=self.config.batch_size, ahead=self.ahead
+            ),
             task=task,
         )
         return Fit(
             parameters=to_parameters(network),
             num_cases=len(usable),
-            metrics={"loss": Ratio(numerator=total, denominator=float(len(usable)))},
+            metrics={"loss": Ratio(numerator=descent.loss, denominator=float(len(usable)))},
         )
 
     @torch.no_grad()
@@ -138,10 +147,11 @@ class PetctSegmentation(TrainingPlan):
         network = self._network(task.seed)
         load_into(network, parameters)
         loss = dice = 0.0
-        for case in usable:
-            logits, mask = self._judge(network, case)
-            loss += float(self._loss(logits, mask.float()))
-            dice += dice_of(logits > 0.0, mask)
+        with Reader(self._arrays.read, usable, ahead=self.ahead) as reader:
+            for prepared in reader:
+                logits, mask = self._judge(network, prepared)
+                loss += float(self._loss(logits, mask.float()))
+                dice += dice_of(logits > 0.0, mask)
         count = float(len(usable))
         return Assessment(
             num_cases=len(usable),
@@ -183,9 +193,10 @@ class PetctSegmentation(TrainingPlan):
         masks = np.stack([patch.mask[np.newaxis] for patch in patches])
         return torch.from_numpy(images), torch.from_numpy(masks).float()
 
-    def _judge(self, network: nn.Module, case: Case) -> tuple[torch.Tensor, torch.Tensor]:
+    def _judge(
+        self, network: nn.Module, prepared: PreparedCase
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return logits and mask of a whole case, both of shape (1, 1, X, Y, Z)."""
-        prepared = self._arrays.read(case)
         # torch.tensor copies: the arrays that are kept are read-only.
         logits = sliding_window_inference(
             torch.tensor(prepared.images[np.newaxis]),

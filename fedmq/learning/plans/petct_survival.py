@@ -36,6 +36,7 @@ from fedmq.learning.ranges import (
     Sides,
     Spacing,
 )
+from fedmq.learning.reading import AHEAD, Reader
 from fedmq.learning.survival import concordance, interval_targets, risk_at
 from fedmq.learning.torch_training import (
     Schedule,
@@ -89,6 +90,8 @@ class PetctSurvival(TrainingPlan):
     name: ClassVar[str] = "petct-survival"
     config_class: ClassVar[type[PlanConfig]] = PetctSurvivalConfig
     modalities: ClassVar[tuple[str, ...]] = ("PET", "CT")
+    ahead: ClassVar[int] = AHEAD
+    """Batches that are loaded before they are due; the bits are the same with 0."""
     config: PetctSurvivalConfig
 
     def __init__(self, config: PetctSurvivalConfig) -> None:
@@ -118,23 +121,30 @@ class PetctSurvival(TrainingPlan):
         targets = self._targets(outcomes)
         is_cox = self.config.loss == "cox"
 
-        def loss_of(batch: torch.Tensor) -> torch.Tensor:
+        def load(batch: torch.Tensor) -> tuple[torch.Tensor, _Intervals | _Ranks]:
             images = self._images([outcomes.cases[index] for index in batch.tolist()])
-            return targets.select(batch).loss_sum(network(images)) / len(batch)
+            return images, targets.select(batch)
 
-        total = run_epochs(
+        def loss_of(loaded: tuple[torch.Tensor, _Intervals | _Ranks]) -> torch.Tensor:
+            images, of_batch = loaded
+            return of_batch.loss_sum(network(images)) / len(images)
+
+        descent = run_epochs(
             torch.optim.Adam(network.parameters(), lr=self.config.learning_rate),
+            load,
             loss_of,
             num_cases=count,
             schedule=Schedule(
-                epochs=self.config.epochs, batch_size=count if is_cox else self.config.batch_size
+                epochs=self.config.epochs,
+                batch_size=count if is_cox else self.config.batch_size,
+                ahead=self.ahead,
             ),
             task=task,
         )
         return Fit(
             parameters=to_parameters(network),
             num_cases=count,
-            metrics={"loss": Ratio(numerator=total, denominator=float(count))},
+            metrics={"loss": Ratio(numerator=descent.loss, denominator=float(count))},
         )
 
     def evaluate(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Assessment:
@@ -177,10 +187,9 @@ class PetctSurvival(TrainingPlan):
     @torch.no_grad()
     def _outputs(self, network: "_Network", cases: Sequence[Case]) -> torch.Tensor:
         step = self.config.batch_size
-        parts = [
-            network(self._images(cases[first : first + step]))
-            for first in range(0, len(cases), step)
-        ]
+        batches = (cases[first : first + step] for first in range(0, len(cases), step))
+        with Reader(self._images, batches, ahead=self.ahead) as reader:
+            parts = [network(images) for images in reader]
         return torch.cat(parts) if parts else torch.zeros(0, network.num_outputs)
 
     def _risks(self, outputs: torch.Tensor) -> NDArray[np.float64]:

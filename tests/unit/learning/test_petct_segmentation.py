@@ -150,3 +150,34 @@ def test_a_patch_that_cannot_be_halved_twice_is_refused() -> None:
     """Before anything runs, not inside the network."""
     with pytest.raises(ConfigurationError):
         PetctSegmentationConfig(patch=(24, 24, 30))
+
+
+class Unhurried(PetctSegmentation):
+    """The plan as it is where nothing is loaded ahead."""
+
+    ahead = 0
+
+
+class Hasty(PetctSegmentation):
+    """The plan with more loaded ahead than there is."""
+
+    ahead = 50
+
+
+def test_what_is_loaded_ahead_changes_no_bit(cases: tuple[Case, ...]) -> None:
+    """Patches are drawn by one generator, in the order in which they are learned from."""
+    config = PetctSegmentationConfig(
+        spacing_mm=12.0, patch=(8, 8, 8), patches_per_case=2, width=4, epochs=3
+    )
+    start = PetctSegmentation(config).initial_parameters(1)
+    fits = [
+        plan_class(config).train(start, cases, TASK)
+        for plan_class in (PetctSegmentation, Unhurried, Hasty)
+    ]
+    assert len({parameters_bytes(fit.parameters) for fit in fits}) == 1
+    assert len({fit.metrics["loss"] for fit in fits}) == 1
+    judged = [
+        plan_class(config).evaluate(start, cases, TASK)
+        for plan_class in (PetctSegmentation, Unhurried, Hasty)
+    ]
+    assert judged[0] == judged[1] == judged[2]

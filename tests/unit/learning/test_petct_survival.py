@@ -175,3 +175,35 @@ def test_cut_points_rise_and_hold_the_horizon(values: dict[str, object]) -> None
     """Refused before anything runs."""
     with pytest.raises(ConfigurationError):
         PetctSurvivalConfig(**values)  # type: ignore[arg-type]
+
+
+class Unhurried(PetctSurvival):
+    """The plan as it is where nothing is loaded ahead."""
+
+    ahead = 0
+
+
+@pytest.mark.parametrize("loss", ["discrete", "cox"])
+def test_what_is_loaded_ahead_changes_no_bit(cases: tuple[Case, ...], loss: str) -> None:
+    """Batches are those of the seed, whoever makes them and when."""
+    values = {"shape": (8, 8, 8), "spacing_mm": 12.0, "width": 4, "loss": loss, "batch_size": 2}
+    config = PetctSurvivalConfig(**values, epochs=3)  # type: ignore[arg-type]
+    plan, unhurried = PetctSurvival(config), Unhurried(config)
+    start = plan.initial_parameters(3)
+    assert content(plan.train(start, cases, TASK)) == content(unhurried.train(start, cases, TASK))
+    assert plan.evaluate(start, cases, TASK) == unhurried.evaluate(start, cases, TASK)
+
+
+@pytest.mark.parametrize("plan_class", [PetctSurvival, Unhurried])
+def test_a_case_that_cannot_be_read_is_named_whoever_reads_it(
+    tmp_path: Path, plan_class: type[PetctSurvival]
+) -> None:
+    """The error of the loading thread is the one that a plain loop has."""
+    write_cohort(SITES["umc-basel"], tmp_path, num_cases=4, seed=1)
+    cases = find_cases(tmp_path)
+    damaged = cases[2].volumes["PET"]
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    plan = plan_class(SMALL)
+    with pytest.raises(DatasetError) as caught:
+        plan.train(plan.initial_parameters(1), cases, TASK)
+    assert caught.value.case == cases[2].case_id

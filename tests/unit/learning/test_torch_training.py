@@ -16,6 +16,7 @@ from torch import nn
 from fedmq.errors import ParametersError, TrainingError
 from fedmq.learning.plan import Task
 from fedmq.learning.torch_training import (
+    Descent,
     Schedule,
     build_seeded,
     derive_seed,
@@ -53,14 +54,15 @@ def train(task: Task, *, rate: float = 0.1, epochs: int = 2) -> tuple[Parameters
     prepare_torch(task)
     module = module_of()
     features = torch.arange(30, dtype=torch.float32).reshape(10, 3) / 30
-    total = run_epochs(
+    descent = run_epochs(
         torch.optim.SGD(module.parameters(), lr=rate),
-        lambda batch: (module(features[batch]) - 1.0).square().mean(),
+        lambda batch: features[batch],
+        lambda batch: (module(batch) - 1.0).square().mean(),
         num_cases=10,
         schedule=Schedule(epochs=epochs, batch_size=4),
         task=task,
     )
-    return to_parameters(module), total
+    return to_parameters(module), descent.loss
 
 
 def test_arrays_go_out_and_come_back_as_copies() -> None:
@@ -108,7 +110,8 @@ def test_a_model_of_bfloat16_is_trained_and_its_numbers_stay_its_own(tmp_path: P
     features = torch.arange(30, dtype=torch.bfloat16).reshape(10, 3) / 30
     run_epochs(
         torch.optim.SGD(module.parameters(), lr=0.1),
-        lambda batch: (module(features[batch]) - 1.0).square().mean(),
+        lambda batch: features[batch],
+        lambda batch: (module(batch) - 1.0).square().mean(),
         num_cases=10,
         schedule=Schedule(epochs=2, batch_size=4),
         task=task_of(),
@@ -219,3 +222,35 @@ def test_torch_has_the_threads_of_the_task_and_no_others() -> None:
             assert (torch.get_num_threads(), torch.get_num_interop_threads()) == (number, 1)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 5])
+def test_a_descent_is_the_same_however_much_is_loaded_ahead(
+    ahead: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same batches; how long it waited goes to the site's own log, not into the metrics."""
+    prepare_torch(task_of())
+    batches: list[list[int]] = []
+    module = module_of()
+    descent = run_epochs(
+        torch.optim.SGD(module.parameters(), lr=0.1),
+        lambda batch: batch,
+        lambda batch: (batches.append(batch.tolist()), module(torch.ones(1, 3)).mean())[1],
+        num_cases=5,
+        schedule=Schedule(epochs=2, batch_size=2, ahead=ahead),
+        task=task_of(),
+    )
+    generator = torch.Generator().manual_seed(derive_seed(task_of()))
+    orders = [torch.randperm(5, generator=generator).tolist() for _ in range(2)]
+    assert batches == [order[first : first + 2] for order in orders for first in (0, 2, 4)]
+    assert descent.num_steps == 6
+    assert 0.0 <= descent.waited_s <= descent.took_s
+    assert "6 steps in " in capsys.readouterr().err
+
+
+def test_the_share_of_waiting_is_said() -> None:
+    """Of a descent without steps too."""
+    assert str(Descent(loss=0.0, num_steps=4, took_s=2.0, waited_s=0.5)) == (
+        "4 steps in 2.0 s, 25% waiting for data"
+    )
+    assert "0%" in str(Descent(loss=0.0, num_steps=0, took_s=0.0, waited_s=0.0))
