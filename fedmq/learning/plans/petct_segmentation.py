@@ -33,6 +33,7 @@ from fedmq.learning.ranges import (
     Spacing,
 )
 from fedmq.learning.reading import AHEAD, Reader
+from fedmq.learning.torch_arithmetic import Arithmetic, MemoryFormat, Precision
 from fedmq.learning.torch_training import (
     Schedule,
     build_seeded,
@@ -69,6 +70,8 @@ class PetctSegmentationConfig(PlanConfig):
     epochs: Epochs = 2
     batch_size: BatchSize = 2
     """Cases to a step; each gives its patches."""
+    precision: Precision = "fp32"
+    memory_format: MemoryFormat = "contiguous"
 
     def __post_init__(self) -> None:
         """Check that a patch can be halved twice."""
@@ -93,6 +96,9 @@ class PetctSegmentation(TrainingPlan):
     def __init__(self, config: PetctSegmentationConfig) -> None:
         super().__init__(config)
         self._arrays = CaseArrays(Frame(spacing_mm=config.spacing_mm), with_masks=True)
+        self._arithmetic = Arithmetic(
+            precision=config.precision, memory_format=config.memory_format
+        )
         # Dice of a batch as a whole, and cross entropy: a patch without a lesion has no Dice of
         # its own to learn from.
         self._loss = DiceCELoss(sigmoid=True, batch=True)
@@ -121,7 +127,7 @@ class PetctSegmentation(TrainingPlan):
 
         def loss_of(drawn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
             images, masks = drawn
-            return torch.as_tensor(self._loss(network(images), masks))
+            return torch.as_tensor(self._loss(self._arithmetic.outputs(network, images), masks))
 
         descent = run_epochs(
             torch.optim.Adam(network.parameters(), lr=self.config.learning_rate),
@@ -174,7 +180,7 @@ class PetctSegmentation(TrainingPlan):
             ),
             seed,
         )
-        return network
+        return self._arithmetic.lay(network)
 
     def _draw(
         self, cases: Sequence[Case], rng: np.random.Generator
@@ -202,7 +208,7 @@ class PetctSegmentation(TrainingPlan):
             torch.tensor(prepared.images[np.newaxis]),
             self.config.patch,
             _WINDOWS_AT_ONCE,
-            network,
+            lambda windows: self._arithmetic.outputs(network, windows),
             overlap=self.config.overlap,
             mode="gaussian",
         )

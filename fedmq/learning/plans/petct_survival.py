@@ -38,6 +38,7 @@ from fedmq.learning.ranges import (
 )
 from fedmq.learning.reading import AHEAD, Reader
 from fedmq.learning.survival import concordance, interval_targets, risk_at
+from fedmq.learning.torch_arithmetic import Arithmetic, MemoryFormat, Precision
 from fedmq.learning.torch_training import (
     Schedule,
     build_seeded,
@@ -71,6 +72,8 @@ class PetctSurvivalConfig(PlanConfig):
     learning_rate: LearningRate = 0.003
     epochs: Epochs = 2
     batch_size: BatchSize = 8
+    precision: Precision = "fp32"
+    memory_format: MemoryFormat = "contiguous"
 
     def __post_init__(self) -> None:
         """Check that the cut points rise and hold the horizon."""
@@ -98,6 +101,9 @@ class PetctSurvival(TrainingPlan):
         super().__init__(config)
         self._arrays = CaseArrays(
             Frame(spacing_mm=config.spacing_mm, shape=config.shape, centre=config.centre)
+        )
+        self._arithmetic = Arithmetic(
+            precision=config.precision, memory_format=config.memory_format
         )
 
     def initial_parameters(self, seed: int) -> Parameters:
@@ -127,7 +133,7 @@ class PetctSurvival(TrainingPlan):
 
         def loss_of(loaded: tuple[torch.Tensor, _Intervals | _Ranks]) -> torch.Tensor:
             images, of_batch = loaded
-            return of_batch.loss_sum(network(images)) / len(images)
+            return of_batch.loss_sum(self._arithmetic.outputs(network, images)) / len(images)
 
         descent = run_epochs(
             torch.optim.Adam(network.parameters(), lr=self.config.learning_rate),
@@ -172,7 +178,8 @@ class PetctSurvival(TrainingPlan):
 
     def _network(self, seed: int) -> "_Network":
         outputs = 1 if self.config.loss == "cox" else len(self.config.cut_points_months)
-        return build_seeded(lambda: _Network(width=self.config.width, outputs=outputs), seed)
+        network = build_seeded(lambda: _Network(width=self.config.width, outputs=outputs), seed)
+        return self._arithmetic.lay(network)
 
     def _outcomes(self, cases: Sequence[Case]) -> Outcomes:
         return read_outcomes(
@@ -189,7 +196,7 @@ class PetctSurvival(TrainingPlan):
         step = self.config.batch_size
         batches = (cases[first : first + step] for first in range(0, len(cases), step))
         with Reader(self._images, batches, ahead=self.ahead) as reader:
-            parts = [network(images) for images in reader]
+            parts = [self._arithmetic.outputs(network, images) for images in reader]
         return torch.cat(parts) if parts else torch.zeros(0, network.num_outputs)
 
     def _risks(self, outputs: torch.Tensor) -> NDArray[np.float64]:
@@ -273,9 +280,10 @@ class _Network(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return outputs, shape (n, outputs), of images, shape (n, 2, X, Y, Z)."""
         amounts = torch.relu(self.stem(images))
+        # In float32 whatever the convolutions are in: an amount is an absolute scale.
         features = [
-            torch.log1p(amounts.sum(dim=(2, 3, 4))),
-            amounts.amax(dim=(2, 3, 4)),
-            self.patterns(amounts).mean(dim=(2, 3, 4)),
+            torch.log1p(amounts.sum(dim=(2, 3, 4), dtype=torch.float32)),
+            amounts.amax(dim=(2, 3, 4)).float(),
+            self.patterns(amounts).mean(dim=(2, 3, 4), dtype=torch.float32),
         ]
         return torch.as_tensor(self.head(torch.cat(features, dim=1)))
