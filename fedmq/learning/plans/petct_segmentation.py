@@ -22,7 +22,7 @@ from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.patches import Patch, draw_patches
 from fedmq.imaging.preprocessing import Frame, PreparedCase
-from fedmq.learning.case_arrays import CaseArrays, cases_with
+from fedmq.learning.case_arrays import CaseArrays, cases_with, readers_of
 from fedmq.learning.plan import Assessment, Fit, PlanConfig, Ratio, Task, TrainingPlan
 from fedmq.learning.ranges import (
     BatchSize,
@@ -35,6 +35,7 @@ from fedmq.learning.ranges import (
 from fedmq.learning.reading import AHEAD, Reader
 from fedmq.learning.torch_arithmetic import Arithmetic, MemoryFormat, Precision
 from fedmq.learning.torch_training import (
+    Descent,
     Schedule,
     build_seeded,
     derive_seed,
@@ -109,7 +110,6 @@ class PetctSegmentation(TrainingPlan):
 
     def train(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Fit:
         """Return the network after `epochs` over patches of the cases that have all three."""
-        prepare_torch(task)
         usable = cases_with(cases, self.modalities)
         if not usable:
             raise DatasetError(
@@ -118,12 +118,25 @@ class PetctSegmentation(TrainingPlan):
                 why="none has PET, CT and mask",
                 fix="add masks, or leave the experiment",
             )
+        network, descent = self.descend(parameters, usable, task)
+        return Fit(
+            parameters=to_parameters(network),
+            num_cases=len(usable),
+            metrics={"loss": Ratio(numerator=descent.loss, denominator=float(len(usable)))},
+        )
+
+    def descend(
+        self, parameters: Parameters, usable: Sequence[Case], task: Task
+    ) -> tuple[nn.Module, Descent]:
+        """Return the network after `epochs` over cases with all three, of which there is one."""
+        prepare_torch(task)
         network = self._network(task.seed)
         load_into(network, parameters)
         rng = np.random.default_rng(derive_seed(task))
 
         def load(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return self._draw([usable[index] for index in batch.tolist()], rng)
+            of_batch = [usable[index] for index in batch.tolist()]
+            return self._draw(self._arrays.read_all(of_batch, num_readers=readers_of(task)), rng)
 
         def loss_of(drawn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
             images, masks = drawn
@@ -139,11 +152,7 @@ class PetctSegmentation(TrainingPlan):
             ),
             task=task,
         )
-        return Fit(
-            parameters=to_parameters(network),
-            num_cases=len(usable),
-            metrics={"loss": Ratio(numerator=descent.loss, denominator=float(len(usable)))},
-        )
+        return network, descent
 
     @torch.no_grad()
     def evaluate(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Assessment:
@@ -183,13 +192,13 @@ class PetctSegmentation(TrainingPlan):
         return self._arithmetic.lay(network)
 
     def _draw(
-        self, cases: Sequence[Case], rng: np.random.Generator
+        self, cases: Sequence[PreparedCase], rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return patches of the cases and their masks, n patches of `patches_per_case` a case."""
         patches: list[Patch] = []
         for case in cases:
             patches += draw_patches(
-                self._arrays.read(case),
+                case,
                 self.config.patch,
                 count=self.config.patches_per_case,
                 lesion_share=self.config.lesion_share,

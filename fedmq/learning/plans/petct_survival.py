@@ -24,7 +24,7 @@ from torch.nn import functional
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.preprocessing import Frame
-from fedmq.learning.case_arrays import CaseArrays, cases_with
+from fedmq.learning.case_arrays import CaseArrays, cases_with, readers_of
 from fedmq.learning.outcomes import Outcomes, read_outcomes
 from fedmq.learning.plan import Assessment, Fit, PlanConfig, Ratio, Task, TrainingPlan
 from fedmq.learning.ranges import (
@@ -40,6 +40,7 @@ from fedmq.learning.reading import AHEAD, Reader
 from fedmq.learning.survival import concordance, interval_targets, risk_at
 from fedmq.learning.torch_arithmetic import Arithmetic, MemoryFormat, Precision
 from fedmq.learning.torch_training import (
+    Descent,
     Schedule,
     build_seeded,
     load_into,
@@ -112,7 +113,6 @@ class PetctSurvival(TrainingPlan):
 
     def train(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Fit:
         """Return the network after `epochs` over the cases that have images and an outcome."""
-        prepare_torch(task)
         outcomes = self._outcomes(cases)
         count = len(outcomes.cases)
         if not count:
@@ -122,14 +122,27 @@ class PetctSurvival(TrainingPlan):
                 why="none has PET, CT and an outcome",
                 fix="add volumes and outcomes, or leave the experiment",
             )
+        network, descent = self.descend(parameters, outcomes, task)
+        return Fit(
+            parameters=to_parameters(network),
+            num_cases=count,
+            metrics={"loss": Ratio(numerator=descent.loss, denominator=float(count))},
+        )
+
+    def descend(
+        self, parameters: Parameters, outcomes: Outcomes, task: Task
+    ) -> tuple[nn.Module, Descent]:
+        """Return the network after `epochs` over cases of which there is one at least."""
+        prepare_torch(task)
         network = self._network(task.seed)
         load_into(network, parameters)
         targets = self._targets(outcomes)
+        count = len(outcomes.cases)
         is_cox = self.config.loss == "cox"
 
         def load(batch: torch.Tensor) -> tuple[torch.Tensor, _Intervals | _Ranks]:
-            images = self._images([outcomes.cases[index] for index in batch.tolist()])
-            return images, targets.select(batch)
+            of_batch = [outcomes.cases[index] for index in batch.tolist()]
+            return self._images(of_batch, readers_of(task)), targets.select(batch)
 
         def loss_of(loaded: tuple[torch.Tensor, _Intervals | _Ranks]) -> torch.Tensor:
             images, of_batch = loaded
@@ -147,11 +160,7 @@ class PetctSurvival(TrainingPlan):
             ),
             task=task,
         )
-        return Fit(
-            parameters=to_parameters(network),
-            num_cases=count,
-            metrics={"loss": Ratio(numerator=descent.loss, denominator=float(count))},
-        )
+        return network, descent
 
     def evaluate(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Assessment:
         """Return loss and C-index over the cases that have images and an outcome."""
@@ -159,7 +168,7 @@ class PetctSurvival(TrainingPlan):
         outcomes = self._outcomes(cases)
         network = self._network(task.seed)
         load_into(network, parameters)
-        outputs = self._outputs(network, outcomes.cases)
+        outputs = self._outputs(network, outcomes.cases, readers_of(task))
         loss = self._targets(outcomes).loss_sum(outputs)
         risks = self._risks(outputs)
         return Assessment(
@@ -188,14 +197,18 @@ class PetctSurvival(TrainingPlan):
             event_column=self.config.event_column,
         )
 
-    def _images(self, cases: Sequence[Case]) -> torch.Tensor:
-        return torch.from_numpy(self._arrays.images(cases))
+    def _images(self, cases: Sequence[Case], num_readers: int = 1) -> torch.Tensor:
+        return torch.from_numpy(self._arrays.images(cases, num_readers=num_readers))
 
     @torch.no_grad()
-    def _outputs(self, network: "_Network", cases: Sequence[Case]) -> torch.Tensor:
+    def _outputs(
+        self, network: "_Network", cases: Sequence[Case], num_readers: int = 1
+    ) -> torch.Tensor:
         step = self.config.batch_size
         batches = (cases[first : first + step] for first in range(0, len(cases), step))
-        with Reader(self._images, batches, ahead=self.ahead) as reader:
+        with Reader(
+            lambda batch: self._images(batch, num_readers), batches, ahead=self.ahead
+        ) as reader:
             parts = [self._arithmetic.outputs(network, images) for images in reader]
         return torch.cat(parts) if parts else torch.zeros(0, network.num_outputs)
 
