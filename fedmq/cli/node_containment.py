@@ -19,14 +19,17 @@ def contained_worker(
     """Say what keeps plans in; return that, and what makes the worker of the node in `folder`.
 
     Raises:
-        ConfigurationError: nothing keeps plans from network and files, and nobody allowed that.
+        ConfigurationError: nothing keeps plans from network and files, and nobody allowed that;
+            or they are to compute on what they cannot reach.
     """
     from fedmq.containment.cell import Limits
     from fedmq.node.containment import find_containment, require_containment
+    from fedmq.node.devices import require_device
     from fedmq.node.worker import Worker
     from fedmq.settings import read_settings
 
     settings = read_settings()
+    require_device(settings.task_device)
     found = find_containment(folder)
     require_containment(found, is_uncontained_allowed=settings.allow_uncontained)
     say(f"containment: {found.line}")
