@@ -17,7 +17,9 @@ import pytest
 import fedmq
 from fedmq.errors import TrainingError
 from fedmq.hub.processes import Process, find_process
-from fedmq.learning.catalogue import plan_digest, plan_source
+from fedmq.imaging.synthetic import SITES, write_cohort
+from fedmq.learning.catalogue import load_plan, plan_digest, plan_source
+from fedmq.learning.configs import make_config
 from fedmq.learning.trainer_protocol import Broken, Done, Job, JobKind, Progress, job_line
 from fedmq.messages.replies import FailureCode
 from fedmq.node.warm_trainers import MAX_WARM, UNUSED_S, TrainerKey
@@ -632,3 +634,38 @@ def test_a_trainer_ends_with_a_node_that_is_killed(tmp_path: Path) -> None:
     assert list(folder.glob("scratch-*"))
     Worker(folder, print).close()
     assert not list(folder.glob("scratch-*")), "the next node clears up"
+
+
+@pytest.mark.training
+@pytest.mark.timeout(300)
+def test_a_network_that_is_killed_at_its_work_ends_with_the_same_bits(site: Site) -> None:
+    """Done again in another process; two threads compute in it, and others read ahead."""
+    cohort, start = site.folder / "cohort", site.folder / "start"
+    write_cohort(SITES["umc-basel"], cohort, num_cases=4, seed=1)
+    config = {"spacing_mm": 8.0, "shape": [16, 16, 16], "width": 4, "batch_size": 1, "epochs": 8}
+    plan_class = load_plan("petct-survival")
+    plan = plan_class(make_config(plan_class, config))
+    save_parameters(plan.initial_parameters(1), start)
+    job = write_job(
+        site.folder,
+        plan_name="petct-survival",
+        plan_digest=plan_digest(plan_source("petct-survival")),
+        source_path=None,
+        config=config,
+        dataset_folder=str(cohort),
+        parameters_path=str(start),
+        num_threads=2,
+    )
+    site.begin(job)
+    site.wait(lambda event: isinstance(event, Progress) and event.share < 1.0)
+    site.worker.cancel()
+    assert not [event for event in site.events if is_end(event)]
+    outputs = []
+    for number in (1, 2):
+        again = replace(job, job_id=f"again-{number}")
+        site.begin(again)
+        assert isinstance(site.end_of(again), Done)
+        outputs.append(Path(again.output_path or "").read_bytes())
+        site.worker.end_experiment(ExperimentId("exp-1"))
+    assert outputs[0] == outputs[1] != start.read_bytes()
+    wait_until(lambda: b"% waiting for data" in site.log())
