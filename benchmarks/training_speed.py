@@ -53,8 +53,8 @@ class How:
 def measure(*, num_cases: int, num_turns: int) -> Figures:
     """Return ratios of speed, and the share of a step's time that it waits for data."""
     # As in a trainer; OpenMP reads it once, when torch is loaded.
-    os.environ.update(_omp(trainer_environment(Path(), 1)))
     cores = usable_cores()
+    os.environ.update(_omp(trainer_environment(Path(), cores)))
     figures: dict[str, object] = {"cores": cores, "cases": num_cases, "turns": num_turns}
     with tempfile.TemporaryDirectory(prefix="fedmq-bench-") as name:
         cases = write_cases(Path(name), num_cases)
