@@ -7,7 +7,18 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import encodings, faults, fuzz, rounds, scale, simulation, soak, sweep, trust
+from benchmarks import (
+    encodings,
+    faults,
+    fuzz,
+    rounds,
+    scale,
+    simulation,
+    soak,
+    sweep,
+    training_speed,
+    trust,
+)
 from benchmarks.chaos import measuring as chaos
 from benchmarks.comparison import Load
 from benchmarks.peers.catalogue import PEERS, find_peers
@@ -61,6 +72,8 @@ def main() -> None:
         figures = scale.measure(options.nodes, options.mb, options.rounds)
     elif options.name == "encodings":
         figures = encodings.measure(options.seeds)
+    elif options.name == "training":
+        figures = training_speed.measure(num_cases=options.cases, num_turns=options.turns)
     elif options.name == "fuzz":
         figures = fuzz.measure(options.inputs)
     else:
@@ -174,6 +187,9 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     seventh.add_argument(
         "--rounds", type=_count, default=3, help="two or more: the first is not counted"
     )
+    eighth = names.add_parser("training", help="threads, numbers, reading ahead: steps of plans")
+    eighth.add_argument("--cases", type=_count, default=8)
+    eighth.add_argument("--turns", type=_count, default=5, help="every way is measured so often")
 
 
 def _add_encodings(parser: argparse.ArgumentParser) -> None:

@@ -96,7 +96,7 @@ class NullTrainer:
         self.began_at: dict[int, float] = {}
         """By round: when its first training began, in seconds of this process."""
 
-    def perform(self, key: TrainerKey, job: Job, num_threads: int) -> tuple[Ended, float]:  # noqa: ARG002 - port
+    def perform(self, key: TrainerKey, job: Job) -> tuple[Ended, float]:  # noqa: ARG002 - port
         """Return how a job ended, and after how many seconds."""
         began = time.process_time()
         if job.kind is JobKind.TRAIN and job.parameters_path and job.output_path:

@@ -14,6 +14,7 @@ from fedmq.hub.local import enrol_here
 from fedmq.hub.members import Hub
 from fedmq.learning.catalogue import plan_digest
 from fedmq.messages.fields import PlanReference
+from fedmq.node.cores import shared_threads
 from fedmq.node.dependencies import read_dependencies
 from fedmq.node.plans import Asked
 from fedmq.node.policy_file import NAME, read_policy
@@ -65,7 +66,8 @@ def running(
 
     The broker is the hub's own, unless the hub in `folder` has another one already.
     """
-    programs = Programs(folder, command)
+    threads = shared_threads(num_nodes)
+    programs = Programs(folder, command, settings={"FEDMQ_TASK_THREADS": str(threads)})
     make_folder(folder / "logs")
     hub_folder = folder / "hub"
     try:

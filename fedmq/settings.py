@@ -12,6 +12,10 @@ FEDMQ_PROXY             HTTP proxy that leads to the broker, as http://USER@HOST
                         on this machine none is used. https_proxy and the like are not read
 FEDMQ_PROXY_PASSWORD_FILE  file that holds the password for that proxy, and nothing else
 FEDMQ_TASK_TIMEOUT_S    seconds that a node gives one task (default 86400: a day)
+FEDMQ_TASK_THREADS      threads that a task of a node computes with, at most (default: the
+                        processors that the node may use, 8 at most); an experiment keeps
+                        what it began with
+FEDMQ_TASK_DEVICE       cpu, on which plans compute (default); any other is refused
 FEDMQ_TASK_MEMORY_MB    MB of memory for each process of a plan (default: what the machine has)
 FEDMQ_TASK_SCRATCH_MB   MB of files that a plan may keep beside its model (default 1024)
 FEDMQ_ALLOW_UNCONTAINED 1 lets a node run plans where it cannot keep them from network and files
@@ -52,6 +56,8 @@ class Settings(BaseSettings):
     proxy: SecretStr | None = None
     proxy_password_file: Path | None = None
     task_timeout_s: Annotated[int, Field(ge=1)] = 86_400
+    task_threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
+    task_device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)$")] = "cpu"
     task_memory_mb: Annotated[int, Field(ge=256)] | None = None
     task_scratch_mb: Annotated[int, Field(ge=1)] = 1024
     allow_uncontained: bool = False

@@ -105,7 +105,7 @@ def start(
     from fedmq import __version__
     from fedmq.claims import claimed
     from fedmq.cli.expiry import Reminder, say_when_it_ends
-    from fedmq.cli.node_containment import contained_worker
+    from fedmq.cli.node_containment import contained_worker, read_max_threads
     from fedmq.cli.serving import keep_freed_memory, make_transport, stop_on_signals
     from fedmq.clocks import SystemClock
     from fedmq.hub.membership import read_membership
@@ -128,6 +128,7 @@ def start(
     policy = PolicyFile(policy_path())
     connect = make_transport(machine, membership, f"fedmq {__version__}")
     containment, make_worker = contained_worker(folder)
+    max_threads = read_max_threads()
 
     reminder = Reminder(membership, clock, log_ending)
 
@@ -143,6 +144,7 @@ def start(
             keep_incident=CappedLog(folder / INCIDENTS_NAME).write,
             read_policy=policy.read,
             containment=containment,
+            max_threads=max_threads,
             remind=reminder.tick,
         )
 

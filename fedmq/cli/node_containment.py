@@ -19,14 +19,17 @@ def contained_worker(
     """Say what keeps plans in; return that, and what makes the worker of the node in `folder`.
 
     Raises:
-        ConfigurationError: nothing keeps plans from network and files, and nobody allowed that.
+        ConfigurationError: nothing keeps plans from network and files, and nobody allowed that;
+            or they are to compute on what they cannot reach.
     """
     from fedmq.containment.cell import Limits
     from fedmq.node.containment import find_containment, require_containment
+    from fedmq.node.devices import require_device
     from fedmq.node.worker import Worker
     from fedmq.settings import read_settings
 
     settings = read_settings()
+    require_device(settings.task_device)
     found = find_containment(folder)
     require_containment(found, is_uncontained_allowed=settings.allow_uncontained)
     say(f"containment: {found.line}")
@@ -43,3 +46,20 @@ def contained_worker(
         limits=limits,
         timeout_s=settings.task_timeout_s,
     )
+
+
+def read_max_threads() -> int:
+    """Return with how many threads a task computes at most, and say it.
+
+    Raises:
+        ConfigurationError: the setting cannot be used.
+    """
+    from fedmq.node.cores import default_threads, usable_cores
+    from fedmq.settings import read_settings
+
+    most = read_settings().task_threads or default_threads()
+    cores = usable_cores()
+    say(f"threads: a task has {most} at most, of {cores} that this node may use")
+    if most > cores:
+        say("warning: FEDMQ_TASK_THREADS is more than the node may use; tasks take longer for it")
+    return most

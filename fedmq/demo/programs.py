@@ -3,9 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from fedmq.errors import HubError
@@ -19,10 +20,15 @@ class Programs:
     """The processes of one folder, by name."""
 
     def __init__(
-        self, folder: Path, command: Sequence[str] = (sys.executable, "-m", "fedmq")
+        self,
+        folder: Path,
+        command: Sequence[str] = (sys.executable, "-m", "fedmq"),
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """`settings` are what the programs' environment says, unless that of this one says it."""
         self._folder = folder
         self._command = command
+        self._settings = settings
         self._file = folder / "processes.json"
 
     def start(self, name: str, command: Sequence[str], home: Path) -> None:
@@ -36,7 +42,7 @@ class Programs:
             return
         process = start_process(
             [*self._command, *command],
-            environment={**os.environ, "FEDMQ_HOME": str(home)},
+            environment={**self._settings, **os.environ, "FEDMQ_HOME": str(home)},
             folder=self._folder,
             log=self.log(name),
         )

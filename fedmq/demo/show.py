@@ -15,6 +15,7 @@ from fedmq.hub.members import Hub
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.messages.fields import Study
 from fedmq.messages.submissions import ExperimentReport
+from fedmq.node.cores import shared_threads
 from fedmq.node.dependencies import read_dependencies
 from fedmq.node.plans import Asked
 from fedmq.node.policy import Policy
@@ -81,7 +82,8 @@ class Demo:
         self._settings = settings
         self.home = settings.home
         self._say = say
-        self._programs = Programs(settings.home)
+        threads = shared_threads(len(SITES))
+        self._programs = Programs(settings.home, settings={"FEDMQ_TASK_THREADS": str(threads)})
 
     def start(self) -> None:
         """Return once hub, orchestrator and nodes run, with data registered and plan approved.

@@ -39,4 +39,13 @@ class Case:
         # nibabel comes with an extra: who submits a plan, or trains on tables, does without.
         from fedmq.imaging.volumes import load_volume
 
-        return load_volume(path)
+        try:
+            return load_volume(path)
+        except DatasetError as error:  # of a file, which may be called as in every other case
+            raise DatasetError(
+                f"case {self.case_id} cannot be used: {error.what}",
+                code=error.code,
+                case=self.case_id,
+                why=error.why,
+                fix=error.fix,
+            ) from error

@@ -2,6 +2,8 @@
 
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -9,9 +11,13 @@ from numpy.typing import NDArray
 
 from fedmq.imaging.cases import Case
 from fedmq.imaging.preprocessing import Frame, PreparedCase, prepare_case
+from fedmq.learning.plan import Task
 
 KEPT_BYTES: Final = 2 * 1024**3
 """A whole body at 4 mm takes some 80 MB, the demonstration's cases 0.1 MB."""
+
+MOST_READERS: Final = 2
+"""Of whole bodies, each may take a GB while it is unpacked and resampled."""
 
 Floats = NDArray[np.float32]
 _Key = tuple[object, ...]
@@ -21,12 +27,13 @@ class CaseMemory:
     """Prepared cases up to `limit_bytes`; beyond that the longest unused are forgotten.
 
     What is forgotten is read again when it is asked for: that takes time, not memory. A case whose
-    files have changed is another case.
+    files have changed is another case. Threads may share it.
     """
 
     def __init__(self, limit_bytes: int = KEPT_BYTES) -> None:
         self._limit_bytes = limit_bytes
         self._size_bytes = 0
+        self._lock = Lock()
         self._kept: OrderedDict[_Key, PreparedCase] = OrderedDict()
 
     def read(self, case: Case, frame: Frame, *, with_mask: bool) -> PreparedCase:
@@ -36,18 +43,27 @@ class CaseMemory:
             DatasetError: a volume is missing or cannot be read.
         """
         key = _key_of(case, frame, with_mask=with_mask)
-        prepared = self._kept.pop(key, None)
+        with self._lock:
+            prepared = self._kept.get(key)
         if prepared is None:
             prepared = prepare_case(case, frame, with_mask=with_mask)
             for array in (prepared.images, prepared.mask):
                 if array is not None:
                     array.flags.writeable = False
-            self._size_bytes += prepared.size_bytes
-        self._kept[key] = prepared
+        with self._lock:
+            return self._keep(key, prepared)
+
+    def _keep(self, key: _Key, prepared: PreparedCase) -> PreparedCase:
+        """Return the case as the last used; of two that were prepared at once, the first."""
+        kept = self._kept.pop(key, None)
+        if kept is None:
+            kept = prepared
+            self._size_bytes += kept.size_bytes
+        self._kept[key] = kept
         while self._size_bytes > self._limit_bytes:
             _, forgotten = self._kept.popitem(last=False)
             self._size_bytes -= forgotten.size_bytes
-        return prepared
+        return kept
 
 
 # Of the process: a plan lives for one job, the trainer for the jobs of all rounds.
@@ -72,9 +88,29 @@ class CaseArrays:
         """
         return self._memory.read(case, self._frame, with_mask=self._with_masks)
 
-    def images(self, cases: Sequence[Case]) -> Floats:
-        """Return PET and CT of `cases`, shape (n, 2, X, Y, Z), 0 to 1; the frame has a shape."""
-        return np.stack([self.read(case).images for case in cases])
+    def read_all(self, cases: Sequence[Case], *, num_readers: int = 1) -> list[PreparedCase]:
+        """Return the arrays of `cases`, in their order, read by so many threads.
+
+        Raises:
+            DatasetError: a volume is missing or cannot be read; that of the first such case.
+        """
+        if min(num_readers, len(cases)) <= 1:
+            return [self.read(case) for case in cases]
+        with ThreadPoolExecutor(num_readers) as pool:
+            return list(pool.map(self.read, cases))
+
+    def images(self, cases: Sequence[Case], *, num_readers: int = 1) -> Floats:
+        """Return PET and CT of `cases`, shape (n, 2, X, Y, Z), 0 to 1; the frame has a shape.
+
+        Raises:
+            DatasetError: as for `read_all`.
+        """
+        return np.stack([one.images for one in self.read_all(cases, num_readers=num_readers)])
+
+
+def readers_of(task: Task) -> int:
+    """Return how many threads read cases for a task; the number changes when, never what."""
+    return min(task.num_threads, MOST_READERS)
 
 
 def cases_with(cases: Sequence[Case], modalities: Collection[str]) -> tuple[Case, ...]:

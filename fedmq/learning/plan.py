@@ -51,12 +51,15 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """All that varies from one call to the next: from the request, never from the machine."""
+    """All that varies from one call to the next; a task that is done again has all of it again."""
 
     seed: int
     round: int
     report: Callable[[float, str], None]
     """Takes the share done (0 to 1) and a short text such as `epoch 1/3`; shown on the site."""
+    num_threads: int = 1
+    """To compute with, exactly: another number adds in another order. Settled by the node for the
+    whole of an experiment."""
 
 
 class TrainingPlan(ABC):

@@ -9,7 +9,6 @@ LearningRate = Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Epochs = Annotated[int, Field(ge=1, le=1_000)]
 BatchSize = Annotated[int, Field(ge=1, le=1_024)]
-Threads = Annotated[int, Field(ge=1, le=1_024)]
 Side = Annotated[int, Field(ge=8, le=512)]
 """Side of a box in voxels."""
 Sides = tuple[Side, Side, Side]

@@ -1,12 +1,14 @@
 """Torch, kept to what repeats: seeds, threads, named arrays in and out, and the loop of epochs.
 
 The same task, parameters, cases and thread count give the same bits on the same kind of machine;
-that is why threads come from the config and never from the number of cores.
+that is why threads come with the task and never from the number of cores.
 """
 
 import hashlib
 import math
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,9 +18,11 @@ from torch import nn
 
 from fedmq.errors import ParametersError, TrainingError
 from fedmq.learning.plan import Task
+from fedmq.learning.reading import AHEAD, Reader
 from fedmq.parameters import BFLOAT16, Array, Parameters
 
 Module = TypeVar("Module", bound=nn.Module)
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +31,42 @@ class Schedule:
 
     epochs: int
     batch_size: int
+    ahead: int = AHEAD
+    """Batches that are loaded before they are due; it changes when, never what."""
 
 
-def prepare_torch(task: Task, *, threads: int) -> None:
-    """Leave torch seeded from the task, deterministic and on `threads` threads, process-wide."""
-    torch.set_num_threads(threads)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descent:
+    """How the epochs went."""
+
+    loss: float
+    """Of the last epoch, summed over cases."""
+    num_steps: int
+    took_s: float
+    waited_s: float
+    """For batches that were not loaded yet, of `took_s`."""
+
+    def __str__(self) -> str:
+        share = self.waited_s / self.took_s if self.took_s else 0.0
+        return f"{self.num_steps} steps in {self.took_s:.1f} s, {share:.0%} waiting for data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Batch:
+    epoch: int
+    """From 1 on."""
+    indices: torch.Tensor
+    """Shape (b,)."""
+    is_first: bool
+    """Of its epoch."""
+    is_last: bool
+
+
+def prepare_torch(task: Task) -> None:
+    """Leave torch seeded from the task, deterministic and on the task's threads, process-wide."""
+    torch.set_num_threads(task.num_threads)
+    if torch.get_num_interop_threads() != 1:  # it can be set before it is used, and never after
+        torch.set_num_interop_threads(1)
     torch.use_deterministic_algorithms(mode=True)
     torch.manual_seed(derive_seed(task))
 
@@ -76,40 +111,69 @@ def load_into(module: nn.Module, parameters: Parameters) -> None:
 
 def run_epochs(
     optimizer: torch.optim.Optimizer,
-    loss_of: Callable[[torch.Tensor], torch.Tensor],
+    load: Callable[[torch.Tensor], Loaded],
+    loss_of: Callable[[Loaded], torch.Tensor],
     *,
     num_cases: int,
     schedule: Schedule,
     task: Task,
-) -> float:
-    """Return the last epoch's loss, summed over cases, after going through them in random order.
+) -> Descent:
+    """Return how it went to go through the cases in random order, `epochs` times.
 
-    `loss_of` takes the indices of a batch, shape (b,), and returns its mean loss.
+    `load` takes the indices of a batch, shape (b,), and returns what `loss_of` makes its mean loss
+    of. It runs in a thread while the step before is made (`fedmq.learning.reading`): what it draws,
+    it draws from a generator of its own.
 
     Raises:
         TrainingError: a loss was not finite.
     """
-    generator = torch.Generator().manual_seed(derive_seed(task))
+    began = time.perf_counter()
     total = 0.0
-    for epoch in range(schedule.epochs):
-        total = 0.0
-        order = torch.randperm(num_cases, generator=generator)
-        for first in range(0, num_cases, schedule.batch_size):
-            batch = order[first : first + schedule.batch_size]
+    num_steps = 0
+    batches = _batches(num_cases, schedule, task)
+    with Reader(
+        lambda batch: (batch, load(batch.indices)), batches, ahead=schedule.ahead
+    ) as reader:
+        for batch, loaded in reader:
             optimizer.zero_grad()
-            loss = loss_of(batch)
+            loss = loss_of(loaded)
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise TrainingError(
-                    f"the loss is {value} in epoch {epoch + 1}",
+                    f"the loss is {value} in epoch {batch.epoch}",
                     why="the training has left the range of numbers",
                     fix="choose a lower learning rate",
                 )
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            total += value * len(batch)
-        task.report((epoch + 1) / schedule.epochs, f"epoch {epoch + 1}/{schedule.epochs}")
-    return total
+            num_steps += 1
+            total = value * len(batch.indices) + (0.0 if batch.is_first else total)
+            if batch.is_last:
+                share = batch.epoch / schedule.epochs
+                task.report(share, f"epoch {batch.epoch}/{schedule.epochs}")
+    descent = Descent(
+        loss=total,
+        num_steps=num_steps,
+        took_s=time.perf_counter() - began,
+        waited_s=reader.waited_s,
+    )
+    # To the site's own log alone: how fast a machine reads is nobody else's business.
+    sys.stderr.write(f"-- trained: {descent}\n")
+    return descent
+
+
+def _batches(num_cases: int, schedule: Schedule, task: Task) -> Iterator[_Batch]:
+    generator = torch.Generator().manual_seed(derive_seed(task))
+    size = schedule.batch_size
+    for epoch in range(1, schedule.epochs + 1):
+        order = torch.randperm(num_cases, generator=generator)
+        for first in range(0, num_cases, size):
+            yield _Batch(
+                epoch=epoch,
+                indices=order[first : first + size],
+                is_first=first == 0,
+                is_last=first + size >= num_cases,
+            )
 
 
 def _array(tensor: torch.Tensor) -> Array:

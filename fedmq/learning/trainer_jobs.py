@@ -91,7 +91,7 @@ def perform(job: Job, report: Report) -> Done | Broken:
 def _perform(job: Job, report: Report) -> Done:
     plan = _guarded(FailureCode.PLAN_ERROR, lambda: _load_plan(job))
     found = _guarded(FailureCode.DATASET_ERROR, lambda: _find_cases(job, plan.modalities))
-    task = Task(seed=job.seed, round=job.round, report=report)
+    task = Task(seed=job.seed, round=job.round, report=report, num_threads=job.num_threads)
     match job.kind:
         case JobKind.PREPARE:
             return _done(job, found, num_cases=len(found.training), metrics={})

@@ -72,6 +72,8 @@ class Job:
     round: int
     split_seed: int
     validation_share: float
+    num_threads: int
+    """To compute with, exactly: another number adds in another order."""
     is_narrow: bool = False
     """Whether the parameters came in fewer bytes (`fedmq.encodings.narrow`)."""
     version: ShortText = __version__

@@ -67,6 +67,7 @@ class ExperimentSpec(Value):
     seed: Seed = 0
     validation_share: ValidationShare = 0.2
     num_threads: Annotated[int, Field(ge=1, le=1_024)] = 1
+    """That a node computes with, at most: fewer where its operator lets tasks have fewer."""
     study: Study | None = None
 
     @property

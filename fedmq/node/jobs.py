@@ -11,7 +11,7 @@ from fedmq.node.tasks import Task
 from fedmq.node.withdrawals import Withdrawal
 
 
-def make_job(
+def make_job(  # noqa: PLR0913 - a job is made of all of them
     task: Task,
     dataset: Dataset,
     source: Path | None,
@@ -19,6 +19,7 @@ def make_job(
     *,
     spoiled: frozenset[tuple[str, str]],
     withdrawn: tuple[Withdrawal, ...],
+    num_threads: int,
 ) -> Job:
     """Return the job that a task's request asks for; `source` is the file of a shipped plan.
 
@@ -52,6 +53,7 @@ def make_job(
         split_seed=spec.seed,
         validation_share=spec.validation_share,
         is_narrow=is_narrow,
+        num_threads=num_threads,
     )
 
 

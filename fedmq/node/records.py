@@ -12,6 +12,7 @@ from fedmq.clocks import Clock, SystemClock
 from fedmq.node import (
     approvals,
     case_lists,
+    computing,
     datasets,
     epochs,
     payloads,
@@ -20,6 +21,7 @@ from fedmq.node import (
     withdrawals,
 )
 from fedmq.node.case_lists import CaseLists, MakeKey
+from fedmq.node.computing import Computing
 from fedmq.node.datasets import Datasets
 from fedmq.node.epochs import Epochs
 from fedmq.node.payloads import Payloads
@@ -38,6 +40,7 @@ SCHEMA: Final = (
     + plans.SCHEMA
     + approvals.SCHEMA
     + tasks.SCHEMA
+    + computing.SCHEMA
     + payloads.SCHEMA
     + audit_log.SCHEMA
     + audit_heads.SCHEMA
@@ -55,6 +58,7 @@ class Records:
     datasets: Datasets
     plans: Plans
     tasks: Tasks
+    computing: Computing
     payloads: Payloads
     audit: AuditLog
     heads: Heads
@@ -90,6 +94,7 @@ def open_records(
         datasets=Datasets(journal, audit=log, case_lists=lists, withdrawals=withdrawn),
         plans=Plans(journal, home.disk(PLANS), log),
         tasks=Tasks(journal),
+        computing=Computing(journal),
         payloads=Payloads(journal),
         audit=log,
         heads=Heads(journal, log),

@@ -110,11 +110,15 @@ class NodeService:
         read_policy: Callable[[], Policy] = Policy,
         containment: Containment | None = None,
         read_dependencies: Callable[[], Dependencies] = read_dependencies,
+        max_threads: int = 1,
         chunk_bytes: int = CHUNK_BYTES,
         make_incident: Callable[[], str] = _make_incident,
         remind: Callable[[], None] = lambda: None,
     ) -> None:
-        """`remind` is called while it serves: it knows by itself when something is due."""
+        """`remind` is called while it serves: it knows by itself when something is due.
+
+        A task computes with `max_threads` at most.
+        """
         self.loop: Loop[Event] = Loop()
         self._node = node
         self._orchestrator = orchestrator
@@ -168,6 +172,7 @@ class NodeService:
             reception=self._reception,
             answers=self._answers,
             clock=clock,
+            max_threads=max_threads,
         )
         self._late: set[str] = set()
         self._turned_away = TurnedAwayCount()

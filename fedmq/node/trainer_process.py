@@ -96,6 +96,12 @@ def trainer_environment(scratch: Path, num_threads: int) -> dict[str, str]:
         "OMP_NUM_THREADS": str(num_threads),
         "MKL_NUM_THREADS": str(num_threads),
         "OPENBLAS_NUM_THREADS": str(num_threads),
+        # The number is part of the task: no library takes fewer when the machine is busy.
+        "OMP_DYNAMIC": "FALSE",
+        "MKL_DYNAMIC": "FALSE",
+        # Threads that wait for the others sleep: spinning, they would hold a processor that another
+        # node's need (docs/adr/0023-training-speed.md).
+        "OMP_WAIT_POLICY": "PASSIVE",
     }
 
 

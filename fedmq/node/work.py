@@ -50,7 +50,7 @@ log = structlog.get_logger()
 class WorkerPort(Protocol):
     """What does the work, one job at a time; see `fedmq.node.worker.Worker`."""
 
-    def begin(self, key: TrainerKey, job: Job, num_threads: int) -> None:
+    def begin(self, key: TrainerKey, job: Job) -> None:
         """Begin a job; its events come to the sink."""
 
     def cancel(self) -> None:
@@ -82,6 +82,7 @@ class Work:
         reception: Reception,
         answers: Answers,
         clock: Clock,
+        max_threads: int,
     ) -> None:
         self.current: Task | None = None
         self.progress = 0.0
@@ -93,6 +94,7 @@ class Work:
         self._reception = reception
         self._answers = answers
         self._clock = clock
+        self._max_threads = max_threads
         self._began_at = 0.0
         self._left_out: dict[str, frozenset[str]] = {}
         """By dataset: the withdrawn cases that its trainers were not given."""
@@ -170,11 +172,12 @@ class Work:
             plan_digest=plan.digest,
             dataset=task.request.spec.dataset,
         )
-        request = task.request
-        num_threads = 1 if isinstance(request, PrepareRequest) else request.spec.num_threads
         now = self._clock.now()
         with self._records.journal.transaction():
-            self._records.plans.approvals.note_round(task.envelope, request, now=now)
+            self._records.plans.approvals.note_round(task.envelope, task.request, now=now)
+            num_threads = self._records.computing.settle(
+                key.experiment, asked=task.request.spec.num_threads, most=self._max_threads
+            )
             if task.state is not State.STARTED:
                 self._records.tasks.start(task.task_id)
         self.current, self._began_at, self.progress = task, self._clock.steady(), 0.0
@@ -182,9 +185,15 @@ class Work:
             spoiled = self._records.datasets.spoiled(dataset.name)
             withdrawn = self._leave_out(dataset.name)
             job = make_job(
-                task, dataset, source, self._storage, spoiled=spoiled, withdrawn=withdrawn
+                task,
+                dataset,
+                source,
+                self._storage,
+                spoiled=spoiled,
+                withdrawn=withdrawn,
+                num_threads=num_threads,
             )
-            self._worker.begin(key, job, num_threads)
+            self._worker.begin(key, job)
         except TrainingError as error:
             self._fail(task, FailureCode.INTERNAL, str(error))
             return

@@ -119,7 +119,7 @@ class Worker:
             trainers = self._trainers.all
         return tuple(trainer.pid for trainer in trainers if trainer.pid is not None)
 
-    def begin(self, key: TrainerKey, job: Job, num_threads: int) -> None:
+    def begin(self, key: TrainerKey, job: Job) -> None:
         """Hand `job` to the trainer of `key`; its Done or Broken comes later, once.
 
         Raises:
@@ -129,7 +129,7 @@ class Worker:
         """
         job_line(job)
         needs = Needs(
-            num_threads=num_threads,
+            num_threads=job.num_threads,
             # Who is kept from nothing needs no list, and can serve jobs of any dataset.
             readable=readable_paths(job, self._folder.parent) if self._means else (),
             means=self._means,

@@ -99,7 +99,9 @@ class Experiment:
     """How models travel to nodes: `exact`, `bf16` or `fp16`."""
     evaluate: bool = True
     validation_share: float = 0.2
-    num_threads: int = 1
+    num_threads: int = 8
+    """That each node computes with, at most; one whose operator lets tasks have fewer takes those.
+    With 1 nodes on equal machines compute the same bits."""
     study: Mapping[str, object] | None = None
     """`protocol`, `ethics` (reference of the vote) and `end` (a date). Nodes may require it."""
 

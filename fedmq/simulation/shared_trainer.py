@@ -26,7 +26,7 @@ After = Callable[[float, Callable[[], None]], None]
 class TrainerPort(Protocol):
     """What does the jobs of all nodes."""
 
-    def perform(self, key: TrainerKey, job: Job, num_threads: int) -> tuple[Ended, float]:
+    def perform(self, key: TrainerKey, job: Job) -> tuple[Ended, float]:
         """Return how a job ended, and after how many seconds."""
 
 
@@ -39,10 +39,10 @@ class SharedTrainer:
         # One process reads the cases of all nodes, on the machine of who wrote the plan.
         self._worker = Worker(folder, self._answers.put, containment=UNCONTAINED)
 
-    def perform(self, key: TrainerKey, job: Job, num_threads: int) -> tuple[Ended, float]:
+    def perform(self, key: TrainerKey, job: Job) -> tuple[Ended, float]:
         """Return how a job ended, and after how many seconds."""
         began = time.monotonic()
-        self._worker.begin(key, job, num_threads)
+        self._worker.begin(key, job)
         while True:
             answer = self._answers.get()
             if isinstance(answer, Done | Broken) and answer.job_id == job.job_id:
@@ -76,10 +76,10 @@ class Turn:
         self._tell_broken = tell_broken
         self._job: Job | None = None
 
-    def begin(self, key: TrainerKey, job: Job, num_threads: int) -> None:
+    def begin(self, key: TrainerKey, job: Job) -> None:
         """Have a job done; its end comes to the sink."""
         self._job = job
-        self._after(0.0, lambda: self._perform(key, job, num_threads))
+        self._after(0.0, lambda: self._perform(key, job))
 
     def cancel(self) -> None:
         """Drop the job in hand."""
@@ -98,10 +98,10 @@ class Turn:
     def end_unused(self, now: float) -> None:
         """Keep the trainer, which is everybody's."""
 
-    def _perform(self, key: TrainerKey, job: Job, num_threads: int) -> None:
+    def _perform(self, key: TrainerKey, job: Job) -> None:
         if job is not self._job:
             return
-        answer, seconds = self._trainer.perform(key, job, num_threads)
+        answer, seconds = self._trainer.perform(key, job)
         if isinstance(answer, Broken):
             self._tell_broken(answer)
         self._after(seconds, lambda: self._hand_in(job, answer))

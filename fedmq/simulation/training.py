@@ -121,7 +121,7 @@ class SimulatedWorker:
         self._note = note
         self._job: Job | None = None
 
-    def begin(self, key: TrainerKey, job: Job, num_threads: int) -> None:  # noqa: ARG002
+    def begin(self, key: TrainerKey, job: Job) -> None:  # noqa: ARG002
         """Begin a job; its end comes to the sink."""
         self._note(job)
         self._job = job

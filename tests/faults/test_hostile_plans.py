@@ -127,7 +127,7 @@ class Hospital:
         self.worker._timeout_s = timeout_s
         self.has_flooded = False
         self.num_reports = 0
-        self.worker.begin(key, job, 1)
+        self.worker.begin(key, job)
         deadline = time.monotonic() + DEADLINE_S
         while True:
             event = self._events.get(timeout=max(0.1, deadline - time.monotonic()))

@@ -236,6 +236,7 @@ def test_a_setting_beyond_the_plans_own_range_ends_the_trainer_before_data(
         round=0,
         split_seed=0,
         validation_share=0.2,
+        num_threads=1,
         parameters_path=None,
         output_path=None,
     )

@@ -17,7 +17,9 @@ import pytest
 import fedmq
 from fedmq.errors import TrainingError
 from fedmq.hub.processes import Process, find_process
-from fedmq.learning.catalogue import plan_digest, plan_source
+from fedmq.imaging.synthetic import SITES, write_cohort
+from fedmq.learning.catalogue import load_plan, plan_digest, plan_source
+from fedmq.learning.configs import make_config
 from fedmq.learning.trainer_protocol import Broken, Done, Job, JobKind, Progress, job_line
 from fedmq.messages.replies import FailureCode
 from fedmq.node.warm_trainers import MAX_WARM, UNUSED_S, TrainerKey
@@ -45,14 +47,14 @@ class Site:
             self.events.append(event)
             self._changed.notify_all()
 
-    def begin(self, job: Job, *, experiment: str = "exp-1", num_threads: int = 1) -> Job:
+    def begin(self, job: Job, *, experiment: str = "exp-1") -> Job:
         """Begin `job` for an experiment."""
         key = TrainerKey(
             experiment=ExperimentId(experiment),
             plan_digest=Digest(job.plan_digest),
             dataset="cases",
         )
-        self.worker.begin(key, job, num_threads)
+        self.worker.begin(key, job)
         return job
 
     def wait(self, is_wanted: Callable[[WorkerEvent], bool]) -> WorkerEvent:
@@ -223,15 +225,15 @@ def test_a_sink_may_cancel_and_begin(tmp_path: Path) -> None:
         events.append(event)
         if event.job_id == jobs[0].job_id and says_pids(event):
             worker.cancel()
-            worker.begin(key, next(waiting), 1)
+            worker.begin(key, next(waiting))
         elif is_end(event):
             job = next(waiting, None)
             if job is not None:
-                worker.begin(key, job, 1)
+                worker.begin(key, job)
             ends.release()
 
     worker = Worker(tmp_path / "worker", take)
-    worker.begin(key, jobs[0], 1)
+    worker.begin(key, jobs[0])
     for _ in range(3):
         assert ends.acquire(timeout=DEADLINE_S)
     worker.close()
@@ -269,7 +271,7 @@ def test_a_trainer_is_kept_for_its_key(site: Site) -> None:
     assert len(set(pids)) == 3
     assert [site.run_pid(name) for name in names] == pids
     assert site.worker.pids == tuple(pids)
-    job = site.begin(write_job(site.folder), experiment="exp-2", num_threads=2)
+    job = site.begin(write_job(site.folder, num_threads=2), experiment="exp-2")
     assert isinstance(site.end_of(job), Done)
     assert find_process(pids[1]) is None
     assert site.worker.pids[:2] == (pids[0], pids[2])
@@ -421,11 +423,12 @@ def test_a_trainer_knows_nothing_of_the_nodes_settings(
     """No setting, no password; the threads of the task, a folder of its own; no torch unasked."""
     monkeypatch.setenv("FEDMQ_BROKER_PASSWORD", "secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    job = site.begin(write_job(site.folder, "surroundings"), num_threads=3)
+    job = site.begin(write_job(site.folder, "surroundings", num_threads=3))
     done = site.end_of(job)
     assert isinstance(done, Done)
     assert not [name for name in done.metrics if name.startswith(("env_fedmq_", "env_aws_"))]
     assert {"env_path", "env_home", "env_omp_num_threads"} <= done.metrics.keys()
+    assert {"env_omp_wait_policy", "env_omp_dynamic", "env_mkl_dynamic"} <= done.metrics.keys()
     assert done.metrics["num_threads"] == (3.0, 1.0)
     assert done.metrics["torch"] == (0.0, 1.0)
     wait_until(lambda: b"cwd /" in site.log())
@@ -603,7 +606,7 @@ from fedmq.learning.trainer_protocol import parse_job
 
 job = parse_job(sys.stdin.buffer.readline())
 worker = Worker(Path(sys.argv[1]), lambda event: print(event.text, flush=True))
-worker.begin(TrainerKey(experiment="e", plan_digest=job.plan_digest, dataset="d"), job, 1)
+worker.begin(TrainerKey(experiment="e", plan_digest=job.plan_digest, dataset="d"), job)
 sys.stdin.read()
 """
 
@@ -631,3 +634,38 @@ def test_a_trainer_ends_with_a_node_that_is_killed(tmp_path: Path) -> None:
     assert list(folder.glob("scratch-*"))
     Worker(folder, print).close()
     assert not list(folder.glob("scratch-*")), "the next node clears up"
+
+
+@pytest.mark.training
+@pytest.mark.timeout(300)
+def test_a_network_that_is_killed_at_its_work_ends_with_the_same_bits(site: Site) -> None:
+    """Done again in another process; two threads compute in it, and others read ahead."""
+    cohort, start = site.folder / "cohort", site.folder / "start"
+    write_cohort(SITES["umc-basel"], cohort, num_cases=4, seed=1)
+    config = {"spacing_mm": 8.0, "shape": [16, 16, 16], "width": 4, "batch_size": 1, "epochs": 8}
+    plan_class = load_plan("petct-survival")
+    plan = plan_class(make_config(plan_class, config))
+    save_parameters(plan.initial_parameters(1), start)
+    job = write_job(
+        site.folder,
+        plan_name="petct-survival",
+        plan_digest=plan_digest(plan_source("petct-survival")),
+        source_path=None,
+        config=config,
+        dataset_folder=str(cohort),
+        parameters_path=str(start),
+        num_threads=2,
+    )
+    site.begin(job)
+    site.wait(lambda event: isinstance(event, Progress) and event.share < 1.0)
+    site.worker.cancel()
+    assert not [event for event in site.events if is_end(event)]
+    outputs = []
+    for number in (1, 2):
+        again = replace(job, job_id=f"again-{number}")
+        site.begin(again)
+        assert isinstance(site.end_of(again), Done)
+        outputs.append(Path(again.output_path or "").read_bytes())
+        site.worker.end_experiment(ExperimentId("exp-1"))
+    assert outputs[0] == outputs[1] != start.read_bytes()
+    wait_until(lambda: b"% waiting for data" in site.log())

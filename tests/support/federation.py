@@ -71,6 +71,8 @@ def environment(home: Path) -> dict[str, str]:
         "FEDMQ_HOME": str(home),
         # Who lost a broker on purpose need not wait for it as if it were a hospital's.
         "FEDMQ_RECONNECT_S": "2",
+        # Its nodes share the machine, with each other and with other tests.
+        "FEDMQ_TASK_THREADS": "1",
     }
 
 

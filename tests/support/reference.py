@@ -80,6 +80,7 @@ def _train(
         round=number,
         split_seed=SEED,
         validation_share=0.2,
+        num_threads=1,
     )
     done = perform(job, lambda _share, _text: None)
     assert isinstance(done, Done), done

@@ -196,5 +196,6 @@ def write_job(folder: Path, mood: str = "learn", **changes: object) -> Job:
         "round": 1,
         "split_seed": 3,
         "validation_share": 0.2,
+        "num_threads": 1,
     }
     return Job(**(values | changes))  # type: ignore[arg-type]

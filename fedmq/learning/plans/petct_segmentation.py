@@ -21,8 +21,8 @@ from torch import nn
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.patches import Patch, draw_patches
-from fedmq.imaging.preprocessing import Frame
-from fedmq.learning.case_arrays import CaseArrays, cases_with
+from fedmq.imaging.preprocessing import Frame, PreparedCase
+from fedmq.learning.case_arrays import CaseArrays, cases_with, readers_of
 from fedmq.learning.plan import Assessment, Fit, PlanConfig, Ratio, Task, TrainingPlan
 from fedmq.learning.ranges import (
     BatchSize,
@@ -31,9 +31,11 @@ from fedmq.learning.ranges import (
     Share,
     Sides,
     Spacing,
-    Threads,
 )
+from fedmq.learning.reading import AHEAD, Reader
+from fedmq.learning.torch_arithmetic import Arithmetic, MemoryFormat, Precision
 from fedmq.learning.torch_training import (
+    Descent,
     Schedule,
     build_seeded,
     derive_seed,
@@ -69,7 +71,8 @@ class PetctSegmentationConfig(PlanConfig):
     epochs: Epochs = 2
     batch_size: BatchSize = 2
     """Cases to a step; each gives its patches."""
-    threads: Threads = 1
+    precision: Precision = "fp32"
+    memory_format: MemoryFormat = "contiguous"
 
     def __post_init__(self) -> None:
         """Check that a patch can be halved twice."""
@@ -87,11 +90,16 @@ class PetctSegmentation(TrainingPlan):
     name: ClassVar[str] = "petct-segmentation"
     config_class: ClassVar[type[PlanConfig]] = PetctSegmentationConfig
     modalities: ClassVar[tuple[str, ...]] = ("PET", "CT", "MASK")
+    ahead: ClassVar[int] = AHEAD
+    """Batches that are loaded before they are due; the bits are the same with 0."""
     config: PetctSegmentationConfig
 
     def __init__(self, config: PetctSegmentationConfig) -> None:
         super().__init__(config)
         self._arrays = CaseArrays(Frame(spacing_mm=config.spacing_mm), with_masks=True)
+        self._arithmetic = Arithmetic(
+            precision=config.precision, memory_format=config.memory_format
+        )
         # Dice of a batch as a whole, and cross entropy: a patch without a lesion has no Dice of
         # its own to learn from.
         self._loss = DiceCELoss(sigmoid=True, batch=True)
@@ -102,7 +110,6 @@ class PetctSegmentation(TrainingPlan):
 
     def train(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Fit:
         """Return the network after `epochs` over patches of the cases that have all three."""
-        prepare_torch(task, threads=self.config.threads)
         usable = cases_with(cases, self.modalities)
         if not usable:
             raise DatasetError(
@@ -111,39 +118,55 @@ class PetctSegmentation(TrainingPlan):
                 why="none has PET, CT and mask",
                 fix="add masks, or leave the experiment",
             )
+        network, descent = self.descend(parameters, usable, task)
+        return Fit(
+            parameters=to_parameters(network),
+            num_cases=len(usable),
+            metrics={"loss": Ratio(numerator=descent.loss, denominator=float(len(usable)))},
+        )
+
+    def descend(
+        self, parameters: Parameters, usable: Sequence[Case], task: Task
+    ) -> tuple[nn.Module, Descent]:
+        """Return the network after `epochs` over cases with all three, of which there is one."""
+        prepare_torch(task)
         network = self._network(task.seed)
         load_into(network, parameters)
         rng = np.random.default_rng(derive_seed(task))
 
-        def loss_of(batch: torch.Tensor) -> torch.Tensor:
-            images, masks = self._draw([usable[index] for index in batch.tolist()], rng)
-            return torch.as_tensor(self._loss(network(images), masks))
+        def load(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            of_batch = [usable[index] for index in batch.tolist()]
+            return self._draw(self._arrays.read_all(of_batch, num_readers=readers_of(task)), rng)
 
-        total = run_epochs(
+        def loss_of(drawn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+            images, masks = drawn
+            return torch.as_tensor(self._loss(self._arithmetic.outputs(network, images), masks))
+
+        descent = run_epochs(
             torch.optim.Adam(network.parameters(), lr=self.config.learning_rate),
+            load,
             loss_of,
             num_cases=len(usable),
-            schedule=Schedule(epochs=self.config.epochs, batch_size=self.config.batch_size),
+            schedule=Schedule(
+                epochs=self.config.epochs, batch_size=self.config.batch_size, ahead=self.ahead
+            ),
             task=task,
         )
-        return Fit(
-            parameters=to_parameters(network),
-            num_cases=len(usable),
-            metrics={"loss": Ratio(numerator=total, denominator=float(len(usable)))},
-        )
+        return network, descent
 
     @torch.no_grad()
     def evaluate(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Assessment:
         """Return loss and Dice, both over all voxels of each case that has PET, CT and mask."""
-        prepare_torch(task, threads=self.config.threads)
+        prepare_torch(task)
         usable = cases_with(cases, self.modalities)
         network = self._network(task.seed)
         load_into(network, parameters)
         loss = dice = 0.0
-        for case in usable:
-            logits, mask = self._judge(network, case)
-            loss += float(self._loss(logits, mask.float()))
-            dice += dice_of(logits > 0.0, mask)
+        with Reader(self._arrays.read, usable, ahead=self.ahead) as reader:
+            for prepared in reader:
+                logits, mask = self._judge(network, prepared)
+                loss += float(self._loss(logits, mask.float()))
+                dice += dice_of(logits > 0.0, mask)
         count = float(len(usable))
         return Assessment(
             num_cases=len(usable),
@@ -166,16 +189,16 @@ class PetctSegmentation(TrainingPlan):
             ),
             seed,
         )
-        return network
+        return self._arithmetic.lay(network)
 
     def _draw(
-        self, cases: Sequence[Case], rng: np.random.Generator
+        self, cases: Sequence[PreparedCase], rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return patches of the cases and their masks, n patches of `patches_per_case` a case."""
         patches: list[Patch] = []
         for case in cases:
             patches += draw_patches(
-                self._arrays.read(case),
+                case,
                 self.config.patch,
                 count=self.config.patches_per_case,
                 lesion_share=self.config.lesion_share,
@@ -185,15 +208,16 @@ class PetctSegmentation(TrainingPlan):
         masks = np.stack([patch.mask[np.newaxis] for patch in patches])
         return torch.from_numpy(images), torch.from_numpy(masks).float()
 
-    def _judge(self, network: nn.Module, case: Case) -> tuple[torch.Tensor, torch.Tensor]:
+    def _judge(
+        self, network: nn.Module, prepared: PreparedCase
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return logits and mask of a whole case, both of shape (1, 1, X, Y, Z)."""
-        prepared = self._arrays.read(case)
         # torch.tensor copies: the arrays that are kept are read-only.
         logits = sliding_window_inference(
             torch.tensor(prepared.images[np.newaxis]),
             self.config.patch,
             _WINDOWS_AT_ONCE,
-            network,
+            lambda windows: self._arithmetic.outputs(network, windows),
             overlap=self.config.overlap,
             mode="gaussian",
         )

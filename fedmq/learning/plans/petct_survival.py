@@ -24,7 +24,7 @@ from torch.nn import functional
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.preprocessing import Frame
-from fedmq.learning.case_arrays import CaseArrays, cases_with
+from fedmq.learning.case_arrays import CaseArrays, cases_with, readers_of
 from fedmq.learning.outcomes import Outcomes, read_outcomes
 from fedmq.learning.plan import Assessment, Fit, PlanConfig, Ratio, Task, TrainingPlan
 from fedmq.learning.ranges import (
@@ -35,10 +35,12 @@ from fedmq.learning.ranges import (
     Positive,
     Sides,
     Spacing,
-    Threads,
 )
+from fedmq.learning.reading import AHEAD, Reader
 from fedmq.learning.survival import concordance, interval_targets, risk_at
+from fedmq.learning.torch_arithmetic import Arithmetic, MemoryFormat, Precision
 from fedmq.learning.torch_training import (
+    Descent,
     Schedule,
     build_seeded,
     load_into,
@@ -71,7 +73,8 @@ class PetctSurvivalConfig(PlanConfig):
     learning_rate: LearningRate = 0.003
     epochs: Epochs = 2
     batch_size: BatchSize = 8
-    threads: Threads = 1
+    precision: Precision = "fp32"
+    memory_format: MemoryFormat = "contiguous"
 
     def __post_init__(self) -> None:
         """Check that the cut points rise and hold the horizon."""
@@ -91,12 +94,17 @@ class PetctSurvival(TrainingPlan):
     name: ClassVar[str] = "petct-survival"
     config_class: ClassVar[type[PlanConfig]] = PetctSurvivalConfig
     modalities: ClassVar[tuple[str, ...]] = ("PET", "CT")
+    ahead: ClassVar[int] = AHEAD
+    """Batches that are loaded before they are due; the bits are the same with 0."""
     config: PetctSurvivalConfig
 
     def __init__(self, config: PetctSurvivalConfig) -> None:
         super().__init__(config)
         self._arrays = CaseArrays(
             Frame(spacing_mm=config.spacing_mm, shape=config.shape, centre=config.centre)
+        )
+        self._arithmetic = Arithmetic(
+            precision=config.precision, memory_format=config.memory_format
         )
 
     def initial_parameters(self, seed: int) -> Parameters:
@@ -105,7 +113,6 @@ class PetctSurvival(TrainingPlan):
 
     def train(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Fit:
         """Return the network after `epochs` over the cases that have images and an outcome."""
-        prepare_torch(task, threads=self.config.threads)
         outcomes = self._outcomes(cases)
         count = len(outcomes.cases)
         if not count:
@@ -115,37 +122,53 @@ class PetctSurvival(TrainingPlan):
                 why="none has PET, CT and an outcome",
                 fix="add volumes and outcomes, or leave the experiment",
             )
-        network = self._network(task.seed)
-        load_into(network, parameters)
-        targets = self._targets(outcomes)
-        is_cox = self.config.loss == "cox"
-
-        def loss_of(batch: torch.Tensor) -> torch.Tensor:
-            images = self._images([outcomes.cases[index] for index in batch.tolist()])
-            return targets.select(batch).loss_sum(network(images)) / len(batch)
-
-        total = run_epochs(
-            torch.optim.Adam(network.parameters(), lr=self.config.learning_rate),
-            loss_of,
-            num_cases=count,
-            schedule=Schedule(
-                epochs=self.config.epochs, batch_size=count if is_cox else self.config.batch_size
-            ),
-            task=task,
-        )
+        network, descent = self.descend(parameters, outcomes, task)
         return Fit(
             parameters=to_parameters(network),
             num_cases=count,
-            metrics={"loss": Ratio(numerator=total, denominator=float(count))},
+            metrics={"loss": Ratio(numerator=descent.loss, denominator=float(count))},
         )
+
+    def descend(
+        self, parameters: Parameters, outcomes: Outcomes, task: Task
+    ) -> tuple[nn.Module, Descent]:
+        """Return the network after `epochs` over cases of which there is one at least."""
+        prepare_torch(task)
+        network = self._network(task.seed)
+        load_into(network, parameters)
+        targets = self._targets(outcomes)
+        count = len(outcomes.cases)
+        is_cox = self.config.loss == "cox"
+
+        def load(batch: torch.Tensor) -> tuple[torch.Tensor, _Intervals | _Ranks]:
+            of_batch = [outcomes.cases[index] for index in batch.tolist()]
+            return self._images(of_batch, readers_of(task)), targets.select(batch)
+
+        def loss_of(loaded: tuple[torch.Tensor, _Intervals | _Ranks]) -> torch.Tensor:
+            images, of_batch = loaded
+            return of_batch.loss_sum(self._arithmetic.outputs(network, images)) / len(images)
+
+        descent = run_epochs(
+            torch.optim.Adam(network.parameters(), lr=self.config.learning_rate),
+            load,
+            loss_of,
+            num_cases=count,
+            schedule=Schedule(
+                epochs=self.config.epochs,
+                batch_size=count if is_cox else self.config.batch_size,
+                ahead=self.ahead,
+            ),
+            task=task,
+        )
+        return network, descent
 
     def evaluate(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Assessment:
         """Return loss and C-index over the cases that have images and an outcome."""
-        prepare_torch(task, threads=self.config.threads)
+        prepare_torch(task)
         outcomes = self._outcomes(cases)
         network = self._network(task.seed)
         load_into(network, parameters)
-        outputs = self._outputs(network, outcomes.cases)
+        outputs = self._outputs(network, outcomes.cases, readers_of(task))
         loss = self._targets(outcomes).loss_sum(outputs)
         risks = self._risks(outputs)
         return Assessment(
@@ -164,7 +187,8 @@ class PetctSurvival(TrainingPlan):
 
     def _network(self, seed: int) -> "_Network":
         outputs = 1 if self.config.loss == "cox" else len(self.config.cut_points_months)
-        return build_seeded(lambda: _Network(width=self.config.width, outputs=outputs), seed)
+        network = build_seeded(lambda: _Network(width=self.config.width, outputs=outputs), seed)
+        return self._arithmetic.lay(network)
 
     def _outcomes(self, cases: Sequence[Case]) -> Outcomes:
         return read_outcomes(
@@ -173,16 +197,19 @@ class PetctSurvival(TrainingPlan):
             event_column=self.config.event_column,
         )
 
-    def _images(self, cases: Sequence[Case]) -> torch.Tensor:
-        return torch.from_numpy(self._arrays.images(cases))
+    def _images(self, cases: Sequence[Case], num_readers: int = 1) -> torch.Tensor:
+        return torch.from_numpy(self._arrays.images(cases, num_readers=num_readers))
 
     @torch.no_grad()
-    def _outputs(self, network: "_Network", cases: Sequence[Case]) -> torch.Tensor:
+    def _outputs(
+        self, network: "_Network", cases: Sequence[Case], num_readers: int = 1
+    ) -> torch.Tensor:
         step = self.config.batch_size
-        parts = [
-            network(self._images(cases[first : first + step]))
-            for first in range(0, len(cases), step)
-        ]
+        batches = (cases[first : first + step] for first in range(0, len(cases), step))
+        with Reader(
+            lambda batch: self._images(batch, num_readers), batches, ahead=self.ahead
+        ) as reader:
+            parts = [self._arithmetic.outputs(network, images) for images in reader]
         return torch.cat(parts) if parts else torch.zeros(0, network.num_outputs)
 
     def _risks(self, outputs: torch.Tensor) -> NDArray[np.float64]:
@@ -266,9 +293,10 @@ class _Network(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return outputs, shape (n, outputs), of images, shape (n, 2, X, Y, Z)."""
         amounts = torch.relu(self.stem(images))
+        # In float32 whatever the convolutions are in: an amount is an absolute scale.
         features = [
-            torch.log1p(amounts.sum(dim=(2, 3, 4))),
-            amounts.amax(dim=(2, 3, 4)),
-            self.patterns(amounts).mean(dim=(2, 3, 4)),
+            torch.log1p(amounts.sum(dim=(2, 3, 4), dtype=torch.float32)),
+            amounts.amax(dim=(2, 3, 4)).float(),
+            self.patterns(amounts).mean(dim=(2, 3, 4), dtype=torch.float32),
         ]
         return torch.as_tensor(self.head(torch.cat(features, dim=1)))

@@ -9,7 +9,14 @@ from fedmq.errors import DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.preprocessing import Frame
 from fedmq.imaging.volumes import Volume
-from fedmq.learning.case_arrays import CaseArrays, CaseMemory, cases_with
+from fedmq.learning.case_arrays import (
+    MOST_READERS,
+    CaseArrays,
+    CaseMemory,
+    cases_with,
+    readers_of,
+)
+from fedmq.learning.plan import Task
 from tests.support.fields import case_with
 
 FRAME = Frame(shape=(8, 8, 8))
@@ -81,3 +88,35 @@ def test_a_case_whose_file_is_gone_is_an_error(tmp_path: Path) -> None:
     assert caught.value.code == "missing_file"
     assert cases_with([case], ("PET", "CT")) == (case,)
     assert cases_with([case], ("PET", "MASK")) == ()
+
+
+@pytest.mark.parametrize("num_readers", [1, 2, 5])
+def test_cases_come_in_their_order_whoever_reads_them(tmp_path: Path, num_readers: int) -> None:
+    """The same arrays, each read once, also where a case is asked for twice at once."""
+    memory = CaseMemory()
+    arrays = CaseArrays(FRAME, memory=memory)
+    cases = [make_case(tmp_path, name, suv=suv) for name, suv in (("a", 2.0), ("b", 4.0))]
+    found = arrays.read_all([*cases, *cases, *cases], num_readers=num_readers)
+    assert [float(one.images[0, 0, 0, 0]) for one in found] == pytest.approx([0.1, 0.2] * 3)
+    assert found[0] is found[2] is found[4]
+    assert memory._size_bytes == 2 * ONE_CASE
+
+
+def test_the_first_case_that_cannot_be_read_is_named_whoever_reads_it(tmp_path: Path) -> None:
+    """As where one is read after the other."""
+    cases = [make_case(tmp_path, name) for name in "abcd"]
+    for case in cases[1:3]:
+        case.volumes["PET"].write_bytes(b"no volume")
+    arrays = CaseArrays(FRAME, memory=CaseMemory())
+    with pytest.raises(DatasetError) as first:
+        arrays.read_all(cases)
+    with pytest.raises(DatasetError) as found:
+        arrays.read_all(cases, num_readers=4)
+    assert (str(found.value), found.value.code) == (str(first.value), first.value.code)
+
+
+@pytest.mark.parametrize(("threads", "readers"), [(1, 1), (2, 2), (64, MOST_READERS)])
+def test_readers_are_as_many_as_threads_up_to_a_bound(threads: int, readers: int) -> None:
+    """What is unpacked at once takes memory."""
+    task = Task(seed=1, round=1, report=lambda _share, _text: None, num_threads=threads)
+    assert readers_of(task) == readers

@@ -150,3 +150,62 @@ def test_a_patch_that_cannot_be_halved_twice_is_refused() -> None:
     """Before anything runs, not inside the network."""
     with pytest.raises(ConfigurationError):
         PetctSegmentationConfig(patch=(24, 24, 30))
+
+
+class Unhurried(PetctSegmentation):
+    """The plan as it is where nothing is loaded ahead."""
+
+    ahead = 0
+
+
+class Hasty(PetctSegmentation):
+    """The plan with more loaded ahead than there is."""
+
+    ahead = 50
+
+
+def test_what_is_loaded_ahead_changes_no_bit(cases: tuple[Case, ...]) -> None:
+    """Patches are drawn by one generator, in the order in which they are learned from."""
+    config = PetctSegmentationConfig(
+        spacing_mm=12.0, patch=(8, 8, 8), patches_per_case=2, width=4, epochs=3
+    )
+    start = PetctSegmentation(config).initial_parameters(1)
+    fits = [
+        plan_class(config).train(start, cases, TASK)
+        for plan_class in (PetctSegmentation, Unhurried, Hasty)
+    ]
+    assert len({parameters_bytes(fit.parameters) for fit in fits}) == 1
+    assert len({fit.metrics["loss"] for fit in fits}) == 1
+    judged = [
+        plan_class(config).evaluate(start, cases, TASK)
+        for plan_class in (PetctSegmentation, Unhurried, Hasty)
+    ]
+    assert judged[0] == judged[1] == judged[2]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("precision", "bf16"), ("memory_format", "channels_last")]
+)
+def test_another_arithmetic_learns_as_much_in_other_bits_that_repeat(
+    cases: tuple[Case, ...], setting: str, value: str
+) -> None:
+    """Parameters stay float32 and lie as ever: an update of one site fits those of others."""
+    values = {"spacing_mm": 12.0, "patch": (8, 8, 8), "width": 4, "epochs": 3}
+    plain = PetctSegmentation(PetctSegmentationConfig(**values))  # type: ignore[arg-type]
+    other = PetctSegmentation(
+        PetctSegmentationConfig(**values, **{setting: value})  # type: ignore[arg-type]
+    )
+    start = plain.initial_parameters(1)
+    assert parameters_bytes(start) == parameters_bytes(other.initial_parameters(1))
+    as_ever, fit = plain.train(start, cases, TASK), other.train(start, cases, TASK)
+    assert parameters_bytes(fit.parameters) != parameters_bytes(as_ever.parameters)
+    again = other.train(start, cases, TASK)
+    assert parameters_bytes(fit.parameters) == parameters_bytes(again.parameters)
+    assert {array.dtype for array in fit.parameters.values()} == {np.dtype(np.float32)}
+    assert all(array.flags.c_contiguous for array in fit.parameters.values())
+    loss = as_ever.metrics["loss"].numerator
+    assert fit.metrics["loss"].numerator == pytest.approx(loss, rel=0.02)
+    judged = plain.evaluate(start, cases, TASK).metrics["loss"].numerator
+    assert other.evaluate(start, cases, TASK).metrics["loss"].numerator == pytest.approx(
+        judged, rel=0.02
+    )

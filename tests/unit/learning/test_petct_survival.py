@@ -175,3 +175,74 @@ def test_cut_points_rise_and_hold_the_horizon(values: dict[str, object]) -> None
     """Refused before anything runs."""
     with pytest.raises(ConfigurationError):
         PetctSurvivalConfig(**values)  # type: ignore[arg-type]
+
+
+class Unhurried(PetctSurvival):
+    """The plan as it is where nothing is loaded ahead."""
+
+    ahead = 0
+
+
+@pytest.mark.parametrize("loss", ["discrete", "cox"])
+def test_what_is_loaded_ahead_changes_no_bit(cases: tuple[Case, ...], loss: str) -> None:
+    """Batches are those of the seed, whoever makes them and when."""
+    values = {"shape": (8, 8, 8), "spacing_mm": 12.0, "width": 4, "loss": loss, "batch_size": 2}
+    config = PetctSurvivalConfig(**values, epochs=3)  # type: ignore[arg-type]
+    plan, unhurried = PetctSurvival(config), Unhurried(config)
+    start = plan.initial_parameters(3)
+    assert content(plan.train(start, cases, TASK)) == content(unhurried.train(start, cases, TASK))
+    assert plan.evaluate(start, cases, TASK) == unhurried.evaluate(start, cases, TASK)
+
+
+@pytest.mark.parametrize("plan_class", [PetctSurvival, Unhurried])
+def test_a_case_that_cannot_be_read_is_named_whoever_reads_it(
+    tmp_path: Path, plan_class: type[PetctSurvival]
+) -> None:
+    """The error of the loading thread is the one that a plain loop has."""
+    write_cohort(SITES["umc-basel"], tmp_path, num_cases=4, seed=1)
+    cases = find_cases(tmp_path)
+    damaged = cases[2].volumes["PET"]
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    plan = plan_class(SMALL)
+    with pytest.raises(DatasetError) as caught:
+        plan.train(plan.initial_parameters(1), cases, TASK)
+    assert caught.value.case == cases[2].case_id
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("precision", "bf16"), ("memory_format", "channels_last")]
+)
+def test_another_arithmetic_learns_as_much_in_other_bits_that_repeat(
+    cases: tuple[Case, ...], setting: str, value: str
+) -> None:
+    """Parameters stay float32 and lie as ever: an update of one site fits those of others."""
+    values = {"shape": (8, 8, 8), "spacing_mm": 12.0, "width": 4, "epochs": 3, "batch_size": 2}
+    plain = PetctSurvival(PetctSurvivalConfig(**values))  # type: ignore[arg-type]
+    other = PetctSurvival(
+        PetctSurvivalConfig(**values, **{setting: value})  # type: ignore[arg-type]
+    )
+    start = plain.initial_parameters(1)
+    as_ever, fit = plain.train(start, cases, TASK), other.train(start, cases, TASK)
+    assert content(fit) != content(as_ever)
+    assert content(fit) == content(other.train(start, cases, TASK))
+    assert {array.dtype for array in fit.parameters.values()} == {np.dtype(np.float32)}
+    assert all(array.flags.c_contiguous for array in fit.parameters.values())
+    loss = as_ever.metrics["loss"].numerator
+    assert fit.metrics["loss"].numerator == pytest.approx(loss, rel=0.02)
+    np.testing.assert_allclose(
+        other.predict(start, cases), plain.predict(start, cases), rtol=0.05, atol=0.0
+    )
+
+
+def test_an_amount_is_summed_in_float32_though_the_convolutions_are_not(
+    cases: tuple[Case, ...],
+) -> None:
+    """A sum over all voxels in bfloat16 would keep three digits of it."""
+    plan = PetctSurvival(PetctSurvivalConfig(precision="bf16", shape=(8, 8, 8), width=4))
+    seen: list[torch.Tensor] = []
+    network = plan._network(1)
+    network.head.register_forward_pre_hook(lambda _head, given: seen.append(given[0].detach()))
+    plan._arithmetic.outputs(network, plan._images(cases))
+    logarithms = seen[0][:, :4]
+    assert logarithms.any()
+    assert not torch.equal(logarithms, logarithms.to(torch.bfloat16).float())

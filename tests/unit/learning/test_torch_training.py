@@ -1,6 +1,7 @@
 """Torch kept to what repeats: the same task gives the same bits, another does not."""
 
 import copy
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import nn
 from fedmq.errors import ParametersError, TrainingError
 from fedmq.learning.plan import Task
 from fedmq.learning.torch_training import (
+    Descent,
     Schedule,
     build_seeded,
     derive_seed,
@@ -49,17 +51,18 @@ def module_of(seed: int = 0) -> nn.Linear:
 
 def train(task: Task, *, rate: float = 0.1, epochs: int = 2) -> tuple[Parameters, float]:
     """Return parameters and loss of a linear regression on ten cases."""
-    prepare_torch(task, threads=1)
+    prepare_torch(task)
     module = module_of()
     features = torch.arange(30, dtype=torch.float32).reshape(10, 3) / 30
-    total = run_epochs(
+    descent = run_epochs(
         torch.optim.SGD(module.parameters(), lr=rate),
-        lambda batch: (module(features[batch]) - 1.0).square().mean(),
+        lambda batch: features[batch],
+        lambda batch: (module(batch) - 1.0).square().mean(),
         num_cases=10,
         schedule=Schedule(epochs=epochs, batch_size=4),
         task=task,
     )
-    return to_parameters(module), total
+    return to_parameters(module), descent.loss
 
 
 def test_arrays_go_out_and_come_back_as_copies() -> None:
@@ -99,7 +102,7 @@ def test_bfloat16_goes_from_torch_to_a_file_and_back_bit_by_bit(tmp_path: Path) 
 
 def test_a_model_of_bfloat16_is_trained_and_its_numbers_stay_its_own(tmp_path: Path) -> None:
     """Loaded from a file, trained, handed over: what comes out fits what was given."""
-    prepare_torch(task_of(), threads=1)
+    prepare_torch(task_of())
     module = module_of().to(torch.bfloat16)
     save_parameters(to_parameters(module), tmp_path / "model")
     came = load_parameters(tmp_path / "model")
@@ -107,7 +110,8 @@ def test_a_model_of_bfloat16_is_trained_and_its_numbers_stay_its_own(tmp_path: P
     features = torch.arange(30, dtype=torch.bfloat16).reshape(10, 3) / 30
     run_epochs(
         torch.optim.SGD(module.parameters(), lr=0.1),
-        lambda batch: (module(features[batch]) - 1.0).square().mean(),
+        lambda batch: features[batch],
+        lambda batch: (module(batch) - 1.0).square().mean(),
         num_cases=10,
         schedule=Schedule(epochs=2, batch_size=4),
         task=task_of(),
@@ -207,3 +211,46 @@ def test_a_training_that_runs_away_is_a_training_error() -> None:
     """It does not go on to send what is no number."""
     with pytest.raises(TrainingError):
         train(task_of(), rate=1e30, epochs=5)
+
+
+def test_torch_has_the_threads_of_the_task_and_no_others() -> None:
+    """Not those of the machine: they decide in which order sums are made."""
+    before = torch.get_num_threads()
+    try:
+        for number in (2, 1):
+            prepare_torch(dataclasses.replace(task_of(), num_threads=number))
+            assert (torch.get_num_threads(), torch.get_num_interop_threads()) == (number, 1)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 5])
+def test_a_descent_is_the_same_however_much_is_loaded_ahead(
+    ahead: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same batches; how long it waited goes to the site's own log, not into the metrics."""
+    prepare_torch(task_of())
+    batches: list[list[int]] = []
+    module = module_of()
+    descent = run_epochs(
+        torch.optim.SGD(module.parameters(), lr=0.1),
+        lambda batch: batch,
+        lambda batch: (batches.append(batch.tolist()), module(torch.ones(1, 3)).mean())[1],
+        num_cases=5,
+        schedule=Schedule(epochs=2, batch_size=2, ahead=ahead),
+        task=task_of(),
+    )
+    generator = torch.Generator().manual_seed(derive_seed(task_of()))
+    orders = [torch.randperm(5, generator=generator).tolist() for _ in range(2)]
+    assert batches == [order[first : first + 2] for order in orders for first in (0, 2, 4)]
+    assert descent.num_steps == 6
+    assert 0.0 <= descent.waited_s <= descent.took_s
+    assert "6 steps in " in capsys.readouterr().err
+
+
+def test_the_share_of_waiting_is_said() -> None:
+    """Of a descent without steps too."""
+    assert str(Descent(loss=0.0, num_steps=4, took_s=2.0, waited_s=0.5)) == (
+        "4 steps in 2.0 s, 25% waiting for data"
+    )
+    assert "0%" in str(Descent(loss=0.0, num_steps=0, took_s=0.0, waited_s=0.0))

@@ -45,6 +45,7 @@ def a_job(**changes: object) -> Job:
         "round": 1,
         "split_seed": 7,
         "validation_share": 0.2,
+        "num_threads": 1,
     }
     return Job(**(values | changes))  # type: ignore[arg-type]
 

@@ -497,6 +497,28 @@ def test_a_task_in_hand_is_done_again_after_a_kill_with_the_same_seed(world: Wor
     assert world.num_trained == 2
 
 
+def test_a_task_is_done_again_with_the_threads_that_its_experiment_began_with(
+    world: World,
+) -> None:
+    """Whatever the operator has set meanwhile: another number would compute other bits."""
+    world.die()
+    world.max_threads = 3
+    world.live()
+    world.prepare(num_threads=8)
+    world.approve()
+    world.run(seconds=2)
+    assert world.job.num_threads == 3
+    world.done()
+    world.train(num_threads=8)
+    first = world.job
+    assert (first.kind, first.num_threads) == (JobKind.TRAIN, 3)
+    world.die()
+    world.max_threads = 5
+    world.live()
+    world.run()
+    assert world.job == first
+
+
 def test_what_was_begun_is_done_again_before_what_came_later(world: World) -> None:
     """A question does not overtake work of which half is done."""
     world.agree()
@@ -605,7 +627,7 @@ def test_an_experiment_that_is_over_leaves_no_row_and_no_file(world: World) -> N
     world.train(3, model=big, is_pushed=False)
     world.over()
     assert world.worker.num_cancelled == 1
-    for table in ("tasks", "holds", "payloads", "outbox", "waiting"):
+    for table in ("tasks", "holds", "payloads", "outbox", "waiting", "computing"):
         assert world.rows(table) == 0, table
     assert (world.files("payloads"), world.files("scratch")) == ([], [])
     num_answers = len(world.orchestrator.answers)

@@ -83,9 +83,8 @@ class FakeWorker:
         self.is_closed = False
         self.begun: Callable[[Job], None] = lambda _job: None
 
-    def begin(self, key: TrainerKey, job: Job, num_threads: int) -> None:
+    def begin(self, key: TrainerKey, job: Job) -> None:
         """Note the job."""
-        assert num_threads >= 1
         self.keys.append(key)
         self.jobs.append(job)
         self.begun(job)
@@ -222,6 +221,7 @@ class World:
         self.policy = policy
         self.read_policy: Callable[[], Policy] = lambda: self.policy
         self.containment: Containment | None = None
+        self.max_threads = 1
         self.dependencies = {"torch": "2.5"}
         self.now = 1_000.0
         self.calls_left: int | None = None
@@ -259,6 +259,7 @@ class World:
             keep_incident=CappedLog(self.home / INCIDENTS_NAME).write,
             read_policy=self.read_policy,
             containment=self.containment,
+            max_threads=self.max_threads,
             read_dependencies=lambda: self.dependencies,
             make_incident=lambda: "1ncident",
             remind=lambda: self.reminders.append(self.now),

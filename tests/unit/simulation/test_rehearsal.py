@@ -27,9 +27,9 @@ JOB_S = 7.0
 class TrainerHere:
     """Does jobs in this process, each in the same virtual time."""
 
-    def perform(self, key: TrainerKey, job: Job, num_threads: int) -> tuple[Ended, float]:
+    def perform(self, key: TrainerKey, job: Job) -> tuple[Ended, float]:
         """Return how a job ended."""
-        assert (key.dataset, num_threads) == ("lung-petct", 1)
+        assert (key.dataset, job.num_threads) == ("lung-petct", 1)
         return perform(job, lambda _share, _text: None), JOB_S
 
 
