@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import signal
 import sys
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from benchmarks import faults, fuzz, rounds, scale, simulation, soak, sweep, trust
 from benchmarks.chaos import measuring as chaos
 from benchmarks.comparison import Load
+from benchmarks.page import writing as page
 from benchmarks.peers.catalogue import PEERS, find_peers
 from benchmarks.training import TRAININGS
 
@@ -25,6 +27,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     _require_sense(parser, options)
     figures: dict[str, object]
+    if options.name == "page":
+        # Made from lines that are kept: it is none of them.
+        print(json.dumps({"name": "page", **page.measure(RESULTS, options.to)}))
+        return
     if options.name == "chaos":
         figures = (
             chaos.measure_cells(options.killed, options.share, options.seed)
@@ -62,7 +68,8 @@ def main() -> None:
         figures = _measure_rounds(parser, options)
     at = datetime.now(UTC).isoformat(timespec="seconds")
     name = "sweep" if options.name == "simulation" and options.sweep else options.name
-    line = json.dumps({"name": name, "at": at, **figures})
+    command = shlex.join(["./run", "bench", *sys.argv[1:]])
+    line = json.dumps({"name": name, "at": at, "command": command, **figures})
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / f"{name}.jsonl").open("a", encoding="utf-8") as file:
         file.write(line + "\n")
@@ -158,6 +165,8 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     seventh.add_argument(
         "--rounds", type=_count, default=3, help="two or more: the first is not counted"
     )
+    eighth = names.add_parser("page", help="the page that shows what is kept in results/*.jsonl")
+    eighth.add_argument("--to", type=Path, default=RESULTS / "page.html", metavar="FILE")
 
 
 def _require_sense(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
