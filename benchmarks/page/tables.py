@@ -44,8 +44,9 @@ def _dots_row(row: Row, digits: int, heads: list[str]) -> str:
         note = f" ({escape(row.note)})" if row.note else ""
         cells.append(f"<td>{written(row.value, digits)}{note}</td>")
     if "quartiles" in heads:
-        has = row.low is not None and row.high is not None
-        spread = f"{written(row.low, digits)} to {written(row.high, digits)}" if has else ""
+        spread = ""
+        if row.low is not None and row.high is not None:
+            spread = f"{written(row.low, digits)} to {written(row.high, digits)}"
         cells.append(f"<td>{spread}</td>")
     if "aim" in heads:
         cells.append(f"<td>{_judged(row)}</td>")
