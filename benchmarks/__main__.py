@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import shlex
 import signal
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,11 +23,13 @@ from benchmarks import (
 )
 from benchmarks.chaos import measuring as chaos
 from benchmarks.comparison import Load
+from benchmarks.page import writing as page
 from benchmarks.peers.catalogue import PEERS, find_peers
 from benchmarks.training import TRAININGS
 from fedmq.encodings.kinds import KINDS
 
 RESULTS = Path(__file__).parent / "results"
+Figures = dict[str, object]
 
 
 def main() -> None:
@@ -36,51 +40,15 @@ def main() -> None:
     # Whoever ends it ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     _require_sense(parser, options)
-    figures: dict[str, object]
-    if options.name == "chaos":
-        figures = (
-            chaos.measure_cells(options.killed, options.share, options.seed)
-            if options.cells
-            else chaos.measure_kills(
-                options.kills, options.seed, lines=options.lines, disks=options.disks
-            )
-        )
-    elif options.name == "simulation":
-        figures = (
-            sweep.measure(is_encoded=options.encoded)
-            if options.sweep
-            else simulation.measure(options.seeds, options.first, is_encoded=options.encoded)
-        )
-    elif options.name == "soak":
-        figures = soak.measure(
-            minutes=options.minutes,
-            num_rounds=options.rounds,
-            num_nodes=options.nodes,
-            mb=options.mb,
-            kill_every_s=options.kill_every_s,
-        )
-    elif options.name == "faults":
-        figures = faults.measure(options.times)
-    elif options.name == "trust":
-        figures = trust.measure(
-            num_nodes=options.nodes,
-            mb=options.mb,
-            num_rounds=options.rounds,
-            num_turns=options.turns,
-        )
-    elif options.name == "scale":
-        figures = scale.measure(options.nodes, options.mb, options.rounds)
-    elif options.name == "encodings":
-        figures = encodings.measure(options.seeds)
-    elif options.name == "training":
-        figures = training_speed.measure(num_cases=options.cases, num_turns=options.turns)
-    elif options.name == "fuzz":
-        figures = fuzz.measure(options.inputs)
-    else:
-        figures = _measure_rounds(parser, options)
+    if options.name == "page":
+        # Made from lines that are kept: it is none of them.
+        print(json.dumps({"name": "page", **page.measure(RESULTS, options.to)}))
+        return
+    figures = _MEASURES[options.name](parser, options)
     at = datetime.now(UTC).isoformat(timespec="seconds")
     name = "sweep" if options.name == "simulation" and options.sweep else options.name
-    line = json.dumps({"name": name, "at": at, **figures})
+    command = shlex.join(["./run", "bench", *sys.argv[1:]])
+    line = json.dumps({"name": name, "at": at, "command": command, **figures})
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / f"{name}.jsonl").open("a", encoding="utf-8") as file:
         file.write(line + "\n")
@@ -90,9 +58,40 @@ def main() -> None:
         sys.exit(1)
 
 
-def _measure_rounds(
-    parser: argparse.ArgumentParser, options: argparse.Namespace
-) -> dict[str, object]:
+def _measure_chaos(_: argparse.ArgumentParser, options: argparse.Namespace) -> Figures:
+    if options.cells:
+        return chaos.measure_cells(options.killed, options.share, options.seed)
+    return chaos.measure_kills(
+        options.kills, options.seed, lines=options.lines, disks=options.disks
+    )
+
+
+def _measure_simulation(_: argparse.ArgumentParser, options: argparse.Namespace) -> Figures:
+    if options.sweep:
+        return sweep.measure(is_encoded=options.encoded)
+    return simulation.measure(options.seeds, options.first, is_encoded=options.encoded)
+
+
+def _measure_soak(_: argparse.ArgumentParser, options: argparse.Namespace) -> Figures:
+    return soak.measure(
+        minutes=options.minutes,
+        num_rounds=options.rounds,
+        num_nodes=options.nodes,
+        mb=options.mb,
+        kill_every_s=options.kill_every_s,
+    )
+
+
+def _measure_trust(_: argparse.ArgumentParser, options: argparse.Namespace) -> Figures:
+    return trust.measure(
+        num_nodes=options.nodes,
+        mb=options.mb,
+        num_rounds=options.rounds,
+        num_turns=options.turns,
+    )
+
+
+def _measure_rounds(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Figures:
     try:
         peers = find_peers(options.peers)
     except ValueError as error:
@@ -113,6 +112,22 @@ def _measure_rounds(
             num_turns=options.turns,
         ),
     )
+
+
+_MEASURES: Mapping[str, Callable[[argparse.ArgumentParser, argparse.Namespace], Figures]] = {
+    "chaos": _measure_chaos,
+    "simulation": _measure_simulation,
+    "soak": _measure_soak,
+    "faults": lambda _, options: faults.measure(options.times),
+    "trust": _measure_trust,
+    "scale": lambda _, options: scale.measure(options.nodes, options.mb, options.rounds),
+    "encodings": lambda _, options: encodings.measure(options.seeds),
+    "training": lambda _, options: training_speed.measure(
+        num_cases=options.cases, num_turns=options.turns
+    ),
+    "fuzz": lambda _, options: fuzz.measure(options.inputs),
+    "rounds": _measure_rounds,
+}
 
 
 def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -183,17 +198,16 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="several: one federation after the other, and the line through their figures",
     )
     seventh.add_argument("--mb", type=_count, default=1, help="size of the model in megabytes")
-    _add_encodings(names.add_parser("encodings", help="bytes of updates, and what they cost"))
     seventh.add_argument(
         "--rounds", type=_count, default=3, help="two or more: the first is not counted"
     )
     eighth = names.add_parser("training", help="threads, numbers, reading ahead: steps of plans")
     eighth.add_argument("--cases", type=_count, default=8)
     eighth.add_argument("--turns", type=_count, default=5, help="every way is measured so often")
-
-
-def _add_encodings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seeds", type=_count, default=3, help="of patients, split and training")
+    ninth = names.add_parser("encodings", help="bytes of updates, and what they cost")
+    ninth.add_argument("--seeds", type=_count, default=3, help="of patients, split and training")
+    tenth = names.add_parser("page", help="the page that shows what is kept in results/*.jsonl")
+    tenth.add_argument("--to", type=Path, default=RESULTS / "page.html", metavar="FILE")
 
 
 def _require_sense(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ before the next; a node that is killed redoes at most the task it had in hand, w
 import itertools
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import structlog
@@ -88,10 +89,6 @@ Event = TransportEvent | WorkerEvent
 log = structlog.get_logger()
 
 
-def _make_incident() -> str:
-    return secrets.token_hex(4)
-
-
 class NodeService:
     """One node, driven by its loop; in tests by `handle` and `tick`."""
 
@@ -112,13 +109,10 @@ class NodeService:
         read_dependencies: Callable[[], Dependencies] = read_dependencies,
         max_threads: int = 1,
         chunk_bytes: int = CHUNK_BYTES,
-        make_incident: Callable[[], str] = _make_incident,
+        make_incident: Callable[[], str] = partial(secrets.token_hex, 4),
         remind: Callable[[], None] = lambda: None,
     ) -> None:
-        """`remind` is called while it serves: it knows by itself when something is due.
-
-        A task computes with `max_threads` at most.
-        """
+        """`remind` is called while it serves; a task computes with `max_threads` at most."""
         self.loop: Loop[Event] = Loop()
         self._node = node
         self._orchestrator = orchestrator

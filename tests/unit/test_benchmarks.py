@@ -18,7 +18,19 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     "name",
-    ["rounds", "trust", "fuzz", "soak", "chaos", "faults", "simulation", "scale", "training"],
+    [
+        "rounds",
+        "trust",
+        "fuzz",
+        "soak",
+        "chaos",
+        "faults",
+        "simulation",
+        "scale",
+        "encodings",
+        "training",
+        "page",
+    ],
 )
 def test_a_benchmark_says_how_it_is_asked_for(name: str) -> None:
     """What it imports is there."""

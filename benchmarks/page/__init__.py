@@ -1,0 +1,1 @@
+"""The measured lines as one page that shows them: figures, drawings, document."""
