@@ -7,7 +7,6 @@ before the next; a node that is killed redoes at most the task it had in hand, w
 import itertools
 import secrets
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Final
 
 import structlog
@@ -109,7 +108,7 @@ class NodeService:
         read_dependencies: Callable[[], Dependencies] = read_dependencies,
         max_threads: int = 1,
         chunk_bytes: int = CHUNK_BYTES,
-        make_incident: Callable[[], str] = partial(secrets.token_hex, 4),
+        make_incident: Callable[[], str] = lambda: secrets.token_hex(4),
         remind: Callable[[], None] = lambda: None,
     ) -> None:
         """`remind` is called while it serves; a task computes with `max_threads` at most."""
