@@ -13,6 +13,7 @@ from benchmarks import (
     encodings,
     faults,
     fuzz,
+    on_paper,
     rounds,
     scale,
     simulation,
@@ -43,6 +44,9 @@ def main() -> None:
     if options.name == "page":
         # Made from lines that are kept: it is none of them.
         print(json.dumps({"name": "page", **page.measure(RESULTS, options.to)}))
+        return
+    if options.name == "model":
+        print(json.dumps({"name": "model", **on_paper.measure(RESULTS)}))
         return
     figures = _MEASURES[options.name](parser, options)
     at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -206,6 +210,7 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     eighth.add_argument("--turns", type=_count, default=5, help="every way is measured so often")
     ninth = names.add_parser("encodings", help="bytes of updates, and what they cost")
     ninth.add_argument("--seeds", type=_count, default=3, help="of patients, split and training")
+    names.add_parser("model", help="a round's cost, fitted to kept lines; 10,000 nodes on paper")
     tenth = names.add_parser("page", help="the page that shows what is kept in results/*.jsonl")
     tenth.add_argument("--to", type=Path, default=RESULTS / "page.html", metavar="FILE")
 

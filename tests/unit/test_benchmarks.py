@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
         "encodings",
         "training",
         "page",
+        "model",
     ],
 )
 def test_a_benchmark_says_how_it_is_asked_for(name: str) -> None:
