@@ -69,10 +69,8 @@ def words(points: Sequence[Point], cost: Cost) -> str:
     flat = cost.predict(NODES, 1)
     lines = [
         f"seconds of the orchestrator's processor = nodes x ({cost.node_s * 1e3:.2f} ms +",
-        (
-            f"{cost.node_mb_s * 1e3:.2f} ms x MB) + signs of life ({BEAT_S * 1e3:.2f} ms each, every "
-            f"{BEAT_EVERY_S:.0f} s of each node)."
-        ),
+        f"{cost.node_mb_s * 1e3:.2f} ms x MB) + signs of life ({BEAT_S * 1e3:.2f} ms each,",
+        f"every {BEAT_EVERY_S:.0f} s of each node).",
         f"Fitted to {len(points)} sizes: {sizes}. Largest residual {cost.residual_s:.2f} s.",
         "",
         "| 1 MB, float32 | seconds of a region's orchestrator | of the one above them |",
