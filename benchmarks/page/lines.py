@@ -74,6 +74,8 @@ def _rebuilt(line: Line) -> str:
     nodes = ",".join(sizes) or str(line.count("nodes"))
     words.append(f"--nodes {nodes}")
     words += [f"--{one} {line.count(one)}" for one in ("mb", "rounds", "turns") if line.count(one)]
+    if (encoding := line.text("encoding")) not in {"", "exact"}:
+        words.append(f"--encoding {encoding}")
     peers = [peer.name for peer in PEERS if _was_asked(line, key_of(peer.name))]
     if peers:
         words.append("--peers " + ("all" if len(peers) == len(PEERS) else ",".join(peers)))

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.page.figures import Axis, written
 from benchmarks.page.lines import read_lines, source_of
-from benchmarks.page.rounds import draw_up, shown_lines
+from benchmarks.page.rounds import draw_up, peer_aim, shown_lines, title_of
 from benchmarks.page.writing import measure
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
@@ -47,6 +47,36 @@ def test_of_the_same_load_and_lineup_the_newest_line_is_shown() -> None:
     assert notes["Flower"] == "did not fit, peak 9000 MB"
     assert notes["FLARE"] == "not measured"
     assert "load average not recorded" in source_of(line)
+
+
+@pytest.mark.parametrize(
+    ("mb", "encoding", "has_tls", "aim"),
+    [
+        (1, "exact", True, 0.8),
+        (1, "exact", False, 0.8),
+        (44, "exact", True, 0.5),
+        (44, "exact", False, 0.4),
+        (44, "bf16", True, 0.35),
+        (44, "bf16", False, 0.4),
+    ],
+)
+def test_the_aim_is_that_of_the_load(mb: int, encoding: str, aim: float, *, has_tls: bool) -> None:
+    """A small model, a large one, one in half of the bytes."""
+    text = f'{{"name": "rounds", "at": "2026", "mb": {mb}, "encoding": "{encoding}"}}'
+    assert peer_aim(read_lines(text)[0], has_tls=has_tls) == aim
+
+
+def test_what_travels_encoded_is_another_load() -> None:
+    """It stands beside the exact one, and says so, in its command too."""
+    exact, narrow = (
+        '{"name": "rounds", "at": "2026-01-01", "nodes": 4, "mb": 44, "turns": 1, '
+        f'"encoding": "{encoding}", "round_s": 1.0}}'
+        for encoding in ("exact", "bf16")
+    )
+    shown = shown_lines(read_lines(f"{exact}\n{narrow}\n"))
+    titles = {title_of(line).partition(",")[0] for line in shown}
+    assert titles == {"4 nodes x 44 MB", "4 nodes x 44 MB as bf16"}
+    assert sum("--encoding bf16" in source_of(line) for line in shown) == 1
 
 
 @pytest.mark.parametrize(
