@@ -323,7 +323,11 @@ class Watched:
 def watched(folder: Path) -> Iterator[Watched]:
     """Return a federation that a monitor looks at, and that nothing was done to."""
     made = Watched(folder)
-    assert len(made.streams) == 2
+    assert made.streams == [
+        topology.MONITOR_EVENTS,
+        topology.MONITOR_DEAD,
+        topology.MONITOR_OVERVIEWS,
+    ]
     try:
         yield made
         made.require_untouched()
