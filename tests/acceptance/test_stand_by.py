@@ -105,7 +105,10 @@ def test_who_sleeps_is_replaced_and_when_it_wakes_leads_no_more(
     federation: Federation, undisturbed: list[str], held: str
 ) -> None:
     """It says so, stands by, and takes over again when the other ends."""
-    first = federation.programs["orchestrator"]
+    first = stand_by(federation, "first")
+    assert federation.programs["orchestrator"].end() == 0
+    first.expect("orchestrator_started")
+    federation.programs["orchestrator"] = first
     second = stand_by(federation, "third")
     first.send(signal.SIGSTOP)
     second.expect("orchestrator_started")
