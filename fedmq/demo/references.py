@@ -4,8 +4,10 @@ Each reference takes as many gradient steps as a node takes over all rounds on a
 judged on the validation cases of all sites, as the federation's model is.
 """
 
+import io
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +64,8 @@ def _train(
     epochs = max(1, round(num_steps / per_epoch))
     plan = plan_class(make_config(plan_class, {**spec.config, "epochs": epochs}))
     task = Task(seed=spec.seed, round=1, report=lambda _share, _text: None)
-    fit = plan.train(plan.initial_parameters(spec.seed), cases, task)
+    with redirect_stderr(io.StringIO()):  # what a node keeps in its trainer's log
+        fit = plan.train(plan.initial_parameters(spec.seed), cases, task)
     assessment = plan.evaluate(fit.parameters, validation, task)
     return Reference(
         name=name,

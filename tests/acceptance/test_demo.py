@@ -51,6 +51,7 @@ def test_the_demo_shows_rounds_and_a_summary_and_goes_down_without_a_trace(
         shown = place.start(f"demo {number}", DEMO, DEMO, "--rounds", "2", "--keep")
         assert shown.wait(DEMO_S) == 0, shown.log()
         lines = shown.log().splitlines()
+        assert not [line for line in lines if line.startswith("-- ")], "a trainer's own log"
         rows = [line.split() for line in lines if re.match(r" +\d of 2 ", line)]
         assert [row[:6] for row in rows] == [[str(n), "of", "2", "4", "of", "4"] for n in (1, 2)]
         for words in ("federation  ", "all cases pooled", "best site alone"):
