@@ -41,12 +41,13 @@ def main() -> None:
     # Whoever ends it ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     _require_sense(parser, options)
-    if options.name == "page":
+    if options.name in _OF_KEPT_LINES:
+        try:
+            found = _OF_KEPT_LINES[options.name](options)
+        except (OSError, ValueError) as error:
+            parser.error(str(error))
         # Made from lines that are kept: it is none of them.
-        print(json.dumps({"name": "page", **page.measure(RESULTS, options.to)}))
-        return
-    if options.name == "model":
-        print(json.dumps({"name": "model", **on_paper.measure(RESULTS)}))
+        print(json.dumps({"name": options.name, **found}))
         return
     figures = _MEASURES[options.name](parser, options)
     at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -131,6 +132,12 @@ _MEASURES: Mapping[str, Callable[[argparse.ArgumentParser, argparse.Namespace], 
     ),
     "fuzz": lambda _, options: fuzz.measure(options.inputs),
     "rounds": _measure_rounds,
+}
+
+
+_OF_KEPT_LINES: Mapping[str, Callable[[argparse.Namespace], Figures]] = {
+    "page": lambda options: page.measure(RESULTS, options.to),
+    "model": lambda _: on_paper.measure(RESULTS),
 }
 
 

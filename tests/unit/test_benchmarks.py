@@ -121,3 +121,17 @@ def test_a_crowd_has_its_figures() -> None:
     parts = ("send_cpu_s", "train_cpu_s", "collect_cpu_s", "fold_cpu_s")
     total = sum(float(str(figures[part])) for part in parts)
     assert total == pytest.approx(float(str(figures["round_cpu_s"])), rel=0.2, abs=0.05)
+
+
+def test_a_page_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> None:
+    """The folder is named; nothing else is shown."""
+    ended = subprocess.run(  # noqa: S603 - the project's own command
+        [sys.executable, "-m", "benchmarks", "page", "--to", str(tmp_path / "none" / "page.html")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert "No such file or directory" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -326,6 +326,20 @@ def test_a_file_is_hashed_as_it_is_written_and_not_read_again(
     assert spool.adopt("made") == expected
 
 
+@pytest.mark.parametrize("order", [(0, 2, 1), (2, 0, 1), (0, 1, 0, 2)])
+def test_a_file_that_is_not_written_in_order_is_hashed_as_it_stands(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    """Encodings write numbers and their scales side by side; what is written twice counts last."""
+    spool = Spool(LocalDisk(tmp_path), chunk_bytes=SIZE)
+    file = spool.new_file("made")
+    for number, place in enumerate(order):
+        is_last = place not in order[number + 1 :]
+        file.write_at(place * 20, PAYLOAD[place * 20 :][:20] if is_last else bytes(20))
+    expected = [PAYLOAD[:60][start : start + SIZE] for start in range(0, 60, SIZE)]
+    assert spool.adopt("made") == make_manifest(expected, chunk_bytes=SIZE)
+
+
 def test_what_is_written_anew_is_hashed_anew(tmp_path: Path) -> None:
     """A disk was full in the middle; the next attempt has other bytes."""
     spool = Spool(LocalDisk(tmp_path), chunk_bytes=SIZE)
