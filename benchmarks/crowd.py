@@ -36,7 +36,6 @@ from fedmq.simulation.members import (
     ASKED,
     DATASET,
     EXPERIMENT,
-    ORCHESTRATOR,
     PLAN,
     RESEARCHER,
     SOURCE,
@@ -46,7 +45,7 @@ from fedmq.simulation.shared_trainer import Ended, Turn
 from fedmq.transport import topology
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import TransportEvent
-from fedmq.types import NodeId, Role
+from fedmq.types import ORCHESTRATOR, NodeId, Role
 
 TICK_S: Final = 1.0
 """Between two ticks of the orchestrator."""
@@ -162,8 +161,10 @@ class Crowd:
 
     def submit(self, spec: ExperimentSpec, initial: Parameters) -> None:
         """Return once the orchestrator leads the experiment."""
-        self._mailbox.submit(EXPERIMENT, spec, SOURCE, initial)
-        while (answer := self._mailbox.take_answer(submission_id(EXPERIMENT))) is None:
+        self._mailbox.submit(EXPERIMENT, spec, SOURCE, initial, ORCHESTRATOR)
+        while (
+            answer := self._mailbox.take_answer(submission_id(EXPERIMENT), ORCHESTRATOR)
+        ) is None:
             self._go_on()
         if isinstance(answer.body, Rejection):
             raise SystemExit(answer.body.reason)
@@ -272,7 +273,6 @@ class Crowd:
             transport=self._transport(RESEARCHER),
             wire=self._wires[RESEARCHER],
             clock=self._clock,
-            orchestrator=ORCHESTRATOR,
         )
 
 

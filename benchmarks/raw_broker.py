@@ -30,7 +30,7 @@ from fedmq.transport import topology
 from fedmq.transport.pusher import WINDOW
 from fedmq.transport.rabbitmq_connection import RECEIVE_BYTES
 from fedmq.transport.topology import Lane
-from fedmq.types import ExperimentId, NodeId, Role
+from fedmq.types import ORCHESTRATOR, ExperimentId, NodeId, Role
 
 _PROGRAM: Final = Path(__file__).with_name("raw_member.py")
 _EXPERIMENT: Final = ExperimentId("raw")
@@ -95,7 +95,7 @@ def _site(credentials: Path, site: NodeId, load: Load) -> Member:
         login=_login(credentials),
         sizes=_sizes(load),
         exchange=topology.REPLIES,
-        keys=[topology.key(site, _EXPERIMENT, Lane.BULK)],
+        keys=[topology.key(site, topology.desk(_EXPERIMENT, ORCHESTRATOR), Lane.BULK)],
         queue=topology.node_payloads(site),
         arguments={},
         bindings=[],
@@ -106,7 +106,7 @@ def _site(credentials: Path, site: NodeId, load: Load) -> Member:
 
 
 def _centre(credentials: Path, sites: list[NodeId], load: Load) -> Member:
-    _, payloads = topology.experiment_queues(_EXPERIMENT)
+    _, payloads = topology.experiment_queues(_EXPERIMENT, ORCHESTRATOR)
     return Member(
         login=_login(credentials),
         sizes=_sizes(load),

@@ -22,6 +22,9 @@ DIGEST_PATTERN: Final = r"[0-9a-f]{64}"
 NOWHERE: Final = "-"
 """Stands where an experiment or a recipient would, when there is none."""
 
+ORCHESTRATOR: Final = OrchestratorId("orchestrator")
+"""The one that every federation has; more may join it."""
+
 _RESERVED: Final = frozenset({"all", NOWHERE})
 
 

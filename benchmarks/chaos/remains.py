@@ -15,7 +15,8 @@ from fedmq.hub.credentials import read_credentials
 from fedmq.hub.management import Management
 from fedmq.hub.register import VHOST
 from fedmq.transport.home import JOURNAL_NAME
-from fedmq.transport.topology import ORCHESTRATOR_EVENTS
+from fedmq.transport.topology import orchestrator_events
+from fedmq.types import ORCHESTRATOR
 
 
 def count_fds(pid: int) -> int:
@@ -57,7 +58,7 @@ def waiting_messages(hub: Path) -> dict[str, int]:
         str(queue["name"]): int(cast("int", queue.get("messages", 0)))
         for queue in queues
         if queue.get("type") != "stream"
-        and queue["name"] != ORCHESTRATOR_EVENTS
+        and queue["name"] != orchestrator_events(ORCHESTRATOR)
         and (queue.get("messages", 0) or str(queue["name"]).startswith("experiment."))
     }
 

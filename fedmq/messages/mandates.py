@@ -87,10 +87,11 @@ class ExperimentSpec(Value):
 
 
 class Order(Value):
-    """What a researcher orders: this experiment, once."""
+    """What a researcher orders: this experiment, once, of this orchestrator."""
 
     experiment: Id
     researcher: Id
+    orchestrator: Id
     spec: ExperimentSpec
     initial: Manifest
     """The parameters of round 0."""

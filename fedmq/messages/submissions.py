@@ -145,8 +145,10 @@ class ExperimentReport(Value):
 
 
 class ReportList(Value):
-    """The experiments of one researcher, without their rounds."""
+    """The experiments of one researcher at one orchestrator, without their rounds."""
 
     TYPE: ClassVar = "experiment.list"
 
     reports: Annotated[list[ExperimentReport], Field(max_length=10_000)]
+    num_running: Count
+    """Experiments that the orchestrator leads, of whomever."""

@@ -54,7 +54,8 @@ class Answers:
             envelope.place,
             answers=envelope,
         )
-        self._courier.post(message, from_node(self._node, envelope.experiment))
+        route = from_node(self._node, envelope.sender, envelope.experiment)
+        self._courier.post(message, route)
 
     def refuse(self, envelope: Envelope, objection: Objection, *, before: int = 0) -> None:
         """Answer that the policy says no, or not yet."""

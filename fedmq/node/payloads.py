@@ -39,10 +39,12 @@ class Payloads:
         """Note that an update was made, and is to be sent with a reply."""
         self._keep(update, experiment, number, reply_id)
 
-    def is_update(self, digest: Digest) -> bool:
-        """Return whether a payload is an update that this node made."""
+    def is_update_for(self, orchestrator: str, digest: Digest) -> bool:
+        """Return whether a payload is an update of an experiment that an orchestrator leads."""
         found = self._journal.cell(
-            "SELECT 1 FROM payloads WHERE digest = ? AND reply_id != ?", (digest, _MODEL)
+            "SELECT 1 FROM payloads JOIN leaders USING (experiment)"
+            " WHERE digest = ? AND reply_id != ? AND orchestrator = ?",
+            (digest, _MODEL, orchestrator),
         )
         return found is not None
 

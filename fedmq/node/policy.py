@@ -161,15 +161,16 @@ def judge_request(
 def judge_mandate(envelope: Envelope, request: Request, signature: Signature) -> RefusalCode | None:
     """Return why a request is not what a researcher ordered, None if it is.
 
-    Who passes orders on chooses neither plan nor data, settings, seeds, nodes or rounds, asks for
-    no round more often than it may be tried, and trains the first one on nothing but the
-    researcher's own parameters.
+    Who passes orders on is who the researcher chose for it. It chooses neither plan nor data,
+    settings, seeds, nodes or rounds, asks for no round more often than it may be tried, and trains
+    the first one on nothing but the researcher's own parameters.
     """
     if signature is Signature.UNKNOWN:
         return RefusalCode.ROSTER_AWAITED
     order = request.mandate.order
     is_meant = (
         order.experiment == envelope.experiment
+        and order.orchestrator == envelope.sender
         and envelope.attempt < order.spec.max_attempts
         and _is_a_round_of(request, envelope.round)
         and (not order.spec.nodes or envelope.recipient in order.spec.nodes)

@@ -52,7 +52,7 @@ class Reception:
         read_policy: Callable[[], Policy],
         read_dependencies: Callable[[], Dependencies],
         clock: Clock,
-        hour: Callable[[], float],
+        hour_at: Callable[[str], float],
     ) -> None:
         self.read_policy = read_policy
         self._read_dependencies = read_dependencies
@@ -62,7 +62,7 @@ class Reception:
         self._answers = answers
         self._release = release
         self._clock = clock
-        self._hour = hour
+        self._hour_at = hour_at
 
     def judge(self, envelope: Envelope, request: Request) -> Objection | None:
         """Return why the node does not do what is asked as things stand, None if it does."""
@@ -81,7 +81,8 @@ class Reception:
             has_begun=plans.approvals.has_begun(envelope),
             course=self._records.tasks.course(envelope.experiment),
         )
-        return judge_request(envelope, request, situation, policy, hour=self._hour(), now=now)
+        hour = self._hour_at(envelope.sender)
+        return judge_request(envelope, request, situation, policy, hour=hour, now=now)
 
     def take_prepare(self, message: Message, request: PrepareRequest) -> None:
         """List the plan for the operator; answer with a refusal, or count the cases first."""
@@ -181,8 +182,10 @@ class Reception:
             self._release(self._records.payloads.release(experiment))
         log.info("work_cancelled", experiment=experiment, attempt=before_attempt)
 
-    def end(self, experiment: str, state: str) -> None:
+    def end(self, envelope: Envelope, state: str) -> None:
         """Drop all that is of an experiment: it is over."""
+        experiment = envelope.experiment
+        self._records.epochs.note_leader(experiment, envelope.sender)
         self._records.audit.note(ExperimentEnded(experiment=experiment, state=plain(state)))
         self._records.tasks.end(experiment)
         self._records.computing.forget(experiment)
@@ -228,7 +231,7 @@ class Reception:
             self._advance(envelope, work)
         if self._courier.spool.has(model.digest):
             return False
-        route = from_node(NodeId(self._courier.me), envelope.experiment)
+        route = from_node(NodeId(self._courier.me), envelope.sender, envelope.experiment)
         self._courier.fetch(model, route, envelope.experiment, at_once=False)
         return True
 
@@ -240,6 +243,7 @@ class Reception:
     def _list_plan(self, envelope: Envelope, request: Request) -> None:
         """Show the operator what a researcher asks for, and nothing that nobody signed."""
         if isinstance(request, PrepareRequest) and self._is_ordered(envelope, request):
+            self._records.epochs.note_leader(envelope.experiment, envelope.sender)
             asked, now = asked_by(request.mandate), self._clock.now()
             self._records.plans.ask(request.spec.plan, request.plan_source, asked, now=now)
 
@@ -248,6 +252,7 @@ class Reception:
         return self._records.tasks.course(envelope.experiment).is_over
 
     def _note_model(self, envelope: Envelope, work: Work) -> None:
+        self._records.epochs.note_leader(envelope.experiment, envelope.sender)
         self._records.payloads.need_model(work.parameters, envelope.experiment, envelope.round)
 
     def _advance(self, envelope: Envelope, work: Work) -> None:

@@ -4,9 +4,9 @@ inbox (journal) -> policy -> tasks -> worker -> outbox (journal) -> broker. Each
 before the next; a node that is killed redoes at most the task it had in hand, with the same seed.
 """
 
-import itertools
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import structlog
@@ -41,6 +41,7 @@ from fedmq.node.answers import Answers
 from fedmq.node.audit_words import request_of, start_of
 from fedmq.node.containment import Containment
 from fedmq.node.dependencies import read_dependencies
+from fedmq.node.greetings import Greetings
 from fedmq.node.policy import Policy
 from fedmq.node.policy_in_force import PolicyInForce
 from fedmq.node.reception import Reception
@@ -66,10 +67,8 @@ from fedmq.transport.received import NOBODY, Received
 from fedmq.transport.retention import Retention
 from fedmq.transport.routes import from_node
 from fedmq.transport.wires import Wire
-from fedmq.types import NOWHERE, Digest, ExperimentId, NodeId
+from fedmq.types import NOWHERE, Digest, ExperimentId, NodeId, Role
 
-SETTLE_S: Final = 5.0
-"""So long a node that is back waits for the orchestrator's word before it begins new work."""
 HEARTBEAT_S: Final = 5.0
 REVIEW_S: Final = 1.0
 """So often the tables are looked at that the command line writes."""
@@ -102,7 +101,6 @@ class NodeService:
         clock: Clock,
         version: str,
         keep_incident: Callable[[bytes], None],
-        orchestrator: str = "orchestrator",
         read_policy: Callable[[], Policy] = Policy,
         containment: Containment | None = None,
         read_dependencies: Callable[[], Dependencies] = read_dependencies,
@@ -114,7 +112,6 @@ class NodeService:
         """`remind` is called while it serves; a task computes with `max_threads` at most."""
         self.loop: Loop[Event] = Loop()
         self._node = node
-        self._orchestrator = orchestrator
         self._wire = wire
         self._clock = clock
         self._version = version
@@ -134,7 +131,6 @@ class NodeService:
             journal=self._records.journal,
             spool=self._storage.spool,
             clock=clock,
-            only_from=orchestrator,
             is_alone=True,
             admit=self._records.epochs.admit,
         )
@@ -155,7 +151,7 @@ class NodeService:
             read_policy=self._policy.get,
             read_dependencies=read_dependencies,
             clock=clock,
-            hour=self._hour,
+            hour_at=self._hour_at,
         )
         self._work = Work(
             worker=self._worker,
@@ -169,10 +165,9 @@ class NodeService:
         )
         self._late: set[str] = set()
         self._turned_away = TurnedAwayCount()
-        self._nonces = itertools.count(1)
-        self._nonce = ""
-        self._is_welcome = False
-        self._settled_at = clock.steady() + SETTLE_S
+        self._greetings = Greetings(
+            clock, orchestrators=partial(wire.members, Role.ORCHESTRATOR), say=self._say_hello
+        )
         self._review_at = self._heartbeat_at = clock.steady()
         self._sweep_at = clock.steady() + SWEEP_S
 
@@ -261,7 +256,7 @@ class NodeService:
             case CancelRequest(before_attempt=before):
                 self._reception.cancel(envelope.experiment, before)
             case ExperimentOver(state=state):
-                self._reception.end(envelope.experiment, state)
+                self._reception.end(envelope, state)
                 self._storage.end_experiment(envelope.experiment)
                 self._worker.end_experiment(ExperimentId(envelope.experiment))
             case PingRequest(asked_at=asked_at):
@@ -284,10 +279,10 @@ class NodeService:
         return False
 
     def hear(self, message: Message) -> None:
-        """Note that the queue is read up to the orchestrator's answer to the newest hello."""
+        """Note that the queue is read up to an orchestrator's answer to a hello."""
         match message.body:
-            case Welcome(nonce=nonce) if nonce == self._nonce:
-                self._is_welcome = True
+            case Welcome(nonce=nonce):
+                self._greetings.answered(nonce, by=message.envelope.sender)
             case Receipt(head=SignedHead() as head):
                 sender = message.envelope.sender
                 if self._wire.is_countersigned(head, self._node, by=sender):
@@ -308,8 +303,8 @@ class NodeService:
         return self._records.payloads.is_needed(digest)
 
     def may_fetch(self, sender: str, digest: Digest) -> bool:
-        """The orchestrator may have the updates that this node made; nobody anything else."""
-        return sender == self._orchestrator and self._records.payloads.is_update(digest)
+        """Who leads an experiment may have its updates of this node; nobody anything else."""
+        return self._records.payloads.is_update_for(sender, digest)
 
     def turned_away(self, message: TurnedAway) -> None:
         """Say so in the logs: the broker's dead letters have no reason."""
@@ -322,10 +317,8 @@ class NodeService:
         )
 
     def _take_transport(self, event: TransportEvent) -> None:
-        if isinstance(event, Delivered) and self._is_settled and not self._is_welcome:
-            # The greeting or its answer was lost, and here somebody is: else orders would expire
-            # by this machine's own clock for as long as the connection holds.
-            self._greet()
+        if isinstance(event, Delivered):
+            self._greetings.heard(event.delivery.properties.user_id)
         before = self._courier.trouble
         self._courier.handle(event)
         if self._courier.trouble != before:
@@ -333,7 +326,7 @@ class NodeService:
             log_link(self._courier.trouble, refused=refused)
         if isinstance(event, Connected):
             self._tell(NodeOnline(version=self._version), "online", Place())
-            self._greet()
+            self._greetings.greet()
 
     def _sweep(self) -> None:
         self._storage.sweep(self._records.payloads.is_needed)
@@ -345,32 +338,20 @@ class NodeService:
             # Work that came behind the end of its experiment: its model comes no more.
             with self._courier.transaction():
                 self._courier.drop(self._late.pop())
-        self._work.go_on(may_begin=self._is_settled)
+        self._work.go_on(may_begin=self._greetings.is_settled)
 
-    # After every break: what is no longer wanted is known before anything is begun.
+    def _say_hello(self, nonce: str, orchestrator: str) -> None:
+        message = self._courier.write(Hello(nonce=nonce), f"hello.{nonce}", orchestrator, Place())
+        self._courier.say(message, from_node(self._node, orchestrator))
 
-    @property
-    def _is_settled(self) -> bool:
-        """Whether the queue was read up to the orchestrator's word, or none comes."""
-        return self._is_welcome or self._clock.steady() >= self._settled_at
-
-    def _greet(self) -> None:
-        """Ask for a word that comes behind all that waits: a stop, newer work."""
-        self._nonce = f"{int(self._clock.now() * 1000)}.{next(self._nonces)}"
-        self._is_welcome = False
-        self._settled_at = self._clock.steady() + SETTLE_S
-        hello = Hello(nonce=self._nonce)
-        message = self._courier.write(hello, f"hello.{self._nonce}", self._orchestrator, Place())
-        self._courier.say(message, from_node(self._node))
-
-    def _hour(self) -> float:
-        """Return the time by which orders expire: the orchestrator's, as far as it is known.
+    def _hour_at(self, orchestrator: str) -> float:
+        """Return the time by which orders expire: that of who gave them, as far as it is known.
 
         Before anything may begin none expires: it is judged again when it is begun.
         """
-        if self._is_welcome:
-            return self._courier.hour_there
-        return self._clock.now() if self._is_settled else 0.0
+        if self._greetings.is_welcome(orchestrator):
+            return self._courier.hour_at(orchestrator)
+        return self._clock.now() if self._greetings.is_settled else 0.0
 
     # Signs of life.
 

@@ -322,7 +322,7 @@ class Work:
                 self._records.payloads.keep_update(
                     update, envelope.experiment, envelope.round, reply_id=answer
                 )
-                route = from_node(NodeId(self._courier.me), envelope.experiment)
+                route = from_node(NodeId(self._courier.me), envelope.sender, envelope.experiment)
                 self._courier.push(update, [route], envelope.experiment)
             self._records.tasks.remove(task.task_id)
             self._answers.give(envelope, body, before=task.num_answers)

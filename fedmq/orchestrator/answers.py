@@ -186,14 +186,13 @@ def make_report(
     return make_summary(kept, state, reason).model_copy(update=update)
 
 
-def make_list(summaries: Iterable[ExperimentReport]) -> ReportList:
+def make_list(summaries: Iterable[ExperimentReport], *, num_running: int) -> ReportList:
     """Return experiments without their rounds, given the newest first: as many as a message holds.
 
-    The newest stands last.
+    The newest stands last. `num_running` is of everybody's.
     """
-    return ReportList(
-        reports=_newest(one.model_copy(update={"late": [], "nodes": []}) for one in summaries)
-    )
+    short = (one.model_copy(update={"late": [], "nodes": []}) for one in summaries)
+    return ReportList(reports=_newest(short), num_running=num_running)
 
 
 def _newest(values: Iterable[V]) -> list[V]:

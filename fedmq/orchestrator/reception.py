@@ -48,7 +48,7 @@ class Reception:
         known = self._leader.find(experiment)
         fault: str | None
         if not self._is_own(submission, envelope):
-            fault = "the experiment is not signed by who submits it, or under another id"
+            fault = "it is not signed by who submits it, or for another id or orchestrator"
         elif known is None:
             initial = self._courier.spool.file(submission.initial.digest)
             fault = answers.find_fault(kept, initial)
@@ -71,7 +71,8 @@ class Reception:
 
     def _is_own(self, submission: Submission, envelope: Envelope) -> bool:
         order = submission.mandate.order
-        is_named = (order.experiment, order.researcher) == (envelope.experiment, envelope.sender)
+        named = order.experiment, order.researcher, order.orchestrator
+        is_named = named == (envelope.experiment, envelope.sender, self._courier.me)
         return is_named and self._is_given(submission.mandate)
 
     def expect_upload(self, message: Message) -> None:
@@ -89,7 +90,8 @@ class Reception:
         if query.kind is QueryKind.LIST:
             chosen = [one for one in own if query.experiment in {one.kept.experiment, NOWHERE}]
             summaries = (self._leader.summary(lead) for lead in reversed(chosen))
-            self._answer(envelope, answers.make_list(summaries))
+            num_running = sum(not lead.is_over for lead in self._leader)
+            self._answer(envelope, answers.make_list(summaries, num_running=num_running))
             return
         lead = next((one for one in own if one.kept.experiment == query.experiment), None)
         if lead is None:

@@ -112,7 +112,7 @@ class OrchestratorService:
         self._turned_away = TurnedAwayCount()
         self._presence = Presence(clock, self._journal)
         self._transport = make_transport(self.loop.put)
-        self._common = SoleReader(self._transport, clock)
+        self._common = SoleReader(name, self._transport, clock)
         self._courier = Courier(
             me=name,
             transport=self._transport,
@@ -122,10 +122,11 @@ class OrchestratorService:
             clock=clock,
             witness=self._witness.answer,
             is_alone=True,
+            brings_rosters=True,
         )
         self._leader = Leader(
             courier=self._courier,
-            queues=Queues(self._transport, profile),
+            queues=Queues(name, self._transport, profile),
             journal=self._journal,
             presence=self._presence,
             home=home,

@@ -1,9 +1,9 @@
-"""The sole reader: what is for any orchestrator is read by one program at a time.
+"""The sole reader: what is for an orchestrator is read by one program of its name at a time.
 
-Two orchestrators with stores of their own would share submissions, receipts and signs of life
-between them, each message going to one of the two, and most to the wrong one. So a program begins
-to read once nobody else does. A program that died without a word is counted by the broker for two
-heartbeats more; who is still there after that has a store of its own.
+Two programs of one name, with stores of their own, would share submissions, receipts and signs of
+life between them, each message going to one of the two, and most to the wrong one. So a program
+begins to read once nobody else does. A program that died without a word is counted by the broker
+for two heartbeats more; who is still there after that has a store of its own.
 """
 
 from typing import Final
@@ -27,7 +27,9 @@ log = structlog.get_logger()
 class SoleReader:
     """The reading of one orchestrator's common queues."""
 
-    def __init__(self, transport: Transport, clock: Clock) -> None:
+    def __init__(self, orchestrator: str, transport: Transport, clock: Clock) -> None:
+        self._inbox = topology.orchestrator_inbox(orchestrator)
+        self._events = topology.orchestrator_events(orchestrator)
         self._transport = transport
         self._clock = clock
         self._is_reading = False
@@ -47,7 +49,7 @@ class SoleReader:
                 self._look()
             case Disconnected():
                 self._is_connected = False
-            case ReadersCounted(queue=topology.ORCHESTRATOR_INBOX, num_readers=number):
+            case ReadersCounted(queue=queue, num_readers=number) if queue == self._inbox:
                 self._take(number)
             case _:
                 pass
@@ -59,7 +61,7 @@ class SoleReader:
 
     def _look(self) -> None:
         self._look_at = self._clock.steady() + (WATCH_S if self._is_reading else LOOK_S)
-        self._transport.count_readers([topology.ORCHESTRATOR_INBOX])
+        self._transport.count_readers([self._inbox])
 
     def _take(self, number: int | None) -> None:
         # A broker that does not say is believed to have nobody else.
@@ -80,15 +82,16 @@ class SoleReader:
         if self._is_reading:
             return
         self._is_reading = True
-        self._transport.consume(topology.ORCHESTRATOR_INBOX, prefetch=INBOX_PREFETCH)
-        self._transport.consume(topology.ORCHESTRATOR_EVENTS, prefetch=EVENTS_PREFETCH)
+        self._transport.consume(self._inbox, prefetch=INBOX_PREFETCH)
+        self._transport.consume(self._events, prefetch=EVENTS_PREFETCH)
 
 
 def _error() -> SecondStore:
     return SecondStore(
-        "another orchestrator serves this federation",
-        why="it reads the queue of submissions, and its store is not the folder of this one;"
+        "another program serves under this orchestrator's name",
+        why="it reads the queue of its submissions, and its store is not the folder of this one;"
         " or it died a moment ago, and the broker has not noticed yet",
         fix="end one of the two; or let both see one folder, and start one of them with: fedmq"
-        " orchestrator start --stand-by",
+        " orchestrator start --stand-by; or give this one a name of its own, with: fedmq hub"
+        " add-orchestrator NAME",
     )

@@ -1,14 +1,15 @@
 """The client: what a researcher does in Python, in a notebook, and behind the command line."""
 
+import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from fedmq.errors import ConfigurationError, TransportError
+from fedmq.errors import BrokerRefused, ConfigurationError, TransportError
 from fedmq.messages.registry import Body
 from fedmq.messages.submissions import (
     Acceptance,
@@ -31,6 +32,8 @@ from fedmq.transport.wires import Wire
 from fedmq.types import NOWHERE, ExperimentId, ResearcherId, parse_id
 
 TIMEOUT_S: Final = 30.0
+CHOOSE_S: Final = 3.0
+"""So long orchestrators have to say how much they lead, where there is a choice."""
 FETCH_TIMEOUT_S: Final = 3600.0
 """So long a model may be on its way; meanwhile it is looked whether it is still the newest."""
 _TOKEN_BYTES: Final = 3
@@ -114,10 +117,14 @@ class Client:
         """Let go of the broker; experiments go on."""
         self._session.close()
 
-    def submit(self, experiment: Experiment, initial: Parameters | None = None) -> Run:
-        """Return the run of an experiment that the orchestrator has taken.
+    def submit(
+        self, experiment: Experiment, initial: Parameters | None = None, *, orchestrator: str = ""
+    ) -> Run:
+        """Return the run of an experiment that an orchestrator has taken.
 
         `initial` are the parameters of round 0; by default those that the plan makes of the seed.
+        It is led by the `orchestrator` that is named, else by that of those who answer which leads
+        the fewest experiments.
 
         Raises:
             ConfigurationError: the experiment cannot be run; the error says what to mend.
@@ -129,20 +136,29 @@ class Client:
         if initial is None:
             initial = experiment.initial_parameters(plan_class)
         identifier = ExperimentId(f"{spec.name[:_MAX_NAME]}-{secrets.token_hex(_TOKEN_BYTES)}")
-        self._session.submit(identifier, spec, source, initial)
+        leader = self._choose(identifier, orchestrator)
+        self._session.submit(identifier, spec, source, initial, leader)
         try:
-            answer = self._session.await_answer(submission_id(identifier), self._timeout_s)
+            answer = self._session.await_answer(submission_id(identifier), leader, self._timeout_s)
         except TransportError as error:
             raise _kept(error, identifier) from error
         _require_taken(answer, identifier)
         return Run(identifier, self)
 
     def experiments(self) -> ExperimentReports:
-        """Return all experiments of this researcher, without their rounds."""
-        answer = self._query(QueryKind.LIST, NOWHERE)
-        if not isinstance(answer, ReportList):
-            raise _unexpected(answer)
-        return ExperimentReports(tuple(answer.reports))
+        """Return all experiments of this researcher, without their rounds.
+
+        Those of an orchestrator that does not answer are missing; it is named.
+        """
+        names = self._orchestrators()
+        answers = self._ask(QueryKind.LIST, NOWHERE, names, self._timeout_s)
+        found: list[ExperimentReport] = []
+        for answer in answers.values():
+            if not isinstance(answer, ReportList):
+                raise _unexpected(answer)
+            found.extend(answer.reports)
+        silent = tuple(name for name in names if name not in answers)
+        return ExperimentReports(tuple(found), silent)
 
     def experiment(self, identifier: str) -> Run:
         """Return the run of an experiment that was submitted before.
@@ -151,9 +167,11 @@ class Client:
             ConfigurationError: this researcher has no such experiment, or it was not taken.
         """
         experiment = ExperimentId(parse_id(identifier, kind="experiment"))
-        late = self._session.take_answer(submission_id(experiment))
-        if late is not None:
-            _require_taken(late, experiment)
+        leader = self._session.leader(experiment)
+        if leader is not None:
+            late = self._session.take_answer(submission_id(experiment), leader)
+            if late is not None:
+                _require_taken(late, experiment)
         run = Run(experiment, self)
         run.report()
         return run
@@ -164,10 +182,24 @@ class Client:
         self, experiment: ExperimentId, wish: QueryKind = QueryKind.SHOW
     ) -> ExperimentReport:
         """Return an experiment as it stands, after stopping, pausing or resuming it if wished."""
-        answer = self._query(wish, experiment)
-        if not isinstance(answer, ExperimentReport):
-            raise _unexpected(answer)
-        return answer
+        names = self._leaders(experiment)
+        answers = self._ask(wish, experiment, names, self._timeout_s)
+        for name, answer in answers.items():
+            if isinstance(answer, ExperimentReport):
+                self._session.note_leader(experiment, name)
+                return answer
+        silent = [name for name in names if name not in answers]
+        if silent:
+            raise TransportError(
+                f"no answer from {', '.join(silent)}",
+                why=f"nobody else leads {experiment}",
+                fix="ask again once it is there; the hub's operator: fedmq status",
+            )
+        for answer in answers.values():
+            if not isinstance(answer, Rejection):
+                raise _unexpected(answer)
+        reason = f"you have no experiment {experiment}"
+        raise ConfigurationError(reason, fix="see: fedmq experiments list")
 
     def fetch_model(self, experiment: ExperimentId) -> Path:
         """Return the file of the newest model, which belongs to the client.
@@ -183,20 +215,76 @@ class Client:
             if report.model is None:
                 raise ConfigurationError(f"{experiment} has no model yet", why=report.reason)
             try:
-                return self._session.fetch(report.model, experiment, self._timeout_s)
+                (leader,) = self._leaders(experiment)  # who has just answered
+                return self._session.fetch(report.model, experiment, leader, self._timeout_s)
             except TransportError as error:
                 # What is more than "not yet" is told by the next report.
                 if type(error) is not TransportError or time.monotonic() >= deadline:
                     raise
 
-    def _query(self, kind: QueryKind, experiment: str) -> Body:
+    def _ask(
+        self, kind: QueryKind, experiment: str, names: Sequence[str], timeout_s: float
+    ) -> Mapping[str, Body]:
         name = "all" if experiment == NOWHERE else experiment
-        message_id = f"{name}.{kind}.{secrets.token_hex(8)}"
-        self._session.post(Query(kind=kind, experiment=experiment), message_id, NOWHERE)
-        answer = self._session.await_answer(message_id, self._timeout_s)
-        if isinstance(answer, Rejection):
-            raise ConfigurationError(answer.reason, fix="see: fedmq experiments list")
-        return answer
+        return self._session.ask(
+            Query(kind=kind, experiment=experiment),
+            f"{name}.{kind}.{secrets.token_hex(8)}",
+            names,
+            timeout_s,
+            is_enough=lambda body: isinstance(body, ExperimentReport),
+        )
+
+    def _leaders(self, experiment: ExperimentId) -> Sequence[str]:
+        """Return who leads an experiment, or all who may."""
+        leader, names = self._session.leader(experiment), self._orchestrators()
+        if leader is None or leader in names:
+            return names if leader is None else [leader]
+        raise ConfigurationError(
+            f"nobody leads {experiment} any more",
+            why=f"{leader} led it, and is no member of the federation now",
+            fix="submit the experiment again",
+        )
+
+    def _orchestrators(self) -> Sequence[str]:
+        names = self._session.orchestrators()
+        if names:
+            return names
+        raise ConfigurationError(
+            "nobody can lead experiments",
+            why="the roster names no orchestrator",
+            fix="the hub's operator: fedmq hub status",
+        )
+
+    def _choose(self, experiment: ExperimentId, wanted: str) -> str:
+        """Return who is to lead an experiment.
+
+        Raises:
+            ConfigurationError: who is wanted is no orchestrator.
+        """
+        names = self._orchestrators()
+        if wanted and wanted not in names:
+            raise ConfigurationError(
+                f"{wanted} cannot lead {experiment}",
+                why="it is no orchestrator of this federation",
+                fix="name one of: " + ", ".join(names),
+            )
+        if wanted or len(names) == 1:
+            return wanted or names[0]
+        try:
+            answers = self._ask(QueryKind.LIST, experiment, names, min(CHOOSE_S, self._timeout_s))
+        except BrokerRefused:
+            raise
+        except TransportError:
+            answers = {}  # it waits for one of them
+        running = {
+            name: body.num_running for name, body in answers.items() if isinstance(body, ReportList)
+        }
+        # Of equals not always the first: several researchers may be choosing just now.
+        return min(running or names, key=lambda one: (running.get(one, 0), _lot(experiment, one)))
+
+
+def _lot(experiment: str, orchestrator: str) -> bytes:
+    return hashlib.sha256(f"{experiment} {orchestrator}".encode()).digest()
 
 
 def _require_taken(answer: Body, experiment: ExperimentId) -> None:

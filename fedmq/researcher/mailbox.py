@@ -4,6 +4,7 @@ Several programs of one researcher may share a home, and the broker hands what c
 answers go into the journal and payloads into the folder that all of them look into.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,18 +41,27 @@ from fedmq.transport.ports import (
 from fedmq.transport.routes import from_researcher
 from fedmq.transport.spool import Spool
 from fedmq.transport.wires import Wire
-from fedmq.types import NOWHERE, Digest, ExperimentId, ResearcherId
+from fedmq.types import Digest, ExperimentId, ResearcherId, Role
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS answers (
-    correlation_id TEXT PRIMARY KEY,
-    encoded BLOB NOT NULL
+    correlation_id TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    encoded BLOB NOT NULL,
+    PRIMARY KEY (correlation_id, sender)
 );
 CREATE TABLE IF NOT EXISTS uploads (
     message_id TEXT PRIMARY KEY,
-    digest TEXT NOT NULL
+    digest TEXT NOT NULL,
+    orchestrator TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS leaders (
+    experiment TEXT PRIMARY KEY,
+    orchestrator TEXT NOT NULL
+) WITHOUT ROWID;
 """
+OUTSIDE: Final = Place()
+"""Where a question belongs that is of no experiment's rounds."""
 MAX_ANSWERS: Final = 1_000
 """Answers that nobody came back for, the newest."""
 INBOX_PREFETCH: Final = 16
@@ -66,7 +76,7 @@ def submission_id(experiment: ExperimentId) -> str:
 class Mailbox:
     """What one researcher sends and is sent."""
 
-    def __init__(  # noqa: PLR0913 - everything that the outside gives a mailbox
+    def __init__(
         self,
         *,
         researcher: ResearcherId,
@@ -74,14 +84,12 @@ class Mailbox:
         transport: Transport,
         wire: Wire,
         clock: Clock,
-        orchestrator: str,
         chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self.refusal = ""
         """Why the broker says no; empty while it does not."""
         self.is_connected = False
         self._researcher = researcher
-        self._orchestrator = orchestrator
         self._transport = transport
         self._wire = wire
         self._spool = Spool(home.disk("payloads"), chunk_bytes=chunk_bytes)
@@ -93,11 +101,7 @@ class Mailbox:
             journal=self._journal,
             spool=self._spool,
             clock=clock,
-            only_from=orchestrator,
         )
-        self._route = from_researcher(researcher)
-        # Payloads are read by whoever reads the inbox, in a queue whose waiting readers count too.
-        self._counted = (topology.ORCHESTRATOR_INBOX, topology.researcher_payloads(researcher))
         self._num_readers: dict[str, int | None] = {}
         self._is_counting = False
 
@@ -133,27 +137,32 @@ class Mailbox:
                 pass
         self._courier.handle(event)
 
-    def count_readers(self) -> None:
+    def count_readers(self, orchestrators: Sequence[str]) -> None:
         """Ask the broker, unless it was asked already; `readers` says it once it is known."""
         if not self._is_counting:
             self._is_counting = True
-            self._transport.count_readers(self._counted)
+            # Who reads the inbox reads payloads too, in a queue whose waiting readers count.
+            inboxes = map(topology.orchestrator_inbox, orchestrators)
+            answers = topology.researcher_payloads(self._researcher)
+            self._transport.count_readers([*inboxes, answers])
 
     def forget_readers(self) -> None:
         """Ask anew the next time."""
         self._is_counting = False
         self._num_readers.clear()
 
-    @property
-    def readers(self) -> Readers:
-        """Who reads what goes to the orchestrator and what comes from it, as far as is known."""
-        submissions, answers = (self._num_readers.get(queue) for queue in self._counted)
-        return Readers(of_submissions=submissions, of_answers=answers)
+    def readers(self, orchestrator: str) -> Readers | None:
+        """Return who reads what goes to an orchestrator and what comes here.
 
-    @property
-    def knows_readers(self) -> bool:
-        """Whether the broker has said all that it says of them."""
-        return len(self._num_readers) == len(self._counted)
+        None while the broker has not said all that it says of them.
+        """
+        inbox = topology.orchestrator_inbox(orchestrator)
+        answers = topology.researcher_payloads(self._researcher)
+        if not {inbox, answers} <= self._num_readers.keys():
+            return None
+        return Readers(
+            of_submissions=self._num_readers[inbox], of_answers=self._num_readers[answers]
+        )
 
     def tick(self) -> None:
         """Do what is due."""
@@ -166,11 +175,29 @@ class Mailbox:
 
     # Sending.
 
-    def post(self, body: Body, message_id: str, experiment: str) -> None:
-        """Send `body` until the orchestrator has it, in this life or in a later one."""
-        message = self._courier.write(body, message_id, NOWHERE, Place(experiment=experiment))
+    @property
+    def orchestrators(self) -> Sequence[str]:
+        """The federation's orchestrators, by name."""
+        return self._wire.members(Role.ORCHESTRATOR)
+
+    def leader(self, experiment: str) -> str | None:
+        """Return to whom an experiment was given; None where this home does not know."""
+        found = self._journal.cell(
+            "SELECT orchestrator FROM leaders WHERE experiment = ?", (experiment,)
+        )
+        return None if found is None else str(found)
+
+    def note_leader(self, experiment: ExperimentId, orchestrator: str) -> None:
+        """Note who leads an experiment."""
+        self._journal.execute(
+            "INSERT OR REPLACE INTO leaders VALUES (?, ?)", (experiment, orchestrator)
+        )
+
+    def post(self, body: Body, message_id: str, orchestrator: str, place: Place = OUTSIDE) -> None:
+        """Send `body` until an orchestrator has it, in this life or in a later one."""
+        message = self._courier.write(body, message_id, orchestrator, place)
         with self._courier.transaction():
-            self._courier.post(message, self._route)
+            self._courier.post(message, from_researcher(self._researcher, orchestrator))
 
     def submit(
         self,
@@ -178,8 +205,9 @@ class Mailbox:
         spec: ExperimentSpec,
         plan_source: str | None,
         initial: Parameters,
+        orchestrator: str,
     ) -> None:
-        """Order an experiment: sign it, and send it with its initial parameters.
+        """Order an experiment of an orchestrator: sign it, and send it with its initial parameters.
 
         Raises:
             ParametersError: they do not travel.
@@ -192,29 +220,37 @@ class Mailbox:
         with self._courier.transaction():
             manifest = self._spool.adopt(name)
             self._journal.execute(
-                "INSERT OR REPLACE INTO uploads VALUES (?, ?)", (message_id, manifest.digest)
+                "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?)",
+                (message_id, manifest.digest, orchestrator),
             )
+            self.note_leader(experiment, orchestrator)
             order = Order(
-                experiment=experiment, researcher=self._researcher, spec=spec, initial=manifest
+                experiment=experiment,
+                researcher=self._researcher,
+                orchestrator=orchestrator,
+                spec=spec,
+                initial=manifest,
             )
             submission = Submission(mandate=self._wire.sign(order), plan_source=plan_source)
-            self.post(submission, message_id, experiment)
+            self.post(submission, message_id, orchestrator, Place(experiment=experiment))
 
     # What came.
 
-    def take_answer(self, message_id: str) -> Message | None:
-        """Return the answer to a message, once."""
+    def take_answer(self, message_id: str, orchestrator: str) -> Message | None:
+        """Return an orchestrator's answer to a message, once."""
+        cells = (message_id, orchestrator)
         encoded = self._journal.cell(
-            "SELECT encoded FROM answers WHERE correlation_id = ?", (message_id,)
+            "SELECT encoded FROM answers WHERE correlation_id = ? AND sender = ?", cells
         )
         if not isinstance(encoded, bytes):
             return None
-        self._journal.execute("DELETE FROM answers WHERE correlation_id = ?", (message_id,))
+        self._journal.execute("DELETE FROM answers WHERE correlation_id = ? AND sender = ?", cells)
         return decode(encoded)
 
-    def want(self, manifest: Manifest, experiment: ExperimentId) -> None:
-        """Ask for a payload until it is here."""
-        self._courier.fetch(manifest, self._route, experiment)
+    def want(self, manifest: Manifest, experiment: ExperimentId, orchestrator: str) -> None:
+        """Ask who leads an experiment for a payload until it is here."""
+        route = from_researcher(self._researcher, orchestrator)
+        self._courier.fetch(manifest, route, experiment)
 
     def want_no_more(self, experiment: ExperimentId) -> None:
         """Ask for no payload of an experiment.
@@ -259,8 +295,11 @@ class Mailbox:
         return self._spool.has(digest)
 
     def may_fetch(self, sender: str, digest: Digest) -> bool:
-        """The orchestrator may have what a submission announced."""
-        return sender == self._orchestrator and self._spool.has(digest)
+        """An orchestrator may have what a submission to it announced."""
+        found = self._journal.cell(
+            "SELECT 1 FROM uploads WHERE digest = ? AND orchestrator = ?", (digest, sender)
+        )
+        return found is not None and self._spool.has(digest)
 
     def turned_away(self, _message: TurnedAway) -> None:
         """A notebook is no place for a log; the journal has the reason."""
@@ -270,18 +309,20 @@ class Mailbox:
         if message_id is None:
             raise ProtocolError("answers_nothing")
         self._journal.execute(
-            "INSERT OR REPLACE INTO answers VALUES (?, ?)", (message_id, encode(message))
+            "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)",
+            (message_id, message.envelope.sender, encode(message)),
         )
         self._journal.execute(
             "DELETE FROM answers WHERE rowid <= (SELECT max(rowid) FROM answers) - ?",
             (MAX_ANSWERS,),
         )
-        self._finish_upload(message_id)
+        self._finish_upload(message_id, message.envelope.sender)
 
-    def _finish_upload(self, message_id: str) -> None:
+    def _finish_upload(self, message_id: str, orchestrator: str) -> None:
         """Remove the parameters of a submission that is answered, unless another needs them."""
         digest = self._journal.cell(
-            "SELECT digest FROM uploads WHERE message_id = ?", (message_id,)
+            "SELECT digest FROM uploads WHERE message_id = ? AND orchestrator = ?",
+            (message_id, orchestrator),
         )
         if not isinstance(digest, str):
             return

@@ -16,6 +16,8 @@ class ExperimentReports(Sequence[ExperimentReport]):
     """Experiments in the order in which they began, without their rounds."""
 
     reports: tuple[ExperimentReport, ...] = ()
+    silent: tuple[str, ...] = ()
+    """Orchestrators that did not answer: what they lead is not among them."""
 
     def __len__(self) -> int:
         return len(self.reports)
@@ -28,29 +30,38 @@ class ExperimentReports(Sequence[ExperimentReport]):
 
     def __getitem__(self, index: int | slice) -> "ExperimentReport | ExperimentReports":
         if isinstance(index, slice):
-            return ExperimentReports(self.reports[index])
+            return ExperimentReports(self.reports[index], self.silent)
         return self.reports[index]
 
     def __str__(self) -> str:
         """Return a line of titles and one for each experiment."""
+        missing = [self.missing] if self.missing else []
         if not self.reports:
-            return "no experiments"
+            return "\n".join(["no experiments", *missing])
         lines = [_TITLES, *map(_cells, self.reports)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join(_GAP.join(map(str.ljust, line, widths)).rstrip() for line in lines)
+        rows = [_GAP.join(map(str.ljust, line, widths)).rstrip() for line in lines]
+        return "\n".join([*rows, *missing])
+
+    @property
+    def missing(self) -> str:
+        """What is missing, for people; empty where nothing is."""
+        names = ", ".join(self.silent)
+        return f"without those that {names} may lead: no answer" if names else ""
 
     # What a shell shows of a value that nobody prints is to be read too.
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         if not self.reports:
-            return f"<p>{self}</p>"
+            return f"<p>{html.escape(str(self))}</p>"
         head = "".join(f"<th>{title}</th>" for title in _TITLES)
         rows = "".join(
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(one)) + "</tr>"
             for one in self.reports
         )
-        return f"<table><tr>{head}</tr>{rows}</table>"
+        missing = f"<p>{html.escape(self.missing)}</p>" if self.missing else ""
+        return f"<table><tr>{head}</tr>{rows}</table>{missing}"
 
 
 def _cells(report: ExperimentReport) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import partial
@@ -16,7 +16,7 @@ from fedmq.messages.mandates import ExperimentSpec
 from fedmq.messages.registry import Body
 from fedmq.parameters import Parameters
 from fedmq.researcher.mailbox import Mailbox
-from fedmq.researcher.silence import explain_silence
+from fedmq.researcher.silence import Readers, explain_silence
 from fedmq.transport.home import Home
 from fedmq.transport.loop import Loop
 from fedmq.transport.ports import Sink, Transport, TransportEvent
@@ -27,7 +27,6 @@ LOOK_S: Final = 0.1
 """How often it is looked whether another program of this researcher was given what is awaited."""
 COUNT_S: Final = 3.0
 """So long the broker has to say who reads, once an answer is overdue."""
-ORCHESTRATOR: Final = "orchestrator"
 
 T = TypeVar("T")
 _Ask = Callable[[Mailbox], None]
@@ -44,12 +43,10 @@ class Session:
         make_transport: Callable[[Sink], Transport],
         wire: Wire,
         clock: Clock | None = None,
-        orchestrator: str = ORCHESTRATOR,
     ) -> None:
         self.researcher = researcher
         self._home = home
         self._clock = clock or SystemClock()
-        self._orchestrator = orchestrator
         self._make_transport = make_transport
         self._wire = wire
         self._loop: Loop[TransportEvent | _Ask] = Loop()
@@ -72,14 +69,17 @@ class Session:
 
     # From other threads.
 
-    def post(self, body: Body, message_id: str, experiment: str) -> None:
-        """Send a message until the orchestrator has it.
+    def orchestrators(self) -> Sequence[str]:
+        """Return the federation's orchestrators, by name."""
+        return self._call(lambda mailbox: mailbox.orchestrators)
 
-        Raises:
-            StorageError: the disk refuses.
-            TransportError: the session is closed.
-        """
-        self._call(lambda mailbox: mailbox.post(body, message_id, experiment))
+    def leader(self, experiment: str) -> str | None:
+        """Return to whom an experiment was given; None where this home does not know."""
+        return self._call(lambda mailbox: mailbox.leader(experiment))
+
+    def note_leader(self, experiment: ExperimentId, orchestrator: str) -> None:
+        """Note who leads an experiment."""
+        self._call(lambda mailbox: mailbox.note_leader(experiment, orchestrator))
 
     def submit(
         self,
@@ -87,50 +87,96 @@ class Session:
         spec: ExperimentSpec,
         plan_source: str | None,
         initial: Parameters,
+        orchestrator: str,
     ) -> None:
-        """Order an experiment."""
-        self._call(lambda mailbox: mailbox.submit(experiment, spec, plan_source, initial))
+        """Order an experiment of an orchestrator."""
+        self._call(
+            lambda mailbox: mailbox.submit(experiment, spec, plan_source, initial, orchestrator)
+        )
 
-    def await_answer(self, message_id: str, timeout_s: float) -> Body:
-        """Return the answer to a message that was sent.
+    def ask(
+        self,
+        body: Body,
+        message_id: str,
+        orchestrators: Sequence[str],
+        timeout_s: float,
+        *,
+        is_enough: Callable[[Body], bool] = lambda _: False,
+    ) -> Mapping[str, Body]:
+        """Return what orchestrators answer, by name: all of them, or those until one is enough.
+
+        The question is sent until each has it. Who does not answer within `timeout_s` is left out.
 
         Raises:
             BrokerRefused: the broker says no to this researcher.
             BrokerUnavailable: no broker is reached within `timeout_s`.
-            TransportError: the orchestrator does not answer within `timeout_s`.
+            StorageError: the disk refuses.
+            TransportError: nobody answers within `timeout_s`, or the session is closed.
         """
-        return self._await(lambda mailbox: mailbox.take_answer(message_id), timeout_s).body
+        ids = {name: f"{message_id}.{name}" for name in orchestrators}
+        for name, own_id in ids.items():
+            self._call(partial(Mailbox.post, body=body, message_id=own_id, orchestrator=name))
+        found: dict[str, Body] = {}
 
-    def take_answer(self, message_id: str) -> Body | None:
-        """Return the answer to a message of an earlier session, if it is here, once."""
-        answer = self._call(lambda mailbox: mailbox.take_answer(message_id))
-        return None if answer is None else answer.body
+        def look(mailbox: Mailbox) -> Mapping[str, Body] | None:
+            for name, own_id in ids.items():
+                answer = mailbox.take_answer(own_id, name)
+                if answer is not None:
+                    found[name] = answer.body
+            is_all = len(found) == len(ids)
+            return found if is_all or any(map(is_enough, found.values())) else None
 
-    def fetch(self, manifest: Manifest, experiment: ExperimentId, timeout_s: float) -> Path:
-        """Return where a payload is, once it is here, whole.
+        try:
+            return self._await(look, timeout_s, orchestrators)
+        except TransportError:
+            if not found:
+                raise
+            return found
+
+    def await_answer(self, message_id: str, orchestrator: str, timeout_s: float) -> Body:
+        """Return an orchestrator's answer to a message that was sent.
 
         Raises:
-            BrokerRefused, BrokerUnavailable, TransportError: as `await_answer`; what came by then
-                is kept, and the next call asks for the rest.
+            BrokerRefused, BrokerUnavailable, TransportError: as `ask`.
+        """
+        return self._await(
+            lambda mailbox: mailbox.take_answer(message_id, orchestrator), timeout_s, [orchestrator]
+        ).body
+
+    def take_answer(self, message_id: str, orchestrator: str) -> Body | None:
+        """Return the answer to a message of an earlier session, if it is here, once."""
+        answer = self._call(lambda mailbox: mailbox.take_answer(message_id, orchestrator))
+        return None if answer is None else answer.body
+
+    def fetch(
+        self, manifest: Manifest, experiment: ExperimentId, orchestrator: str, timeout_s: float
+    ) -> Path:
+        """Return where a payload of who leads an experiment is, once it is here, whole.
+
+        Raises:
+            BrokerRefused, BrokerUnavailable, TransportError: as `ask`; what came by then is kept,
+                and the next call asks for the rest.
         """
         with self._fetching:
             path = self._call(lambda mailbox: mailbox.find_payload(manifest.digest))
             if path is not None:
                 return path
-            self._call(lambda mailbox: mailbox.want(manifest, experiment))
+            self._call(lambda mailbox: mailbox.want(manifest, experiment, orchestrator))
             try:
-                return self._await(lambda mailbox: mailbox.find_payload(manifest.digest), timeout_s)
+                return self._await(
+                    lambda mailbox: mailbox.find_payload(manifest.digest), timeout_s, [orchestrator]
+                )
             finally:
                 # A thread that has ended asks for nothing anyway, and its error is on its way.
                 with suppress(FedmqError):
                     self._call(lambda mailbox: mailbox.want_no_more(experiment))
 
-    def _await(self, look: Callable[[Mailbox], T | None], timeout_s: float) -> T:
+    def _await(self, look: Callable[[Mailbox], T | None], timeout_s: float, of: Sequence[str]) -> T:
         deadline = time.monotonic() + timeout_s
         self._call(Mailbox.forget_readers)
         while True:
             seen = self._num_news
-            found, hopeless = self._call(partial(self._look, look, deadline))
+            found, hopeless = self._call(partial(self._look, look, deadline, of))
             if found is not None:
                 return found
             if hopeless is not None:
@@ -167,7 +213,9 @@ class Session:
             fix="make a new one",
         )
 
-    def _hopeless(self, mailbox: Mailbox, deadline: float) -> TransportError | None:
+    def _hopeless(
+        self, mailbox: Mailbox, deadline: float, of: Sequence[str]
+    ) -> TransportError | None:
         """Return why it makes no sense to wait longer, None while it does."""
         if mailbox.refusal:
             return BrokerRefused(
@@ -189,17 +237,22 @@ class Session:
                 why=mailbox.trouble,
                 fix="the hub's operator: fedmq hub status",
             )
-        if not mailbox.knows_readers and time.monotonic() < deadline + COUNT_S:
-            mailbox.count_readers()
+        readers = {name: mailbox.readers(name) for name in of}
+        if None in readers.values() and time.monotonic() < deadline + COUNT_S:
+            mailbox.count_readers(of)
             return None
-        return explain_silence(mailbox.readers)
+        return explain_silence({name: one or Readers() for name, one in readers.items()})
 
     # On the session's thread.
 
     def _look(
-        self, look: Callable[[Mailbox], T | None], deadline: float, mailbox: Mailbox
+        self,
+        look: Callable[[Mailbox], T | None],
+        deadline: float,
+        of: Sequence[str],
+        mailbox: Mailbox,
     ) -> tuple[T | None, TransportError | None]:
-        return look(mailbox), self._hopeless(mailbox, deadline)
+        return look(mailbox), self._hopeless(mailbox, deadline, of)
 
     def _run(self) -> None:
         try:
@@ -209,7 +262,6 @@ class Session:
                 transport=self._make_transport(self._loop.put),
                 wire=self._wire,
                 clock=self._clock,
-                orchestrator=self._orchestrator,
             )
             try:
                 mailbox.open()

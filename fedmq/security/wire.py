@@ -91,7 +91,7 @@ class SealedWire:
         return [member.name for member in self.roster.of_role(role)]
 
     def seal(self, message: Message, readers: Collection[str] = ()) -> bytes:
-        """Return the bytes of a message for its readers; `-` stands for all orchestrators.
+        """Return the bytes of a message for its readers.
 
         Raises:
             ProtocolError: unknown_reader; the roster has no keys of a reader. Or the message is
@@ -194,9 +194,6 @@ class SealedWire:
         """Return the readers with their keys."""
         found: dict[str, Enrolled] = {}
         for name in readers:
-            if name == NOWHERE:
-                found |= {one.name: one for one in self.roster.of_role(Role.ORCHESTRATOR)}
-                continue
             member = self.roster.find(name)
             if member is not None:
                 found[name] = member

@@ -11,7 +11,7 @@ from fedmq.simulation.disk import Drawn, SimulatedHome
 from fedmq.simulation.faults import Fault, Misfortune
 from fedmq.simulation.transport import FaultyBroker, FaultyTransport
 from fedmq.transport.ports import Delivered, Sink, TransportEvent
-from fedmq.transport.topology import ORCHESTRATOR_EVENTS
+from fedmq.transport.topology import EVENTS
 
 _YEAR_S: Final = 365 * 86_400.0
 _LOOK_S: Final = 1.0
@@ -164,7 +164,7 @@ class Machine(ABC):
     def _take(self, transport: FaultyTransport, event: TransportEvent) -> None:
         program = self._program_of(transport)
         if program is not None:
-            if isinstance(event, Delivered) and event.delivery.queue != ORCHESTRATOR_EVENTS:
+            if isinstance(event, Delivered) and event.delivery.exchange != EVENTS:
                 self.num_deliveries += 1
             self._attempt(lambda: program.handle(event))
 

@@ -27,9 +27,8 @@ from fedmq.simulation.rivals import RivalMachine
 from fedmq.simulation.training import VALIDATION_CASES, SimulatedWorker, num_cases
 from fedmq.simulation.transport import FaultyTransport
 from fedmq.transport.ports import Sink, TransportEvent
-from fedmq.types import NOWHERE, ExperimentId, NodeId, ResearcherId
+from fedmq.types import ORCHESTRATOR, ExperimentId, NodeId, ResearcherId
 
-ORCHESTRATOR: Final = "orchestrator"
 RESEARCHER: Final = ResearcherId("researcher")
 EXPERIMENT: Final = ExperimentId("lung")
 DATASET: Final = "tables"
@@ -137,7 +136,7 @@ class Person:
         self._mailbox.open()
         machine = self._machine
         if not machine.is_submitted:
-            self._mailbox.submit(EXPERIMENT, machine.spec, SOURCE, machine.initial)
+            self._mailbox.submit(EXPERIMENT, machine.spec, SOURCE, machine.initial, ORCHESTRATOR)
             machine.is_submitted = True
 
     def handle(self, event: TransportEvent) -> None:
@@ -150,10 +149,10 @@ class Person:
         machine = self._machine
         if machine.is_over:
             return
-        said = self._mailbox.take_answer(submission_id(EXPERIMENT))
+        said = self._mailbox.take_answer(submission_id(EXPERIMENT), ORCHESTRATOR)
         if said is not None and isinstance(said.body, Rejection):
             raise AssertionError(said.body.reason)
-        answer = self._mailbox.take_answer(self._question)
+        answer = self._mailbox.take_answer(self._question, ORCHESTRATOR)
         if answer is not None and isinstance(answer.body, ExperimentReport):
             machine.report = answer.body
             self._look_at = min(self._look_at, machine.clock.steady() + self._look_s)
@@ -164,7 +163,7 @@ class Person:
             machine.num_questions += 1
             self._question = f"question.{machine.num_questions}"
             query = Query(kind=machine.wish, experiment=EXPERIMENT)
-            self._mailbox.post(query, self._question, NOWHERE)
+            self._mailbox.post(query, self._question, ORCHESTRATOR)
 
 
 class ResearcherMachine(Machine):
@@ -201,7 +200,6 @@ class ResearcherMachine(Machine):
             transport=transport,
             wire=PlainWire(),
             clock=self.clock,
-            orchestrator=ORCHESTRATOR,
             chunk_bytes=CHUNK_BYTES,
         )
         return Person(self, mailbox)

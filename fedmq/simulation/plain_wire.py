@@ -9,7 +9,7 @@ from fedmq.messages.mandates import Mandate, Order
 from fedmq.messages.notices import RosterNotice
 from fedmq.security.heads import statement
 from fedmq.security.identities import joined
-from fedmq.types import Role
+from fedmq.types import ORCHESTRATOR, Role
 
 
 class PlainWire:
@@ -17,13 +17,16 @@ class PlainWire:
 
     version = 0
 
+    def __init__(self, orchestrators: Sequence[str] = (ORCHESTRATOR,)) -> None:
+        self._orchestrators = orchestrators
+
     def role_of(self, _name: str) -> Role | None:
         """Nobody vouches for anybody."""
         return None
 
-    def members(self, _role: Role) -> Sequence[str]:
-        """Nobody is known."""
-        return ()
+    def members(self, role: Role) -> Sequence[str]:
+        """Nobody is known but who leads."""
+        return self._orchestrators if role is Role.ORCHESTRATOR else ()
 
     def seal(self, message: Message, readers: Collection[str] = ()) -> bytes:  # noqa: ARG002 - port
         """Return the bytes of a message."""

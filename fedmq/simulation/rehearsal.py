@@ -37,9 +37,8 @@ from fedmq.simulation.shared_trainer import Ended, TrainerPort, Turn
 from fedmq.transport import topology
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import Delivered, TransportEvent
-from fedmq.types import NOWHERE, ExperimentId, NodeId, ResearcherId
+from fedmq.types import ORCHESTRATOR, ExperimentId, NodeId, ResearcherId
 
-ORCHESTRATOR: Final = "orchestrator"
 RESEARCHER: Final = ResearcherId("researcher")
 BEGAN_AT: Final = 1_800_000_000.0
 """Unix seconds: the same in every rehearsal, so that its messages are the same."""
@@ -111,7 +110,7 @@ class Rehearsal:
             node.start()
         self._mailbox.open()
         script = self._script
-        self._mailbox.submit(self.id, script.spec, script.source, script.initial)
+        self._mailbox.submit(self.id, script.spec, script.source, script.initial, ORCHESTRATOR)
         self._answer(submission_id(self.id))
         self._await_news(0.0)
         return Run(self.id, self, clock=self.steady, sleep=self._await_news)
@@ -123,7 +122,7 @@ class Rehearsal:
     ) -> ExperimentReport:
         """Return an experiment as it stands, after stopping, pausing or resuming it if wished."""
         message_id = f"{experiment}.{wish}.{next(self._numbers)}"
-        self._mailbox.post(Query(kind=wish, experiment=experiment), message_id, NOWHERE)
+        self._mailbox.post(Query(kind=wish, experiment=experiment), message_id, ORCHESTRATOR)
         body = self._answer(message_id).body
         if not isinstance(body, ExperimentReport):
             raise TransportError("the orchestrator answers something else than asked")
@@ -139,7 +138,7 @@ class Rehearsal:
         manifest = report.model
         if manifest is None:
             raise ConfigurationError(f"{experiment} has no model", why=report.reason)
-        self._mailbox.want(manifest, experiment)
+        self._mailbox.want(manifest, experiment, ORCHESTRATOR)
         return self._await(lambda: self._mailbox.find_payload(manifest.digest))
 
     # Time (`fedmq.clocks.Clock`).
@@ -156,7 +155,7 @@ class Rehearsal:
         heapq.heappush(self._agenda, (self.time + seconds, next(self._numbers), act))
 
     def _answer(self, message_id: str) -> Message:
-        answer = self._await(lambda: self._mailbox.take_answer(message_id))
+        answer = self._await(lambda: self._mailbox.take_answer(message_id, ORCHESTRATOR))
         if isinstance(answer.body, Rejection):
             raise ConfigurationError(
                 "the orchestrator does not take the experiment", why=answer.body.reason
@@ -211,7 +210,7 @@ class Rehearsal:
 
     def _take(self, name: str, event: TransportEvent) -> None:
         if isinstance(event, Delivered):
-            self._is_busy |= event.delivery.queue != topology.ORCHESTRATOR_EVENTS
+            self._is_busy |= event.delivery.exchange != topology.EVENTS
         self._members[name].handle(event)
 
     def _make_orchestrator(self) -> OrchestratorService:
@@ -275,5 +274,4 @@ class Rehearsal:
             transport=self._transport(RESEARCHER),
             wire=PlainWire(),
             clock=self,
-            orchestrator=ORCHESTRATOR,
         )

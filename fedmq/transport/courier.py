@@ -75,12 +75,15 @@ class Courier:
         journal: Journal,
         spool: Spool,
         clock: Clock,
-        only_from: str | None = None,
+        brings_rosters: bool = False,
         is_alone: bool = False,
         witness: Callable[[Message], SignedHead | ObjectedHead | None] = lambda _: None,
         admit: Callable[[Envelope], None] = lambda _: None,
     ) -> None:
-        """`is_alone`: no other program has the journal; `admit` raises for what is not taken."""
+        """`is_alone`: no other program has the journal; `admit` raises for what is not taken.
+
+        `brings_rosters`: to members who know an older one.
+        """
         self.me = me
         self._admit = admit
         self.spool = spool
@@ -89,11 +92,12 @@ class Courier:
         self._wire = wire
         self._journal = journal
         self._clock = clock
-        self._only_from = only_from
+        self._brings_rosters = brings_rosters
         self._receiver: Receiver
         self._written: list[Callable[[], None]] = []
         """What is done once the transaction under way is written."""
-        self._newest = -math.inf  # when the last message was sent, less the steady clock
+        self._newest: dict[str, float] = {}
+        """By sender: when its last message was sent, less the steady clock."""
         self._tickets = itertools.count(1)
         self._counters = Counters(journal, is_alone=is_alone)
         self._outbox = Outbox(journal, transport, wire, self._tickets, clock)
@@ -138,13 +142,12 @@ class Courier:
         """Return the bytes of chunks that went to an exchange in this life."""
         return self._pusher.bytes_of.get((exchange, experiment), 0)
 
-    @property
-    def hour_there(self) -> float:
-        """The time at the other end: that of the last message, and what has gone by since.
+    def hour_at(self, sender: str) -> float:
+        """Return the time of a member: that of its last message, and what has gone by since.
 
         Whoever has read a backlog to its end knows it well; before that it lies in the past.
         """
-        return self._newest + self._clock.steady()
+        return self._newest.get(sender, -math.inf) + self._clock.steady()
 
     # Sending.
 
@@ -222,7 +225,7 @@ class Courier:
 
     def tick(self) -> None:
         """Do what is due: repeat what has no receipt, ask for what has not come."""
-        self._crier.tick(tells_all=self._only_from is None)
+        self._crier.tick(tells_all=self._brings_rosters)
         self._outbox.settle()
         self._flush()
         self._receipts.tick()
@@ -251,7 +254,7 @@ class Courier:
             case Connected():
                 self._pusher.connected()
                 self._crier.connected()
-                self._crier.tick(tells_all=self._only_from is None)  # before what new keys signed
+                self._crier.tick(tells_all=self._brings_rosters)  # before what new keys signed
                 self._outbox.connected()
                 self._fetcher.connected()
             case Disconnected():
@@ -266,12 +269,12 @@ class Courier:
             message = self._wire.open(delivery.body)
             envelope = message.envelope
             role = self._wire.role_of(envelope.sender)
-            require_genuine(envelope, delivery, me=self.me, role=role, only_from=self._only_from)
+            require_genuine(envelope, delivery, me=self.me, role=role)
             self._dispatch(message, delivery)
         except ProtocolError as error:
             self._turn_away(TurnedAway.of_delivery(delivery, error.reason))
             self._transport.reject(delivery)
-            if self._only_from is None and error.reason == "bad_signature":
+            if self._brings_rosters and error.reason == "bad_signature":
                 self._crier.misheard(delivery.properties.user_id)
         else:
             self._transport.acknowledge(delivery)
@@ -286,9 +289,8 @@ class Courier:
         if isinstance(message.body, RosterNotice):  # signed within: its envelope proves nothing
             self._wire.learn(message.body)
             return
-        self._newest = message.envelope.sent_at - self._clock.steady()
-        if self._only_from is None:
-            self._crier.heard(message.envelope)
+        self._newest[message.envelope.sender] = message.envelope.sent_at - self._clock.steady()
+        self._crier.heard(message.envelope)
         match message.body:
             case Chunk() as chunk:
                 if self.spool.add(chunk, message.data):
@@ -384,9 +386,7 @@ class Courier:
         return self._counters.is_news(envelope)
 
     def _ask(self, manifest: Manifest, missing: Sequence[int], route: Route, exp: str) -> str:
-        return self._speaker.ask(
-            manifest, missing, self._only_from or route.reader, route, Place(experiment=exp)
-        )
+        return self._speaker.ask(manifest, missing, route.reader, route, Place(experiment=exp))
 
     def _way_back(self, envelope: Envelope, exchange: str, lane: Lane = Lane.CONTROL) -> Route:
         return way_back(

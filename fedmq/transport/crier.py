@@ -1,8 +1,9 @@
 """The crier: brings the newest roster to members who know an older one.
 
-All nodes hear of a new roster at once, in one message: a roster is as long as there are members.
-Whoever writes with an old one hears it then. What is brought may be lost; who has missed it still
-writes with the old one, and is told again.
+All nodes hear of a new roster from orchestrators at once, in one message: a roster is as long as
+there are members. Whoever writes with an old one hears it then, an orchestrator that is on another
+machine than the hub from the nodes. What is brought may be lost; who has missed it still writes
+with the old one, and is told again.
 """
 
 from collections.abc import Callable, Sequence
@@ -64,7 +65,7 @@ class Crier:
         role = self._wire.role_of(name)
         told_at = self._told_at.get(name)
         is_told = told_at is not None and self._clock.steady() < told_at + PATIENCE_S
-        if role in {Role.NODE, Role.RESEARCHER} and not is_told:
+        if role in {Role.NODE, Role.RESEARCHER, Role.ORCHESTRATOR} and not is_told:
             self._tell([name], role)
 
     def _tell(self, names: Sequence[str], role: Role) -> None:

@@ -19,7 +19,6 @@ def require_genuine(
     *,
     me: str,
     role: Role | None,
-    only_from: str | None,
 ) -> None:
     """Return if broker, key and roster agree on the sender, who may write here, and to `me`.
 
@@ -27,8 +26,7 @@ def require_genuine(
     signature: this is the second lock, for what a signature does not say.
 
     Raises:
-        ProtocolError: no_user_id, forged_sender, carbon_copy, wrong_role, wrong_sender or
-            wrong_recipient.
+        ProtocolError: no_user_id, forged_sender, carbon_copy, wrong_role or wrong_recipient.
     """
     sender = delivery.properties.user_id
     if not sender:
@@ -40,7 +38,5 @@ def require_genuine(
         raise ProtocolError("carbon_copy", "the message was sent to more than its key says")
     if role is not None and role not in SENDERS.get(delivery.exchange, frozenset()):
         raise ProtocolError("wrong_role", f"no {role} writes to {delivery.exchange}")
-    if only_from is not None and sender != only_from:
-        raise ProtocolError("wrong_sender")
     if envelope.recipient not in {me, NOWHERE}:
         raise ProtocolError("wrong_recipient")

@@ -23,7 +23,6 @@ from fedmq.transport.ports import Properties, Publication, Transport
 from fedmq.transport.routes import Route
 from fedmq.transport.topology import Lane
 from fedmq.transport.wires import Wire
-from fedmq.types import NOWHERE
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS outbox (
@@ -140,7 +139,7 @@ class Outbox:
         recipient = self._recipient(message_id)
         if recipient is None:
             return
-        if recipient not in {by, NOWHERE}:
+        if recipient != by:
             raise ProtocolError("not_the_recipient", "the receipt of a message to somebody else")
         self._settled.add(message_id)
         self._letters.pop(message_id, None)
@@ -149,7 +148,7 @@ class Outbox:
     def answered(self, answer: Envelope) -> None:
         """Forget the message that its receiver answers, if it is an answer: the receiver has it."""
         asked = answer.correlation_id
-        if asked is not None and self._recipient(asked) in {answer.sender, NOWHERE}:
+        if asked is not None and self._recipient(asked) == answer.sender:
             self.received(asked, by=answer.sender)
 
     def settle(self) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fedmq.transport.asking import join_answers, join_exchange
 from fedmq.transport.topology import (
     ANSWERS,
+    DESK,
     EVENTS,
     ID_OR_NOWHERE,
     MONITOR_DEAD,
@@ -19,9 +20,12 @@ from fedmq.transport.topology import (
     SUBMISSIONS,
     TASKS,
     Lane,
+    desk,
     exactly,
     node_payloads,
     node_tasks,
+    orchestrator_events,
+    orchestrator_inbox,
     researcher_inbox,
     researcher_payloads,
 )
@@ -41,7 +45,7 @@ class Rights:
 
 def node_rights(node: NodeId) -> Rights:
     """Return a node's rights: read its own queues, write under its own name."""
-    own = rf"^{re.escape(node)}\.({ID_OR_NOWHERE})\.({Lane.CONTROL}|{Lane.BULK})$"
+    own = rf"^{re.escape(node)}\.({DESK})\.({Lane.CONTROL}|{Lane.BULK})$"
     return Rights(
         write=exactly(REPLIES, EVENTS, join_exchange(node)),
         read=exactly(node_tasks(node), node_payloads(node)),
@@ -53,21 +57,25 @@ def node_rights(node: NodeId) -> Rights:
 
 
 def orchestrator_rights(orchestrator: str) -> Rights:
-    """Return the orchestrator's rights: it declares the queues of its experiments, no others."""
+    """Return an orchestrator's rights: it declares the queues of its own experiments, no others."""
+    name = re.escape(orchestrator)
+    own = rf"experiment\.{desk(ID_OR_NOWHERE, name)}\.[a-z]+"
+    inbox, events = map(
+        re.escape, (orchestrator_inbox(orchestrator), orchestrator_events(orchestrator))
+    )
     return Rights(
-        configure=r"^experiment\.",
+        configure=rf"^{own}$",
         # Binding a queue needs write on the queue and read on the exchange.
         write=rf"^({re.escape(TASKS)}|{re.escape(ANSWERS)}|{re.escape(EVENTS)}"
-        rf"|{re.escape(join_exchange(orchestrator))}|experiment\..*)$",
-        read=rf"^(orchestrator\.(inbox|events)|experiment\..*"
-        rf"|{re.escape(REPLIES)}|{re.escape(SUBMISSIONS)})$",
-        topics={EVENTS: rf"^({ID_OR_NOWHERE})\.{re.escape(orchestrator)}\.[a-z]+$"},
+        rf"|{re.escape(join_exchange(orchestrator))}|{own})$",
+        read=rf"^({inbox}|{events}|{own}|{re.escape(REPLIES)}|{re.escape(SUBMISSIONS)})$",
+        topics={EVENTS: rf"^({ID_OR_NOWHERE})\.{name}\.[a-z]+$"},
     )
 
 
 def researcher_rights(researcher: ResearcherId) -> Rights:
     """Return a researcher's rights: read its own queues, write under its own name."""
-    own = rf"^{re.escape(researcher)}\.({ID_OR_NOWHERE})\.({Lane.CONTROL}|{Lane.BULK})$"
+    own = rf"^{re.escape(researcher)}\.({DESK})\.({Lane.CONTROL}|{Lane.BULK})$"
     return Rights(
         write=exactly(SUBMISSIONS, join_exchange(researcher)),
         read=exactly(researcher_inbox(researcher), researcher_payloads(researcher)),

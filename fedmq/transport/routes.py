@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fedmq.errors import ProtocolError
 from fedmq.transport import topology
 from fedmq.transport.ports import Delivery
-from fedmq.transport.topology import Lane, key
+from fedmq.transport.topology import Lane, desk, key
 from fedmq.types import NOWHERE, ExperimentId, NodeId, ResearcherId
 
 
@@ -15,41 +15,36 @@ class Route:
 
     exchange: str
     prefix: str
+    reader: str
+    """Who reads what goes this way."""
 
     def key(self, lane: Lane) -> str:
         """Return the routing key of a lane."""
         return key(self.prefix, lane)
 
-    @property
-    def reader(self) -> str:
-        """Who reads what goes this way; `-` stands for the orchestrators."""
-        is_to_member = self.exchange in {topology.TASKS, topology.ANSWERS}
-        return self.prefix if is_to_member else NOWHERE
-
 
 def to_node(node: NodeId) -> Route:
-    """Return the orchestrator's way to a node."""
-    return Route(exchange=topology.TASKS, prefix=node)
+    """Return an orchestrator's way to a node."""
+    return Route(exchange=topology.TASKS, prefix=node, reader=node)
 
 
 def to_researcher(researcher: ResearcherId) -> Route:
-    """Return the orchestrator's way to a researcher."""
-    return Route(exchange=topology.ANSWERS, prefix=researcher)
+    """Return an orchestrator's way to a researcher."""
+    return Route(exchange=topology.ANSWERS, prefix=researcher, reader=researcher)
 
 
-def from_node(node: NodeId, experiment: str = NOWHERE) -> Route:
-    """Return a node's way to the orchestrator that leads an experiment, or to any."""
-    return Route(exchange=topology.REPLIES, prefix=key(node, experiment))
+def from_node(node: NodeId, orchestrator: str, experiment: str = NOWHERE) -> Route:
+    """Return a node's way to an orchestrator: to an experiment that it leads, or outside any."""
+    prefix = key(node, desk(experiment, orchestrator))
+    return Route(exchange=topology.REPLIES, prefix=prefix, reader=orchestrator)
 
 
-def from_researcher(researcher: ResearcherId) -> Route:
-    """Return a researcher's way to the orchestrators."""
-    return Route(exchange=topology.SUBMISSIONS, prefix=key(researcher, NOWHERE))
-
-
-def upload_of(researcher: ResearcherId, experiment: ExperimentId) -> Route:
-    """Return a researcher's way for the chunks of an experiment."""
-    return Route(exchange=topology.SUBMISSIONS, prefix=key(researcher, experiment))
+def from_researcher(
+    researcher: ResearcherId, orchestrator: str, experiment: str = NOWHERE
+) -> Route:
+    """Return a researcher's way to an orchestrator; chunks go to an experiment that it leads."""
+    prefix = key(researcher, desk(experiment, orchestrator))
+    return Route(exchange=topology.SUBMISSIONS, prefix=prefix, reader=orchestrator)
 
 
 def sender_word(exchange: str, routing_key: str) -> str | None:
@@ -65,15 +60,18 @@ def sender_word(exchange: str, routing_key: str) -> str | None:
 
 
 def is_own_queue(delivery: Delivery) -> bool:
-    """Return whether a reply came in the queue of its key; brokers let senders name more keys."""
-    if delivery.exchange != topology.REPLIES:
+    """Return whether what is for an orchestrator came in the queue of its key.
+
+    Brokers let senders name more keys.
+    """
+    if delivery.exchange not in {topology.REPLIES, topology.SUBMISSIONS}:
         return True
-    words = delivery.routing_key.split(".")
-    experiment = words[1] if len(words) > 1 else ""
+    _, own, *_ = [*delivery.routing_key.split("."), ""]
+    experiment, _, orchestrator = own.partition("@")
     if experiment == NOWHERE:
-        return delivery.queue == topology.ORCHESTRATOR_INBOX
-    own = ExperimentId(experiment)
-    return delivery.queue in {topology.experiment_replies(own), topology.experiment_payloads(own)}
+        return delivery.queue == topology.orchestrator_inbox(orchestrator)
+    names = topology.experiment_replies, topology.experiment_payloads
+    return delivery.queue in {name(ExperimentId(experiment), orchestrator) for name in names}
 
 
 def way_back(
@@ -90,11 +88,11 @@ def way_back(
         case topology.SUBMISSIONS:
             return to_researcher(ResearcherId(sender))
         case topology.TASKS:
-            return from_node(NodeId(me), experiment)
+            return from_node(NodeId(me), sender, experiment)
         case topology.ANSWERS if lane is Lane.BULK:
-            return upload_of(ResearcherId(me), ExperimentId(experiment))
+            return from_researcher(ResearcherId(me), sender, experiment)
         case topology.ANSWERS:
-            return from_researcher(ResearcherId(me))
+            return from_researcher(ResearcherId(me), sender)
         case _:
             raise ProtocolError("wrong_exchange", f"{exchange or 'no exchange'} is not answered")
 

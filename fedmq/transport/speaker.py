@@ -17,7 +17,14 @@ from fedmq.transport import topology
 from fedmq.transport.counters import Counters
 from fedmq.transport.outbox import properties_of
 from fedmq.transport.ports import Publication, Transport
-from fedmq.transport.routes import Route, to_node, to_researcher, way_back
+from fedmq.transport.routes import (
+    Route,
+    from_node,
+    from_researcher,
+    to_node,
+    to_researcher,
+    way_back,
+)
 from fedmq.transport.topology import Lane
 from fedmq.transport.wires import Wire
 from fedmq.types import NOWHERE, NodeId, ResearcherId, Role
@@ -108,7 +115,7 @@ class Speaker:
         """Send the roster to members of one role, once for as many as a message goes to."""
         for first in range(0, len(members), MAX_READERS):
             group = members[first : first + MAX_READERS]
-            routes = [_to_member(name, role) for name in group]
+            routes = [self._to_member(name, role) for name in group]
             recipient = group[0] if len(group) == 1 else NOWHERE
             message_id = f"roster.{self._wire.version}.{group[0]}"
             key, *others = (route.key(Lane.CONTROL) for route in routes)
@@ -141,6 +148,14 @@ class Speaker:
         numbers = {"stream": self._counters.stream, "counter": counter}
         return replace(message, envelope=message.envelope.model_copy(update=numbers))
 
-
-def _to_member(name: str, role: Role) -> Route:
-    return to_researcher(ResearcherId(name)) if role is Role.RESEARCHER else to_node(NodeId(name))
+    def _to_member(self, name: str, role: Role) -> Route:
+        """Return the way to a member: orchestrators reach nodes and researchers, and these them."""
+        match role:
+            case Role.NODE:
+                return to_node(NodeId(name))
+            case Role.RESEARCHER:
+                return to_researcher(ResearcherId(name))
+            case _ if self._wire.role_of(self._me) is Role.RESEARCHER:
+                return from_researcher(ResearcherId(self._me), name)
+            case _:
+                return from_node(NodeId(self._me), name)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
 
-from fedmq.types import NOWHERE, ExperimentId, NodeId, ResearcherId, Role
+from fedmq.types import NOWHERE, ORCHESTRATOR, ExperimentId, NodeId, ResearcherId, Role
 
 TASKS: Final = "fedmq.tasks"
 REPLIES: Final = "fedmq.replies"
@@ -20,8 +20,6 @@ ANSWERS: Final = "fedmq.answers"
 EVENTS: Final = "fedmq.events"
 DEAD: Final = "fedmq.dead"
 
-ORCHESTRATOR_INBOX: Final = "orchestrator.inbox"
-ORCHESTRATOR_EVENTS: Final = "orchestrator.events"
 MONITOR_EVENTS: Final = "monitor.events"
 MONITOR_DEAD: Final = "monitor.dead"
 MONITOR_OVERVIEWS: Final = "monitor.overviews"
@@ -56,6 +54,8 @@ SEGMENT_BYTES: Final = 2**20
 
 ID_OR_NOWHERE: Final = r"[a-z0-9-]{1,40}"
 """A word of a routing key that is an id or `-`."""
+DESK: Final = rf"{ID_OR_NOWHERE}@{ID_OR_NOWHERE}"
+"""A word of a routing key: an experiment or `-`, and the orchestrator that it is for."""
 
 
 class Lane(StrEnum):
@@ -161,14 +161,32 @@ def node_payloads(node: NodeId) -> str:
     return f"node.{node}.payloads"
 
 
-def experiment_replies(experiment: ExperimentId) -> str:
+def desk(experiment: str, orchestrator: str) -> str:
+    """Return the word of a key for what is of an experiment, or of none, at an orchestrator.
+
+    The name of who leads is in it, so that no two orchestrators ever have a queue in common.
+    """
+    return f"{experiment}@{orchestrator}"
+
+
+def orchestrator_inbox(orchestrator: str) -> str:
+    """Return the name of the queue of what an orchestrator is told outside experiments."""
+    return f"orchestrator.{orchestrator}.inbox"
+
+
+def orchestrator_events(orchestrator: str) -> str:
+    """Return the name of the queue of the signs of life that an orchestrator hears."""
+    return f"orchestrator.{orchestrator}.events"
+
+
+def experiment_replies(experiment: ExperimentId, orchestrator: str) -> str:
     """Return the name of the queue of an experiment's control messages."""
-    return f"experiment.{experiment}.replies"
+    return f"experiment.{desk(experiment, orchestrator)}.replies"
 
 
-def experiment_payloads(experiment: ExperimentId) -> str:
+def experiment_payloads(experiment: ExperimentId, orchestrator: str) -> str:
     """Return the name of the queue of an experiment's chunks."""
-    return f"experiment.{experiment}.payloads"
+    return f"experiment.{desk(experiment, orchestrator)}.payloads"
 
 
 def researcher_inbox(researcher: ResearcherId) -> str:
@@ -211,19 +229,38 @@ def node_queues(node: NodeId, profile: Profile = Profile.SINGLE) -> tuple[Queue,
     )
 
 
-def experiment_queues(
-    experiment: ExperimentId, profile: Profile = Profile.SINGLE
-) -> tuple[Queue, ...]:
-    """Return the two queues that an orchestrator declares for an experiment it leads."""
+def orchestrator_queues(orchestrator: str) -> tuple[Queue, ...]:
+    """Return the two queues of an orchestrator."""
+    own = key("*", desk(NOWHERE, orchestrator), Lane.CONTROL)
     return (
         _control(
-            experiment_replies(experiment),
-            Binding(exchange=REPLIES, key=key("*", experiment, Lane.CONTROL)),
+            orchestrator_inbox(orchestrator),
+            Binding(exchange=SUBMISSIONS, key=own),
+            Binding(exchange=REPLIES, key=own),
+            single_reader=False,
+        ),
+        Queue(
+            name=orchestrator_events(orchestrator),
+            arguments={"x-queue-type": "classic"},
+            bindings=(Binding(exchange=EVENTS, key="#"),),
+        ),
+    )
+
+
+def experiment_queues(
+    experiment: ExperimentId, orchestrator: str, profile: Profile = Profile.SINGLE
+) -> tuple[Queue, ...]:
+    """Return the two queues that an orchestrator declares for an experiment it leads."""
+    own = desk(experiment, orchestrator)
+    return (
+        _control(
+            experiment_replies(experiment, orchestrator),
+            Binding(exchange=REPLIES, key=key("*", own, Lane.CONTROL)),
         ),
         _bulk(
-            experiment_payloads(experiment),
-            Binding(exchange=REPLIES, key=key("*", experiment, Lane.BULK)),
-            Binding(exchange=SUBMISSIONS, key=key("*", experiment, Lane.BULK)),
+            experiment_payloads(experiment, orchestrator),
+            Binding(exchange=REPLIES, key=key("*", own, Lane.BULK)),
+            Binding(exchange=SUBMISSIONS, key=key("*", own, Lane.BULK)),
             profile=profile,
         ),
     )
@@ -256,19 +293,7 @@ def _watched(name: str, exchange: str, key: str = "#") -> Queue:
 
 
 def _common_queues() -> tuple[Queue, ...]:
-    classic: dict[str, str | bool] = {"x-queue-type": "classic"}
     return (
-        _control(
-            ORCHESTRATOR_INBOX,
-            Binding(exchange=SUBMISSIONS, key=key("*", NOWHERE, Lane.CONTROL)),
-            Binding(exchange=REPLIES, key=key("*", NOWHERE, Lane.CONTROL)),
-            single_reader=False,
-        ),
-        Queue(
-            name=ORCHESTRATOR_EVENTS,
-            arguments=classic,
-            bindings=(Binding(exchange=EVENTS, key="#"),),
-        ),
         Queue(
             name=DEAD_QUEUE,
             arguments={"x-queue-type": "quorum"},
@@ -286,7 +311,7 @@ def policies() -> tuple[Policy, ...]:
     return (
         Policy(
             name="control",
-            pattern=control + r"|orchestrator\.inbox)$",
+            pattern=control + r"|orchestrator\.[^.]+\.inbox)$",
             definition={
                 "dead-letter-exchange": DEAD,
                 "dead-letter-strategy": "at-least-once",
@@ -303,7 +328,7 @@ def policies() -> tuple[Policy, ...]:
         ),
         Policy(
             name="events",
-            pattern=r"^orchestrator\.events$",
+            pattern=r"^orchestrator\.[^.]+\.events$",
             definition={
                 "max-length": EVENT_LENGTH,
                 "max-length-bytes": EVENT_BYTES,
@@ -355,10 +380,13 @@ def federation(
     *,
     nodes: Iterable[NodeId],
     researchers: Iterable[ResearcherId],
+    orchestrators: Iterable[str] = (ORCHESTRATOR,),
     profile: Profile = Profile.SINGLE,
 ) -> Topology:
     """Return what stands on the broker of a federation with these members."""
     queues = list(_common_queues())
+    for orchestrator in sorted(orchestrators):
+        queues.extend(orchestrator_queues(orchestrator))
     for node in sorted(nodes):
         queues.extend(node_queues(node, profile))
     for researcher in sorted(researchers):

@@ -24,7 +24,7 @@ class Wire(Protocol):
         """Return the names of the members with a role."""
 
     def seal(self, message: Message, readers: Collection[str] = ()) -> bytes:
-        """Return the bytes of a message for its readers; `-` stands for all orchestrators.
+        """Return the bytes of a message for its readers.
 
         Raises:
             ProtocolError: unknown_reader; nobody knows a reader's keys.

@@ -21,8 +21,16 @@ from fedmq.transport.ports import (
     ReadersCounted,
     Returned,
 )
-from fedmq.transport.topology import DEAD_QUEUE, REPLIES, TASKS, Profile, experiment_queues, key
-from fedmq.types import ExperimentId, NodeId
+from fedmq.transport.topology import (
+    DEAD_QUEUE,
+    REPLIES,
+    TASKS,
+    Profile,
+    desk,
+    experiment_queues,
+    key,
+)
+from fedmq.types import ORCHESTRATOR, ExperimentId, NodeId
 from tests.contract.wires import BASEL, LYON, PARIS, Member, MemoryWire, RabbitWire, Wire
 
 EXPERIMENT = ExperimentId("e-1")
@@ -101,11 +109,11 @@ def test_what_is_published_after_a_declaration_finds_the_queue(wire: Wire) -> No
     """Whoever is asked to fill a queue does not answer before it is there."""
     orchestrator = wire.join("orchestrator")
     wire.settle()
-    orchestrator.transport.declare(experiment_queues(EXPERIMENT, wire.profile))
+    orchestrator.transport.declare(experiment_queues(EXPERIMENT, ORCHESTRATOR, wire.profile))
     for number in range(3):
         to_it = Publication(
             exchange=REPLIES,
-            routing_key=key(LYON, EXPERIMENT, "bulk"),
+            routing_key=key(LYON, desk(EXPERIMENT, ORCHESTRATOR), "bulk"),
             body=b"chunk",
             properties=Properties(),
         )
@@ -276,12 +284,14 @@ def test_of_two_copies_of_a_node_one_reads_and_the_other_takes_over(wire: Wire) 
 def test_an_experiment_has_its_queues_from_its_declaration_to_its_end(wire: Wire) -> None:
     """A reply finds its experiment while that runs, and is returned afterwards."""
     orchestrator, node = wire.join("orchestrator"), wire.join(LYON)
-    queues = experiment_queues(EXPERIMENT, wire.profile)
+    queues = experiment_queues(EXPERIMENT, ORCHESTRATOR, wire.profile)
     orchestrator.transport.declare(queues)
-    orchestrator.transport.consume(topology.experiment_replies(EXPERIMENT), prefetch=5)
+    orchestrator.transport.consume(
+        topology.experiment_replies(EXPERIMENT, ORCHESTRATOR), prefetch=5
+    )
     reply = Publication(
         exchange=REPLIES,
-        routing_key=key(LYON, EXPERIMENT, "control"),
+        routing_key=key(LYON, desk(EXPERIMENT, ORCHESTRATOR), "control"),
         body=b"reply",
         properties=Properties(),
     )
@@ -330,11 +340,11 @@ def test_the_readers_of_a_queue_are_counted_by_whoever_asks(wire: Wire) -> None:
         member.transport.consume(payloads, prefetch=1)
     wire.settle()
     asking = wire.join(PARIS)
-    asking.transport.count_readers([payloads, topology.ORCHESTRATOR_INBOX, "nowhere"])
+    asking.transport.count_readers([payloads, topology.orchestrator_inbox(ORCHESTRATOR), "nowhere"])
     wire.settle(lambda: len(asking.of(ReadersCounted)) == 3)
     assert {one.queue: one.num_readers for one in asking.of(ReadersCounted)} == {
         payloads: 2 if wire.profile is Profile.SINGLE else 1,
-        topology.ORCHESTRATOR_INBOX: 0,
+        topology.orchestrator_inbox(ORCHESTRATOR): 0,
         "nowhere": None,
     }
     # Asking disturbs nobody, oneself included.

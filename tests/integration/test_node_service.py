@@ -47,7 +47,7 @@ from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import TransportEvent
 from fedmq.transport.routes import to_node
 from fedmq.transport.spool import Spool
-from fedmq.types import Digest, ExperimentId, NodeId
+from fedmq.types import ORCHESTRATOR, Digest, ExperimentId, NodeId
 from tests.support.mandates import mandate
 from tests.support.tiny_plan import SOURCE, write_cases
 
@@ -74,7 +74,7 @@ class Desk:
             clock=SystemClock(),
         )
         self.courier.attach(self)
-        queues = topology.experiment_queues(LUNG)
+        queues = topology.experiment_queues(LUNG, ORCHESTRATOR)
         self.transport.declare(queues)
         for one in queues:
             self.transport.consume(one.name, prefetch=8)

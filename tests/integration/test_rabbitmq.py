@@ -26,7 +26,7 @@ from fedmq.transport.ports import (
 from fedmq.transport.rabbitmq import RabbitTransport
 from fedmq.transport.rabbitmq_tls import Tls
 from fedmq.transport.topology import TASKS, experiment_queues
-from fedmq.types import ExperimentId, Role
+from fedmq.types import ORCHESTRATOR, ExperimentId, Role
 from tests.contract.wires import Member
 from tests.integration.test_hub import ended, joined, until
 from tests.support.cluster import control
@@ -90,7 +90,7 @@ def _certificate_of(folder: Path, name: str) -> Tls:
 def test_what_is_declared_before_the_start_is_there_when_connected(folder: Path) -> None:
     """An orchestrator that comes back with an experiment under way declares before it connects."""
     known = of(folder, "orchestrator", Role.ORCHESTRATOR)
-    queues = experiment_queues(ExperimentId("e-early"))
+    queues = experiment_queues(ExperimentId("e-early"), ORCHESTRATOR)
     member = Member()
     login = known.login(PROGRAM)
     member.transport = RabbitTransport(replace(login, reconnect_s=0.05), member.events.append)

@@ -41,7 +41,7 @@ from fedmq.transport.topology import (
     experiment_queues,
     key,
 )
-from fedmq.types import ExperimentId, NodeId, ResearcherId, Role
+from fedmq.types import ORCHESTRATOR, ExperimentId, NodeId, ResearcherId, Role
 from tests.contract.wires import Member
 from tests.integration.test_hub import ended, joined, management, until
 from tests.support.members import PROGRAM, connected, connection, enrolled
@@ -49,7 +49,7 @@ from tests.support.members import PROGRAM, connected, connection, enrolled
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.hub_broker, pytest.mark.xdist_group("rights")]
 
 LYON, PARIS, RESEARCHER = "chu-lyon", "ghu-paris", "r-one"
-EXPERIMENT = experiment_queues(ExperimentId("e-1"))
+EXPERIMENT = experiment_queues(ExperimentId("e-1"), ORCHESTRATOR)
 CLOSED = (ChannelClosedByBroker, ConnectionClosedByBroker)
 
 
@@ -80,9 +80,9 @@ def publish(member: Member, exchange: str, routing_key: str) -> None:
 @pytest.mark.parametrize(
     ("name", "exchange", "routing_key"),
     [
-        (LYON, REPLIES, key(LYON, "-", "control")),
+        (LYON, REPLIES, key(LYON, "-@orchestrator", "control")),
         (LYON, EVENTS, key("e-1", LYON, "heartbeat")),
-        (RESEARCHER, SUBMISSIONS, key(RESEARCHER, "-", "control")),
+        (RESEARCHER, SUBMISSIONS, key(RESEARCHER, "-@orchestrator", "control")),
         ("orchestrator", TASKS, key(LYON, "control")),
         ("orchestrator", TASKS, key(PARIS, "bulk")),
         ("orchestrator", topology.ANSWERS, key(RESEARCHER, "control")),
@@ -106,10 +106,10 @@ def test_members_write_what_is_theirs(
     ("name", "exchange", "routing_key"),
     [
         # Under another's name, or one that begins or ends alike.
-        (LYON, REPLIES, key(PARIS, "-", "control")),
-        (LYON, REPLIES, key("chu-lyon-2", "-", "control")),
+        (LYON, REPLIES, key(PARIS, "-@orchestrator", "control")),
+        (LYON, REPLIES, key("chu-lyon-2", "-@orchestrator", "control")),
         (LYON, EVENTS, key("e-1", PARIS, "heartbeat")),
-        (RESEARCHER, SUBMISSIONS, key("r-two", "-", "control")),
+        (RESEARCHER, SUBMISSIONS, key("r-two", "-@orchestrator", "control")),
         ("orchestrator", EVENTS, key("e-1", LYON, "heartbeat")),
         (LYON, asking.join_exchange(PARIS), ""),
         (RESEARCHER, asking.join_exchange(LYON), ""),
@@ -117,17 +117,17 @@ def test_members_write_what_is_theirs(
         ("monitor", asking.join_exchange(LYON), ""),
         # What another role writes.
         (LYON, TASKS, key(PARIS, "control")),
-        (LYON, SUBMISSIONS, key(LYON, "-", "control")),
+        (LYON, SUBMISSIONS, key(LYON, "-@orchestrator", "control")),
         (RESEARCHER, TASKS, key(LYON, "control")),
-        (RESEARCHER, REPLIES, key(RESEARCHER, "-", "control")),
+        (RESEARCHER, REPLIES, key(RESEARCHER, "-@orchestrator", "control")),
         (RESEARCHER, EVENTS, key("-", RESEARCHER, "progress")),
-        ("orchestrator", REPLIES, key(LYON, "-", "control")),
+        ("orchestrator", REPLIES, key(LYON, "-@orchestrator", "control")),
         ("monitor", EVENTS, key("-", "monitor", "progress")),
         ("monitor", TASKS, key(LYON, "control")),
         # Straight into a queue.
         (LYON, "", "node.ghu-paris.tasks"),
         (RESEARCHER, "", "node.chu-lyon.tasks"),
-        ("monitor", "", "orchestrator.inbox"),
+        ("monitor", "", "orchestrator.orchestrator.inbox"),
         # Into the dead letters, which only the broker writes.
         ("orchestrator", topology.DEAD, "anything"),
     ],
@@ -150,8 +150,8 @@ def test_members_write_nothing_else(
         (LYON, "node.chu-lyon.tasks"),
         (LYON, "node.chu-lyon.payloads"),
         (RESEARCHER, "researcher.r-one.inbox"),
-        ("orchestrator", "orchestrator.inbox"),
-        ("orchestrator", "orchestrator.events"),
+        ("orchestrator", "orchestrator.orchestrator.inbox"),
+        ("orchestrator", "orchestrator.orchestrator.events"),
     ],
 )
 def test_members_read_what_is_theirs(folder: Path, name: str, queue: str) -> None:
@@ -178,16 +178,16 @@ def _readers(consumers: object) -> set[tuple[str, str]]:
     [
         (LYON, "node.ghu-paris.tasks"),
         (LYON, "node.ghu-paris.payloads"),
-        (LYON, "orchestrator.inbox"),
-        (LYON, "orchestrator.events"),
+        (LYON, "orchestrator.orchestrator.inbox"),
+        (LYON, "orchestrator.orchestrator.events"),
         (LYON, "dead"),
         (LYON, "monitor.events"),
         (RESEARCHER, "monitor.dead"),
         (RESEARCHER, "node.chu-lyon.tasks"),
-        (RESEARCHER, "orchestrator.inbox"),
+        (RESEARCHER, "orchestrator.orchestrator.inbox"),
         ("orchestrator", "node.chu-lyon.tasks"),
         ("orchestrator", "researcher.r-one.inbox"),
-        ("monitor", "orchestrator.inbox"),
+        ("monitor", "orchestrator.orchestrator.inbox"),
         ("monitor", "node.chu-lyon.payloads"),
         ("monitor", "dead"),
     ],
@@ -220,7 +220,7 @@ def test_the_orchestrator_makes_and_deletes_the_queues_of_its_experiments(folder
         member.transport.declare(EXPERIMENT)
         until(lambda: set(names) < admin.names("queues", "fedmq"))
         with joined(credentials(folder, LYON)) as node:
-            publish(node, REPLIES, key(LYON, "e-1", "control"))
+            publish(node, REPLIES, key(LYON, "e-1@orchestrator", "control"))
             assert node.of(Confirmed)
         member.transport.delete(names)
         until(lambda: not set(names) & admin.names("queues", "fedmq"))
@@ -307,7 +307,7 @@ class Watched:
         counts = {name: len(reading.messages) for name, reading in read.items()}
         with self.channel("hub-admin") as channel:
             for name in self.queues:
-                if name not in (*self.streams, topology.ORCHESTRATOR_EVENTS):
+                if name not in (*self.streams, topology.orchestrator_events(ORCHESTRATOR)):
                     answer = channel.queue_declare(name, passive=True)
                     counts[name] = answer.method.message_count
         return counts
@@ -347,7 +347,11 @@ def test_a_member_changes_nothing_and_takes_nothing_of_others(
 ) -> None:
     """Whatever its own program would never do, with its real certificate."""
     acts: list[Callable[[BlockingChannel], object]] = []
-    for queue in (topology.node_tasks(NodeId(PARIS)), topology.ORCHESTRATOR_INBOX, "dead"):
+    for queue in (
+        topology.node_tasks(NodeId(PARIS)),
+        topology.orchestrator_inbox(ORCHESTRATOR),
+        "dead",
+    ):
         acts += [
             lambda channel, of=queue: channel.queue_purge(of),
             lambda channel, of=queue: channel.queue_delete(of),
@@ -370,7 +374,7 @@ def test_a_member_changes_nothing_and_takes_nothing_of_others(
         lambda channel: channel.exchange_delete(REPLIES),
         lambda channel: channel.exchange_bind(REPLIES, TASKS, "#"),
         lambda channel: channel.exchange_unbind(REPLIES, TASKS, "#"),
-        partial(_publish, "amq.topic", key(name, "-", "control")),
+        partial(_publish, "amq.topic", key(name, "-@orchestrator", "control")),
         partial(_publish, TASKS, key(PARIS, "control")),
     ]
     for act in acts:
@@ -396,11 +400,11 @@ def test_the_orchestrator_changes_nothing_but_the_queues_of_its_experiments(
             lambda channel, of=queue: channel.queue_unbind(of, TASKS, key(LYON, "control")),
             partial(_publish, "", queue),
         ]
-    inbox = topology.ORCHESTRATOR_INBOX
+    inbox = topology.orchestrator_inbox(ORCHESTRATOR)
     acts += [
         lambda channel: channel.queue_delete(inbox),
         lambda channel: channel.queue_bind(inbox, REPLIES, "#"),
-        lambda channel: channel.queue_unbind(inbox, REPLIES, "*.-.control"),
+        lambda channel: channel.queue_unbind(inbox, REPLIES, "*.-@orchestrator.control"),
         lambda channel: channel.queue_declare("mine"),
         lambda channel: channel.queue_declare("", exclusive=True),
         lambda channel: channel.exchange_declare("mine"),
@@ -419,7 +423,7 @@ def test_an_orchestrator_can_lead_replies_to_watchers_and_to_no_other_member(
 
     Keys of replies have three words and those of tasks and answers two, so nobody is bound to them.
     """
-    reply = key(LYON, "e-none", "control")
+    reply = key(LYON, "e-none@orchestrator", "control")
 
     def ends(kind: type[Confirmed | Returned]) -> bool:
         with joined(credentials(folder, LYON)) as node:
@@ -465,19 +469,19 @@ def test_a_queue_takes_so_many_bytes_and_the_others_go_on(folder: Path) -> None:
     Others publish and are read elsewhere; in that queue there is room for them once it was read.
     """
     admin = management(folder)
-    with _small(admin, "control", topology.ORCHESTRATOR_INBOX):
+    with _small(admin, "control", topology.orchestrator_inbox(ORCHESTRATOR)):
         with connected(credentials(folder, LYON).login(PROGRAM)) as connection:
             channel = connection.channel()
             channel.confirm_delivery()
             assert 4 <= _num_taken(channel, of=64) < 64
             _require_others_go_on(folder)
             with joined(credentials(folder, PARIS)) as paris:
-                publish(paris, REPLIES, key(PARIS, "-", "control"))
+                publish(paris, REPLIES, key(PARIS, "-@orchestrator", "control"))
                 assert paris.of(Nacked)
             until(lambda: "bytes, its limit is 1048576" in _why_full(admin))
-            _empty(folder, topology.ORCHESTRATOR_INBOX)
+            _empty(folder, topology.orchestrator_inbox(ORCHESTRATOR))
             assert _num_taken(channel, of=1) == 1
-        _empty(folder, topology.ORCHESTRATOR_INBOX)
+        _empty(folder, topology.orchestrator_inbox(ORCHESTRATOR))
 
 
 @contextmanager
@@ -512,7 +516,9 @@ def _require_others_go_on(folder: Path) -> None:
 def _why_full(admin: Management) -> str:
     """Return what `fedmq status` says of the orchestrator's inbox."""
     found = find_hindrances([], cast("list[dict[str, object]]", admin.get("queues", VHOST)))
-    return "".join(one.why for one in found if topology.ORCHESTRATOR_INBOX in one.what)
+    return "".join(
+        one.why for one in found if topology.orchestrator_inbox(ORCHESTRATOR) in one.what
+    )
 
 
 def _empty(folder: Path, queue: str) -> None:
@@ -537,7 +543,7 @@ def test_every_queue_has_its_limit_in_bytes_at_the_broker(folder: Path) -> None:
 
 def test_events_without_end_push_out_the_oldest_alone(folder: Path) -> None:
     """A sign of life that is old is worth nothing; the next one of another member is there."""
-    with _small(management(folder), "events", topology.ORCHESTRATOR_EVENTS):
+    with _small(management(folder), "events", topology.orchestrator_events(ORCHESTRATOR)):
         with connected(credentials(folder, LYON).login(PROGRAM)) as connection:
             channel = connection.channel()
             channel.confirm_delivery()
@@ -549,7 +555,9 @@ def test_events_without_end_push_out_the_oldest_alone(folder: Path) -> None:
         with connected(credentials(folder, "hub-admin").login(PROGRAM)) as connection:
             channel = connection.channel()
             bodies = []
-            while (got := channel.basic_get(topology.ORCHESTRATOR_EVENTS, auto_ack=True))[0]:
+            while (
+                got := channel.basic_get(topology.orchestrator_events(ORCHESTRATOR), auto_ack=True)
+            )[0]:
                 bodies.append(got[2])
         assert sum(map(len, bodies)) <= 2**20
         assert len(bodies) > 1
@@ -560,7 +568,7 @@ def _num_taken(channel: BlockingChannel, of: int) -> int:
     """Return how many messages of a quarter of a megabyte were taken before one was not."""
     for number in range(of):
         try:
-            channel.basic_publish(REPLIES, key(LYON, "-", "control"), bytes(2**18))
+            channel.basic_publish(REPLIES, key(LYON, "-@orchestrator", "control"), bytes(2**18))
         except NackError:
             return number
     return of

@@ -27,7 +27,7 @@ from fedmq.transport.ports import Connected, Disconnected
 from fedmq.transport.rabbitmq import Login
 from fedmq.transport.rabbitmq_join import ask_to_join
 from fedmq.transport.rabbitmq_tls import Tls
-from fedmq.types import Role
+from fedmq.types import ORCHESTRATOR, Role
 from tests.integration.test_hub import ended, joined, until
 from tests.support.members import PROGRAM, connected, enrolled
 
@@ -346,10 +346,10 @@ def test_a_token_can_ask_and_nothing_else(place: Place, tmp_path: Path) -> None:
         ("read", topology.node_tasks("umc-basel")),  # type: ignore[arg-type]
         ("read", asking.hub_requests("umc-basel")),
         ("read", asking.join_answers(PARIS)),
-        ("read", topology.ORCHESTRATOR_INBOX),
+        ("read", topology.orchestrator_inbox(ORCHESTRATOR)),
         ("write", asking.join_exchange(PARIS), PARIS),
         ("write", "", asking.join_answers("umc-basel")),
-        ("write", topology.REPLIES, "umc-basel.-.control"),
+        ("write", topology.REPLIES, "umc-basel.-@orchestrator.control"),
         ("write", topology.EVENTS, "-.umc-basel.heartbeat"),
         ("write", "", asking.hub_requests("umc-basel")),
         ("declare", "mine"),

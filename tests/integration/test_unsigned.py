@@ -17,7 +17,7 @@ from fedmq.transport import topology
 from fedmq.transport.home import JOURNAL_NAME, LocalHome
 from fedmq.transport.journal import Journal
 from fedmq.transport.rabbitmq import RabbitTransport
-from fedmq.types import NOWHERE, NodeId, ResearcherId, Role
+from fedmq.types import NOWHERE, ORCHESTRATOR, NodeId, ResearcherId, Role
 from tests.support.broker import TestBroker, federation_rights
 from tests.support.keys import Keys
 
@@ -102,7 +102,7 @@ def test_what_the_broker_lets_through_and_is_not_genuine_is_turned_away_and_note
         publish(broker, vhost, body, None)
         wait_for(journal, "SELECT count(*) FROM rejected")
         assert journal.rows("SELECT queue, sender, reason FROM rejected") == [
-            (topology.ORCHESTRATOR_INBOX, "", "no_user_id")
+            (topology.orchestrator_inbox(ORCHESTRATOR), "", "no_user_id")
         ]
         assert journal.cell("SELECT count(*) FROM received") == 0
         publish(broker, vhost, body, ANNA)
@@ -128,7 +128,7 @@ def test_what_the_broker_lets_through_and_is_not_genuine_is_turned_away_and_note
             publish(broker, vhost, answer, LYON, user=LYON, way=way, headers=headers)
         wait_for(journal, "SELECT count(*) = 2 FROM rejected WHERE reason = 'carbon_copy'")
         senders = journal.rows("SELECT queue, sender FROM rejected WHERE reason = 'carbon_copy'")
-        assert senders == [(topology.ORCHESTRATOR_INBOX, LYON)] * 2
+        assert senders == [(topology.orchestrator_inbox(ORCHESTRATOR), LYON)] * 2
         assert journal.cell("SELECT count(*) FROM received") == 1
     finally:
         services[0].loop.stop()

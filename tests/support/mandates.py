@@ -5,6 +5,7 @@ from typing import Any, Final, TypeVar
 from fedmq.messages.fields import Manifest, PlanReference
 from fedmq.messages.mandates import ExperimentSpec, Mandate, Order
 from fedmq.messages.requests import Asking
+from fedmq.types import ORCHESTRATOR
 
 R = TypeVar("R", bound=Asking)
 
@@ -16,6 +17,7 @@ def mandate(
     *,
     experiment: str = "lung",
     researcher: str = "ana",
+    orchestrator: str = ORCHESTRATOR,
     initial: Manifest = _NOTHING,
     **spec: Any,  # noqa: ANN401 - fields of the spec
 ) -> Mandate:
@@ -24,6 +26,7 @@ def mandate(
     order = Order(
         experiment=experiment,
         researcher=researcher,
+        orchestrator=orchestrator,
         spec=ExperimentSpec.model_validate({**said, "plan": plan, **spec}),
         initial=initial,
     )

@@ -27,6 +27,7 @@ def open_journal(home: Path) -> Journal:
                 Order(
                     experiment="lung-1",
                     researcher="ada",
+                    orchestrator="orchestrator",
                     spec=make_report(num_rounds=10).spec,
                     initial=Manifest(digest=Digest(MODEL), size_bytes=8192, chunk_bytes=4),
                 )

@@ -133,7 +133,7 @@ def test_a_member_of_the_raw_broker_is_told_as_json() -> None:
         sizes=Sizes(payload_bytes=3, chunk_bytes=2, window=8, receive_bytes=4096),
         exchange="fedmq.tasks",
         keys=["node-01.bulk", "node-02.bulk"],
-        queue="experiment.raw.payloads",
+        queue="experiment.raw@orchestrator.payloads",
         arguments={"x-queue-type": "classic", "x-single-active-consumer": True},
         bindings=[["fedmq.replies", "*.raw.bulk"]],
         prefetch=8,

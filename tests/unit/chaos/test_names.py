@@ -69,4 +69,4 @@ def test_a_file_is_named_by_its_kind(file: str, kind: str) -> None:
 
 def test_a_queue_is_named_without_its_experiment() -> None:
     """Two words of three."""
-    assert queue_name("experiment.lung-ab12.replies") == "experiment.replies"
+    assert queue_name("experiment.lung-ab12@orchestrator.replies") == "experiment.replies"

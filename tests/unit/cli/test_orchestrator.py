@@ -52,6 +52,7 @@ def test_status_says_what_it_leads_keeps_and_turned_away(fedmq: CommandLine, hom
                 Order(
                     experiment="lung-1",
                     researcher="ada",
+                    orchestrator="orchestrator",
                     spec=make_report(num_rounds=10).spec,
                     initial=Manifest(digest=Digest("a" * 64), size_bytes=10, chunk_bytes=4),
                 )

@@ -172,11 +172,11 @@ def test_dead_letters_say_where_why_and_whose(capsys: Capture) -> None:
             ["at chu-lyon, ghu-paris: fedmq node status, which says why"],
         ),
         (
-            ["experiment.lung-1.replies"],
+            ["experiment.lung-1@orchestrator.replies"],
             ["at the orchestrator: fedmq orchestrator status, which says why"],
         ),
         (
-            ["orchestrator.inbox", "node.chu-lyon.tasks"],
+            ["orchestrator.orchestrator.inbox", "node.chu-lyon.tasks"],
             [
                 "at chu-lyon: fedmq node status, which says why",
                 "at the orchestrator: fedmq orchestrator status, which says why",

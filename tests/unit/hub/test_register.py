@@ -116,7 +116,7 @@ def test_every_member_has_its_queues_and_its_permission() -> None:
         "node.ghu-paris.tasks",
         "researcher.r-one.inbox",
         "researcher.r-one.payloads",
-        "orchestrator.inbox",
+        "orchestrator.orchestrator.inbox",
         "hub.joins.chu-lyon",
         "hub.joins.r-one",
     }

@@ -95,7 +95,11 @@ REPORT: Final = ExperimentReport(
 )
 MANDATE: Final = Mandate(
     content=Order(
-        experiment="pfs-12-a1", researcher="r-one", spec=SPEC, initial=MANIFEST
+        experiment="pfs-12-a1",
+        researcher="r-one",
+        orchestrator="orchestrator",
+        spec=SPEC,
+        initial=MANIFEST,
     ).model_dump_json(),
     signature="0f" * 64,
 )
@@ -142,7 +146,7 @@ BODIES: Final[tuple[Body, ...]] = (
     Rejection(reason="the quorum is larger than the list of nodes"),
     Query(kind=QueryKind.STOP, experiment="pfs-12-a1"),
     REPORT,
-    ReportList(reports=[REPORT]),
+    ReportList(reports=[REPORT], num_running=2),
     Chunk(manifest=MANIFEST, index=0, sha256=chunk_hash(DATA)),
     ResendRequest(
         manifest=Manifest(digest=Digest("ef" * 32), size_bytes=9, chunk_bytes=4), missing=[0, 2]

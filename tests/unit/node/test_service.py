@@ -29,7 +29,7 @@ from fedmq.node.service import SWEEP_S
 from fedmq.parameters import load_parameters, parameters_bytes
 from fedmq.transport import topology
 from fedmq.transport.routes import to_node
-from fedmq.types import Digest
+from fedmq.types import ORCHESTRATOR, Digest
 from tests.support.bfloat16 import of_bits
 from tests.support.clock import FakeClock
 from tests.unit.node.world import LIVER, LUNG, LYON, RELAXED, TINY, Killed, World
@@ -373,7 +373,7 @@ def test_a_dataset_that_was_removed_is_trained_on_no_more(world: World) -> None:
 def test_a_cancellation_drops_the_answers_on_their_way_but_no_question(world: World) -> None:
     """Nobody waits for an update of an attempt that was cancelled."""
     world.agree()
-    world.broker.delete(topology.experiment_replies(LUNG))
+    world.broker.delete(topology.experiment_replies(LUNG, ORCHESTRATOR))
     world.train()
     world.done()
     world.approve()

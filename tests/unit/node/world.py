@@ -48,7 +48,7 @@ from fedmq.transport.ports import TransportEvent
 from fedmq.transport.routes import to_node
 from fedmq.transport.spool import Spool
 from fedmq.transport.wires import Wire
-from fedmq.types import Digest, ExperimentId, NodeId
+from fedmq.types import ORCHESTRATOR, Digest, ExperimentId, NodeId
 from tests.support.clock import FakeClock
 from tests.support.mandates import mandate
 from tests.support.tiny_plan import SOURCE, write_cases
@@ -130,10 +130,10 @@ class Orchestrator:
             clock=FakeClock(lambda: world.now),
         )
         self.courier.attach(self)
-        self.transport.consume(topology.ORCHESTRATOR_INBOX, prefetch=1)
-        self.transport.consume(topology.ORCHESTRATOR_EVENTS, prefetch=16)
+        self.transport.consume(topology.orchestrator_inbox(ORCHESTRATOR), prefetch=1)
+        self.transport.consume(topology.orchestrator_events(ORCHESTRATOR), prefetch=16)
         for experiment in (LUNG, LIVER):
-            queues = topology.experiment_queues(experiment)
+            queues = topology.experiment_queues(experiment, ORCHESTRATOR)
             self.transport.declare(queues)
             for queue in queues:
                 self.transport.consume(queue.name, prefetch=8)

@@ -263,7 +263,7 @@ class World:
         assert self.payloads() == models
         for experiment in experiments:
             for queue in ("replies", "payloads"):
-                assert self.broker.queue(f"experiment.{experiment}.{queue}") is None
+                assert self.broker.queue(f"experiment.{experiment}@orchestrator.{queue}") is None
         assert self.service._courier.num_unsent == 0
         assert self.service._courier.num_awaited == 0
         for member in (*self.nodes.values(), self.ada, self.bob):

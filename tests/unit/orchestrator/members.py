@@ -85,7 +85,6 @@ class Member:
             journal=self.journal,
             spool=Spool(self.disk),
             clock=FakeClock(lambda: world.now),
-            only_from=ORCHESTRATOR,
         )
         self.courier.attach(self)
         for queue in queues:
@@ -205,7 +204,7 @@ class Node(Member):
         self.answer(reply, envelope)
         if how == "unsent":
             self.courier.spool.remove(Digest(manifest.digest))
-        route = from_node(self.node, envelope.experiment)
+        route = from_node(self.node, ORCHESTRATOR, envelope.experiment)
         self.courier.push(manifest, [route], envelope.experiment)
 
     def evaluate(self, request: EvaluateRequest, envelope: Envelope) -> None:
@@ -224,13 +223,13 @@ class Node(Member):
             answers=envelope,
         )
         with self.courier.transaction():
-            self.courier.post(message, from_node(self.node, envelope.experiment))
+            self.courier.post(message, from_node(self.node, ORCHESTRATOR, envelope.experiment))
 
     def say(self, body: Body, message_id: str, place: Place, key: str = "-") -> None:
         """Post anything, in the queue of any experiment."""
         message = self.courier.write(body, message_id, ORCHESTRATOR, place)
         with self.courier.transaction():
-            self.courier.post(message, from_node(self.node, key))
+            self.courier.post(message, from_node(self.node, ORCHESTRATOR, key))
 
     def beat(self) -> None:
         """Give a sign of life."""
@@ -281,7 +280,11 @@ class Researcher(Member):
         )
         message_id = message_id or f"{experiment}.submission"
         order = Order(
-            experiment=experiment, researcher=self.researcher, spec=spec, initial=manifest
+            experiment=experiment,
+            researcher=self.researcher,
+            orchestrator=ORCHESTRATOR,
+            spec=spec,
+            initial=manifest,
         )
         body = Submission(mandate=mandated(order))
         self.post(body, message_id, Place(experiment=experiment))
@@ -305,4 +308,4 @@ class Researcher(Member):
         """Post anything."""
         message = self.courier.write(body, message_id, ORCHESTRATOR, place)
         with self.courier.transaction():
-            self.courier.post(message, from_researcher(self.researcher))
+            self.courier.post(message, from_researcher(self.researcher, ORCHESTRATOR))

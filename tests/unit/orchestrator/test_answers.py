@@ -324,7 +324,7 @@ def test_a_summary_has_all_that_came_late_a_report_the_newest_and_a_list_none() 
     summary = answers.make_summary(one, state, "")
     assert (len(summary.late), summary.records) == (1_000, [])
     assert answers.make_report(one, state, "", []).late == [late(n) for n in range(901, 1_001)]
-    assert answers.make_list([summary]).reports[0].late == []
+    assert answers.make_list([summary], num_running=0).reports[0].late == []
 
 
 def largest() -> Kept:
@@ -344,7 +344,7 @@ def test_the_largest_spec_leaves_room_for_a_long_report() -> None:
 
 def test_the_largest_specs_are_listed_as_far_as_they_fit() -> None:
     """At least one of them."""
-    many = answers.make_list([a_report(0, largest())] * 20)
+    many = answers.make_list([a_report(0, largest())] * 20, num_running=0)
     assert len(many.reports) >= 2
     encode(Message(envelope=envelope(many), body=many))
 
@@ -352,7 +352,7 @@ def test_the_largest_specs_are_listed_as_far_as_they_fit() -> None:
 def test_a_list_shows_the_newest_experiments_that_fit() -> None:
     """However many there are."""
     numbered = [a_report(0).model_copy(update={"round": n}) for n in range(3_000)]
-    many = answers.make_list(reversed(numbered))
+    many = answers.make_list(reversed(numbered), num_running=0)
     assert 300 < len(many.reports) < 3_000
     assert many.reports[-1].round == 2_999
     encode(Message(envelope=envelope(many), body=many))

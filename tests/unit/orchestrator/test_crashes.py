@@ -62,7 +62,7 @@ def require_as_without_kills(world: World) -> None:
         world.run(seconds=1)
     assert world.payloads() == {lead.state.model.digest for lead in world.leads()}
     for queue in ("replies", "payloads"):
-        assert world.broker.queue(f"experiment.{LUNG}.{queue}") is None
+        assert world.broker.queue(f"experiment.{LUNG}@orchestrator.{queue}") is None
     assert world.service._courier.num_unsent == 0
     assert world.service._courier.num_awaited == 0
     for member in (*world.nodes.values(), world.ada):
@@ -245,7 +245,7 @@ def test_a_stop_survives_a_kill(make_world: Callable[[str], World]) -> None:
             world.now += LOOK_S
             world.run(seconds=1)
         assert world.payloads() == {lead_before.model.digest}
-        assert world.broker.queue(f"experiment.{LUNG}.replies") is None
+        assert world.broker.queue(f"experiment.{LUNG}@orchestrator.replies") is None
 
 
 def test_a_member_that_missed_a_round_misses_it_with_kills_too(

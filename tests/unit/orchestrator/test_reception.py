@@ -15,7 +15,7 @@ from fedmq.messages.submissions import (
 from fedmq.parameters import parameters_bytes
 from fedmq.transport import topology
 from fedmq.transport.routes import from_researcher
-from fedmq.types import ExperimentId
+from fedmq.types import ORCHESTRATOR, ExperimentId
 from tests.unit.orchestrator.arithmetic import (
     ADA,
     LUNG,
@@ -41,7 +41,7 @@ def test_the_researcher_fetches_the_final_model(world: World) -> None:
     report = world.ada.report()
     assert report.model is not None
     for member in (world.ada, world.bob):
-        member.courier.fetch(report.model, from_researcher(member.researcher), LUNG)
+        member.courier.fetch(report.model, from_researcher(member.researcher, ORCHESTRATOR), LUNG)
     world.run()
     fetched = world.ada.load(report.model.digest)
     assert parameters_bytes(fetched) == parameters_bytes(models_by_hand(2)[2])
@@ -142,7 +142,7 @@ def test_an_experiment_cannot_stand_outside_all_experiments(world: World) -> Non
     submission = world.ada.submit(make_spec(), ExperimentId("-"), message_id="submission")
     world.run(seconds=10)
     assert isinstance(world.ada.answers[submission], Rejection)
-    assert world.broker.queue("experiment.-.replies") is None
+    assert world.broker.queue("experiment.-@orchestrator.replies") is None
     assert len(world.leads()) == 0
 
 

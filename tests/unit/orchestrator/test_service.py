@@ -27,7 +27,7 @@ from fedmq.parameters import parameters_bytes
 from fedmq.transport import topology
 from fedmq.transport.ports import Properties, Publication
 from fedmq.transport.routes import from_node
-from fedmq.types import ExperimentId
+from fedmq.types import ORCHESTRATOR, ExperimentId
 from tests.unit.orchestrator.arithmetic import (
     BASEL,
     CASES,
@@ -310,7 +310,9 @@ def test_a_chunk_that_comes_again_does_not_stay(world: World) -> None:
     world.run(seconds=5)
     paris = world.nodes[PARIS]
     for content in (parameters_bytes(update_of(PARIS, initial())), b"never announced"):
-        paris.courier.push(paris.make_payload(content), [from_node(PARIS, LUNG)], LUNG)
+        paris.courier.push(
+            paris.make_payload(content), [from_node(PARIS, ORCHESTRATOR, LUNG)], LUNG
+        )
     world.run(seconds=LOOK_S)
     world.run(seconds=LOOK_S)
     needed = {lead.state.model.digest for lead in world.leads()}
@@ -466,12 +468,17 @@ def test_garbage_goes_to_the_dead_letters_and_nothing_else_happens(world: World)
         PrepareReply(num_training_cases=1, num_validation_cases=1), "forged", "-", Place()
     )
     raw = [
-        (basel, topology.REPLIES, f"{BASEL}.{LUNG}.control", b"garbage"),
-        (basel, topology.REPLIES, f"{BASEL}.{LUNG}.bulk", b"garbage"),
-        (basel, topology.REPLIES, f"{BASEL}.-.control", b""),
-        (world.bob, topology.SUBMISSIONS, "bob.-.control", b"\x93\x80\xc4\x00\xc4\x00"),
-        (paris, topology.REPLIES, f"{PARIS}.{LUNG}.control", encode(forged)),
-        (basel, topology.REPLIES, f"{PARIS}.{LUNG}.control", encode(forged)),
+        (basel, topology.REPLIES, f"{BASEL}.{LUNG}@orchestrator.control", b"garbage"),
+        (basel, topology.REPLIES, f"{BASEL}.{LUNG}@orchestrator.bulk", b"garbage"),
+        (basel, topology.REPLIES, f"{BASEL}.-@orchestrator.control", b""),
+        (
+            world.bob,
+            topology.SUBMISSIONS,
+            "bob.-@orchestrator.control",
+            b"\x93\x80\xc4\x00\xc4\x00",
+        ),
+        (paris, topology.REPLIES, f"{PARIS}.{LUNG}@orchestrator.control", encode(forged)),
+        (basel, topology.REPLIES, f"{PARIS}.{LUNG}@orchestrator.control", encode(forged)),
     ]
     for ticket, (member, exchange, key, body) in enumerate(raw, start=90_000):
         member.transport.publish(

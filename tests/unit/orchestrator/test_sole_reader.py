@@ -11,11 +11,12 @@ from fedmq.orchestrator.sole_reader import PATIENCE_S, SoleReader
 from fedmq.transport import topology
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import TransportEvent
+from fedmq.types import ORCHESTRATOR
 from tests.support.clock import FakeClock
 from tests.unit.orchestrator.arithmetic import LUNG, make_spec
 from tests.unit.orchestrator.federation import World
 
-INBOX = topology.ORCHESTRATOR_INBOX
+INBOX = topology.orchestrator_inbox(ORCHESTRATOR)
 
 
 class Side:
@@ -23,7 +24,7 @@ class Side:
 
     def __init__(self, broker: MemoryBroker, now: list[float]) -> None:
         self.transport = MemoryTransport(broker, "orchestrator", self.take)
-        self.reader = SoleReader(self.transport, FakeClock(lambda: now[0]))
+        self.reader = SoleReader(ORCHESTRATOR, self.transport, FakeClock(lambda: now[0]))
         self.errors: list[SecondStore] = []
 
     def take(self, event: TransportEvent) -> None:

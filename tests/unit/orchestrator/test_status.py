@@ -9,7 +9,7 @@ from fedmq.orchestrator.status import OrchestratorStatus, read_status
 from fedmq.transport import topology
 from fedmq.transport.home import RESERVE_BYTES, LocalHome
 from fedmq.transport.ports import Properties, Publication
-from fedmq.types import ExperimentId
+from fedmq.types import ORCHESTRATOR, ExperimentId
 from tests.unit.orchestrator.arithmetic import ADA, LUNG, NODES, make_spec
 from tests.unit.orchestrator.federation import World
 
@@ -81,7 +81,7 @@ def test_the_status_says_what_was_turned_away_and_what_payloads_are_awaited(worl
     world.ada.transport.publish(
         Publication(
             exchange=topology.SUBMISSIONS,
-            routing_key=topology.key(ADA, "-", topology.Lane.CONTROL),
+            routing_key=topology.key(ADA, topology.desk("-", ORCHESTRATOR), topology.Lane.CONTROL),
             body=b"garbage",
             properties=Properties(),
         ),

@@ -71,6 +71,7 @@ def kept(experiment: ExperimentId, began_at: float = 1_700_000_000.123456) -> Ke
     order = Order(
         experiment=experiment,
         researcher="ada",
+        orchestrator="orchestrator",
         spec=ExperimentSpec(
             name=experiment,
             purpose="Überleben",

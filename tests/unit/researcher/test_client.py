@@ -25,7 +25,7 @@ from fedmq.transport.home import Home, LocalHome
 from fedmq.transport.machine import LocalMachine
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import Disconnected, Sink
-from fedmq.types import ResearcherId, Role
+from fedmq.types import ORCHESTRATOR, ResearcherId, Role
 from tests.support.keys import Keys
 from tests.unit.researcher.federation import ANNA, Federation, experiment, wait_until
 
@@ -93,7 +93,7 @@ def test_without_an_orchestrator_the_submission_waits_and_is_run_later(
     ):
         client.submit(experiment(), initial=LARGE)
     assert type(caught.value) is TransportError
-    assert federation.depth(topology.ORCHESTRATOR_INBOX) == 1
+    assert federation.depth(topology.orchestrator_inbox(ORCHESTRATOR)) == 1
     identifier = caught.value.fix.partition("waits as ")[2].partition(",")[0]
     federation.start_orchestrator()
     # The orchestrator needs the parameters, and these are at home: with the next client.

@@ -29,7 +29,7 @@ from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import TransportEvent
 from fedmq.transport.routes import to_researcher
 from fedmq.transport.spool import Spool
-from fedmq.types import NOWHERE, Digest, ExperimentId, ResearcherId
+from fedmq.types import ORCHESTRATOR, Digest, ExperimentId, ResearcherId
 from tests.support.clock import FakeClock
 from tests.unit.messages.examples import SPEC
 
@@ -57,11 +57,11 @@ class Centre:
         )
         self.courier.attach(self)
         for experiment in (LUNG, LIVER):
-            queues = topology.experiment_queues(experiment)
+            queues = topology.experiment_queues(experiment, ORCHESTRATOR)
             self.transport.declare(queues)
             for queue in queues:
                 self.transport.consume(queue.name, prefetch=4)
-        self.transport.consume(topology.ORCHESTRATOR_INBOX, prefetch=1)
+        self.transport.consume(topology.orchestrator_inbox(ORCHESTRATOR), prefetch=1)
         self.transport.start()
 
     def take(self, event: TransportEvent) -> None:
@@ -134,7 +134,6 @@ class World:
             transport=transport,
             wire=PlainWire(),
             clock=FakeClock(lambda: self.now),
-            orchestrator="orchestrator",
         )
         transport.sink = made.handle
         made.open()
@@ -178,7 +177,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def submit(mailbox: Mailbox, experiment: ExperimentId) -> None:
     """Submit an experiment with the model as its parameters."""
-    mailbox.submit(experiment, SPEC, None, MODEL)
+    mailbox.submit(experiment, SPEC, None, MODEL, ORCHESTRATOR)
 
 
 def payloads(world: World) -> list[str]:
@@ -193,7 +192,7 @@ def reasons(mailbox: Mailbox) -> list[str]:
 
 def ask(world: World, mailbox: Mailbox, message_id: str = "all.list.1") -> Message:
     """Return a question that the orchestrator was given."""
-    mailbox.post(Query(kind=QueryKind.LIST), message_id, NOWHERE)
+    mailbox.post(Query(kind=QueryKind.LIST), message_id, ORCHESTRATOR)
     world.run()
     return world.centre.accepted[-1]
 
@@ -223,10 +222,10 @@ def test_an_answer_is_given_once_to_whichever_program_asks(world: World) -> None
     first, second = world.open(), world.open()
     world.centre.answer(ask(world, second), Rejection(reason="no"))
     world.run()
-    found = second.take_answer("all.list.1")
+    found = second.take_answer("all.list.1", ORCHESTRATOR)
     assert found is not None
     assert found.body == Rejection(reason="no")
-    assert (first.take_answer("all.list.1"), second.take_answer("all.list.1")) == (None, None)
+    assert all(one.take_answer("all.list.1", ORCHESTRATOR) is None for one in (first, second))
 
 
 def test_answers_that_nobody_came_back_for_do_not_pile_up(
@@ -239,7 +238,8 @@ def test_answers_that_nobody_came_back_for_do_not_pile_up(
         message_id = f"all.list.{number}"
         world.centre.answer(ask(world, mailbox, message_id), Rejection(reason=str(number)))
     world.run()
-    assert [mailbox.take_answer(f"all.list.{number}") is None for number in range(5)] == [
+    found = [mailbox.take_answer(f"all.list.{number}", ORCHESTRATOR) for number in range(5)]
+    assert [answer is None for answer in found] == [
         True,
         True,
         False,
@@ -292,7 +292,7 @@ def test_a_submission_that_cannot_be_written_leaves_no_half(
     with monkeypatch.context() as patch:
         patch.setattr(Courier, "write", fail)
         with pytest.raises(RuntimeError, match="no words"):
-            mailbox.submit(LUNG, SPEC, None, MODEL)
+            mailbox.submit(LUNG, SPEC, None, MODEL, ORCHESTRATOR)
     world.run(seconds=5)
     assert world.centre.accepted == []
     assert mailbox._journal.rows("SELECT * FROM uploads") == []
@@ -304,7 +304,7 @@ def test_a_model_that_another_program_was_handed_is_not_asked_for_again(world: W
     asking = world.open()
     world.run()
     manifest = world.centre.make_payload()
-    asking.want(manifest, LUNG)
+    asking.want(manifest, LUNG, ORCHESTRATOR)
     world.run(seconds=1)
     found = asking.find_payload(manifest.digest)
     assert found is not None
@@ -323,7 +323,7 @@ def test_a_model_that_does_not_come_is_asked_for_until_it_is_there(world: World)
     world.run()
     transport.disconnect()
     manifest = world.centre.make_payload()
-    mailbox.want(manifest, LUNG)
+    mailbox.want(manifest, LUNG, ORCHESTRATOR)
     world.run(seconds=5)
     assert mailbox.find_payload(manifest.digest) is None
     transport.connect()

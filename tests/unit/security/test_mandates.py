@@ -15,13 +15,15 @@ from fedmq.security.roster import (
     without_member,
 )
 from fedmq.security.rotation import make_rotation_request
-from fedmq.types import Role
+from fedmq.types import ORCHESTRATOR, Role
 from tests.support.keys import Keys
 from tests.unit.messages.examples import MANIFEST, SPEC
 
 ADA, BOB, CENTRE = "ada", "bob", "orchestrator"
 KEYS = Keys({ADA: Role.RESEARCHER, BOB: Role.RESEARCHER, CENTRE: Role.ORCHESTRATOR})
-ORDER = Order(experiment="lung-1", researcher=ADA, spec=SPEC, initial=MANIFEST)
+ORDER = Order(
+    experiment="lung-1", researcher=ADA, orchestrator=ORCHESTRATOR, spec=SPEC, initial=MANIFEST
+)
 
 
 def test_an_order_comes_back_as_it_was_signed() -> None:

@@ -102,13 +102,6 @@ def content_key(keys: Keys, reader: str, parcel: Parcel) -> bytes:
     return unwrap_key(read_keys(parcel)[reader], sender=CENTRE, reader=reader, own_keys=own)
 
 
-def test_what_is_sealed_to_nobody_by_name_is_for_every_orchestrator(keys: Keys) -> None:
-    """A submission does not know who will lead it."""
-    encoded = keys.wire(ADA).seal(message(of_type("experiment.query"), ADA, "-"), ["-"])
-    assert set(read_keys(unpack_parcel(encoded))) == {CENTRE}
-    assert keys.wire(CENTRE).open(encoded).envelope.sender == ADA
-
-
 def test_a_reader_without_keys_is_told_apart(keys: Keys) -> None:
     """The message can wait until the roster has them; others get it meanwhile."""
     with pytest.raises(ProtocolError) as caught:

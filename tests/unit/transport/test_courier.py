@@ -30,7 +30,7 @@ from fedmq.transport.routes import from_node, to_node
 from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Lane
 from fedmq.transport.wires import Wire
-from fedmq.types import Digest, ExperimentId, NodeId, Role
+from fedmq.types import ORCHESTRATOR, Digest, ExperimentId, NodeId, Role
 from tests.support.clock import FakeClock
 from tests.support.keys import Keys
 
@@ -43,11 +43,10 @@ PAYLOAD = bytes(range(256)) * 4096 * 5
 class Member:
     """A service that remembers what it was given, over any number of lives."""
 
-    def __init__(self, world: "World", name: str, queues: list[str], only_from: str | None) -> None:
+    def __init__(self, world: "World", name: str, queues: list[str]) -> None:
         self.world = world
         self.name = name
         self.queues = queues
-        self.only_from = only_from
         self.folder = world.folder / name
         self.accepted: list[Message] = []
         self.turned: list[TurnedAway] = []
@@ -70,7 +69,7 @@ class Member:
             journal=self.journal,
             spool=Spool(LocalDisk(self.folder / "payloads")),
             clock=FakeClock(lambda: self.world.now),
-            only_from=self.only_from,
+            brings_rosters=self.name == ORCHESTRATOR,
         )
         self.courier.attach(self)
         for queue in self.queues:
@@ -144,14 +143,9 @@ class World:
         self.now = 1_000.0
         layout = topology.federation(nodes=[LYON, NodeId("umc-basel")], researchers=[])
         self.broker = MemoryBroker(layout)
-        self.node = Member(
-            self,
-            LYON,
-            [topology.node_tasks(LYON), topology.node_payloads(LYON)],
-            "orchestrator",
-        )
-        lung = topology.experiment_queues(LUNG)
-        self.orchestrator = Member(self, "orchestrator", [queue.name for queue in lung], None)
+        self.node = Member(self, LYON, [topology.node_tasks(LYON), topology.node_payloads(LYON)])
+        lung = topology.experiment_queues(LUNG, ORCHESTRATOR)
+        self.orchestrator = Member(self, "orchestrator", [queue.name for queue in lung])
         self.orchestrator.transport.declare(lung)
         self.run()
 
@@ -170,7 +164,7 @@ class World:
         courier = self.node.courier
         message = courier.write(body, message_id, "orchestrator", Place(experiment=LUNG, round=1))
         with courier.transaction():
-            courier.post(message, from_node(LYON, LUNG))
+            courier.post(message, from_node(LYON, ORCHESTRATOR, LUNG))
         return message
 
     def cancel(self, message_id: str = "cancel.1") -> None:
@@ -207,7 +201,7 @@ def test_a_payload_is_received_before_the_message_that_announces_it(world: World
     world.run()
     assert world.orchestrator.accepted == []
     assert world.node.courier.num_unsent == 1
-    world.node.courier.push(manifest, [from_node(LYON, LUNG)], LUNG)
+    world.node.courier.push(manifest, [from_node(LYON, ORCHESTRATOR, LUNG)], LUNG)
     world.run()
     assert len(world.orchestrator.accepted) == 1
     assert world.node.courier.num_unsent == 0
@@ -219,7 +213,7 @@ def test_a_lost_chunk_is_asked_for_and_only_that_one(world: World) -> None:
     world.orchestrator.losing = {1}
     manifest = world.node.make_payload()
     world.reply(manifest)
-    world.node.courier.push(manifest, [from_node(LYON, LUNG)], LUNG)
+    world.node.courier.push(manifest, [from_node(LYON, ORCHESTRATOR, LUNG)], LUNG)
     world.run()
     assert world.orchestrator.accepted == []
     world.run(seconds=10)
@@ -270,7 +264,7 @@ def test_another_message_under_a_number_that_was_taken_is_turned_away(
 ) -> None:
     """It is on record; a true repeat is not, nor one sent again after the roster changed."""
     manifest = world.node.make_payload()
-    route = from_node(LYON, LUNG)
+    route = from_node(LYON, ORCHESTRATOR, LUNG)
     if is_whole:
         world.node.courier.push(manifest, [route], LUNG)
         world.run()
@@ -309,7 +303,7 @@ def test_nothing_is_lost_when_both_die_between_any_two_steps(tmp_path: Path) -> 
         world = World(tmp_path / str(steps))
         manifest = world.node.make_payload()
         world.reply(manifest)
-        world.node.courier.push(manifest, [from_node(LYON, LUNG)], LUNG)
+        world.node.courier.push(manifest, [from_node(LYON, ORCHESTRATOR, LUNG)], LUNG)
         for _ in range(steps):
             world.broker.step()
         for member in (world.node, world.orchestrator):
@@ -336,7 +330,7 @@ def test_only_the_receiver_can_receipt_a_message(world: World) -> None:
     own = Message(
         envelope=receipt.envelope.model_copy(update={"sender": "umc-basel"}), body=receipt.body
     )
-    way = from_node(NodeId("umc-basel"), LUNG)
+    way = from_node(NodeId("umc-basel"), ORCHESTRATOR, LUNG)
     basel.publish(
         Publication(
             exchange=way.exchange,
@@ -461,26 +455,29 @@ def test_a_message_whose_sender_the_broker_does_not_vouch_for_is_turned_away(
     assert len(world.node.accepted) == 1
 
 
-def test_a_node_takes_orders_from_its_orchestrator_only(world: World) -> None:
-    """Another member with its own true name is refused."""
-    basel = MemoryTransport(world.broker, "umc-basel", lambda _event: None)
-    basel.start()
-    world.run()
+def test_a_node_takes_orders_from_orchestrators_only(tmp_path: Path) -> None:
+    """Another member with its own true name and its own true signature is refused."""
+    basel = "umc-basel"
+    keys = Keys({LYON: Role.NODE, basel: Role.NODE, ORCHESTRATOR: Role.ORCHESTRATOR})
+    world = World(tmp_path, {name: keys.wire(name) for name in (LYON, ORCHESTRATOR)})
     order = world.orchestrator.courier.write(CancelRequest(before_attempt=1), "m", LYON, Place())
-    own = Message(
-        envelope=order.envelope.model_copy(update={"sender": "umc-basel"}), body=order.body
-    )
-    basel.publish(
-        Publication(
+    for name in (basel, ORCHESTRATOR):
+        envelope = order.envelope.model_copy(update={"sender": name, "roster": keys.roster.version})
+        delivery = Delivery(
+            queue=topology.node_tasks(LYON),
             exchange=topology.TASKS,
             routing_key=f"{LYON}.control",
-            body=encode(own),
-            properties=Properties(),
-        ),
-        1,
-    )
-    world.run()
-    assert world.node.reasons() == ["wrong_sender"]
+            body=keys.wire(name).seal(Message(envelope=envelope, body=order.body), [LYON]),
+            properties=Properties(user_id=name),
+            redelivered=False,
+            tag=77,
+            connection=1,
+        )
+        world.node.courier.handle(Delivered(delivery=delivery))
+    assert world.node.reasons() == ["wrong_role"]
+    assert [message.envelope.sender for message in world.node.accepted] == [ORCHESTRATOR]
+    for member in (world.node, world.orchestrator):
+        member.journal.close()
 
 
 def test_a_governance_that_signs_two_rosters_of_one_version_is_found_out(tmp_path: Path) -> None:
@@ -530,7 +527,7 @@ def test_a_roster_tells_nothing_of_the_hour(world: World) -> None:
             connection=1,
         )
         world.node.courier.handle(Delivered(delivery=delivery))
-        assert world.node.courier.hour_there == pytest.approx(world.now, abs=1.0)
+        assert world.node.courier.hour_at(ORCHESTRATOR) == pytest.approx(world.now, abs=1.0)
 
 
 def test_who_asks_for_a_payload_that_is_gone_is_not_turned_away(world: World) -> None:
@@ -563,10 +560,10 @@ def test_an_experiment_that_is_over_leaves_nothing_to_send_or_to_await(world: Wo
     with orchestrator.transaction():
         orchestrator.post(over, to_node(LYON))
         orchestrator.drop(LUNG, keep="over")
-    world.broker.delete(topology.experiment_replies(LUNG))
+    world.broker.delete(topology.experiment_replies(LUNG, ORCHESTRATOR))
     world.node.courier.drop(LUNG)
     world.node.transport.connect()
-    world.orchestrator.transport.consume(topology.ORCHESTRATOR_INBOX, prefetch=1)
+    world.orchestrator.transport.consume(topology.orchestrator_inbox(ORCHESTRATOR), prefetch=1)
     world.run(seconds=5)
     assert (world.node.courier.num_unsent, orchestrator.num_unsent) == (0, 0)
 
@@ -580,7 +577,7 @@ def test_nothing_leaves_before_the_outermost_transaction_is_written(
     manifest = world.node.make_payload()
     with world.node.courier.transaction():
         world.reply(manifest)
-        world.node.courier.push(manifest, [from_node(LYON, LUNG)], LUNG)
+        world.node.courier.push(manifest, [from_node(LYON, ORCHESTRATOR, LUNG)], LUNG)
         with world.node.courier.transaction():
             pass
         assert published == []
@@ -594,7 +591,7 @@ def test_what_was_pushed_in_a_transaction_that_failed_is_not_sent(world: World) 
 
     def fail() -> None:
         with world.node.courier.transaction():
-            world.node.courier.push(manifest, [from_node(LYON, LUNG)], LUNG)
+            world.node.courier.push(manifest, [from_node(LYON, ORCHESTRATOR, LUNG)], LUNG)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -606,7 +603,7 @@ def test_what_was_pushed_in_a_transaction_that_failed_is_not_sent(world: World) 
 def test_an_update_that_comes_before_its_message_is_not_waited_for(world: World) -> None:
     """The message is received at once, in one transaction."""
     manifest = world.node.make_payload()
-    world.node.courier.push(manifest, [from_node(LYON, LUNG)], LUNG)
+    world.node.courier.push(manifest, [from_node(LYON, ORCHESTRATOR, LUNG)], LUNG)
     world.run()
     world.reply(manifest)
     world.run()

@@ -37,7 +37,7 @@ class Member(MemoryTransport):
             journal=self.journal,
             spool=Spool(home.disk("payloads")),
             clock=FakeClock(lambda: 0.0),
-            only_from=None if name == CENTRE else CENTRE,
+            brings_rosters=name == CENTRE,
         )
 
     def publish(self, publication: Publication, ticket: int) -> None:

@@ -18,7 +18,7 @@ from fedmq.transport.lives import Lives, Nature
 from fedmq.transport.loop import Loop
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import Delivered, TransportEvent
-from fedmq.types import NodeId
+from fedmq.types import ORCHESTRATOR, NodeId
 from tests.support.clock import FakeClock
 
 LYON = NodeId("chu-lyon")
@@ -49,7 +49,7 @@ class World:
         clock = FakeClock(lambda: float(next(seconds)))
         self.broker = MemoryBroker(topology.federation(nodes=[LYON], researchers=[]))
         self.watcher = MemoryTransport(self.broker, "orchestrator", self._hear)
-        self.watcher.consume(topology.ORCHESTRATOR_EVENTS, prefetch=8)
+        self.watcher.consume(topology.orchestrator_events(ORCHESTRATOR), prefetch=8)
         self.watcher.start()
         nature = Nature(make=self._make, read_room=self._read_room, signs=self._signs)
         self.lives = Lives(

@@ -12,14 +12,14 @@ from fedmq.transport.memory_queue import MemoryQueue, Stored, key_matches
 from fedmq.transport.ports import Properties, Publication
 from fedmq.transport.topology import (
     EVENTS,
-    ORCHESTRATOR_EVENTS,
     TASKS,
     Binding,
     Policy,
     Queue,
     federation,
+    orchestrator_events,
 )
-from fedmq.types import NodeId
+from fedmq.types import ORCHESTRATOR, NodeId
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,9 @@ def test_streams_are_left_out_of_the_broker_in_the_process() -> None:
         exchange=EVENTS, routing_key="-.chu-lyon.heartbeat", body=b"", properties=Properties()
     )
     assert broker.accept(event) == "confirmed"
-    assert [queue.declared.name for queue in broker.route(event)] == [ORCHESTRATOR_EVENTS]
+    assert [queue.declared.name for queue in broker.route(event)] == [
+        orchestrator_events(ORCHESTRATOR)
+    ]
 
 
 class Read(tuple[Binding, ...]):

@@ -14,6 +14,7 @@ from fedmq.transport.memory import MemoryTransport
 from fedmq.transport.ports import Publication
 from fedmq.transport.receipts import PATIENCE_S
 from fedmq.transport.routes import from_node, to_node
+from fedmq.types import ORCHESTRATOR
 from tests.unit.transport.test_courier import LUNG, LYON, World
 
 
@@ -41,7 +42,7 @@ def answer(world: World, asked: Envelope) -> None:
     message = courier.write(
         PingReply(asked_at=1.0), "ping.1.reply", "orchestrator", asked.place, answers=asked
     )
-    courier.post(message, from_node(LYON, LUNG))
+    courier.post(message, from_node(LYON, ORCHESTRATOR, LUNG))
 
 
 @pytest.fixture

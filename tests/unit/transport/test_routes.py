@@ -8,7 +8,7 @@ from fedmq.transport.memory import MemoryBroker
 from fedmq.transport.ports import Properties, Publication
 from fedmq.transport.routes import way_back
 from fedmq.transport.topology import Lane
-from fedmq.types import ExperimentId, NodeId, ResearcherId
+from fedmq.types import ORCHESTRATOR, ExperimentId, NodeId, ResearcherId
 
 LUNG = ExperimentId("lung")
 
@@ -16,15 +16,33 @@ LUNG = ExperimentId("lung")
 @pytest.mark.parametrize(
     ("exchange", "me", "sender", "lane", "queue"),
     [
-        (topology.TASKS, "chu-lyon", "orchestrator", Lane.CONTROL, "experiment.lung.replies"),
-        (topology.TASKS, "chu-lyon", "orchestrator", Lane.BULK, "experiment.lung.payloads"),
+        (
+            topology.TASKS,
+            "chu-lyon",
+            "orchestrator",
+            Lane.CONTROL,
+            "experiment.lung@orchestrator.replies",
+        ),
+        (
+            topology.TASKS,
+            "chu-lyon",
+            "orchestrator",
+            Lane.BULK,
+            "experiment.lung@orchestrator.payloads",
+        ),
         (topology.REPLIES, "orchestrator", "chu-lyon", Lane.CONTROL, "node.chu-lyon.tasks"),
         (topology.REPLIES, "orchestrator", "chu-lyon", Lane.BULK, "node.chu-lyon.payloads"),
         (topology.SUBMISSIONS, "orchestrator", "anna", Lane.CONTROL, "researcher.anna.inbox"),
         (topology.SUBMISSIONS, "orchestrator", "anna", Lane.BULK, "researcher.anna.payloads"),
-        (topology.ANSWERS, "anna", "orchestrator", Lane.CONTROL, "orchestrator.inbox"),
+        (topology.ANSWERS, "anna", "orchestrator", Lane.CONTROL, "orchestrator.orchestrator.inbox"),
         # A researcher's chunks go to the experiment's own queue: no other takes them.
-        (topology.ANSWERS, "anna", "orchestrator", Lane.BULK, "experiment.lung.payloads"),
+        (
+            topology.ANSWERS,
+            "anna",
+            "orchestrator",
+            Lane.BULK,
+            "experiment.lung@orchestrator.payloads",
+        ),
     ],
 )
 def test_the_way_back_of_each_exchange_and_lane_leads_to_one_queue(
@@ -34,7 +52,7 @@ def test_the_way_back_of_each_exchange_and_lane_leads_to_one_queue(
     broker = MemoryBroker(
         topology.federation(nodes=[NodeId("chu-lyon")], researchers=[ResearcherId("anna")])
     )
-    for declared in topology.experiment_queues(LUNG):
+    for declared in topology.experiment_queues(LUNG, ORCHESTRATOR):
         broker.declare(declared)
     route = way_back(exchange, me=me, sender=sender, experiment=LUNG, lane=lane)
     publication = Publication(

@@ -21,7 +21,6 @@ from fedmq.transport.topology import (
     MONITOR_DEAD,
     MONITOR_EVENTS,
     MONITOR_OVERVIEWS,
-    ORCHESTRATOR_EVENTS,
     REPLIES,
     SUBMISSIONS,
     TASKS,
@@ -32,9 +31,11 @@ from fedmq.transport.topology import (
     node_payloads,
     node_queues,
     node_tasks,
+    orchestrator_events,
+    orchestrator_queues,
     profile_at,
 )
-from fedmq.types import NOWHERE, ExperimentId, NodeId, ResearcherId
+from fedmq.types import NOWHERE, ORCHESTRATOR, ExperimentId, NodeId, ResearcherId
 
 LYON, PARIS = NodeId("chu-lyon"), NodeId("ghu-paris")
 FEDERATION = federation(nodes=[PARIS, LYON], researchers=[ResearcherId("r-one")])
@@ -43,13 +44,13 @@ FEDERATION = federation(nodes=[PARIS, LYON], researchers=[ResearcherId("r-one")]
 def test_every_binding_names_an_exchange_that_exists() -> None:
     """A queue bound to nothing would lose messages in silence."""
     names = {exchange.name for exchange in EXCHANGES}
-    queues = [*FEDERATION.queues, *experiment_queues(ExperimentId("e-1"))]
+    queues = [*FEDERATION.queues, *experiment_queues(ExperimentId("e-1"), ORCHESTRATOR)]
     assert {binding.exchange for queue in queues for binding in queue.bindings} <= names
 
 
 def test_every_queue_has_exactly_one_policy() -> None:
     """RabbitMQ applies one policy to a queue, so no two may match, and none may be without."""
-    for queue in [*FEDERATION.queues, *experiment_queues(ExperimentId("e-1"))]:
+    for queue in [*FEDERATION.queues, *experiment_queues(ExperimentId("e-1"), ORCHESTRATOR)]:
         matching = [p.name for p in FEDERATION.policies if re.search(p.pattern, queue.name)]
         assert len(matching) == 1, queue.name
 
@@ -108,8 +109,8 @@ def may(pattern: str, name: str) -> bool:
         node_tasks(PARIS),
         node_payloads(PARIS),
         node_tasks(NodeId("chu-lyon-2")),
-        "orchestrator.inbox",
-        "experiment.e-1.replies",
+        "orchestrator.orchestrator.inbox",
+        "experiment.e-1@orchestrator.replies",
         "dead",
         MONITOR_EVENTS,
         MONITOR_OVERVIEWS,
@@ -135,11 +136,12 @@ def test_a_node_writes_replies_and_events_only(exchange: str) -> None:
 @pytest.mark.parametrize(
     ("exchange", "routing_key", "allowed"),
     [
-        (REPLIES, key(LYON, "e-1", "control"), True),
-        (REPLIES, key(LYON, "-", "bulk"), True),
-        (REPLIES, key(PARIS, "e-1", "control"), False),
-        (REPLIES, key("chu-lyon-2", "e-1", "control"), False),
-        (REPLIES, key(LYON, "e-1", "control", "more"), False),
+        (REPLIES, key(LYON, "e-1@hub-b", "control"), True),
+        (REPLIES, key(LYON, "-@orchestrator", "bulk"), True),
+        (REPLIES, key(LYON, "e-1", "control"), False),
+        (REPLIES, key(PARIS, "e-1@hub-b", "control"), False),
+        (REPLIES, key("chu-lyon-2", "e-1@hub-b", "control"), False),
+        (REPLIES, key(LYON, "e-1@hub-b", "control", "more"), False),
         (EVENTS, key("e-1", LYON, "heartbeat"), True),
         (EVENTS, key("e-1", PARIS, "heartbeat"), False),
     ],
@@ -154,16 +156,54 @@ def test_a_node_writes_under_its_own_name_only(
 def test_only_the_orchestrator_configures_and_only_queues_of_experiments() -> None:
     """A hospital, a researcher and a watcher can declare and delete nothing."""
     orchestrator = orchestrator_rights("orchestrator")
-    assert may(orchestrator.configure, "experiment.e-1.replies")
+    assert may(orchestrator.configure, "experiment.e-1@orchestrator.replies")
     assert not may(orchestrator.configure, node_tasks(LYON))
+    assert not may(orchestrator.configure, "experiment.e-1@hub-b.replies")
     others: list[Rights] = [
         node_rights(LYON),
         researcher_rights(ResearcherId("r-one")),
         monitor_rights(),
     ]
     for rights in others:
-        assert not may(rights.configure, "experiment.e-1.replies")
+        assert not may(rights.configure, "experiment.e-1@orchestrator.replies")
         assert not may(rights.configure, "anything")
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "orchestrator.hub-b.inbox",
+        "orchestrator.hub-b.events",
+        "experiment.e-1@hub-b.replies",
+        "experiment.e-1@orchestrator-2.replies",
+        "experiment.e-1@an-orchestrator.payloads",
+        node_tasks(LYON),
+    ],
+)
+def test_an_orchestrator_has_nothing_to_do_with_what_is_of_another(foreign: str) -> None:
+    """It neither reads what is told another, nor writes there or takes it away."""
+    rights = orchestrator_rights(ORCHESTRATOR)
+    own = [queue.name for queue in orchestrator_queues(ORCHESTRATOR)]
+    own += [queue.name for queue in experiment_queues(ExperimentId("e-1"), ORCHESTRATOR)]
+    assert all(may(rights.read, name) for name in own)
+    assert not may(rights.read, foreign)
+    assert not may(rights.write, foreign)
+    assert not may(rights.configure, foreign)
+
+
+def test_each_orchestrator_has_queues_of_its_own() -> None:
+    """What is for one of them goes to no other; signs of life are for all."""
+    both = federation(nodes=[], researchers=[], orchestrators=["hub-b", "orchestrator"])
+    names = [queue.name for queue in both.queues if queue.name.startswith("orchestrator.")]
+    assert names == [
+        "orchestrator.hub-b.inbox",
+        "orchestrator.hub-b.events",
+        "orchestrator.orchestrator.inbox",
+        "orchestrator.orchestrator.events",
+    ]
+    keys = {queue.name: {one.key for one in queue.bindings} for queue in both.queues}
+    assert keys["orchestrator.hub-b.inbox"] == {"*.-@hub-b.control"}
+    assert keys["orchestrator.hub-b.events"] == {"#"}
 
 
 def test_a_monitor_reads_the_streams_and_nothing_else() -> None:
@@ -182,7 +222,7 @@ def test_watchers_get_a_copy_of_each_event_and_each_dead_letter() -> None:
     """Beside those who have to deal with them, who take theirs out of a queue."""
     bindings = {queue.name: queue.bindings for queue in FEDERATION.queues}
     assert bindings[MONITOR_DEAD] == bindings[DEAD_QUEUE]
-    assert bindings[MONITOR_EVENTS] == bindings[ORCHESTRATOR_EVENTS]
+    assert bindings[MONITOR_EVENTS] == bindings[orchestrator_events(ORCHESTRATOR)]
     (overviews,) = bindings[MONITOR_OVERVIEWS]
     assert overviews.key == event_key(NOWHERE, "*", "overview")
 
