@@ -108,6 +108,7 @@ def test_the_operator_sees_who_signed_and_has_it_word_for_word(world: Signed) ->
         ),
         lambda world: world.sign(world.order(nodes=["ghu-paris", "ap-marseille"])),
         lambda world: world.sign(world.order().model_copy(update={"experiment": "liver"})),
+        lambda world: world.sign(world.order().model_copy(update={"orchestrator": "another"})),
     ],
     ids=[
         "unsigned",
@@ -120,6 +121,7 @@ def test_the_operator_sees_who_signed_and_has_it_word_for_word(world: Signed) ->
         "one round more",
         "for other nodes",
         "of another experiment",
+        "of another orchestrator",
     ],
 )
 def test_what_no_researcher_ordered_is_refused_and_not_even_shown(

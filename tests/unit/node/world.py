@@ -1,6 +1,6 @@
 """A hospital's node on the memory broker, a worker that tests answer for, an orchestrator."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -113,27 +113,27 @@ class FakeWorker:
 class Orchestrator:
     """Asks, and keeps every answer it accepts."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "World", name: str = ORCHESTRATOR) -> None:
         self.accepted: list[Message] = []
         self.heard: list[Message] = []
         self.is_mute = False
         """Whether greetings are lost."""
-        self.folder = world.folder / "orchestrator"
-        self.transport = MemoryTransport(world.broker, "orchestrator", self._take)
+        self.folder = world.folder / name
+        self.transport = MemoryTransport(world.broker, name, self._take)
         self.journal = Journal(self.folder / "journal.sqlite", couriers.SCHEMA)
         self.courier = Courier(
-            me="orchestrator",
+            me=name,
             transport=self.transport,
-            wire=world.wires["orchestrator"],
+            wire=world.wires[name],
             journal=self.journal,
             spool=Spool(LocalDisk(self.folder / "payloads")),
             clock=FakeClock(lambda: world.now),
         )
         self.courier.attach(self)
-        self.transport.consume(topology.orchestrator_inbox(ORCHESTRATOR), prefetch=1)
-        self.transport.consume(topology.orchestrator_events(ORCHESTRATOR), prefetch=16)
+        self.transport.consume(topology.orchestrator_inbox(name), prefetch=1)
+        self.transport.consume(topology.orchestrator_events(name), prefetch=16)
         for experiment in (LUNG, LIVER):
-            queues = topology.experiment_queues(experiment, ORCHESTRATOR)
+            queues = topology.experiment_queues(experiment, name)
             self.transport.declare(queues)
             for queue in queues:
                 self.transport.consume(queue.name, prefetch=8)
@@ -214,9 +214,12 @@ class World:
         *,
         policy: Policy = RELAXED,
         wires: Mapping[str, Wire] = MappingProxyType({}),
+        others: Sequence[str] = (),
     ) -> None:
+        """`others`: orchestrators beside the usual one."""
         self.folder = folder
-        self.wires = {"orchestrator": PlainWire(), LYON: PlainWire(), **wires}
+        names = (ORCHESTRATOR, *others)
+        self.wires = {**dict.fromkeys((*names, LYON), PlainWire(names)), **wires}
         self.home = folder / "node"
         self.policy = policy
         self.read_policy: Callable[[], Policy] = lambda: self.policy
@@ -232,11 +235,14 @@ class World:
         self.is_answering = False
         """Whether the worker does each job at once."""
         folder.mkdir(exist_ok=True)
-        self.broker = MemoryBroker(topology.federation(nodes=[LYON], researchers=[]))
+        self.broker = MemoryBroker(
+            topology.federation(nodes=[LYON], researchers=[], orchestrators=names)
+        )
         records = open_records(LocalHome(self.home))
         records.datasets.add(DATASET, write_cases(folder / "cases", 5), now=self.now)
         records.close()
         self.orchestrator = Orchestrator(self)
+        self.others = [Orchestrator(self, name) for name in others]
         self.model = self.orchestrator.make_model({"w": np.zeros(3, np.float32)})
         self.live()
         self.run()
@@ -277,7 +283,8 @@ class World:
         """End the test."""
         if self.is_alive:
             self.service.close()
-        self.orchestrator.journal.close()
+        for one in (self.orchestrator, *self.others):
+            one.journal.close()
 
     def clock(self) -> float:
         """Return the time; or kill the node, if it has asked often enough."""
@@ -310,7 +317,8 @@ class World:
             self.now += 1.0
             if self.is_alive:
                 self.service.tick()
-            self.orchestrator.courier.tick()
+            for one in (self.orchestrator, *self.others):
+                one.courier.tick()
             self.broker.run_until_idle()
 
     def settle(self) -> None:

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from fedmq.messages.codec import Message, decode, encode
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import RatioField
+from fedmq.messages.mandates import Order
 from fedmq.messages.notices import ExperimentOver, Overview
 from fedmq.messages.payloads import Chunk
 from fedmq.messages.replies import Failure, FailureCode, PrepareReply, TrainReply
@@ -28,6 +29,7 @@ from fedmq.transport import topology
 from fedmq.transport.ports import Properties, Publication
 from fedmq.transport.routes import from_node
 from fedmq.types import ORCHESTRATOR, ExperimentId
+from tests.support.mandates import mandated
 from tests.unit.orchestrator.arithmetic import (
     BASEL,
     CASES,
@@ -115,6 +117,25 @@ def test_nobody_submits_what_another_ordered_or_under_another_id(world: World) -
         assert isinstance(answer, Rejection)
         assert "not signed by who submits it" in answer.reason
     assert [one.kept.experiment for one in world.service._leader] == [LUNG]
+    world.require_nothing_left(LUNG)
+
+
+def test_an_order_of_another_orchestrator_is_not_led(world: World) -> None:
+    """Nodes would refuse whatever it asks."""
+    order = Order(
+        experiment=LUNG,
+        researcher=world.ada.researcher,
+        orchestrator="another",
+        spec=make_spec(),
+        initial=world.ada.make_payload(parameters_bytes(initial())),
+    )
+    world.ada.post(Submission(mandate=mandated(order)), "stray", Place(experiment=LUNG))
+    world.run()
+    answer = world.ada.answers["stray"]
+    assert isinstance(answer, Rejection)
+    assert "or for another id or orchestrator" in answer.reason
+    assert world.service is not None
+    assert list(world.service._leader) == []
     world.require_nothing_left(LUNG)
 
 

@@ -18,7 +18,7 @@ from fedmq.transport.home import LocalHome
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import Delivery, Publication, Sink, Transport
 from fedmq.transport.topology import Queue
-from fedmq.types import NodeId, ResearcherId
+from fedmq.types import ORCHESTRATOR, NodeId, ResearcherId
 
 ANNA = "anna"
 LYON = "chu-lyon"
@@ -102,16 +102,20 @@ class SharedTransport:
 class Federation:
     """A broker with a thread, a researcher anna, a node that never answers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, orchestrators: Sequence[str] = (ORCHESTRATOR,)) -> None:
         self.folder = folder
+        self.orchestrators = orchestrators
         self.broker = MemoryBroker(
-            topology.federation(nodes=[NodeId(LYON)], researchers=[ResearcherId(ANNA)])
+            topology.federation(
+                nodes=[NodeId(LYON)],
+                researchers=[ResearcherId(ANNA)],
+                orchestrators=orchestrators,
+            )
         )
         self._turn = threading.Condition()
         self._is_over = False
         self._thread = threading.Thread(target=self._drive, daemon=True)
-        self._orchestrator: OrchestratorService | None = None
-        self._serving: threading.Thread | None = None
+        self._serving: dict[str, tuple[OrchestratorService, threading.Thread]] = {}
         self._clients: list[Client] = []
 
     def __enter__(self) -> Self:
@@ -121,7 +125,8 @@ class Federation:
     def __exit__(self, *_: object) -> None:
         for client in self._clients:
             client.close()
-        self.stop_orchestrator()
+        for name in list(self._serving):
+            self.stop_orchestrator(name)
         with self._turn:
             self._is_over = True
             self._turn.notify_all()
@@ -137,38 +142,41 @@ class Federation:
             researcher=ANNA,
             home=LocalHome(self.folder / home),
             make_transport=self.transport(ANNA),
-            wire=PlainWire(),
+            wire=PlainWire(self.orchestrators),
             timeout_s=timeout_s,
         )
         self._clients.append(made)
         return made
 
-    def start_orchestrator(self) -> None:
+    def start_orchestrator(self, name: str = ORCHESTRATOR) -> None:
         """Return once an orchestrator serves."""
         ready = threading.Event()
+        services = []
 
         def serve() -> None:
             service = OrchestratorService(
-                name="orchestrator",
-                home=LocalHome(self.folder / "orchestrator"),
-                make_transport=self.transport("orchestrator"),
-                wire=PlainWire(),
+                name=name,
+                home=LocalHome(self.folder / name),
+                make_transport=self.transport(name),
+                wire=PlainWire(self.orchestrators),
                 clock=SystemClock(),
                 version="0",
             )
-            self._orchestrator = service
+            services.append(service)
             ready.set()
             service.run()
 
-        self._serving = threading.Thread(target=serve, daemon=True)
-        self._serving.start()
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
         assert ready.wait(SETTLES_S)
+        self._serving[name] = services[0], thread
 
-    def stop_orchestrator(self) -> None:
-        """Return once the orchestrator is gone."""
-        if self._orchestrator is not None and self._serving is not None:
-            self._orchestrator.loop.stop()
-            self._serving.join()
+    def stop_orchestrator(self, name: str = ORCHESTRATOR) -> None:
+        """Return once the orchestrator is gone, if it was there."""
+        if name in self._serving:
+            service, thread = self._serving.pop(name)
+            service.loop.stop()
+            thread.join()
 
     def depth(self, queue: str) -> int:
         """Return how many messages wait in a queue."""

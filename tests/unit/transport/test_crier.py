@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from fedmq.hub.keyring import KeptWire
 from fedmq.messages.codec import MAX_READERS
-from fedmq.messages.notices import RosterNotice
+from fedmq.messages.envelope import Place
+from fedmq.messages.notices import Receipt, RosterNotice
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
@@ -12,8 +15,9 @@ from fedmq.transport.home import LocalHome
 from fedmq.transport.journal import Journal
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import Publication, TransportEvent
+from fedmq.transport.routes import to_node, to_researcher
 from fedmq.transport.spool import Spool
-from fedmq.types import NodeId, Role
+from fedmq.types import NodeId, ResearcherId, Role
 from tests.support.clock import FakeClock
 from tests.support.keys import Keys
 
@@ -68,3 +72,38 @@ def test_one_message_brings_the_roster_to_as_many_nodes_as_it_has_keys_for(tmp_p
     assert [reader.wire.version for reader in readers] == [2, 2]
     for member in (*readers, centre):
         member.journal.close()
+
+
+@pytest.mark.parametrize("role", [Role.NODE, Role.RESEARCHER])
+def test_an_orchestrator_on_another_machine_hears_of_a_roster_from_whom_it_tells_something(
+    tmp_path: Path, role: Role
+) -> None:
+    """The hub writes it into its own folder; members that have it bring it further."""
+    name = "ana"
+    keys = Keys({CENTRE: Role.ORCHESTRATOR, name: role})
+    is_node = role is Role.NODE
+    broker = MemoryBroker(
+        topology.federation(
+            nodes=[NodeId(name)] if is_node else [],
+            researchers=[] if is_node else [ResearcherId(name)],
+        )
+    )
+    centre = Member(broker, tmp_path, CENTRE, keys)
+    keys.roster = keys.make_roster(2, CENTRE, name)
+    member = Member(broker, tmp_path, name, keys)
+    inbox = topology.node_tasks(NodeId(name))
+    if not is_node:
+        inbox = topology.researcher_inbox(ResearcherId(name))
+    member.consume(inbox, prefetch=1)
+    centre.consume(topology.orchestrator_inbox(CENTRE), prefetch=1)
+    for one in (member, centre):
+        one.start()
+    broker.run_until_idle()
+    assert (centre.wire.version, member.wire.version) == (1, 2)
+    route = to_node(NodeId(name)) if is_node else to_researcher(ResearcherId(name))
+    told = centre.courier.write(Receipt(of="nothing"), "receipt", name, Place())
+    centre.courier.say(told, route)
+    broker.run_until_idle()
+    assert centre.wire.version == 2
+    for one in (member, centre):
+        one.journal.close()

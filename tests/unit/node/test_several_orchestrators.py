@@ -1,0 +1,134 @@
+"""A node between several orchestrators: each leads its own experiments and nothing else."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fedmq.learning.trainer_protocol import JobKind
+from fedmq.messages.codec import decode
+from fedmq.messages.envelope import Place
+from fedmq.messages.notices import ExperimentOver
+from fedmq.messages.registry import Body
+from fedmq.messages.replies import PrepareReply, RefusalCode, TrainReply
+from fedmq.messages.requests import CancelRequest, PrepareRequest
+from fedmq.transport.routes import to_node
+from tests.support.clock import FakeClock
+from tests.support.mandates import mandate
+from tests.unit.node.test_service import refusal
+from tests.unit.node.world import DATASET, LIVER, LUNG, LYON, SOURCE, TINY, Orchestrator, World
+
+SECOND = "second"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Return a hospital in a federation with two orchestrators."""
+    made = World(tmp_path, others=[SECOND])
+    yield made
+    made.close()
+
+
+def reasons(world: World) -> list[str]:
+    """Return why messages were turned away."""
+    journal = world.service._records.journal
+    return [str(row[0]) for row in journal.rows("SELECT reason FROM rejected ORDER BY rowid")]
+
+
+def unsent(world: World) -> list[Body]:
+    """Return what waits in the node's outbox."""
+    rows = world.service._records.journal.rows("SELECT encoded FROM outbox")
+    return [decode(encoded).body for (encoded,) in rows if isinstance(encoded, bytes)]
+
+
+def asks(world: World, by: Orchestrator, orchestrator: str, experiment: str = LIVER) -> None:
+    """Let an orchestrator ask whether the node takes part in what one of them is to lead."""
+    said = {"config": {"mood": "learn"}, "validation_share": 0.4, "num_rounds": 3}
+    order = mandate(TINY, experiment=experiment, dataset=DATASET, orchestrator=orchestrator, **said)
+    request = PrepareRequest(mandate=order, plan_source=SOURCE)
+    by.ask(request, f"{experiment}.prepare.by.{by.courier.me}", Place(experiment=experiment))
+    world.run()
+
+
+def test_each_is_answered_what_it_asked(world: World) -> None:
+    """Two experiments of two orchestrators, side by side in one hospital."""
+    (second,) = world.others
+    world.agree()
+    asks(world, second, SECOND)
+    world.done()
+    world.train()
+    world.done()
+    assert [type(answer) for answer in second.answers] == [PrepareReply]
+    assert isinstance(world.orchestrator.answers[-1], TrainReply)
+    assert {one.envelope.experiment for one in second.accepted} == {LIVER}
+    assert {one.envelope.experiment for one in world.orchestrator.accepted} == {LUNG}
+    assert reasons(world) == []
+
+
+def test_what_was_ordered_of_one_another_can_neither_ask_for_nor_end(world: World) -> None:
+    """The researcher's order names who leads; what has no order is taken of that one alone."""
+    (second,) = world.others
+    asks(world, second, "orchestrator", experiment=LIVER)
+    assert second.answers == [refusal(RefusalCode.NOT_MANDATED)]
+    world.agree()
+    world.train()
+    over = ExperimentOver(state="stopped", reason="")
+    second.ask(CancelRequest(before_attempt=9), "cancel", Place(experiment=LUNG))
+    second.ask(over, "over", Place(experiment=LUNG))
+    world.run(seconds=2)
+    assert reasons(world) == ["led_by_another"] * 2
+    assert (world.worker.num_cancelled, world.worker.ended_experiments) == (0, [])
+    world.done()
+    assert isinstance(world.orchestrator.answers[-1], TrainReply)
+    world.orchestrator.ask(over, "over", Place(experiment=LUNG))
+    world.run()
+    assert world.worker.ended_experiments == [LUNG]
+
+
+def test_an_update_is_for_who_leads_its_experiment(world: World) -> None:
+    """Another one that knows its digest gets nothing."""
+    (second,) = world.others
+    world.agree()
+    world.train()
+    world.orchestrator.transport.disconnect()  # the update waits for its receipt
+    world.done()
+    (reply,) = [body for body in unsent(world) if isinstance(body, TrainReply)]
+    second.courier.fetch(reply.update, to_node(LYON), LUNG)
+    world.run(seconds=5)
+    assert not second.courier.spool.has(reply.update.digest)
+    assert "not_for_sender" in reasons(world)
+    world.orchestrator.transport.connect()
+    world.run(seconds=5)
+    assert world.orchestrator.courier.spool.has(reply.update.digest)
+
+
+def test_orders_expire_by_the_time_of_who_gave_them(world: World) -> None:
+    """Of two orchestrators one may have a clock that is wrong by hours."""
+    (second,) = world.others
+    world.agree()
+    ahead_s = 7200.0
+    second.courier._speaker._clock = FakeClock(lambda: world.now + ahead_s)
+    asks(world, second, SECOND)
+    world.done()
+    world.train(expires_at=world.now + 100)
+    assert world.job.kind is JobKind.TRAIN
+    world.done()
+    assert isinstance(world.orchestrator.answers[-1], TrainReply)
+
+
+def test_one_that_is_away_holds_up_no_work_of_the_others(world: World) -> None:
+    """The node waits for its word for five seconds after a break, and never again."""
+    (second,) = world.others
+    second.is_mute = True
+    world.agree()
+    world.die()
+    world.live()
+    world.run()
+    world.worker.jobs.clear()
+    world.train()
+    assert world.worker.jobs == []
+    world.run(seconds=6)
+    assert world.job.kind is JobKind.TRAIN
+    world.done()
+    world.train(2)
+    assert world.job.round == 2
