@@ -17,6 +17,7 @@ from fedmq.cli.console import (
     show_table,
     typed,
 )
+from fedmq.types import ORCHESTRATOR
 
 if TYPE_CHECKING:
     from fedmq.messages.submissions import ExperimentReport
@@ -97,6 +98,9 @@ def run(
     output: Annotated[
         Path | None, typer.Option(help="Where the final model goes; default ID.safetensors")
     ] = None,
+    orchestrator: Annotated[
+        str, typer.Option(help="Who is to lead it; else who is there and leads the fewest.")
+    ] = "",
 ) -> None:
     """Publish an experiment and follow its rounds; leaving does not stop it."""
     from fedmq.cli.rounds import exit_code
@@ -105,8 +109,8 @@ def run(
     wanted = Experiment.from_toml(experiment)
     wanted.to_spec()  # says what is wrong before anything is sent
     with _client(context, credentials) as client:
-        taken = client.submit(wanted)
-        say(f"the orchestrator leads {taken.id}; you may leave, it goes on")
+        taken = client.submit(wanted, orchestrator=orchestrator)
+        say(f"{_named(client.leader_of(taken.id))} leads {taken.id}; you may leave, it goes on")
         if detach:
             show(taken.id)
             next_command(f"fedmq experiments follow {taken.id}")
@@ -140,8 +144,10 @@ def list_experiments(
     with _client(context, credentials) as client:
         reports = client.experiments()
     if as_json:
-        show_json({"experiments": reports})
+        show_json({"experiments": reports, "no_answer_from": reports.silent})
         return
+    if reports.missing:
+        say(reports.missing)
     if reports:
         show_table(
             ("experiment", "state", "round"),
@@ -151,7 +157,7 @@ def list_experiments(
             ],
             [one.reason for one in reports],
         )
-    else:
+    elif not reports.missing:
         say("you have no experiment")
     last = reports[-1].experiment if reports else "ID"
     next_command(f"fedmq experiments show {last}", "fedmq run experiment.toml")
@@ -256,6 +262,12 @@ def _follow(run: "Run", *, as_json: bool = False) -> "ExperimentReport":
         say(f"you left; {run.id} goes on")
         next_command(f"fedmq experiments follow {run.id}", f"fedmq experiments stop {run.id}")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _named(orchestrator: str) -> str:
+    return (
+        "the orchestrator" if orchestrator == ORCHESTRATOR else f"the orchestrator {orchestrator}"
+    )
 
 
 def _say_end(report: "ExperimentReport") -> None:

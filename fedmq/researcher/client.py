@@ -176,6 +176,10 @@ class Client:
         run.report()
         return run
 
+    def leader_of(self, identifier: str) -> str:
+        """Return who leads an experiment, as far as this home knows; empty where it does not."""
+        return self._session.leader(identifier) or ""
+
     # For runs.
 
     def read_report(

@@ -13,8 +13,9 @@ from fedmq.messages.mandates import ExperimentSpec
 from fedmq.messages.submissions import ExperimentReport, NodeOutcome, QueryKind, RoundRecord
 from fedmq.parameters import save_parameters
 from fedmq.researcher.experiment import Experiment
+from fedmq.researcher.reports import ExperimentReports
 from fedmq.researcher.run import Run
-from fedmq.types import ExperimentId
+from fedmq.types import ORCHESTRATOR, ExperimentId
 
 LUNG = "lung-pfs-16bc7b"
 NODES = ("chu-lyon", "ghu-paris", "ico-nantes", "umc-basel")
@@ -75,8 +76,19 @@ def make_report(
 class Told:
     """A client of a federation that tells one report after another, and then the last one."""
 
-    def __init__(self, folder: Path, reports: Sequence[ExperimentReport]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        reports: Sequence[ExperimentReport],
+        *,
+        leader: str = ORCHESTRATOR,
+        silent: tuple[str, ...] = (),
+    ) -> None:
         self.submitted: list[Experiment] = []
+        self.wanted: list[str] = []
+        """Who was to lead them."""
+        self._leader = leader
+        self._silent = silent
         self.is_closed = False
         self.leaves_at: int | None = None
         """The researcher presses Ctrl-C when the report of this number is asked for."""
@@ -96,14 +108,19 @@ class Told:
     ) -> None:
         self.is_closed = True
 
-    def submit(self, experiment: Experiment) -> Run:
+    def submit(self, experiment: Experiment, *, orchestrator: str = "") -> Run:
         """Take an experiment."""
         self.submitted.append(experiment)
+        self.wanted.append(orchestrator)
         return self._run()
 
-    def experiments(self) -> list[ExperimentReport]:
+    def leader_of(self, _identifier: str) -> str:
+        """Return who leads it."""
+        return self._leader
+
+    def experiments(self) -> ExperimentReports:
         """Return all experiments."""
-        return self._reports
+        return ExperimentReports(tuple(self._reports), self._silent)
 
     def experiment(self, identifier: str) -> Run:
         """Return the run of the one experiment."""

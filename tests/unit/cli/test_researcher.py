@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,8 +28,8 @@ quorum = 3
 def tell(monkeypatch: pytest.MonkeyPatch, home: Path) -> Callable[..., Told]:
     """Return what makes the federation tell reports, one after the other."""
 
-    def prepare(*reports: object) -> Told:
-        told = Told(home, reports)  # type: ignore[arg-type]
+    def prepare(*reports: object, **federation: Any) -> Told:
+        told = Told(home, reports, **federation)  # type: ignore[arg-type]
         monkeypatch.setattr(package.Client, "from_credentials", lambda _path, **_ports: told)
         return told
 
@@ -64,6 +65,24 @@ def test_who_detaches_gets_the_id_alone(
     outcome = fedmq("run", "experiment.toml", "--detach")
     assert (outcome.code, outcome.data) == (0, f"{LUNG}\n")
     assert outcome.ends_with_next
+
+
+def test_where_there_are_several_orchestrators_it_is_said_which_one_leads(
+    fedmq: CommandLine, tell: Callable[..., Told], home: Path
+) -> None:
+    """And of a list, who did not answer."""
+    told = tell(make_report("training"), leader="hub-b", silent=("hub-a",))
+    (home / "experiment.toml").write_text(TOML)
+    outcome = fedmq("run", "experiment.toml", "--detach", "--orchestrator", "hub-b")
+    assert told.wanted == ["hub-b"]
+    assert f"the orchestrator hub-b leads {LUNG}" in outcome.talk
+    missing = "without those that hub-a may lead: no answer"
+    assert missing in fedmq("experiments", "list").talk
+    assert fedmq("experiments", "list", "--json").json["no_answer_from"] == ["hub-a"]
+    tell(silent=("hub-a",))
+    nothing = fedmq("experiments", "list")
+    assert (nothing.code, nothing.data) == (0, "")
+    assert nothing.talk.startswith(f"{missing}\nnext: ")
 
 
 def test_a_faulty_experiment_is_refused_before_the_federation_is_asked(
