@@ -25,6 +25,13 @@ from fedmq.transport.topology import Profile, Topology, profile_at
 from fedmq.types import NodeId, ResearcherId, Role
 
 VHOST: Final = "fedmq"
+ADMIN: Final = "hub-admin"
+BUILT_IN: Final = {
+    ADMIN: Role.ADMIN,
+    "monitor": Role.MONITOR,
+    "orchestrator": Role.ORCHESTRATOR,
+}
+"""Logins that every hub has; they cannot be removed."""
 _TAGS: Final[dict[Role, tuple[str, ...]]] = {
     Role.ADMIN: ("administrator",),
     Role.MONITOR: ("monitoring",),

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from fedmq.errors import ConfigurationError, ProtocolError
-from fedmq.hub.members import BUILT_IN, Hub
+from fedmq.hub.members import Hub
+from fedmq.hub.register import BUILT_IN
 from fedmq.hub.requests import Asked, Requests, require_fingerprint
 from fedmq.security.roster import SignedRoster, with_next_keys, without_earlier_keys
 from fedmq.security.rotation import RotationRequest, require_rotation
