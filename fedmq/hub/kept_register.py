@@ -45,9 +45,18 @@ class KeptRegister:
         """Keep other programs from changing the hub for a while."""
         return locked(self._folder / "lock")
 
+    @property
+    def credentials(self) -> Path:
+        """Where those of the hub's own members are made."""
+        return self._folder / "credentials"
+
     def credentials_path(self, name: str) -> Path:
-        """Return where the credentials of one of the hub's own members lie."""
-        return self._folder / "credentials" / f"{name}.toml"
+        """Return where the credentials of one of the hub's own members are made."""
+        return self.credentials / f"{name}.toml"
+
+    def request_path(self, name: str) -> Path:
+        """Return where the request is by which a member gets its next certificates."""
+        return self._folder / "certified" / f"{name}.csr"
 
     def read(self) -> Register:
         """Return what the folder says.

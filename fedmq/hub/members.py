@@ -18,7 +18,7 @@ from fedmq.hub.register import BUILT_IN, ExternalBroker, Member, Register
 from fedmq.security.certificates import DAY_S, WARNING_DAYS
 from fedmq.security.joining import JOINER
 from fedmq.transport.topology import Topology
-from fedmq.types import Role, parse_id
+from fedmq.types import Role, parse_id, with_article
 
 
 class Hub:
@@ -55,7 +55,7 @@ class Hub:
     def add_member(self, name: str, role: Role) -> None:
         """There is such a member: the broker, if it runs, has its queues and rights.
 
-        One that every hub has gets its credentials, in the hub's own folder; the others join.
+        One of the hub's own gets its credentials, in the hub's folder; the others join.
 
         Raises:
             ConfigurationError: the name cannot be one, or is another's.
@@ -69,18 +69,19 @@ class Hub:
                 self._kept.require_free([name], register)
             elif known.role is not role:
                 raise ConfigurationError(
-                    f"{name} cannot become a {role}",
-                    why=f"it is the name of a {known.role} of this federation",
+                    f"{name} cannot become {with_article(role)}",
+                    why=f"it is the name of {with_article(known.role)} of this federation",
                     fix="choose another name, or remove that member first",
                 )
             if name.startswith(JOINER):
                 raise ConfigurationError(
-                    f"{name} cannot become a {role}",
+                    f"{name} cannot become {with_article(role)}",
                     why=f"logins that begin with {JOINER} are of those who are about to join",
                     fix="choose another name",
                 )
-            register = register.with_member(known or Member(name=name, role=role))
-            if name in BUILT_IN and not self.credentials_path(name).exists():
+            member = known or Member(name=name, role=role)
+            register = register.with_member(member)
+            if self._own.lacks(member):
                 register = self._own.equip(register, name, role)
             self._kept.write(register)
             self._kept.load(register)
@@ -90,24 +91,37 @@ class Hub:
 
         That of the broker is shown from its next start on.
         """
-        register, renewed = self.register(), []
-        if register.external is not None or not self.broker.has_tls:
-            return ()
+        renewed = []
         with self._kept.locked():
+            register = self.register()
+            if register.external is not None or not self.broker.has_tls:
+                return ()
             if self.broker.certified_until() < now + WARNING_DAYS * DAY_S:
                 self._own.certify_broker(register)
                 renewed.append("the broker")
-            for name in BUILT_IN:
-                member = register.find(name)
-                if member is None or member.certified_until > now + WARNING_DAYS * DAY_S:
+            for member in register.members:
+                if not member.is_own or member.certified_until > now + WARNING_DAYS * DAY_S:
                     continue
-                register = self._own.certify(register, member, now)
-                renewed.append(name)
+                if member.name in BUILT_IN or self._own.is_here(member.name):
+                    register = self._own.certify(register, member, now)
+                    renewed.append(member.name)
             self._kept.write(register)
         return tuple(renewed)
 
+    def renew_here(self, name: str, *, now: float) -> bool:
+        """Return whether a member's keys lie in the hub's folder; then its certificate is new."""
+        with self._kept.locked():
+            register = self.register()
+            member = register.find(name)
+            if member is None or not (member.is_own and self._own.is_here(name)):
+                return False
+            self._kept.write(self._own.certify(register, member, now))
+            return True
+
     def replace_certificate(self, name: str) -> None:
-        """One of the hub's own folder has a new certificate; with an earlier one nobody gets in.
+        """One of the hub's own has a new certificate; with an earlier one nobody gets in.
+
+        It is in the hub's folder, with its key, also where the member's own files are elsewhere.
 
         Whoever is connected in its name is cut off; its own program comes again.
 
@@ -135,9 +149,7 @@ class Hub:
             TransportError: the broker does not answer, or refuses; it is done at `up`.
         """
         with self._kept.locked():
-            is_here = self._own.is_here(name)
-            known = self.register().find(name) if is_here else self.require_removable(name)
-            password, new = give_password(known or self.require_removable(name))
+            password, new = give_password(self.require_member(name))
             register = self.register().with_member(new)
             self._kept.write(register)
             self._own.write_password(name, password)
@@ -156,19 +168,40 @@ class Hub:
         """Return the keyrings of members that are kept in the hub's own folder."""
         return self._own.keyrings()
 
+    def is_own(self, name: str) -> bool:
+        """Return whether somebody is a member whose keys the hub makes."""
+        member = self.register().find(name)
+        return member is not None and member.is_own
+
+    def require_member(self, name: str) -> Member:
+        """Return the member of a name.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        register = self.register()
+        member = register.find(name)
+        if member is None:
+            raise ConfigurationError(
+                f"{name} is no member",
+                why="there is no such member at this hub",
+                fix="name one of: " + ", ".join(one.name for one in register.members),
+            )
+        return member
+
     def require_removable(self, name: str) -> Member:
         """Return the member of a name, who may be removed.
 
         Raises:
             ConfigurationError: there is no such member, or the hub needs it.
         """
-        register = self.register()
-        member = register.find(name)
-        if member is None or name in BUILT_IN:
+        member = self.require_member(name)
+        if name in BUILT_IN:
+            others = [one.name for one in self.members() if one.name not in BUILT_IN]
             raise ConfigurationError(
                 f"{name} cannot be removed",
-                why="the hub itself needs it" if member else "there is no such member",
-                fix="name one of: " + ", ".join(m.name for m in register.members),
+                why="the hub itself needs it",
+                fix="name one of: " + ", ".join(others) if others else "nobody else is a member",
             )
         return member
 
@@ -177,13 +210,25 @@ class Hub:
 
         Raises:
             ConfigurationError: there is no such member, or the hub needs it.
+            StorageError: the disk keeps its files; it is cut off all the same.
             TransportError: an external broker does not answer or refuses; it is done at `up`.
         """
         with self._kept.locked():
             register = self.register().without_member(self.require_removable(name))
             self._kept.write(register)
+            try:
+                self._own.remove(name)
+            finally:
+                self._kept.load(register)
+
+    def remove_rest(self, name: str) -> bool:
+        """Return whether files of somebody who is no member were here, as after a kill."""
+        parse_id(name, kind="member")
+        with self._kept.locked():
+            if self.register().find(name) is not None or not self._own.has_left(name):
+                return False
             self._own.remove(name)
-            self._kept.load(register)
+            return True
 
     def members(self) -> tuple[Member, ...]:
         """Return all members, by name."""
@@ -240,6 +285,10 @@ class Hub:
     def credentials_path(self, name: str) -> Path:
         """Return where the credentials of a member lie."""
         return self._kept.credentials_path(name)
+
+    def request_path(self, name: str) -> Path:
+        """Return where the request is by which a member gets its next certificates."""
+        return self._kept.request_path(name)
 
     def management(self, register: Register) -> Management | None:
         """Return the way to the broker's management, None where the hub's own is away."""

@@ -1,22 +1,24 @@
 """The hub's own members: their keys, certificates and credentials are made in the hub's folder.
 
-Those that every hub has, and the orchestrators that were added. All others join with a token, and
-the hub never sees their keys.
+Those that every hub has, and the orchestrators that were added. Their files may have been moved to
+another machine since. All others join with a token, and the hub never sees their keys.
 """
 
+import shutil
 import time
 from dataclasses import replace
 
+from fedmq.errors import StorageError
 from fedmq.hub.authority import Authority
 from fedmq.hub.broker import PrivateBroker
 from fedmq.hub.credentials import Credentials, read_credentials, write_credentials
 from fedmq.hub.equipment import addresses, enrol, give_password
-from fedmq.hub.files import make_folder
+from fedmq.hub.files import make_folder, replace_file
 from fedmq.hub.kept_register import KeptRegister
 from fedmq.hub.keyring import Keyring
 from fedmq.hub.ports import LOOPBACK
-from fedmq.hub.register import Member, Register
-from fedmq.security.certificates import certify, certify_broker
+from fedmq.hub.register import BUILT_IN, Member, Register
+from fedmq.security.certificates import certify, certify_broker, make_request
 from fedmq.types import Role
 
 
@@ -29,7 +31,7 @@ class OwnMembers:
         self._broker = broker
 
     def is_here(self, name: str) -> bool:
-        """Return whether the credentials of a member lie here."""
+        """Return whether the credentials of a member lie here, and not elsewhere or nowhere."""
         return self._kept.credentials_path(name).exists()
 
     def keyring(self, name: str) -> Keyring:
@@ -38,14 +40,26 @@ class OwnMembers:
 
     def keyrings(self) -> tuple[Keyring, ...]:
         """Return all keyrings that lie here."""
-        folder = self._kept.credentials_path("any").parent
-        return tuple(Keyring(path) for path in sorted(folder.glob("*.keys")))
+        return tuple(Keyring(path) for path in sorted(self._kept.credentials.glob("*.keys")))
+
+    def lacks(self, member: Member) -> bool:
+        """Return whether a member has yet to get what it needs.
+
+        What every hub has is made anew where it is lost. An orchestrator that was added has its
+        files where they were moved to.
+        """
+        if member.name in BUILT_IN:
+            return not self.is_here(member.name)
+        return member.is_own and not member.is_equipped
 
     def equip(self, register: Register, name: str, role: Role) -> Register:
-        """Return the register in which one of them has all it needs, in files of the folder."""
+        """Return the register in which one of them has all it needs, in files of the folder.
+
+        Killed before the register is written, it is not equipped, and gets all of it anew.
+        """
         path, keyring = self._kept.credentials_path(name), self.keyring(name)
         make_folder(path.parent)
-        member = Member(name=name, role=role)
+        member = register.find(name) or Member(name=name, role=role)
         password = ""
         if register.external is None:
             register = self.certify(register, member, time.time())
@@ -82,6 +96,9 @@ class OwnMembers:
         self.keyring(member.name).write_certificate(
             authority=authority.certificate, certificate=pair.certificate, key=pair.key
         )
+        request = self._kept.request_path(member.name)  # for when the key is elsewhere
+        make_folder(request.parent)
+        replace_file(request, make_request(pair.key, member.name))
         return register.with_member(new)
 
     def certify_broker(self, register: Register) -> None:
@@ -96,6 +113,23 @@ class OwnMembers:
         if path.exists():
             write_credentials(path, replace(read_credentials(path), password=password))
 
+    def has_left(self, name: str) -> bool:
+        """Return whether there are files of a member here."""
+        return self.is_here(name) or self.keyring(name).folder.exists()
+
     def remove(self, name: str) -> None:
-        """Nothing of a member lies here."""
-        self._kept.credentials_path(name).unlink(missing_ok=True)
+        """Nothing of a member lies here.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        try:
+            self._kept.credentials_path(name).unlink(missing_ok=True)
+            if (folder := self.keyring(name).folder).exists():
+                shutil.rmtree(folder)
+        except OSError as error:
+            raise StorageError(
+                f"what lies here of {name} cannot be removed",
+                why=error.strerror or str(error),
+                fix=f"fedmq hub revoke {name}, once it can be",
+            ) from error

@@ -66,6 +66,16 @@ class Member:
     """Of the certificates that it was given and that still count, in hexadecimal."""
 
     @property
+    def is_own(self) -> bool:
+        """Whether the hub makes its keys, in its own folder; the others make theirs and join."""
+        return self.role not in {Role.NODE, Role.RESEARCHER}
+
+    @property
+    def is_equipped(self) -> bool:
+        """Whether it was given something to show to the broker."""
+        return bool(self.certified_until or self.password_hash)
+
+    @property
     def all_serials(self) -> tuple[str, ...]:
         """Those of its invitation too."""
         return (*self.serials, *(self.invitation.serials if self.invitation else ()))
