@@ -213,8 +213,6 @@ class Enrolment:
             StorageError: the disk keeps its files; it is cut off all the same.
             TransportError: an external broker does not answer or refuses; it is done at `up`.
         """
-        if self._hub.remove_rest(name):  # killed before that, the last time
-            return self._hub.authority.signed_roster()
         self._hub.require_removable(name)
         signed = self._hub.authority.change(
             lambda roster, at: without_member(roster, name, reason, at=at), self._hub.keyrings()

@@ -214,21 +214,13 @@ class Hub:
             TransportError: an external broker does not answer or refuses; it is done at `up`.
         """
         with self._kept.locked():
-            register = self.register().without_member(self.require_removable(name))
-            self._kept.write(register)
+            member = self.require_removable(name)
+            register = self.register().without_member(member)
             try:
-                self._own.remove(name)
+                self._own.remove(member)  # first: killed behind this, it is a member to be removed
             finally:
+                self._kept.write(register)
                 self._kept.load(register)
-
-    def remove_rest(self, name: str) -> bool:
-        """Return whether files of somebody who is no member were here, as after a kill."""
-        parse_id(name, kind="member")
-        with self._kept.locked():
-            if self.register().find(name) is not None or not self._own.has_left(name):
-                return False
-            self._own.remove(name)
-            return True
 
     def members(self) -> tuple[Member, ...]:
         """Return all members, by name."""

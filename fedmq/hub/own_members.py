@@ -113,23 +113,20 @@ class OwnMembers:
         if path.exists():
             write_credentials(path, replace(read_credentials(path), password=password))
 
-    def has_left(self, name: str) -> bool:
-        """Return whether there are files of a member here."""
-        return self.is_here(name) or self.keyring(name).folder.exists()
-
-    def remove(self, name: str) -> None:
-        """Nothing of a member lies here.
+    def remove(self, member: Member) -> None:
+        """Nothing that the hub made for a member lies here.
 
         Raises:
             StorageError: the disk refuses.
         """
+        path, folder = self._kept.credentials_path(member.name), self.keyring(member.name).folder
         try:
-            self._kept.credentials_path(name).unlink(missing_ok=True)
-            if (folder := self.keyring(name).folder).exists():
+            path.unlink(missing_ok=True)
+            if member.is_own and folder.exists():
                 shutil.rmtree(folder)
         except OSError as error:
             raise StorageError(
-                f"what lies here of {name} cannot be removed",
+                f"{member.name} is out, and its files are still here",
                 why=error.strerror or str(error),
-                fix=f"fedmq hub revoke {name}, once it can be",
+                fix=f"remove {path} and {folder} by hand; nobody gets in with them",
             ) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.errors import ConfigurationError
+from fedmq.errors import ConfigurationError, StorageError
 from fedmq.hub.credentials import read_credentials
 from fedmq.hub.enrolment import Enrolment
 from fedmq.hub.lifecycle import external
@@ -114,6 +114,21 @@ def test_the_first_one_knows_it_and_a_node_waits_for_a_person(place: Place, tmp_
     node.keyring.write_roster(held)
     at_node.review()
     assert at_node.roster.find(NORTH) is not None
+
+
+def test_once_it_is_revoked_nobody_waits_any_more(place: Place, tmp_path: Path) -> None:
+    """While a roster waits, so do all that come after it: who was put out meanwhile is still in."""
+    enrol_here(place.folder, LYON, Role.NODE, tmp_path / "site" / "credentials.toml")
+    enrol_here(place.folder, "gone", Role.NODE, tmp_path / "gone" / "credentials.toml")
+    node = read_membership(tmp_path / "site" / "credentials.toml")
+    node.keyring.write_roster(place.hub.authority.signed_roster())
+    wire = node.wire()
+    add_orchestrator(place.hub, NORTH)
+    wire.learn(place.enrolment.revoke("gone", "").notice)
+    assert wire.roster.find("gone") is not None
+    wire.learn(place.enrolment.revoke(NORTH, "").notice)
+    assert wire.roster.find("gone") is None
+    assert node.keyring.held_roster() is None
 
 
 @pytest.mark.parametrize("is_moved", [False, True])
@@ -287,7 +302,7 @@ def test_killed_at_any_step_it_is_out_once_it_is_revoked_again(
         serials, path = place.member.serials, place.hub.credentials_path(NORTH)
         keys = path.with_suffix(".keys")
         has_died = killed(partial(place.enrolment.revoke, NORTH, ""), place.folder, step)
-        if place.hub.register().find(NORTH) is not None or path.exists() or keys.exists():
+        if place.hub.register().find(NORTH) is not None:
             place.enrolment.revoke(NORTH, "")
         assert place.hub.register().find(NORTH) is None
         assert place.hub.authority.roster().find(NORTH) is None
@@ -301,12 +316,30 @@ def test_killed_at_any_step_it_is_out_once_it_is_revoked_again(
     assert not has_died
 
 
-def test_a_name_that_leads_out_of_the_folder_removes_nothing(place: Place) -> None:
-    """Files are removed by name, of those who are no members too."""
-    (place.folder / "precious.toml").touch()
-    with pytest.raises(ConfigurationError, match="cannot name a member"):
-        place.enrolment.revoke("../precious", "")
-    assert (place.folder / "precious.toml").exists()
+def test_where_its_files_cannot_be_removed_it_is_out_all_the_same(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has stolen them is not let in for that; the error says what to remove."""
+    add_orchestrator(place.hub, NORTH)
+    serials, keys = place.member.serials, place.membership().keyring.folder
+
+    def refuse(_folder: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(StorageError, match="is out, and its files are still here") as caught:
+        place.enrolment.revoke(NORTH, "")
+    assert str(keys) in caught.value.fix
+    assert place.hub.register().find(NORTH) is None
+    assert set(serials) <= set(place.hub.register().revoked)
+
+
+def test_of_who_made_its_keys_here_by_joining_they_stay(place: Place) -> None:
+    """They are not the hub's to remove, as on a machine for trials."""
+    path = place.hub.credentials_path(LYON)
+    enrol_here(place.folder, LYON, Role.NODE, path)
+    place.enrolment.revoke(LYON, "")
+    assert path.with_suffix(".keys").exists()
 
 
 # At a broker of others.
