@@ -285,7 +285,7 @@ def _is_elsewhere(name: str) -> bool:
 
 def _say_what_is_to_move(name: str, answer: Path, *, is_stolen: bool) -> None:
     """Say what an orchestrator is brought whose files are on another machine."""
-    say(f"it runs elsewhere, where nobody else brings it that roster: take {typed(answer)} there")
+    say(f"it runs elsewhere, where it may not hear of that roster: take {typed(answer)} there")
     if is_stolen and _hub().register().external is None:
         keys = _hub().credentials_path(name).with_suffix(".keys")
         say("it has another certificate too, and gets in with the earlier one no more:")
