@@ -35,6 +35,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fedmq.errors import ConfigurationError
 
+FIRST: Final = "orchestrator"
+"""The orchestrator that every hub has."""
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -114,8 +116,17 @@ class Settings(BaseSettings):
 
     @property
     def orchestrator(self) -> Path:
-        """The orchestrator's folder."""
-        return self.home / "orchestrator"
+        """The folder of the orchestrator that every hub has."""
+        return self.home / FIRST
+
+    @property
+    def orchestrators(self) -> Path:
+        """Where the folders of those are that were added to a hub."""
+        return self.home / "orchestrators"
+
+    def orchestrator_of(self, name: str) -> Path:
+        """Return the folder of an orchestrator: two of one machine have nothing in common."""
+        return self.orchestrator if name == FIRST else self.orchestrators / name
 
     @property
     def node(self) -> Path:

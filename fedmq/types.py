@@ -43,6 +43,11 @@ class Role(StrEnum):
         return self in {Role.MONITOR, Role.ADMIN}
 
 
+def with_article(noun: str) -> str:
+    """Return a noun as one of many: a node, an orchestrator."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def parse_id(text: str, *, kind: str) -> str:
     """Return `text` if it may name a `kind` (node, experiment, researcher).
 
@@ -51,13 +56,13 @@ def parse_id(text: str, *, kind: str) -> str:
     """
     if re.fullmatch(ID_PATTERN, text) is None:
         raise ConfigurationError(
-            f"{text!r} cannot name a {kind}",
+            f"{text!r} cannot name {with_article(kind)}",
             why="names are words of queue names: 1 to 40 of a-z, 0-9 and -",
             fix="choose a name such as chu-lyon",
         )
     if text in _RESERVED:
         raise ConfigurationError(
-            f"{text!r} cannot name a {kind}",
+            f"{text!r} cannot name {with_article(kind)}",
             why="the word is reserved",
             fix="choose another name",
         )

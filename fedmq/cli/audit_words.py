@@ -79,8 +79,10 @@ def _list_words(values: "Sequence[Value]") -> str:
     return str(len(values))
 
 
-def show_verified(verdict: "Verdict", log: str, *, as_json: bool) -> None:
+def show_verified(verdict: "Verdict", log: str, *, as_json: bool, whose: str = "") -> None:
     """Show whether a log is what was written; `log` is the beginning of its commands.
+
+    `whose` is the end of those that speak of the same log.
 
     Raises:
         AuditError: it is not.
@@ -97,11 +99,11 @@ def show_verified(verdict: "Verdict", log: str, *, as_json: bool) -> None:
             say(f"sound up to entry {verdict.head.number}, {time_words(verdict.ended_at)}")
         raise damage_of(verdict)
     show_verdict(verdict)
-    next_command(f"{log} show", f"{log} export FILE")
+    next_command(f"{log} show{whose}", f"{log} export FILE{whose}")
 
 
-def show_last(entries: "Sequence[Entry]", log: str, *, as_json: bool) -> None:
-    """Show entries of a log in lines; `log` is the beginning of its commands."""
+def show_last(entries: "Sequence[Entry]", log: str, *, as_json: bool, whose: str = "") -> None:
+    """Show entries of a log in lines; `log` is the beginning of its commands, `whose` the end."""
     if as_json:
         show_json({"entries": entries})
         return
@@ -112,7 +114,7 @@ def show_last(entries: "Sequence[Entry]", log: str, *, as_json: bool) -> None:
         show_table(("entry", "when", "kind", "what"), rows)
     else:
         say("nothing has happened yet")
-    next_command(f"{log} verify", f"{log} export FILE")
+    next_command(f"{log} verify{whose}", f"{log} export FILE{whose}")
 
 
 def show_exported(verdict: "Verdict", file: Path, log: str) -> None:

@@ -25,6 +25,7 @@ class Cleared:
     """What one program needs no more, and whether it went."""
 
     program: str
+    """node, orchestrator, or orchestrator NAME."""
     is_running: bool
     """Then nothing went: it frees by itself."""
     is_freed: bool
@@ -70,15 +71,19 @@ def gc(
     if rows and dry_run:
         next_command("fedmq gc")
     else:
-        next_command(f"fedmq {cleared[0].program} status")
+        first, _, name = cleared[0].program.partition(" ")
+        next_command(f"fedmq {first} status" + (f" --name {name}" if name else ""))
 
 
 def _programs(settings: "Settings") -> "Iterator[tuple[str, Path]]":
+    from fedmq.cli.stores import find_stores
+    from fedmq.settings import FIRST
     from fedmq.transport.home import JOURNAL_NAME
 
-    for program, folder in (("orchestrator", settings.orchestrator), ("node", settings.node)):
-        if (folder / JOURNAL_NAME).exists():
-            yield program, folder
+    for name, folder in find_stores(settings):
+        yield (FIRST if name == FIRST else f"orchestrator {name}"), folder
+    if (settings.node / JOURNAL_NAME).exists():
+        yield "node", settings.node
 
 
 def _clear(program: str, folder: "Path", settings: "Settings", *, dry_run: bool) -> Cleared:

@@ -1,11 +1,14 @@
-"""Commands of who runs the hub: the broker; `hub_members` has those of its members."""
+"""Commands of who runs the hub: the broker.
+
+`hub_members` has those of its members, `hub_orchestrators` adds orchestrators.
+"""
 
 import time
 from typing import Annotated
 
 import typer
 
-from fedmq.cli import hub_members
+from fedmq.cli import hub_members, hub_orchestrators
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_table
 
 app = typer.Typer(no_args_is_help=True, help="The broker and its members.")
@@ -135,6 +138,7 @@ def _until(at: float) -> str:
 
 app.command("add-node")(hub_members.add_node)
 app.command("add-researcher")(hub_members.add_researcher)
+app.command("add-orchestrator")(hub_orchestrators.add_orchestrator)
 app.command("joins")(hub_members.joins)
 app.command("admit")(hub_members.admit)
 app.command("revoke")(hub_members.revoke)

@@ -10,6 +10,7 @@ from fedmq.cli.console import Json, next_command, say, show, show_json, show_tab
 
 if TYPE_CHECKING:
     from fedmq.hub.enrolment import Enrolment
+    from fedmq.hub.members import Hub
     from fedmq.hub.requests import Requests
     from fedmq.hub.rotations import Rotations
 
@@ -111,13 +112,19 @@ def admit(
     else:
         text = enrolment.admit(asked.request, given).model_dump_json()
         done = f"{name} is in the federation"
+    is_elsewhere = isinstance(asked.request, RotationRequest) and _is_elsewhere(name)
+    if is_elsewhere:
+        answer = answer or Path(f"{name}.roster")
     if answer is not None:
         replace_file(answer, text)
         say(f"the answer for the site is in {typed(answer)}")
-    say(f"{done}; roster {_roster_version()}, its hash:")
-    say(_roster_hash())
+    say(f"{done}; roster {roster_version()}, its hash:")
+    say(roster_hash())
     if isinstance(asked.request, JoinRequest) and request is None:
         _say_whether_fetched(enrolment, name)
+    if is_elsewhere and answer is not None:
+        _say_what_is_to_move(name, answer, is_stolen=stolen)
+        return
     next_command("fedmq hub status")
 
 
@@ -128,7 +135,7 @@ def revoke(
 ) -> None:
     """Put a member out: it is cut off, its queues are gone, and what it signs counts no more."""
     _enrolment().revoke(name, reason)
-    say(f"{name} is out; roster {_roster_version()} says so")
+    say(f"{name} is out; roster {roster_version()} says so")
     next_command("fedmq hub status", "fedmq dead")
 
 
@@ -147,7 +154,9 @@ def renew(
 
     text = _enrolment().renew(name)
     if not text:
-        say(f"{name} has a new password, in {credentials_of(name)}; what runs uses it by itself")
+        what = "certificate" if _hub().register().external is None else "password"
+        say(f"{name} has a new {what}, beside {credentials_of(name)}; what runs uses it by itself")
+        next_command("fedmq hub status")
         return
     is_password = not text.startswith("-----BEGIN")
     path = output or Path(f"{name}.{'password' if is_password else 'pem'}")
@@ -157,35 +166,25 @@ def renew(
         say(f"the one before counts no more: {name} is off until it has taken this one")
     else:
         say(f"a new certificate for {name}, good for a year, is in {typed(path)}")
-    next_command(f"there: fedmq node renew {path.name}, or fedmq renew {path.name}")
+    if _hub().is_own(name):
+        next_command(f"there: fedmq orchestrator renew {path.name} --credentials {name}.toml")
+    else:
+        next_command(f"there: fedmq node renew {path.name}, or fedmq renew {path.name}")
 
 
 def fingerprint() -> None:
     """Print the federation's fingerprint, which you read out to sites that join."""
-    from fedmq.hub.members import Hub
     from fedmq.security.roster import governance_fingerprint
-    from fedmq.settings import read_settings
 
-    trust = Hub(read_settings().hub).authority.trust()
+    trust = _hub().authority.trust()
     show(governance_fingerprint(bytes.fromhex(trust.governance)))
 
 
 def _invite(name: str, role: str) -> None:
-    from fedmq.errors import ConfigurationError
     from fedmq.hub.files import replace_file
-    from fedmq.hub.members import Hub
-    from fedmq.settings import read_settings
     from fedmq.types import Role
 
-    settings = read_settings()
-    register = Hub(settings.hub).register()
-    if settings.broker_url is not None and register.external is None:
-        # It would become a member at the private broker that nobody wants here.
-        raise ConfigurationError(
-            f"the hub cannot add {name} yet",
-            why="it is not up on the broker that FEDMQ_BROKER_URL names",
-            fix="fedmq hub up",
-        )
+    _require_broker(name)
     token = _enrolment().invite(name, Role(role))
     path = Path(f"{name}.token")
     replace_file(path, token.text + "\n")
@@ -194,14 +193,47 @@ def _invite(name: str, role: str) -> None:
     show(token.text)
 
 
-def _enrolment() -> "Enrolment":
+def open_hub(newcomer: str) -> "Hub":
+    """Return the hub, to which somebody can be added now.
+
+    Raises:
+        ConfigurationError: there is none yet, or it is not up on its broker; or its authority is
+            on another machine.
+    """
+    _require_broker(newcomer)
+    _enrolment()
+    return _hub()
+
+
+def _require_broker(newcomer: str) -> None:
+    """Return if the hub is not about to go to another broker.
+
+    Who is added before would become a member at the private one that nobody wants there.
+    """
     from fedmq.errors import ConfigurationError
-    from fedmq.hub.enrolment import Enrolment
+    from fedmq.settings import read_settings
+
+    if read_settings().broker_url is not None and _hub().register().external is None:
+        raise ConfigurationError(
+            f"the hub cannot add {newcomer} yet",
+            why="it is not up on the broker that FEDMQ_BROKER_URL names",
+            fix="fedmq hub up",
+        )
+
+
+def _hub() -> "Hub":
     from fedmq.hub.members import Hub
     from fedmq.settings import read_settings
 
-    folder = read_settings().hub
-    hub = Hub(folder)
+    return Hub(read_settings().hub)
+
+
+def _enrolment() -> "Enrolment":
+    from fedmq.errors import ConfigurationError
+    from fedmq.hub.enrolment import Enrolment
+    from fedmq.settings import read_settings
+
+    folder, hub = read_settings().hub, _hub()
     if not hub.exists:
         raise ConfigurationError(
             "there is no hub yet", why=f"{folder} holds no members", fix="fedmq hub init NAME"
@@ -215,11 +247,9 @@ def _enrolment() -> "Enrolment":
 def tidy() -> None:
     """No invitation that is over has a login any more; the authority may be away."""
     from fedmq.hub.enrolment import Enrolment
-    from fedmq.hub.members import Hub
     from fedmq.settings import read_settings
 
-    folder = read_settings().hub
-    Enrolment(Hub(folder), folder).tidy()
+    Enrolment(_hub(), read_settings().hub).tidy()
 
 
 def _say_whether_fetched(enrolment: "Enrolment", name: str) -> None:
@@ -234,40 +264,54 @@ def _say_whether_fetched(enrolment: "Enrolment", name: str) -> None:
 
 
 def _requests() -> "Requests":
-    from fedmq.hub.members import Hub
     from fedmq.hub.requests import Requests
     from fedmq.settings import read_settings
 
-    folder = read_settings().hub
-    return Requests(Hub(folder), folder)
+    return Requests(_hub(), read_settings().hub)
 
 
 def _rotations() -> "Rotations":
-    from fedmq.hub.members import Hub
     from fedmq.hub.rotations import Rotations
     from fedmq.settings import read_settings
 
-    folder = read_settings().hub
-    return Rotations(Hub(folder), folder)
+    return Rotations(_hub(), read_settings().hub)
 
 
-def _roster_version() -> int:
-    from fedmq.hub.members import Hub
-    from fedmq.settings import read_settings
+def _is_elsewhere(name: str) -> bool:
+    """Return whether an orchestrator's files were moved to another machine."""
+    hub = _hub()
+    return hub.is_own(name) and not hub.credentials_path(name).exists()
 
-    return Hub(read_settings().hub).authority.roster().version
+
+def _say_what_is_to_move(name: str, answer: Path, *, is_stolen: bool) -> None:
+    """Say what an orchestrator is brought whose files are on another machine."""
+    say(f"it runs elsewhere, where it may not hear of that roster: take {typed(answer)} there")
+    if is_stolen and _hub().register().external is None:
+        keys = _hub().credentials_path(name).with_suffix(".keys")
+        say("it has another certificate too, and gets in with the earlier one no more:")
+        say(
+            f"move certificate.pem and key.pem from {typed(keys)} to its keys, and keep them secret"
+        )
+    next_command(
+        f"there: fedmq orchestrator rotate --answer {answer.name} --credentials {name}.toml"
+    )
 
 
-def _roster_hash() -> str:
-    from fedmq.hub.members import Hub
-    from fedmq.settings import read_settings
+def fingerprint_of(name: str) -> str:
+    """Return the fingerprint of the keys of a member; empty where it has none."""
+    return _rotations().present(name)
 
-    return Hub(read_settings().hub).authority.signed_roster().fingerprint
+
+def roster_version() -> int:
+    """Return the version of the newest roster."""
+    return _hub().authority.roster().version
+
+
+def roster_hash() -> str:
+    """Return the beginning of the hash of the newest roster."""
+    return _hub().authority.signed_roster().fingerprint
 
 
 def credentials_of(name: str) -> str:
     """Return where the credentials of one of the hub's own members lie, as they are typed."""
-    from fedmq.hub.members import Hub
-    from fedmq.settings import read_settings
-
-    return typed(Hub(read_settings().hub).credentials_path(name))
+    return typed(_hub().credentials_path(name))

@@ -86,13 +86,15 @@ def roster(
     as_json: Json = False,
 ) -> None:
     """Show who is in the federation with which keys; take a roster that waits for your word."""
-    from fedmq.cli.rosters import accept_held, print_roster
+    from fedmq.cli.rosters import show_or_accept
 
-    membership = open_membership()
-    if accept:
-        accept_held(membership.keyring)
-    else:
-        print_roster(membership.keyring, as_json=as_json)
+    show_or_accept(
+        open_membership().keyring,
+        "fedmq node roster",
+        "fedmq node status",
+        accept=accept,
+        as_json=as_json,
+    )
 
 
 @app.command()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fedmq.cli import orchestrator_audit, rotating
+from fedmq.cli import joining, orchestrator_audit, rotating, stores
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, show_table
 from fedmq.cli.words import ago, size
 
@@ -17,9 +17,7 @@ app.add_typer(orchestrator_audit.app, name="audit")
 def start(
     context: typer.Context,
     *,
-    credentials: Annotated[
-        Path | None, typer.Option(help="The file that the hub wrote for the orchestrator.")
-    ] = None,
+    credentials: stores.Credentials = None,
     stand_by: Annotated[
         bool,
         typer.Option(
@@ -49,11 +47,12 @@ def start(
 
     machine: Machine = context.obj
     settings = read_settings()
-    path = credentials or settings.hub / "credentials" / "orchestrator.toml"
+    path = stores.find_credentials(credentials)
     known = read_membership(path, Role.ORCHESTRATOR)
+    folder = settings.orchestrator_of(known.credentials.user)
     known.wire(log_roster)  # without keys it is of no use to wait
     configure(as_json=json_logs)
-    home, clock = machine.home(settings.orchestrator), SystemClock()
+    home, clock = machine.home(folder), SystemClock()
 
     def make_lives(succession: Succession) -> Lives:
         # Read anew for each turn: keys may have changed while this one stood by.
@@ -95,54 +94,85 @@ def start(
         )
 
     turns = Turns(
-        settings.orchestrator,
+        folder,
         clock=clock,
         lease_s=settings.lease_s,
         stands_by=stand_by,
         make_lives=make_lives,
     )
+    stores.claim_store(folder, known.credentials.user)
     keep_freed_memory()
     stop_on_signals(turns.stop)
     turns.run()
     say(f"orchestrator {known.credentials.user} has ended; its experiments wait")
-    next_command("fedmq orchestrator start", "fedmq orchestrator status")
+    words = stores.own_words(credentials)
+    next_command(f"fedmq orchestrator start{words}", f"fedmq orchestrator status{words}")
+
+
+@app.command()
+def renew(
+    certificate: Annotated[Path, typer.Argument(help="The file that the hub's operator sent")],
+    *,
+    credentials: stores.Credentials = None,
+) -> None:
+    """Take a new certificate or password for the broker; one that runs takes it from there."""
+    joining.renew(stores.find_credentials(credentials), certificate)
+    next_command(f"fedmq orchestrator status{stores.own_words(credentials)}")
+
+
+@app.command()
+def roster(
+    *,
+    credentials: stores.Credentials = None,
+    accept: Annotated[bool, typer.Option(help="Take the one that waits.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show who is in the federation with which keys; take a roster that waits for your word."""
+    from fedmq.cli.rosters import show_or_accept
+    from fedmq.hub.membership import read_membership
+    from fedmq.types import Role
+
+    known = read_membership(stores.find_credentials(credentials), Role.ORCHESTRATOR)
+    words = stores.own_words(credentials)
+    show_or_accept(
+        known.keyring,
+        f"fedmq orchestrator roster{words}",
+        f"fedmq orchestrator status{words}",
+        accept=accept,
+        as_json=as_json,
+    )
 
 
 @app.command()
 def rotate(
     *,
-    credentials: Annotated[
-        Path | None, typer.Option(help="The file that the hub wrote for the orchestrator.")
-    ] = None,
+    credentials: stores.Credentials = None,
     request: rotating.RequestFile = None,
     answer: rotating.AnswerFile = None,
     fresh: rotating.Fresh = False,
 ) -> None:
     """Ask the hub for new keys that sign and to which others seal; one that runs takes them."""
-    from fedmq.settings import read_settings
-
-    path = credentials or read_settings().hub / "credentials" / "orchestrator.toml"
-    rotating.rotate(path, request_file=request, answer_file=answer, is_fresh=fresh)
+    rotating.rotate(
+        stores.find_credentials(credentials),
+        request_file=request,
+        answer_file=answer,
+        is_fresh=fresh,
+    )
 
 
 @app.command()
-def status(*, as_json: Json = False) -> None:
+def status(
+    *, credentials: stores.Credentials = None, name: stores.Name = "", as_json: Json = False
+) -> None:
     """Show what this orchestrator leads, has waiting, keeps, and turned away."""
     import time
 
-    from fedmq.errors import ConfigurationError, DiskFull
+    from fedmq.errors import DiskFull
     from fedmq.orchestrator.needs import read_room
     from fedmq.orchestrator.status import read_status
-    from fedmq.settings import read_settings
-    from fedmq.transport.home import JOURNAL_NAME, LocalHome
+    from fedmq.transport.home import LocalHome
 
-    home = read_settings().orchestrator
-    if not (home / JOURNAL_NAME).exists():
-        raise ConfigurationError(
-            "no orchestrator has run here yet",
-            why=f"{home} holds no journal",
-            fix="fedmq orchestrator start, or ask where it runs: that is another FEDMQ_HOME",
-        )
+    home = stores.require_store(credentials, name)
     try:
         found = read_status(LocalHome(home), now=time.time())
     except DiskFull:

@@ -11,7 +11,30 @@ if TYPE_CHECKING:
     from fedmq.security.roster import Roster, SignedRoster
 
 
-def print_roster(keyring: "Keyring", *, as_json: bool) -> None:
+def show_or_accept(
+    keyring: "Keyring", command: str, otherwise: str, *, accept: bool, as_json: bool
+) -> None:
+    """Show the roster by which somebody works, or take the one that waits.
+
+    `command` is what was typed without its options; `otherwise` is next where nothing waits.
+
+    Raises:
+        ConfigurationError: none waits that could be taken.
+    """
+    if accept:
+        accept_held(keyring, command)
+    else:
+        print_roster(keyring, command, otherwise, as_json=as_json)
+
+
+def say_if_held(keyring: "Keyring", command: str) -> None:
+    """Say that a roster waits, if one does: what it changes does not count yet."""
+    if keyring.held_roster() is not None:
+        say("a newer roster waits for your word: in it an orchestrator has keys that are not known")
+        say(f"  fix: {command}")
+
+
+def print_roster(keyring: "Keyring", command: str, otherwise: str, *, as_json: bool) -> None:
     """Print who is in the federation, and what would be otherwise in a roster that waits."""
     signed, held = keyring.signed_roster(), keyring.held_roster()
     roster = keyring.roster(signed)
@@ -23,17 +46,17 @@ def print_roster(keyring: "Keyring", *, as_json: bool) -> None:
     say(f"roster {roster.version} of {roster.federation}; its hash, which the hub shows too:")
     say(signed.fingerprint)
     if held is None:
-        next_command("fedmq node status")
+        next_command(otherwise)
         return
     waiting = keyring.roster(held)
     say(f"roster {waiting.version} waits: in it an orchestrator has keys that are not known here")
     say(f"its hash: {held.fingerprint}")
     _print(waiting)
     say("ask the hub's operator, by telephone, to read the orchestrator's fingerprint out to you")
-    next_command("fedmq node roster --accept")
+    next_command(f"{command} --accept")
 
 
-def accept_held(keyring: "Keyring") -> None:
+def accept_held(keyring: "Keyring", command: str) -> None:
     """Take the roster that waits, since the operator says so.
 
     Raises:
@@ -46,12 +69,12 @@ def accept_held(keyring: "Keyring") -> None:
         raise ConfigurationError(
             "no roster waits for your word",
             why="the one in use is the newest that came",
-            fix="fedmq node roster",
+            fix=command,
         )
     keyring.roster(held)  # the governance's signature, once more
     keyring.write_roster(held)
-    say("the roster is taken; a node that runs has it within a second")
-    next_command("fedmq node roster")
+    say("the roster is taken; a program that runs has it within a second")
+    next_command(command)
 
 
 def _print(roster: "Roster") -> None:

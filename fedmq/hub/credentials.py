@@ -11,7 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fedmq.errors import ConfigurationError
 from fedmq.hub.files import replace_file
-from fedmq.types import Role
+from fedmq.types import Role, with_article
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -37,7 +37,8 @@ class Credentials:
 _FIX: Final = {
     Role.NODE: "join as a node: fedmq node join TOKEN",
     Role.RESEARCHER: "join as a researcher: fedmq join TOKEN",
-    Role.ORCHESTRATOR: "use the hub's hub/credentials/orchestrator.toml",
+    Role.ORCHESTRATOR: "use the hub's hub/credentials/orchestrator.toml, or the file that "
+    "fedmq hub add-orchestrator NAME made",
     Role.MONITOR: "use the hub's hub/credentials/monitor.toml",
     Role.ADMIN: "use the hub's hub/credentials/admin.toml",
 }
@@ -74,7 +75,7 @@ def require_role(known: Credentials, role: Role) -> None:
     """
     if known.role is not role:
         raise ConfigurationError(
-            f"the credentials of {known.user} are not {'an' if role[0] in 'ao' else 'a'} {role}'s",
+            f"the credentials of {known.user} are not {with_article(role)}'s",
             why=f"expected: role {role}; got: role {known.role}",
             fix=_FIX[role],
         )

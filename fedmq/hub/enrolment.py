@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fedmq.errors import ConfigurationError, ProtocolError
-from fedmq.hub.equipment import addresses, give_password
+from fedmq.hub.equipment import addresses, give_password, require_not_revoked
 from fedmq.hub.files import make_folder, replace_file
 from fedmq.hub.members import Hub
 from fedmq.hub.register import Invitation, Member, Register
@@ -55,7 +55,6 @@ class Enrolment:
     def __init__(self, hub: Hub, folder: Path, now: Now = time.time) -> None:
         self._hub = hub
         self._requests = Requests(hub, folder)
-        self._certified = folder / "certified"
         self._answers = folder / "answers"
         self._now = now
 
@@ -72,12 +71,7 @@ class Enrolment:
                 why="its keys are in the roster",
                 fix=f"if they are lost or stolen: fedmq hub revoke {name}",
             )
-        if any(one.name == name for one in self._hub.authority.roster().revoked):
-            raise ConfigurationError(
-                f"{name} cannot join again",
-                why="it was revoked, and what it did is to stay told apart",
-                fix="choose another name, such as " + f"{name}-2",
-            )
+        require_not_revoked(self._hub.authority.roster(), name)
         self._hub.add_member(name, role)
         secret, until = secrets.token_hex(SECRET_BYTES), self._now() + hours * 3600
         way, password_hash = self._way(name, hours)
@@ -167,19 +161,20 @@ class Enrolment:
             roster=signed.notice,
         )
         if certificate:
-            make_folder(self._certified)
-            replace_file(self._certified / f"{request.name}.csr", request.certificate_request)
+            path = self._hub.request_path(request.name)
+            make_folder(path.parent)
+            replace_file(path, request.certificate_request)
         make_folder(self._answers)
         noted = _Noted(request=request, answer=answer)
         replace_file(self._answers / f"{request.name}.json", noted.model_dump_json())
         return answer
 
     def renew(self, name: str) -> str:
-        """Return a new certificate for the key that a member joined with, as PEM.
+        """Return a new certificate for the key that a member has, as PEM.
 
         At a broker of others it is a new password, sealed to the member, in the place of the one
-        that it has. It is no secret: any way to the member will do. Empty: it is done, for one of
-        the hub's own folder.
+        that it has. It is no secret: any way to the member will do. Empty: it is done, for one
+        whose keys lie in the hub's folder.
 
         Raises:
             ConfigurationError: there is no such member, or it has nothing of this hub to renew.
@@ -192,15 +187,17 @@ class Enrolment:
             if self._hub.credentials_path(name).exists():
                 return ""
             return make_new_password(password, known.public, governance).model_dump_json()
+        if self._hub.renew_here(name, now=self._now()):
+            return ""
         try:
-            request = (self._certified / f"{name}.csr").read_text()
+            request = self._hub.request_path(name).read_text()
         except OSError as error:
             raise ConfigurationError(
                 f"{name} has no certificate to renew",
-                why="it did not join here with one; the hub renews its own at fedmq hub up",
+                why="it did not join here with one, and its keys are not in the hub's folder",
                 fix="fedmq hub status lists the members",
             ) from error
-        self._hub.require_removable(name)
+        self._hub.require_member(name)
         authority = self._hub.authority.certificates()
         certificate = certify_member(authority, request, name, now=self._now())
         self._hub.change(partial(_certified, name, certificate))
@@ -209,10 +206,11 @@ class Enrolment:
     def revoke(self, name: str, reason: str) -> SignedRoster:
         """Return the roster without a member: it is cut off, and what it signs counts no more.
 
-        What was asked in its name is gone too.
+        What was asked in its name is gone too, and so are its files in the hub's folder.
 
         Raises:
             ConfigurationError: there is no such member, or the hub needs it.
+            StorageError: the disk keeps its files; it is cut off all the same.
             TransportError: an external broker does not answer or refuses; it is done at `up`.
         """
         self._hub.require_removable(name)

@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
+from fedmq.errors import ConfigurationError
 from fedmq.hub.authority import Authority
 from fedmq.hub.broker import PrivateBroker
 from fedmq.hub.definitions import SALT_BYTES, password_hash
 from fedmq.hub.keyring import Keyring, new_identity
 from fedmq.hub.ports import LOOPBACK
 from fedmq.hub.register import Member, Register
-from fedmq.security.roster import enrolled, with_member
+from fedmq.security.roster import Roster, enrolled, with_member
 from fedmq.types import Role
 
 _PASSWORD_BYTES: Final = 24
@@ -32,6 +33,20 @@ def enrol(
     keyring.write_identity(identity)
     new = enrolled(identity.public)
     authority.change(lambda roster, at: with_member(roster, new, at=at), [*others, keyring])
+
+
+def require_not_revoked(roster: Roster, name: str) -> None:
+    """Return if nobody of this name was put out.
+
+    Raises:
+        ConfigurationError: somebody was.
+    """
+    if any(one.name == name for one in roster.revoked):
+        raise ConfigurationError(
+            f"{name} cannot join again",
+            why="it was revoked, and what it did is to stay told apart",
+            fix=f"choose another name, such as {name}-2",
+        )
 
 
 def addresses(register: Register, broker: PrivateBroker) -> tuple[str, str]:

@@ -13,9 +13,9 @@ from fedmq.hub.broker import Progress
 from fedmq.hub.configuration import Listener
 from fedmq.hub.equipment import addresses
 from fedmq.hub.management import Management
-from fedmq.hub.members import BUILT_IN, Hub
+from fedmq.hub.members import Hub
 from fedmq.hub.ports import LOOPBACK, Ports
-from fedmq.hub.register import VHOST, ExternalBroker, Member, Register
+from fedmq.hub.register import BUILT_IN, VHOST, ExternalBroker, Member, Register
 from fedmq.transport.rabbitmq import make_login
 from fedmq.types import Role
 

@@ -25,6 +25,13 @@ from fedmq.transport.topology import Profile, Topology, profile_at
 from fedmq.types import NodeId, ResearcherId, Role
 
 VHOST: Final = "fedmq"
+ADMIN: Final = "hub-admin"
+BUILT_IN: Final = {
+    ADMIN: Role.ADMIN,
+    "monitor": Role.MONITOR,
+    "orchestrator": Role.ORCHESTRATOR,
+}
+"""Logins that every hub has; they cannot be removed."""
 _TAGS: Final[dict[Role, tuple[str, ...]]] = {
     Role.ADMIN: ("administrator",),
     Role.MONITOR: ("monitoring",),
@@ -57,6 +64,16 @@ class Member:
     """Unix seconds; 0 where it has no certificate."""
     serials: tuple[str, ...] = ()
     """Of the certificates that it was given and that still count, in hexadecimal."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the hub makes its keys, in its own folder; the others make theirs and join."""
+        return self.role not in {Role.NODE, Role.RESEARCHER}
+
+    @property
+    def is_equipped(self) -> bool:
+        """Whether it was given something to show to the broker."""
+        return bool(self.certified_until or self.password_hash)
 
     @property
     def all_serials(self) -> tuple[str, ...]:
@@ -216,6 +233,7 @@ def _layout(members: tuple[Member, ...], profile: Profile = Profile.SINGLE) -> T
         researchers=[
             ResearcherId(member.name) for member in members if member.role is Role.RESEARCHER
         ],
+        orchestrators=[member.name for member in members if member.role is Role.ORCHESTRATOR],
         profile=profile,
     )
     joins = tuple(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fedmq.errors import ConfigurationError, ProtocolError
-from fedmq.hub.members import BUILT_IN, Hub
+from fedmq.hub.members import Hub
 from fedmq.hub.requests import Asked, Requests, require_fingerprint
 from fedmq.security.roster import SignedRoster, with_next_keys, without_earlier_keys
 from fedmq.security.rotation import RotationRequest, require_rotation
@@ -27,9 +27,9 @@ class Rotations:
         """Return the roster in which a member has the keys that it asked for.
 
         `fingerprint` is what the site read out: who has stolen the present keys can ask with them
-        too. Where they are stolen, nothing that they sign counts from now on, and the orchestrator
-        gets another certificate. Killed between the roster and the rest, the same again comes to
-        the same.
+        too. Where they are stolen, nothing that they sign counts from now on, and an orchestrator
+        gets another certificate, in the hub's folder. Killed between the roster and the rest, the
+        same again comes to the same.
 
         Raises:
             ConfigurationError: the fingerprint is another's, or the request does not hold.
@@ -62,7 +62,7 @@ class Rotations:
                 ),
                 self._hub.keyrings(),
             )
-        if are_stolen and request.name in BUILT_IN:
+        if are_stolen and self._hub.is_own(request.name):
             self._hub.replace_certificate(request.name)
         self._requests.forget(request)
         return signed

@@ -19,6 +19,7 @@ from fedmq.hub.joiner import Joiner, read_answer
 from fedmq.hub.lifecycle import make, up
 from fedmq.hub.members import Hub
 from fedmq.hub.membership import Membership, read_membership
+from fedmq.hub.orchestrators import add_orchestrator
 from fedmq.hub.requests import Asked, Requests
 from fedmq.security.certificates import KeyPair, certify, certify_broker, make_authority
 from fedmq.security.joining import JoinToken
@@ -134,6 +135,28 @@ def test_nor_does_one_of_who_was_put_out(place: Place) -> None:
     place.enrolment.revoke("chu-nice", "left")
     with pytest.raises(BrokerRefused, match="has taken this login's certificate back"):
         ask_to_join(login, "chu-nice", b"{}", take=lambda _body: True, wait_s=0.0)
+
+
+def test_an_orchestrator_that_was_added_is_in_at_once_and_out_when_it_is_revoked(
+    place: Place, tmp_path: Path
+) -> None:
+    """While the broker runs: who has a copy of its files is cut off, too."""
+    name = "centre-north"
+    add_orchestrator(place.hub, name)
+    own = read_membership(place.hub.credentials_path(name), Role.ORCHESTRATOR)
+    shutil.copytree(own.keyring.folder, tmp_path / own.credentials.identity)
+    login = replace(own, folder=tmp_path).login(PROGRAM)
+    management = place.hub.management(place.hub.register())
+    assert management is not None
+    assert asking.hub_requests(name) in management.names("queues", "fedmq")
+    with joined(login) as inside:
+        until(lambda: bool(inside.of(Connected)))
+        place.enrolment.revoke(name, "left")
+        until(lambda: bool(inside.of(Disconnected)))
+        until(lambda: inside.of(Disconnected)[-1].refused)
+    assert is_refused(login)
+    assert name not in management.names("users")
+    assert not [one for one in management.names("queues", "fedmq") if name in one]
 
 
 def test_a_certificate_of_another_authority_does_not_get_in(place: Place) -> None:

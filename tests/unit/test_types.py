@@ -3,7 +3,7 @@
 import pytest
 
 from fedmq.errors import ConfigurationError
-from fedmq.types import parse_id
+from fedmq.types import parse_id, with_article
 
 
 @pytest.mark.parametrize("name", ["chu-lyon", "n1", "0", "a" * 40])
@@ -19,3 +19,11 @@ def test_a_name_that_would_break_a_routing_key_is_refused_with_the_fix(name: str
         parse_id(name, kind="node")
     assert caught.value.why
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("noun", "words"), [("node", "a node"), ("orchestrator", "an orchestrator")]
+)
+def test_a_noun_has_its_article(noun: str, words: str) -> None:
+    """Errors are read by people."""
+    assert with_article(noun) == words

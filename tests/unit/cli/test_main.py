@@ -13,7 +13,14 @@ CHANGING = frozenset(
     {
         *("demo", "down", "run"),
         *("experiments fetch", "experiments pause", "experiments resume", "experiments stop"),
-        *("hub add-node", "hub add-researcher", "hub admit", "hub down", "hub init"),
+        *(
+            "hub add-node",
+            "hub add-orchestrator",
+            "hub add-researcher",
+            "hub admit",
+            "hub down",
+            "hub init",
+        ),
         *(
             "hub renew",
             "hub revoke",
@@ -22,6 +29,7 @@ CHANGING = frozenset(
             "node join",
             "node renew",
             "node rotate",
+            "orchestrator renew",
             "orchestrator rotate",
             "rotate",
             "renew",

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from fedmq.claims import claimed
 from fedmq.messages.fields import Manifest
 from fedmq.messages.mandates import Order
@@ -15,6 +17,7 @@ from fedmq.transport.inbox import Inbox, TurnedAway
 from fedmq.types import Digest, Role
 from tests.support.clock import FakeClock
 from tests.support.mandates import mandated
+from tests.support.orchestrator_home import open_journal
 from tests.unit.cli.line import CommandLine
 from tests.unit.cli.reports import make_report
 
@@ -26,12 +29,63 @@ def test_the_file_of_another_role_is_refused_before_anything_is_made(
     path = credentials("chu-lyon", Role.NODE)
     outcome = fedmq("orchestrator", "start", "--credentials", str(path))
     assert (outcome.code, outcome.data) == (1, "")
+    added = "fedmq hub add-orchestrator NAME"
     assert outcome.talk.splitlines() == [
         "error: the credentials of chu-lyon are not an orchestrator's",
         "  why: expected: role orchestrator; got: role node",
-        "  fix: use the hub's hub/credentials/orchestrator.toml",
+        f"  fix: use the hub's hub/credentials/orchestrator.toml, or the file that {added} made",
     ]
     assert not (home / "orchestrator").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "store"), [("orchestrator", "orchestrator"), ("north", "orchestrators/north")]
+)
+def test_each_orchestrator_of_a_machine_has_a_store_of_its_own(
+    fedmq: CommandLine, credentials: Callable[..., Path], home: Path, name: str, store: str
+) -> None:
+    """It is chosen by the credentials; a program that has it is named."""
+    path = credentials(name, Role.ORCHESTRATOR)
+    with claimed(home / store, "an orchestrator"):
+        outcome = fedmq("orchestrator", "start", "--credentials", str(path))
+    assert outcome.code == 1
+    assert f"error: an orchestrator runs already in {home / store}\n" in outcome.talk
+    assert (home / store / "owner").read_text() == f"{name}\n"
+
+
+def test_in_the_store_of_another_one_an_orchestrator_does_not_start(
+    fedmq: CommandLine, credentials: Callable[..., Path], home: Path
+) -> None:
+    """As where the folder was copied, for the new one to go on with the experiments."""
+    path, folder = credentials("north", Role.ORCHESTRATOR), home / "orchestrators" / "north"
+    open_journal(folder).close()
+    outcome = fedmq("orchestrator", "start", "--credentials", str(path))
+    assert (outcome.code, outcome.data) == (1, "")
+    assert f"error: north cannot lead in {folder}\n" in outcome.talk
+    assert "  why: it is the store of the orchestrator orchestrator," in outcome.talk
+    assert "  fix: start orchestrator there, with its own credentials;" in outcome.talk
+    assert not (folder / "owner").exists()
+
+
+def test_a_new_certificate_is_taken_where_the_keys_are(
+    fedmq: CommandLine, home: Path, tmp_path: Path
+) -> None:
+    """As by nodes and researchers; the next command speaks of the same orchestrator."""
+    fedmq("hub", "init", "trial")
+    fedmq("hub", "add-orchestrator", "north")
+    away = tmp_path / "away"
+    away.mkdir()
+    for one in ("north.toml", "north.keys"):
+        (home / "hub" / "credentials" / one).rename(away / one)
+    renewed = fedmq("hub", "renew", "north")
+    assert "there: fedmq orchestrator renew north.pem --credentials north.toml" in renewed.talk
+    before = (away / "north.keys" / "certificate.pem").read_text()
+    taken = fedmq("orchestrator", "renew", "north.pem", "--credentials", "away/north.toml")
+    assert taken.code == 0
+    assert "the certificate is good until 20" in taken.talk
+    assert taken.talk.endswith("next: fedmq orchestrator status --credentials away/north.toml\n")
+    now = (away / "north.keys" / "certificate.pem").read_text()
+    assert now == (home / "north.pem").read_text() != before
 
 
 def test_where_there_is_no_hub_the_fix_is_to_ask_its_operator(fedmq: CommandLine) -> None:

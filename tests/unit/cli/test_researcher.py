@@ -28,7 +28,7 @@ quorum = 3
 def tell(monkeypatch: pytest.MonkeyPatch, home: Path) -> Callable[..., Told]:
     """Return what makes the federation tell reports, one after the other."""
 
-    def prepare(*reports: object, **federation: Any) -> Told:
+    def prepare(*reports: object, **federation: Any) -> Told:  # noqa: ANN401 - as Told
         told = Told(home, reports, **federation)  # type: ignore[arg-type]
         monkeypatch.setattr(package.Client, "from_credentials", lambda _path, **_ports: told)
         return told

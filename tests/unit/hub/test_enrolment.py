@@ -314,7 +314,7 @@ def test_a_certificate_is_renewed_for_the_same_key(place: Place, tmp_path: Path)
             member.renew(wrong)
     assert member.certified_until() == until
     with pytest.raises(ConfigurationError, match="no certificate to renew"):
-        place.enrolment.renew("orchestrator")
+        place.enrolment.renew("umc-basel")
 
 
 def test_the_hub_renews_its_own_when_it_comes_up(place: Place) -> None:

@@ -1,10 +1,5 @@
 """Up, down and status, as far as they need no broker."""
 
-import json
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +10,7 @@ from fedmq.hub.members import Hub
 from fedmq.hub.ports import choose_ports
 from fedmq.hub.register import Register
 from fedmq.types import Role
+from tests.unit.hub.external import a_broker
 
 
 def test_the_status_of_a_hub_that_never_was_is_empty_and_makes_nothing(tmp_path: Path) -> None:
@@ -129,36 +125,3 @@ def test_a_member_whose_name_somebody_took_meanwhile_is_found_at_up(tmp_path: Pa
         assert changes == []
         del hashes["chu-lyon"]
         assert len(up(tmp_path).members) == 3
-
-
-@contextmanager
-def a_broker(hashes: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield the address of a management with these users, and the changes it was asked for."""
-    changes: list[str] = []
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            users = [{"name": name, "password_hash": one} for name, one in hashes.items()]
-            content: object = users if self.path == "/api/users" else {"node": "rabbit@hub"}
-            content = [] if self.path.startswith("/api/queues") else content
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps(content).encode())
-
-        def do_POST(self) -> None:
-            changes.append(self.path)
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_port}", changes
-        finally:
-            server.shutdown()
-            thread.join()

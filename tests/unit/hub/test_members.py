@@ -10,8 +10,8 @@ import pytest
 from fedmq.errors import ConfigurationError
 from fedmq.hub.credentials import read_credentials
 from fedmq.hub.definitions import password_hash
-from fedmq.hub.members import BUILT_IN, Hub
-from fedmq.hub.register import ExternalBroker
+from fedmq.hub.members import Hub
+from fedmq.hub.register import BUILT_IN, ExternalBroker
 from fedmq.types import Role
 
 WORD = "s3cret"
