@@ -1,6 +1,7 @@
 """The client: what a researcher does in Python, in a notebook, and behind the command line."""
 
 import hashlib
+import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ from fedmq.types import NOWHERE, ExperimentId, ResearcherId, parse_id
 
 TIMEOUT_S: Final = 30.0
 CHOOSE_S: Final = 3.0
-"""So long orchestrators have to say how much they lead, where there is a choice."""
+"""So long orchestrators have to say what they lead, where others can say it or have said it."""
 FETCH_TIMEOUT_S: Final = 3600.0
 """So long a model may be on its way; meanwhile it is looked whether it is still the newest."""
 _TOKEN_BYTES: Final = 3
@@ -151,7 +152,7 @@ class Client:
         Those of an orchestrator that does not answer are missing; it is named.
         """
         names = self._orchestrators()
-        answers = self._ask(QueryKind.LIST, NOWHERE, names, self._timeout_s)
+        answers = self._ask(QueryKind.LIST, NOWHERE, names, self._timeout_s, grace_s=CHOOSE_S)
         found: list[ExperimentReport] = []
         for answer in answers.values():
             if not isinstance(answer, ReportList):
@@ -227,7 +228,13 @@ class Client:
                     raise
 
     def _ask(
-        self, kind: QueryKind, experiment: str, names: Sequence[str], timeout_s: float
+        self,
+        kind: QueryKind,
+        experiment: str,
+        names: Sequence[str],
+        timeout_s: float,
+        *,
+        grace_s: float = math.inf,
     ) -> Mapping[str, Body]:
         name = "all" if experiment == NOWHERE else experiment
         return self._session.ask(
@@ -236,6 +243,7 @@ class Client:
             names,
             timeout_s,
             is_enough=lambda body: isinstance(body, ExperimentReport),
+            grace_s=grace_s,
         )
 
     def _leaders(self, experiment: ExperimentId) -> Sequence[str]:

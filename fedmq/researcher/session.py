@@ -1,5 +1,6 @@
 """The session: a researcher's mailbox on a thread of its own, asked from other threads."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -102,10 +103,12 @@ class Session:
         timeout_s: float,
         *,
         is_enough: Callable[[Body], bool] = lambda _: False,
+        grace_s: float = math.inf,
     ) -> Mapping[str, Body]:
         """Return what orchestrators answer, by name: all of them, or those until one is enough.
 
-        The question is sent until each has it. Who does not answer within `timeout_s` is left out.
+        The question is sent until each has it. Who does not answer within `timeout_s`, or within
+        `grace_s` of the first answer, is left out.
 
         Raises:
             BrokerRefused: the broker says no to this researcher.
@@ -117,13 +120,16 @@ class Session:
         for name, own_id in ids.items():
             self._call(partial(Mailbox.post, body=body, message_id=own_id, orchestrator=name))
         found: dict[str, Body] = {}
+        until = math.inf
 
         def look(mailbox: Mailbox) -> Mapping[str, Body] | None:
+            nonlocal until
             for name, own_id in ids.items():
                 answer = mailbox.take_answer(own_id, name)
                 if answer is not None:
                     found[name] = answer.body
-            is_all = len(found) == len(ids)
+                    until = min(until, time.monotonic() + grace_s)
+            is_all = len(found) == len(ids) or time.monotonic() >= until
             return found if is_all or any(map(is_enough, found.values())) else None
 
         try:
