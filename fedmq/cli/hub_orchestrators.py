@@ -27,10 +27,9 @@ def add_orchestrator(name: hub_members.Name) -> None:
 
 def _say_added(name: str) -> None:
     path = hub_members.credentials_of(name)
-    say(f"{name} is an orchestrator of the federation; roster {hub_members.roster_version()} says")
-    say("so, its hash:")
+    say(f"{name} is in the federation; roster {hub_members.roster_version()}, its hash:")
     say(hub_members.roster_hash())
-    say("the fingerprint of its keys; read it out to who asks you, by telephone:")
+    say("the fingerprint of its keys; read it out to nodes and researchers, by telephone:")
     show(hub_members.fingerprint_of(name))
     say(f"its credentials are {path}; its keys are beside them, in the folder {name}.keys")
     say(

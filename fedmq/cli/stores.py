@@ -96,10 +96,9 @@ def claim_store(folder: Path, name: str) -> None:
     elif owner != name:
         raise ConfigurationError(
             f"{name} cannot lead in {folder}",
-            why=f"it is the store of the orchestrator {owner}, with experiments that are sealed "
-            f"to the keys of {owner}",
-            fix=f"start {owner} there, with its own credentials; {name} has a store of its own "
-            "where no other was put in its place",
+            why=f"the store there is that of {owner}, and what it keeps is for the keys of {owner}",
+            fix=f"start {owner} there, with its own credentials; or move that folder away, and "
+            f"{name} begins one of its own",
         )
 
 

@@ -62,8 +62,8 @@ def test_in_the_store_of_another_one_an_orchestrator_does_not_start(
     outcome = fedmq("orchestrator", "start", "--credentials", str(path))
     assert (outcome.code, outcome.data) == (1, "")
     assert f"error: north cannot lead in {folder}\n" in outcome.talk
-    assert "  why: it is the store of the orchestrator orchestrator," in outcome.talk
-    assert "  fix: start orchestrator there, with its own credentials;" in outcome.talk
+    assert "  why: the store there is that of orchestrator," in outcome.talk
+    assert "  fix: start orchestrator there, with its own credentials; or move" in outcome.talk
     assert not (folder / "owner").exists()
 
 
