@@ -58,7 +58,7 @@ from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Lane
 from fedmq.transport.troubles import Troubles, refusal_of
 from fedmq.transport.wires import Wire
-from fedmq.types import Digest
+from fedmq.types import Digest, Role
 
 SCHEMA: Final = outbox.SCHEMA + inbox.SCHEMA + counters.SCHEMA
 
@@ -105,7 +105,8 @@ class Courier:
         self._pusher = Pusher(me, spool, transport, wire, self._tickets, clock)
         self._speaker = Speaker(me, wire, self._counters, transport, self._tickets, clock)
         self._receipts = Receipts(self._speaker, clock, witness)
-        self._crier = Crier(wire, clock, self._speaker.say_roster)
+        reaches = (Role.NODE, Role.RESEARCHER) if brings_rosters else (Role.ORCHESTRATOR,)
+        self._crier = Crier(wire, clock, self._speaker.say_roster, reaches=reaches)
         self._fetcher = Fetcher(spool, clock, self._ask, self._accept_waiting)
 
     def attach(self, receiver: Receiver) -> None:

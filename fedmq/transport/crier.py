@@ -6,7 +6,7 @@ machine than the hub from the nodes. What is brought may be lost; who has missed
 with the old one, and is told again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from fedmq.clocks import Clock
@@ -26,7 +26,9 @@ Say = Callable[[RosterNotice, Sequence[str], Role], None]
 class Crier:
     """What one service knows of the rosters of others."""
 
-    def __init__(self, wire: Wire, clock: Clock, say: Say) -> None:
+    def __init__(self, wire: Wire, clock: Clock, say: Say, *, reaches: Collection[Role]) -> None:
+        """`reaches`: to whom the service may write."""
+        self._reaches = reaches
         self._wire = wire
         self._clock = clock
         self._say = say
@@ -65,7 +67,7 @@ class Crier:
         role = self._wire.role_of(name)
         told_at = self._told_at.get(name)
         is_told = told_at is not None and self._clock.steady() < told_at + PATIENCE_S
-        if role in {Role.NODE, Role.RESEARCHER, Role.ORCHESTRATOR} and not is_told:
+        if role is not None and role in self._reaches and not is_told:
             self._tell([name], role)
 
     def _tell(self, names: Sequence[str], role: Role) -> None:

@@ -25,7 +25,13 @@ ANOTHER = "another hash"
 LYON = member("chu-lyon", Role.NODE)
 PARIS = member("ghu-paris", Role.NODE)
 ROSTER = Register(
-    members=(LYON, PARIS, member("monitor", Role.MONITOR), member("r-one", Role.RESEARCHER))
+    members=(
+        LYON,
+        PARIS,
+        member("hub-b", Role.ORCHESTRATOR),
+        member("monitor", Role.MONITOR),
+        member("r-one", Role.RESEARCHER),
+    )
 )
 
 JOINERS = {f"join-{one.name}" for one in ROSTER.members}
@@ -116,14 +122,15 @@ def test_every_member_has_its_queues_and_its_permission() -> None:
         "node.ghu-paris.tasks",
         "researcher.r-one.inbox",
         "researcher.r-one.payloads",
-        "orchestrator.orchestrator.inbox",
+        "orchestrator.hub-b.inbox",
+        "orchestrator.hub-b.events",
         "hub.joins.chu-lyon",
         "hub.joins.r-one",
     }
     assert "hub.joins.monitor" not in queues, "who has no keys asks for none"
     permissions = entries(ROSTER, "permissions")
     assert [(p["user"], p["vhost"]) for p in permissions] == [
-        (name, "fedmq") for name in ("chu-lyon", "ghu-paris", "monitor", "r-one")
+        (name, "fedmq") for name in ("chu-lyon", "ghu-paris", "hub-b", "monitor", "r-one")
     ]
 
 
@@ -136,6 +143,14 @@ def test_who_is_removed_is_remembered_until_the_broker_forgot() -> None:
     assert register.abandoned_queues() == LYONS | {"hub.joins.chu-lyon"} | JOINS
     assert register.abandoned_exchanges() == {"fedmq.join.chu-lyon"}
     assert ROSTER.abandoned_queues() == JOINS
+
+
+def test_the_queues_of_an_orchestrator_that_was_put_out_are_abandoned() -> None:
+    """Submissions that nobody will read go with it."""
+    (second,) = [one for one in ROSTER.members if one.role is Role.ORCHESTRATOR]
+    gone = ROSTER.without_member(second).abandoned_queues()
+    assert {"orchestrator.hub-b.inbox", "orchestrator.hub-b.events"} <= gone
+    assert not any(name.startswith("orchestrator.") for name in ROSTER.abandoned_queues())
 
 
 def test_who_comes_back_is_not_to_be_forgotten() -> None:

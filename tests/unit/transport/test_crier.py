@@ -7,7 +7,7 @@ import pytest
 from fedmq.hub.keyring import KeptWire
 from fedmq.messages.codec import MAX_READERS
 from fedmq.messages.envelope import Place
-from fedmq.messages.notices import Receipt, RosterNotice
+from fedmq.messages.notices import Overview, Receipt, RosterNotice
 from fedmq.transport import courier as couriers
 from fedmq.transport import topology
 from fedmq.transport.courier import Courier
@@ -41,7 +41,7 @@ class Member(MemoryTransport):
             journal=self.journal,
             spool=Spool(home.disk("payloads")),
             clock=FakeClock(lambda: 0.0),
-            brings_rosters=name == CENTRE,
+            brings_rosters=keys.identities[name].role is Role.ORCHESTRATOR,
         )
 
     def publish(self, publication: Publication, ticket: int) -> None:
@@ -106,4 +106,25 @@ def test_an_orchestrator_on_another_machine_hears_of_a_roster_from_whom_it_tells
     broker.run_until_idle()
     assert centre.wire.version == 2
     for one in (member, centre):
+        one.journal.close()
+
+
+def test_orchestrators_tell_each_other_nothing(tmp_path: Path) -> None:
+    """They hear each other's signs of life, and have no way to write to each other."""
+    keys = Keys(dict.fromkeys((CENTRE, "second"), Role.ORCHESTRATOR))
+    broker = MemoryBroker(
+        topology.federation(nodes=[], researchers=[], orchestrators=[CENTRE, "second"])
+    )
+    second = Member(broker, tmp_path, "second", keys)
+    keys.roster = keys.make_roster(2, CENTRE, "second")
+    centre = Member(broker, tmp_path, CENTRE, keys)
+    centre.consume(topology.orchestrator_events(CENTRE), prefetch=1)
+    for one in (second, centre):
+        one.start()
+    overview = Overview(version="0", nodes=[], experiments=[])
+    second.courier.tell(second.courier.write(overview, "overview", "-", Place()), "overview")
+    broker.run_until_idle()
+    assert broker.depth(topology.orchestrator_events(CENTRE)) == 0
+    assert centre.published == []
+    for one in (second, centre):
         one.journal.close()
