@@ -10,6 +10,7 @@ from typing import Final
 from fedmq.audit import log as audit_log
 from fedmq.audit.facts import HeadObjected
 from fedmq.audit.log import AuditLog
+from fedmq.disk import Disk
 from fedmq.messages.submissions import RoundRecord
 from fedmq.node.audit_facts import TrainingDone
 from fedmq.node.audit_verify import verify_records
@@ -19,11 +20,11 @@ from fedmq.orchestrator.audit_facts import RoundFolded
 from fedmq.simulation.approval import RELAXED
 from fedmq.simulation.encodings_by_hand import AS_IT_IS, Travel
 from fedmq.simulation.faults import Fault, Faults, draw_faults
-from fedmq.simulation.members import EXPERIMENT
+from fedmq.simulation.members import UNDERTAKINGS, Undertaking
 from fedmq.simulation.plain_wire import PlainWire
 from fedmq.simulation.training import models_by_hand, num_cases
-from fedmq.simulation.world import Scenario, World
-from fedmq.types import NodeId
+from fedmq.simulation.world import Course, Scenario, World
+from fedmq.types import ExperimentId, NodeId
 
 _NAMES: Final = ("chu-lyon", "ghu-paris", "ico-nantes", "umc-basel", "uz-gent")
 _DAY_S: Final = 86_400.0
@@ -88,13 +89,15 @@ def run_seed(
     faults: Faults | None = None,
     policies: Sequence[Policy] = (RELAXED,),
     travel: Travel = AS_IT_IS,
+    undertakings: tuple[Undertaking, ...] = UNDERTAKINGS[:1],
 ) -> Findings:
     """Return what was wrong with the run of a seed; without `faults` they are drawn from it too.
 
-    The nodes have the policies in turn; updates and models go as `travel` says.
+    The nodes have the policies in turn; updates and models go as `travel` says. Each of the
+    undertakings has an orchestrator of its own.
     """
     random = Random(seed)
-    scenario = replace(draw_scenario(random), travel=travel)
+    scenario = replace(draw_scenario(random), travel=travel, undertakings=undertakings)
     mixture = draw_faults(random) if faults is None else faults
     world = World(scenario, mixture, seed)
     for node, policy in zip(world.nodes.values(), itertools.cycle(policies), strict=False):
@@ -109,24 +112,23 @@ def run_seed(
 
 
 def _judge(world: World, seed: int, *, is_at_rest: bool) -> Findings:
-    scenario = world.scenario
-    records = _records(world)
-    participants = [
-        [one.node for one in record.outcomes if one.outcome == "updated"] for record in records
-    ]
-    expected = models_by_hand(scenario.seed, participants, scenario.travel)
-    found = [_model(world, number) for number in range(len(records) + 1)]
-    report = world.researcher.report
-    why = "" if is_at_rest else f"not at rest after {world.time:.0f} s: {report and report.reason}"
+    why = "" if is_at_rest else f"not at rest after {world.time:.0f} s: {_waiting(world)}"
+    records = {course.undertaking.experiment: _records(course) for course in world.courses}
     return Findings(
         seed=seed,
-        lost_rounds=scenario.num_rounds - len(records),
-        double_counted=sum(map(_num_miscounted, records)),
+        lost_rounds=sum(world.scenario.num_rounds - len(of_one) for of_one in records.values()),
+        double_counted=sum(_num_miscounted(one) for of_one in records.values() for one in of_one),
         stale_run=world.num_stale,
-        digest_mismatches=sum(one != other for one, other in zip(found, expected, strict=True)),
+        digest_mismatches=sum(
+            _num_mismatches(world.scenario, course, records[course.undertaking.experiment])
+            for course in world.courses
+        ),
         turned_away=world.num_buried,
-        log_faults=sum(_log_faults(world, node, records) for node in scenario.nodes)
-        + _orchestrator_log_faults(world, records),
+        log_faults=sum(_log_faults(world, node, records) for node in world.scenario.nodes)
+        + sum(
+            _orchestrator_log_faults(course, records[course.undertaking.experiment])
+            for course in world.courses
+        ),
         mishaps=dict(world.misfortune.counts),
         num_lives=sum(machine.num_lives for machine in world.machines),
         seconds=world.time,
@@ -134,14 +136,32 @@ def _judge(world: World, seed: int, *, is_at_rest: bool) -> Findings:
     )
 
 
-def _log_faults(world: World, node: NodeId, records: list[RoundRecord]) -> int:
+def _waiting(world: World) -> str:
+    reports = [course.researcher.report for course in world.courses]
+    return ", ".join("not heard of" if one is None else one.reason for one in reports)
+
+
+def _num_mismatches(scenario: Scenario, course: Course, records: Sequence[RoundRecord]) -> int:
+    participants = [
+        [one.node for one in record.outcomes if one.outcome == "updated"] for record in records
+    ]
+    seed = scenario.seed_of(course.undertaking)
+    expected = models_by_hand(seed, participants, scenario.travel)
+    found = [_model(course, number) for number in range(len(records) + 1)]
+    return sum(one != other for one, other in zip(found, expected, strict=True))
+
+
+def _log_faults(
+    world: World, node: NodeId, records: Mapping[ExperimentId, Sequence[RoundRecord]]
+) -> int:
     kept = open_records(world.nodes[node].home)
     log = kept.audit
-    told = Counter((one.round, one.attempt) for one in log.facts(TrainingDone))
-    rounds = {number for number, _ in told}
+    told = Counter((one.experiment, one.round, one.attempt) for one in log.facts(TrainingDone))
+    rounds = {(experiment, number) for experiment, number, _ in told}
     counted = {
-        record.round
-        for record in records
+        (experiment, record.round)
+        for experiment, of_one in records.items()
+        for record in of_one
         for one in record.outcomes
         if one.node == node and one.outcome == "updated"
     }
@@ -154,9 +174,10 @@ def _log_faults(world: World, node: NodeId, records: list[RoundRecord]) -> int:
     )
 
 
-def _orchestrator_log_faults(world: World, records: list[RoundRecord]) -> int:
+def _orchestrator_log_faults(course: Course, records: Sequence[RoundRecord]) -> int:
     """Return whether it does not verify, and how many models it does not tell of just once."""
-    log = AuditLog(world.orchestrator.home.journal(audit_log.SCHEMA), world.orchestrator.clock)
+    machine = course.orchestrator
+    log = AuditLog(machine.home.journal(audit_log.SCHEMA), machine.clock)
     told = Counter(one.model for one in log.facts(RoundFolded) if one.updates)
     models = Counter(one.model for one in records)
     return (log.verify().fault is not None) + (told != models)
@@ -179,13 +200,16 @@ def _num_miscounted(record: RoundRecord) -> int:
     return wrong + sum(count - 1 for count in counted.values())
 
 
-def _records(world: World) -> list[RoundRecord]:
-    disk = world.orchestrator.home.disk("experiments", EXPERIMENT)
-    text = disk.read("rounds.jsonl", 0, _READ_ALL)
+def _records(course: Course) -> list[RoundRecord]:
+    text = _disk(course).read("rounds.jsonl", 0, _READ_ALL)
     return [RoundRecord.model_validate_json(line) for line in text.splitlines()]
 
 
-def _model(world: World, number: int) -> bytes:
-    disk = world.orchestrator.home.disk("experiments", EXPERIMENT)
+def _model(course: Course, number: int) -> bytes:
+    disk = _disk(course)
     name = f"round-{number:04d}.safetensors"
     return b"" if disk.size_bytes(name) is None else disk.read(name, 0, _READ_ALL)
+
+
+def _disk(course: Course) -> Disk:
+    return course.orchestrator.home.disk("experiments", course.undertaking.experiment)

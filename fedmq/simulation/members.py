@@ -1,6 +1,7 @@
-"""The machines of a federation: an orchestrator, nodes, and a researcher who wants one model."""
+"""The machines of a federation: orchestrators, nodes, and researchers who want one model each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,22 @@ from fedmq.types import ORCHESTRATOR, ExperimentId, NodeId, ResearcherId
 
 RESEARCHER: Final = ResearcherId("researcher")
 EXPERIMENT: Final = ExperimentId("lung")
+
+
+@dataclass(frozen=True, slots=True)
+class Undertaking:
+    """An experiment: who wants it, and who leads it."""
+
+    experiment: ExperimentId = EXPERIMENT
+    researcher: ResearcherId = RESEARCHER
+    orchestrator: str = ORCHESTRATOR
+
+
+UNDERTAKINGS: Final = (
+    Undertaking(),
+    Undertaking(ExperimentId("liver"), ResearcherId("researcher-2"), "orchestrator-2"),
+)
+"""As many as there are orchestrators."""
 DATASET: Final = "tables"
 SOURCE: Final = "# The numpy plan of the simulation; SimulatedWorker runs it.\n"
 PLAN: Final = PlanReference(name="simulated", digest=plan_digest(SOURCE.encode()), is_shipped=True)
@@ -47,21 +64,26 @@ MakeTransport = Callable[[Sink], FaultyTransport]
 
 
 class OrchestratorMachine(RivalMachine):
-    """The orchestrator's."""
+    """An orchestrator's."""
 
-    state: Experiment | None = None
-    """Of the experiment, as it was when it was looked at last."""
+    def __init__(
+        self, outside: Outside, *, began_at: float, undertaking: Undertaking = UNDERTAKINGS[0]
+    ) -> None:
+        super().__init__(undertaking.orchestrator, outside, began_at=began_at)
+        self._experiment = undertaking.experiment
+        self.state: Experiment | None = None
+        """Of the experiment, as it was when it was looked at last."""
 
     def look(self) -> Experiment | None:
         """Return the state of the experiment; of an orchestrator that is away, the last one."""
         if isinstance(self.program, OrchestratorService):
-            self.state = self.program.find(EXPERIMENT)
+            self.state = self.program.find(self._experiment)
         return self.state
 
     def make(self, make_transport: MakeTransport) -> Program:
         """Return the orchestrator."""
         return OrchestratorService(
-            name=ORCHESTRATOR,
+            name=self.name,
             home=self.home,
             make_transport=make_transport,
             wire=PlainWire(),
@@ -77,11 +99,18 @@ class NodeMachine(Machine):
     policy: Policy = RELAXED
 
     def __init__(
-        self, name: NodeId, outside: Outside, *, began_at: float, note: Callable[[Job], None]
+        self,
+        name: NodeId,
+        outside: Outside,
+        *,
+        began_at: float,
+        note: Callable[[ExperimentId, Job], None],
+        undertakings: Sequence[Undertaking] = UNDERTAKINGS[:1],
     ) -> None:
         super().__init__(name, outside, began_at=began_at)
         self.node = name
         self._note = note
+        self._wire = PlainWire([one.orchestrator for one in undertakings])
         records = open_records(self.home, self.clock, make_key=bytes)
         records.datasets.register(
             Dataset(
@@ -92,7 +121,9 @@ class NodeMachine(Machine):
                 added_at=began_at,
             )
         )
-        approve_plan(records, PLAN, SOURCE, ASKED, now=began_at)
+        for one in undertakings:
+            asked = Asked(researcher=one.researcher, dataset=DATASET, study=STUDY)
+            approve_plan(records, PLAN, SOURCE, asked, now=began_at)
 
     def make(self, make_transport: MakeTransport) -> Program:
         """Return the node."""
@@ -100,7 +131,7 @@ class NodeMachine(Machine):
             node=self.node,
             home=self.home,
             make_transport=make_transport,
-            wire=PlainWire(),
+            wire=self._wire,
             make_worker=lambda _sink: SimulatedWorker(
                 self.node, self.home, self._hand_in, self._work, self._note
             ),
@@ -126,6 +157,8 @@ class Person:
 
     def __init__(self, machine: "ResearcherMachine", mailbox: Mailbox) -> None:
         self._machine = machine
+        self._experiment = machine.undertaking.experiment
+        self._orchestrator = machine.undertaking.orchestrator
         self._mailbox = mailbox
         self._question = ""
         self._look_at = 0.0
@@ -136,7 +169,9 @@ class Person:
         self._mailbox.open()
         machine = self._machine
         if not machine.is_submitted:
-            self._mailbox.submit(EXPERIMENT, machine.spec, SOURCE, machine.initial, ORCHESTRATOR)
+            self._mailbox.submit(
+                self._experiment, machine.spec, SOURCE, machine.initial, self._orchestrator
+            )
             machine.is_submitted = True
 
     def handle(self, event: TransportEvent) -> None:
@@ -149,10 +184,10 @@ class Person:
         machine = self._machine
         if machine.is_over:
             return
-        said = self._mailbox.take_answer(submission_id(EXPERIMENT), ORCHESTRATOR)
+        said = self._mailbox.take_answer(submission_id(self._experiment), self._orchestrator)
         if said is not None and isinstance(said.body, Rejection):
             raise AssertionError(said.body.reason)
-        answer = self._mailbox.take_answer(self._question, ORCHESTRATOR)
+        answer = self._mailbox.take_answer(self._question, self._orchestrator)
         if answer is not None and isinstance(answer.body, ExperimentReport):
             machine.report = answer.body
             self._look_at = min(self._look_at, machine.clock.steady() + self._look_s)
@@ -162,8 +197,8 @@ class Person:
             self._look_at = now + PATIENCE_S
             machine.num_questions += 1
             self._question = f"question.{machine.num_questions}"
-            query = Query(kind=machine.wish, experiment=EXPERIMENT)
-            self._mailbox.post(query, self._question, ORCHESTRATOR)
+            query = Query(kind=machine.wish, experiment=self._experiment)
+            self._mailbox.post(query, self._question, self._orchestrator)
 
 
 class ResearcherMachine(Machine):
@@ -176,8 +211,10 @@ class ResearcherMachine(Machine):
         began_at: float,
         spec: ExperimentSpec,
         initial: Parameters,
+        undertaking: Undertaking = UNDERTAKINGS[0],
     ) -> None:
-        super().__init__(RESEARCHER, outside, began_at=began_at)
+        super().__init__(undertaking.researcher, outside, began_at=began_at)
+        self.undertaking = undertaking
         self.spec = spec
         self.initial = initial
         self.is_submitted = False
@@ -195,7 +232,7 @@ class ResearcherMachine(Machine):
         """Return the researcher at the mailbox."""
         transport = make_transport(lambda _event: None)
         mailbox = Mailbox(
-            researcher=RESEARCHER,
+            researcher=self.undertaking.researcher,
             home=self.home,
             transport=transport,
             wire=PlainWire(),

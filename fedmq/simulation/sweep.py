@@ -13,7 +13,6 @@ from fedmq.simulation.aim import Aim, Moment, Target
 from fedmq.simulation.disk import Share
 from fedmq.simulation.encodings_by_hand import AS_IT_IS, Travel
 from fedmq.simulation.faults import NO_FAULTS
-from fedmq.simulation.members import EXPERIMENT
 from fedmq.simulation.world import Scenario, World
 from fedmq.types import NodeId
 
@@ -89,6 +88,7 @@ def blows(undisturbed: Aftermath) -> Iterator[Blow]:
 
 
 def _digests(world: World) -> tuple[str, ...]:
-    disk = world.orchestrator.home.disk("experiments", EXPERIMENT)
+    (course,) = world.courses
+    disk = course.orchestrator.home.disk("experiments", course.undertaking.experiment)
     names = [name for name in disk.names() if name.endswith(".safetensors")]
     return tuple(hashlib.sha256(disk.read(name, 0, _READ_ALL)).hexdigest() for name in names)

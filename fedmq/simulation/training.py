@@ -112,7 +112,7 @@ class SimulatedWorker:
         home: Home,
         sink: Callable[[WorkerEvent], None],
         after: After,
-        note: Callable[[Job], None],
+        note: Callable[[ExperimentId, Job], None],
     ) -> None:
         self._node = node
         self._home = home
@@ -121,9 +121,9 @@ class SimulatedWorker:
         self._note = note
         self._job: Job | None = None
 
-    def begin(self, key: TrainerKey, job: Job) -> None:  # noqa: ARG002
+    def begin(self, key: TrainerKey, job: Job) -> None:
         """Begin a job; its end comes to the sink."""
-        self._note(job)
+        self._note(key.experiment, job)
         self._job = job
         self._after(lambda: self._finish(job))
 

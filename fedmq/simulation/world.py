@@ -19,18 +19,18 @@ from fedmq.simulation.faults import Fault, Faults, Misfortune
 from fedmq.simulation.machines import Machine
 from fedmq.simulation.members import (
     DATASET,
-    EXPERIMENT,
     PLAN,
-    RESEARCHER,
     STUDY,
+    UNDERTAKINGS,
     NodeMachine,
     OrchestratorMachine,
     ResearcherMachine,
+    Undertaking,
 )
 from fedmq.simulation.training import initial_model
 from fedmq.simulation.transport import FaultyBroker
 from fedmq.transport import topology
-from fedmq.types import NodeId
+from fedmq.types import ExperimentId, NodeId
 
 BEGAN_AT: Final = 1_800_000_000.0
 MISHAPS: Final = 60
@@ -55,11 +55,17 @@ class Scenario:
     evaluate: bool
     seed: int
     travel: Travel = AS_IT_IS
+    undertakings: tuple[Undertaking, ...] = UNDERTAKINGS[:1]
+    """Each by another orchestrator; all but their seeds is the same."""
 
-    def spec(self) -> ExperimentSpec:
-        """Return the experiment."""
+    def seed_of(self, undertaking: Undertaking) -> int:
+        """Return the seed of an experiment and of its first model."""
+        return self.seed + self.undertakings.index(undertaking)
+
+    def spec(self, undertaking: Undertaking) -> ExperimentSpec:
+        """Return an experiment."""
         return ExperimentSpec(
-            name=EXPERIMENT,
+            name=undertaking.experiment,
             purpose="a simulation",
             plan=PLAN,
             dataset=DATASET,
@@ -73,13 +79,22 @@ class Scenario:
             update_encoding=self.travel.updates.kind.value,
             top_k_share=self.travel.updates.share,
             model_encoding=self.travel.models.value,
-            seed=self.seed,
+            seed=self.seed_of(undertaking),
             study=STUDY,
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """One experiment with the machines of its own."""
+
+    undertaking: Undertaking
+    orchestrator: OrchestratorMachine
+    researcher: ResearcherMachine
+
+
 class World:
-    """One federation with one experiment."""
+    """One federation with an experiment for each of its orchestrators."""
 
     def __init__(
         self, scenario: Scenario, faults: Faults, seed: int, aim: Aim | None = None
@@ -87,7 +102,12 @@ class World:
         self.scenario = scenario
         self.aim = Aim() if aim is None else aim
         self.misfortune = Misfortune(faults, Random(f"{seed} faults"), limit=MISHAPS)
-        layout = topology.federation(nodes=scenario.nodes, researchers=[RESEARCHER])
+        undertakings = scenario.undertakings
+        layout = topology.federation(
+            nodes=scenario.nodes,
+            researchers=[one.researcher for one in undertakings],
+            orchestrators=[one.orchestrator for one in undertakings],
+        )
         self.broker = FaultyBroker(layout, self.misfortune, Random(f"{seed} order"))
         self.num_stale = 0
         """How often a node began what it had answered, or what its round had gone on without."""
@@ -95,21 +115,34 @@ class World:
         self._ticked_at = 0.0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
-        self.orchestrator = OrchestratorMachine("orchestrator", self, began_at=BEGAN_AT)
+        self.courses = tuple(self._course(one) for one in undertakings)
         self.nodes = {
-            name: NodeMachine(name, self, began_at=BEGAN_AT, note=partial(self._note, name))
+            name: NodeMachine(
+                name,
+                self,
+                began_at=BEGAN_AT,
+                note=partial(self._note, name),
+                undertakings=undertakings,
+            )
             for name in scenario.nodes
         }
-        self.researcher = ResearcherMachine(
-            self,
-            began_at=BEGAN_AT,
-            spec=scenario.spec(),
-            initial=initial_model(scenario.seed),
-        )
         self.machines: tuple[Machine, ...] = (
-            self.orchestrator,
+            *(course.orchestrator for course in self.courses),
             *self.nodes.values(),
-            self.researcher,
+            *(course.researcher for course in self.courses),
+        )
+
+    def _course(self, undertaking: Undertaking) -> Course:
+        return Course(
+            undertaking=undertaking,
+            orchestrator=OrchestratorMachine(self, began_at=BEGAN_AT, undertaking=undertaking),
+            researcher=ResearcherMachine(
+                self,
+                began_at=BEGAN_AT,
+                spec=self.scenario.spec(undertaking),
+                initial=initial_model(self.scenario.seed_of(undertaking)),
+                undertaking=undertaking,
+            ),
         )
 
     @property
@@ -139,7 +172,7 @@ class World:
 
     def is_at_rest(self) -> bool:
         """Return whether the experiment is over, all know it, and nothing is left to be sent."""
-        if not self.researcher.is_over:
+        if not all(course.researcher.is_over for course in self.courses):
             return False
         return all(
             machine.program is not None and not machine.rows("outbox") + machine.rows("waiting")
@@ -153,9 +186,10 @@ class World:
         What a life left on its way may come after words of the next: it is turned away, and the
         next life sends it too. Nothing else here deserves it.
         """
-        newest = read_epoch(self.orchestrator.home.journal(leadership.SCHEMA))
-        epochs = (decode(body).envelope.epoch for body in self.broker.buried)
-        return sum(not 0 < epoch < newest for epoch in epochs)
+        leading = [course.orchestrator for course in self.courses]
+        newest = {one.name: read_epoch(one.home.journal(leadership.SCHEMA)) for one in leading}
+        buried = (decode(body).envelope for body in self.broker.buried)
+        return sum(not 0 < one.epoch < newest.get(one.sender, 0) for one in buried)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -182,10 +216,12 @@ class World:
                 self.broker.wipe()
         for machine in self.machines:
             machine.tick()
-        self.orchestrator.look()
+        for course in self.courses:
+            course.orchestrator.look()
 
-    def _note(self, node: NodeId, job: Job) -> None:
-        state = self.orchestrator.look()
+    def _note(self, node: NodeId, experiment: ExperimentId, job: Job) -> None:
+        (course,) = [one for one in self.courses if one.undertaking.experiment == experiment]
+        state = course.orchestrator.look()
         if state is None or job.kind is JobKind.PREPARE:
             return
         answered = state.trained if job.kind is JobKind.TRAIN else state.evaluated
