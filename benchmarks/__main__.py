@@ -74,7 +74,9 @@ def _measure_chaos(_: argparse.ArgumentParser, options: argparse.Namespace) -> F
 def _measure_simulation(_: argparse.ArgumentParser, options: argparse.Namespace) -> Figures:
     if options.sweep:
         return sweep.measure(is_encoded=options.encoded)
-    return simulation.measure(options.seeds, options.first, is_encoded=options.encoded)
+    return simulation.measure(
+        options.seeds, options.first, is_encoded=options.encoded, is_shared=options.shared
+    )
 
 
 def _measure_soak(_: argparse.ArgumentParser, options: argparse.Namespace) -> Figures:
@@ -183,6 +185,9 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     third.add_argument(
         "--encoded", action="store_true", help="updates and models travel encoded, in every way"
+    )
+    third.add_argument(
+        "--shared", action="store_true", help="two orchestrators lead an experiment each"
     )
     _add_chaos(names.add_parser("chaos", help="real programs and a real broker, killed (-9)"))
     fourth = names.add_parser("soak", help="many rounds: does memory, disk or a queue grow?")

@@ -6,12 +6,14 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import structlog
 
 from fedmq.encodings.kinds import Encoding, Kind
 from fedmq.simulation.checks import Findings, run_seed
-from fedmq.simulation.encodings_by_hand import Travel
+from fedmq.simulation.encodings_by_hand import AS_IT_IS, Travel
+from fedmq.simulation.members import UNDERTAKINGS, Undertaking
 
 ENCODED = tuple(
     Travel(updates=updates, models=models)
@@ -28,15 +30,22 @@ _SHOWN = 10
 """Failing seeds that are named one by one."""
 
 
-def measure(num_seeds: int, first: int, *, is_encoded: bool = False) -> dict[str, object]:
-    """Return the sums over all seeds; every one can be run again by itself."""
+def measure(
+    num_seeds: int, first: int, *, is_encoded: bool = False, is_shared: bool = False
+) -> dict[str, object]:
+    """Return the sums over all seeds; every one can be run again by itself.
+
+    `is_shared`: among two orchestrators with an experiment each.
+    """
     began = time.perf_counter()
     mishaps: Counter[str] = Counter()
     totals: Counter[str] = Counter()
     lives: list[int] = []
     unsound = 0
     with ProcessPoolExecutor(os.cpu_count(), initializer=be_silent) as pool:
-        run = _run_encoded if is_encoded else run_seed
+        run = partial(
+            _run, is_encoded=is_encoded, undertakings=UNDERTAKINGS[: 2 if is_shared else 1]
+        )
         results = pool.map(run, range(first, first + num_seeds), chunksize=20)
         for number, found in enumerate(results, start=1):
             mishaps.update({str(kind): count for kind, count in found.mishaps.items()})
@@ -53,6 +62,7 @@ def measure(num_seeds: int, first: int, *, is_encoded: bool = False) -> dict[str
         "seeds": num_seeds,
         "first_seed": first,
         "encoded": is_encoded,
+        "shared": is_shared,
         **{name: totals[name] for name in _sums(Findings(seed=0))},
         "unsound_seeds": unsound,
         "mishaps": mishaps.total(),
@@ -63,9 +73,10 @@ def measure(num_seeds: int, first: int, *, is_encoded: bool = False) -> dict[str
     }
 
 
-def _run_encoded(seed: int) -> Findings:
-    """Return what was wrong with the run of a seed in which updates and models travel encoded."""
-    return run_seed(seed, travel=ENCODED[seed % len(ENCODED)])
+def _run(seed: int, *, is_encoded: bool, undertakings: tuple[Undertaking, ...]) -> Findings:
+    """Return what was wrong with the run of a seed, in which updates and models may be encoded."""
+    travel = ENCODED[seed % len(ENCODED)] if is_encoded else AS_IT_IS
+    return run_seed(seed, travel=travel, undertakings=undertakings)
 
 
 def _sums(found: Findings) -> dict[str, int]:
