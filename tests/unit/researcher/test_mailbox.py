@@ -42,26 +42,27 @@ MODEL = {"w": np.arange(CHUNK_BYTES // 2, dtype=np.float32)}
 class Centre:
     """An orchestrator that remembers what it was given and answers when it is told to."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "World", name: str = ORCHESTRATOR) -> None:
         self.world = world
+        self.folder = world.folder / name
         self.accepted: list[Message] = []
-        self.transport = MemoryTransport(world.broker, "orchestrator", self.take)
-        self.journal = Journal(world.folder / "centre" / "journal.sqlite", couriers.SCHEMA)
+        self.transport = MemoryTransport(world.broker, name, self.take)
+        self.journal = Journal(self.folder / "journal.sqlite", couriers.SCHEMA)
         self.courier = Courier(
-            me="orchestrator",
+            me=name,
             transport=self.transport,
             wire=PlainWire(),
             journal=self.journal,
-            spool=Spool(LocalDisk(world.folder / "centre" / "payloads")),
+            spool=Spool(LocalDisk(self.folder / "payloads")),
             clock=FakeClock(lambda: world.now),
         )
         self.courier.attach(self)
         for experiment in (LUNG, LIVER):
-            queues = topology.experiment_queues(experiment, ORCHESTRATOR)
+            queues = topology.experiment_queues(experiment, name)
             self.transport.declare(queues)
             for queue in queues:
                 self.transport.consume(queue.name, prefetch=4)
-        self.transport.consume(topology.orchestrator_inbox(ORCHESTRATOR), prefetch=1)
+        self.transport.consume(topology.orchestrator_inbox(name), prefetch=1)
         self.transport.start()
 
     def take(self, event: TransportEvent) -> None:
@@ -81,7 +82,7 @@ class Centre:
 
     def make_payload(self) -> Manifest:
         """Return the manifest of a model that is here."""
-        disk = LocalDisk(self.world.folder / "centre" / "payloads")
+        disk = LocalDisk(self.folder / "payloads")
         disk.write("new", 0, parameters_bytes(MODEL))
         return self.courier.spool.adopt("new")
 
@@ -121,8 +122,10 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.now = 1_000.0
-        self.broker = MemoryBroker(topology.federation(nodes=[], researchers=[ANNA]))
-        self.centre = Centre(self)
+        self.broker = MemoryBroker(
+            topology.federation(nodes=[], researchers=[ANNA], orchestrators=[ORCHESTRATOR, "hub-b"])
+        )
+        self.centre, self.other = Centre(self), Centre(self, "hub-b")
         self.programs: list[tuple[Mailbox, MemoryTransport]] = []
 
     def open(self) -> Mailbox:
@@ -153,6 +156,7 @@ class World:
         for _ in range(seconds):
             self.now += 1.0
             self.centre.courier.tick()
+            self.other.courier.tick()
             for mailbox, _ in self.programs:
                 mailbox.tick()
             self.broker.run_until_idle()
@@ -161,6 +165,7 @@ class World:
         """Close what is open."""
         self.kill()
         self.centre.journal.close()
+        self.other.journal.close()
 
 
 def _hear_nothing(_event: TransportEvent) -> None:
@@ -278,6 +283,19 @@ def test_parameters_are_removed_once_every_submission_with_them_is_answered(worl
     world.centre.answer(second, Rejection(reason="no"))
     world.run()
     assert payloads(world) == []
+
+
+def test_parameters_are_for_whom_they_are_submitted_to(world: World) -> None:
+    """Another orchestrator that knows their digest gets nothing."""
+    mailbox = world.open()
+    submit(mailbox, LUNG)
+    world.run()
+    (taken,) = world.centre.accepted
+    assert isinstance(taken.body, Submission)
+    world.other.courier.fetch(taken.body.initial, to_researcher(ANNA), LUNG)
+    world.run(seconds=5)
+    assert not world.other.courier.spool.has(taken.body.initial.digest)
+    assert "not_for_sender" in reasons(mailbox)
 
 
 def test_a_submission_that_cannot_be_written_leaves_no_half(
