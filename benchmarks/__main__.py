@@ -217,7 +217,7 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     seventh.add_argument(
         "--rounds", type=_count, default=3, help="two or more: the first is not counted"
     )
-    eighth = names.add_parser("training", help="threads, numbers, reading ahead: steps of plans")
+    eighth = names.add_parser("training", help="threads, layouts, reading ahead: steps of plans")
     eighth.add_argument("--cases", type=_count, default=8)
     eighth.add_argument("--turns", type=_count, default=5, help="every way is measured so often")
     ninth = names.add_parser("encodings", help="bytes of updates, and what they cost")

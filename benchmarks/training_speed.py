@@ -1,4 +1,4 @@
-"""How fast plans train here: threads, numbers, formats, reading ahead, and nodes side by side.
+"""How fast plans train here: threads, layouts, reading ahead, and nodes side by side.
 
 All ways of one thing take turns, step by step or epoch by epoch, so that whatever else the machine
 does, it does to all of them; ratios are of neighbours in time. Above 1 is faster than the way that
@@ -112,12 +112,11 @@ def train(plan: str, cases: Sequence[Case], how: How, *, keeps: bool) -> "Descen
 
 
 def _steps(plan: str, cases: Sequence[Case], cores: int, num_turns: int) -> Figures:
-    """Return what threads, numbers and formats do to steps whose data are in memory."""
+    """Return what threads and layouts do to steps whose data are in memory."""
     first = How()
     ways = {
         "one_thread": first,
         "threads": replace(first, threads=cores),
-        "bf16": replace(first, settings=(("precision", "bf16"),)),
         "channels_last": replace(first, settings=(("memory_format", "channels_last"),)),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}

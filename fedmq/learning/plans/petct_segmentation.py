@@ -33,7 +33,7 @@ from fedmq.learning.ranges import (
     Spacing,
 )
 from fedmq.learning.reading import AHEAD, Reader
-from fedmq.learning.torch_arithmetic import Arithmetic, MemoryFormat, Precision
+from fedmq.learning.torch_layout import MemoryFormat, lay_images, lay_network
 from fedmq.learning.torch_training import (
     Descent,
     Schedule,
@@ -71,7 +71,6 @@ class PetctSegmentationConfig(PlanConfig):
     epochs: Epochs = 2
     batch_size: BatchSize = 2
     """Cases to a step; each gives its patches."""
-    precision: Precision = "fp32"
     memory_format: MemoryFormat = "contiguous"
 
     def __post_init__(self) -> None:
@@ -97,9 +96,6 @@ class PetctSegmentation(TrainingPlan):
     def __init__(self, config: PetctSegmentationConfig) -> None:
         super().__init__(config)
         self._arrays = CaseArrays(Frame(spacing_mm=config.spacing_mm), with_masks=True)
-        self._arithmetic = Arithmetic(
-            precision=config.precision, memory_format=config.memory_format
-        )
         # Dice of a batch as a whole, and cross entropy: a patch without a lesion has no Dice of
         # its own to learn from.
         self._loss = DiceCELoss(sigmoid=True, batch=True)
@@ -140,7 +136,7 @@ class PetctSegmentation(TrainingPlan):
 
         def loss_of(drawn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
             images, masks = drawn
-            return torch.as_tensor(self._loss(self._arithmetic.outputs(network, images), masks))
+            return torch.as_tensor(self._loss(network(images), masks))
 
         descent = run_epochs(
             torch.optim.Adam(network.parameters(), lr=self.config.learning_rate),
@@ -189,7 +185,7 @@ class PetctSegmentation(TrainingPlan):
             ),
             seed,
         )
-        return self._arithmetic.lay(network)
+        return lay_network(network, self.config.memory_format)
 
     def _draw(
         self, cases: Sequence[PreparedCase], rng: np.random.Generator
@@ -204,9 +200,9 @@ class PetctSegmentation(TrainingPlan):
                 lesion_share=self.config.lesion_share,
                 rng=rng,
             )
-        images = np.stack([patch.images for patch in patches])
-        masks = np.stack([patch.mask[np.newaxis] for patch in patches])
-        return torch.from_numpy(images), torch.from_numpy(masks).float()
+        images = torch.from_numpy(np.stack([patch.images for patch in patches]))
+        masks = torch.from_numpy(np.stack([patch.mask[np.newaxis] for patch in patches]))
+        return lay_images(images, self.config.memory_format), masks.float()
 
     def _judge(
         self, network: nn.Module, prepared: PreparedCase
@@ -217,7 +213,7 @@ class PetctSegmentation(TrainingPlan):
             torch.tensor(prepared.images[np.newaxis]),
             self.config.patch,
             _WINDOWS_AT_ONCE,
-            lambda windows: self._arithmetic.outputs(network, windows),
+            lambda windows: network(lay_images(windows, self.config.memory_format)),
             overlap=self.config.overlap,
             mode="gaussian",
         )

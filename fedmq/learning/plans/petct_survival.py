@@ -38,7 +38,7 @@ from fedmq.learning.ranges import (
 )
 from fedmq.learning.reading import AHEAD, Reader
 from fedmq.learning.survival import concordance, interval_targets, risk_at
-from fedmq.learning.torch_arithmetic import Arithmetic, MemoryFormat, Precision
+from fedmq.learning.torch_layout import MemoryFormat, lay_images, lay_network
 from fedmq.learning.torch_training import (
     Descent,
     Schedule,
@@ -73,7 +73,6 @@ class PetctSurvivalConfig(PlanConfig):
     learning_rate: LearningRate = 0.003
     epochs: Epochs = 2
     batch_size: BatchSize = 8
-    precision: Precision = "fp32"
     memory_format: MemoryFormat = "contiguous"
 
     def __post_init__(self) -> None:
@@ -102,9 +101,6 @@ class PetctSurvival(TrainingPlan):
         super().__init__(config)
         self._arrays = CaseArrays(
             Frame(spacing_mm=config.spacing_mm, shape=config.shape, centre=config.centre)
-        )
-        self._arithmetic = Arithmetic(
-            precision=config.precision, memory_format=config.memory_format
         )
 
     def initial_parameters(self, seed: int) -> Parameters:
@@ -146,7 +142,7 @@ class PetctSurvival(TrainingPlan):
 
         def loss_of(loaded: tuple[torch.Tensor, _Intervals | _Ranks]) -> torch.Tensor:
             images, of_batch = loaded
-            return of_batch.loss_sum(self._arithmetic.outputs(network, images)) / len(images)
+            return of_batch.loss_sum(network(images)) / len(images)
 
         descent = run_epochs(
             torch.optim.Adam(network.parameters(), lr=self.config.learning_rate),
@@ -188,7 +184,7 @@ class PetctSurvival(TrainingPlan):
     def _network(self, seed: int) -> "_Network":
         outputs = 1 if self.config.loss == "cox" else len(self.config.cut_points_months)
         network = build_seeded(lambda: _Network(width=self.config.width, outputs=outputs), seed)
-        return self._arithmetic.lay(network)
+        return lay_network(network, self.config.memory_format)
 
     def _outcomes(self, cases: Sequence[Case]) -> Outcomes:
         return read_outcomes(
@@ -198,7 +194,8 @@ class PetctSurvival(TrainingPlan):
         )
 
     def _images(self, cases: Sequence[Case], num_readers: int = 1) -> torch.Tensor:
-        return torch.from_numpy(self._arrays.images(cases, num_readers=num_readers))
+        images = torch.from_numpy(self._arrays.images(cases, num_readers=num_readers))
+        return lay_images(images, self.config.memory_format)
 
     @torch.no_grad()
     def _outputs(
@@ -209,7 +206,7 @@ class PetctSurvival(TrainingPlan):
         with Reader(
             lambda batch: self._images(batch, num_readers), batches, ahead=self.ahead
         ) as reader:
-            parts = [self._arithmetic.outputs(network, images) for images in reader]
+            parts = [network(images) for images in reader]
         return torch.cat(parts) if parts else torch.zeros(0, network.num_outputs)
 
     def _risks(self, outputs: torch.Tensor) -> NDArray[np.float64]:
@@ -293,10 +290,9 @@ class _Network(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return outputs, shape (n, outputs), of images, shape (n, 2, X, Y, Z)."""
         amounts = torch.relu(self.stem(images))
-        # In float32 whatever the convolutions are in: an amount is an absolute scale.
         features = [
-            torch.log1p(amounts.sum(dim=(2, 3, 4), dtype=torch.float32)),
-            amounts.amax(dim=(2, 3, 4)).float(),
-            self.patterns(amounts).mean(dim=(2, 3, 4), dtype=torch.float32),
+            torch.log1p(amounts.sum(dim=(2, 3, 4))),
+            amounts.amax(dim=(2, 3, 4)),
+            self.patterns(amounts).mean(dim=(2, 3, 4)),
         ]
         return torch.as_tensor(self.head(torch.cat(features, dim=1)))
