@@ -34,9 +34,8 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fedmq.errors import ConfigurationError
+from fedmq.types import ORCHESTRATOR
 
-FIRST: Final = "orchestrator"
-"""The orchestrator that every hub has."""
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -117,7 +116,7 @@ class Settings(BaseSettings):
     @property
     def orchestrator(self) -> Path:
         """The folder of the orchestrator that every hub has."""
-        return self.home / FIRST
+        return self.home / ORCHESTRATOR
 
     @property
     def orchestrators(self) -> Path:
@@ -126,7 +125,7 @@ class Settings(BaseSettings):
 
     def orchestrator_of(self, name: str) -> Path:
         """Return the folder of an orchestrator: two of one machine have nothing in common."""
-        return self.orchestrator if name == FIRST else self.orchestrators / name
+        return self.orchestrator if name == ORCHESTRATOR else self.orchestrators / name
 
     @property
     def node(self) -> Path:

@@ -77,11 +77,11 @@ def gc(
 
 def _programs(settings: "Settings") -> "Iterator[tuple[str, Path]]":
     from fedmq.cli.stores import find_stores
-    from fedmq.settings import FIRST
     from fedmq.transport.home import JOURNAL_NAME
+    from fedmq.types import ORCHESTRATOR
 
     for name, folder in find_stores(settings):
-        yield (FIRST if name == FIRST else f"orchestrator {name}"), folder
+        yield (ORCHESTRATOR if name == ORCHESTRATOR else f"orchestrator {name}"), folder
     if (settings.node / JOURNAL_NAME).exists():
         yield "node", settings.node
 

@@ -41,10 +41,10 @@ def own_words(credentials: Path | None, name: str = "") -> str:
 
 def find_stores(settings: "Settings") -> tuple[tuple[str, Path], ...]:
     """Return the stores in which an orchestrator has run, each with its orchestrator's name."""
-    from fedmq.settings import FIRST
     from fedmq.transport.home import JOURNAL_NAME
+    from fedmq.types import ORCHESTRATOR
 
-    names = [FIRST, *(path.name for path in sorted(settings.orchestrators.glob("*")))]
+    names = [ORCHESTRATOR, *(path.name for path in sorted(settings.orchestrators.glob("*")))]
     found = ((name, settings.orchestrator_of(name)) for name in names)
     return tuple((name, folder) for name, folder in found if (folder / JOURNAL_NAME).exists())
 
@@ -57,20 +57,20 @@ def require_store(credentials: Path | None, name: str = "") -> Path:
     """
     from fedmq.errors import ConfigurationError
     from fedmq.hub.credentials import read_credentials
-    from fedmq.settings import FIRST, read_settings
-    from fedmq.types import Role, parse_id
+    from fedmq.settings import read_settings
+    from fedmq.types import ORCHESTRATOR, Role, parse_id
 
     if credentials is not None and name:
         raise typer.BadParameter("name the orchestrator or its credentials, not both")
     if credentials is not None:
         name = read_credentials(credentials, Role.ORCHESTRATOR).user
-    settings, name = read_settings(), parse_id(name or FIRST, kind=Role.ORCHESTRATOR)
+    settings, name = read_settings(), parse_id(name or ORCHESTRATOR, kind=Role.ORCHESTRATOR)
     stores = dict(find_stores(settings))
     if name not in stores:
-        others = [one for one in stores if one != FIRST]
+        others = [one for one in stores if one != ORCHESTRATOR]
         fix = "fedmq orchestrator start, or ask where it runs: that is another FEDMQ_HOME"
         raise ConfigurationError(
-            f"no orchestrator{'' if name == FIRST else f' {name}'} has run here yet",
+            f"no orchestrator{'' if name == ORCHESTRATOR else f' {name}'} has run here yet",
             why=f"{settings.orchestrator_of(name)} holds no journal",
             fix=fix + (f"; here have run, by --name: {', '.join(others)}" if others else ""),
         )
@@ -104,8 +104,8 @@ def claim_store(folder: Path, name: str) -> None:
 
 def _find_owner(folder: Path) -> str:
     from fedmq.errors import StorageError
-    from fedmq.settings import FIRST
     from fedmq.transport.home import JOURNAL_NAME
+    from fedmq.types import ORCHESTRATOR
 
     try:
         owner = (folder / OWNER).read_text(errors="replace").strip()
@@ -117,4 +117,4 @@ def _find_owner(folder: Path) -> str:
             why=error.strerror or str(error),
             fix="let the user who runs the orchestrator read it",
         ) from error
-    return owner or (FIRST if (folder / JOURNAL_NAME).exists() else "")
+    return owner or (ORCHESTRATOR if (folder / JOURNAL_NAME).exists() else "")
