@@ -181,7 +181,7 @@ def test_a_certificate_is_of_one_name(place: Place) -> None:
         channel = connection.channel()
         channel.confirm_delivery()
         key, forged = (
-            topology.key(LYON, "-", "control"),
+            topology.key(LYON, "-@orchestrator", "control"),
             pika.BasicProperties(user_id="orchestrator"),
         )
         with pytest.raises(CLOSED, match="user_id"):

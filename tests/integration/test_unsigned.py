@@ -37,7 +37,7 @@ def publish(  # noqa: PLR0913 - what a publication is made of
     user: str = ANNA,
     way: tuple[str, str] = (
         topology.SUBMISSIONS,
-        topology.key(ANNA, NOWHERE, topology.Lane.CONTROL),
+        topology.key(ANNA, topology.desk(NOWHERE, ORCHESTRATOR), topology.Lane.CONTROL),
     ),
     headers: dict[str, list[str]] | None = None,
 ) -> None:
@@ -72,12 +72,12 @@ def test_what_the_broker_lets_through_and_is_not_genuine_is_turned_away_and_note
             type=Query.TYPE,
             message_id="q-1",
             sender=ANNA,
-            recipient=NOWHERE,
+            recipient=ORCHESTRATOR,
             sent_at=time.time(),
         ),
         body=Query(kind=QueryKind.LIST),
     )
-    body = keys.wire(ANNA).seal(message, [NOWHERE])
+    body = keys.wire(ANNA).seal(message, [ORCHESTRATOR])
     services: list[OrchestratorService] = []
     ready = threading.Event()
 
@@ -122,7 +122,8 @@ def test_what_the_broker_lets_through_and_is_not_genuine_is_turned_away_and_note
             ),
             ["orchestrator"],
         )
-        own, other = (topology.key(LYON, where, "control") for where in (NOWHERE, "e-1"))
+        desks = (topology.desk(where, ORCHESTRATOR) for where in (NOWHERE, "e-1"))
+        own, other = (topology.key(LYON, one, "control") for one in desks)
         for key, headers in ((other, {"BCC": [own]}), (own, {"CC": [other]})):
             way = (topology.REPLIES, key)
             publish(broker, vhost, answer, LYON, user=LYON, way=way, headers=headers)

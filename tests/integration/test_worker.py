@@ -642,7 +642,7 @@ def test_a_network_that_is_killed_at_its_work_ends_with_the_same_bits(site: Site
     """Done again in another process; two threads compute in it, and others read ahead."""
     cohort, start = site.folder / "cohort", site.folder / "start"
     write_cohort(SITES["umc-basel"], cohort, num_cases=4, seed=1)
-    config = {"spacing_mm": 8.0, "shape": [16, 16, 16], "width": 4, "batch_size": 1, "epochs": 8}
+    config = {"spacing_mm": 8.0, "shape": [16, 16, 16], "width": 4, "batch_size": 1, "epochs": 60}
     plan_class = load_plan("petct-survival")
     plan = plan_class(make_config(plan_class, config))
     save_parameters(plan.initial_parameters(1), start)

@@ -5,6 +5,7 @@ python -m tests.support.connect_proxy ADDRESS PORT USER:PASSWORD
 """
 
 import base64
+import itertools
 import re
 import socket
 import ssl
@@ -44,6 +45,7 @@ class ConnectProxy:
         self._inspector = inspector
         self._folder = folder
         self._fault = fault
+        self._numbers = itertools.count()
         self._open: list[socket.socket] = []
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._listener = socket.create_server(address, family=family)
@@ -130,7 +132,9 @@ class ConnectProxy:
         assert self._folder is not None
         assert self._inspector is not None
         pair = certify_broker(self._inspector, [name], now=time.time(), days=36_500)
-        certificate, key = self._folder / "inspector.pem", self._folder / "inspector-key.pem"
+        # Files of its own for each line: two lines that begin together would mix theirs.
+        number = next(self._numbers)
+        certificate, key = (self._folder / f"inspector-{number}.{one}" for one in ("pem", "key"))
         certificate.write_text(pair.certificate)
         key.write_text(pair.key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
