@@ -1,11 +1,14 @@
 """An orchestrator that stands by: it takes over from one that was killed, or sleeps."""
 
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
+from fedmq.transport.home import JOURNAL_NAME
 from tests.support.broker import TestBroker
 from tests.support.federation import (
     CENTRE,
@@ -65,6 +68,24 @@ def stand_by(federation: Federation, name: str) -> Program:
     return program
 
 
+def put_to_sleep(federation: Federation, program: Program) -> None:
+    """Stop an orchestrator anywhere but inside a commit.
+
+    There it holds the journal, and nobody can take over before it is ended: docs/stand-by.md.
+    """
+    journal = federation.home(CENTRE) / "orchestrator" / JOURNAL_NAME
+    while True:
+        program.send(signal.SIGSTOP)
+        with closing(sqlite3.connect(journal, timeout=0.5, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                program.send(signal.SIGCONT)
+            else:
+                connection.execute("ROLLBACK")
+                return
+
+
 def status(federation: Federation) -> dict[str, Any]:
     """Return what `fedmq orchestrator status` shows."""
     found = federation.do(CENTRE, "orchestrator", "status", "--json").json
@@ -110,7 +131,7 @@ def test_who_sleeps_is_replaced_and_when_it_wakes_leads_no_more(
     first.expect("orchestrator_started")
     federation.programs["orchestrator"] = first
     second = stand_by(federation, "third")
-    first.send(signal.SIGSTOP)
+    put_to_sleep(federation, first)
     second.expect("orchestrator_started")
     federation.release()
     # Its replies wait in the hand of who sleeps until the broker misses its heartbeat.
@@ -130,7 +151,7 @@ def test_who_sleeps_for_good_holds_up_nobody(
     """The broker takes its connections for dead, and hands what they had in hand to the other."""
     first = federation.programs["orchestrator"]
     second = stand_by(federation, "fourth")
-    first.send(signal.SIGSTOP)
+    put_to_sleep(federation, first)
     second.expect("orchestrator_started")
     federation.release()
     assert federation.digests(held) == undisturbed
