@@ -226,11 +226,10 @@ class Worker:
                 return  # of a job that is over, or is not this trainer's
             if isinstance(answer, Progress) and not self._pace.admits(time.monotonic()):
                 return
-            is_spoiled = False
             if isinstance(answer, Done):
                 answer = _checked(answer, self._job, trainer, self._shown)
-                # A plan that changed an answer would change the next one too.
-                is_spoiled = isinstance(answer, Broken)
+            # What broke one job, or changed its answer, is in the process still: threads, patches.
+            is_spoiled = isinstance(answer, Broken)
             if not isinstance(answer, Progress):
                 trainer.allow(seconds=math.inf)
                 self._busy = self._job = None

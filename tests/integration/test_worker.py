@@ -147,14 +147,15 @@ def test_preparing_and_evaluating_go_the_same_way(site: Site) -> None:
         assert isinstance(site.end_of(site.begin(write_job(site.folder, kind=kind))), Done)
 
 
-def test_a_plan_that_raises_leaves_the_trainer_alive(site: Site) -> None:
-    """The code leaves, the traceback stays in the site's log, the next job has the same process."""
+def test_after_a_plan_that_raised_the_next_job_has_a_process_of_its_own(site: Site) -> None:
+    """The code leaves, the traceback stays in the site's log; threads and patches go with it."""
     before = site.run_pid()
     broken = site.run("fails")
     assert isinstance(broken, Broken)
     assert broken.code is FailureCode.TRAINING_ERROR
     wait_until(lambda: b"patient Doe is 99 years old" in site.log())
-    assert site.run_pid() == before
+    assert site.run_pid() != before
+    assert len(site.worker.pids) == 1
 
 
 def test_a_trainer_that_dies_is_told_once_and_replaced(site: Site) -> None:
