@@ -35,7 +35,8 @@ def _say_added(name: str) -> None:
     say(
         "to run it on another machine, move both there, by a way that keeps them secret; leave none"
     )
-    say("members hold that roster, and all later ones, until a person there has agreed to it")
+    say("members hold that roster, and all later ones, until a person there has agreed to it;")
+    say("who is revoked in one that they hold is out there all the same, at once")
     next_command(
         _start(name),
         "at each node: fedmq node roster, then fedmq node roster --accept",

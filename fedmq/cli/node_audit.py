@@ -87,9 +87,10 @@ def _own_witnesses(records: "Records") -> "Witnesses | None":
     if not membership.credentials.identity:
         return None
     keyring = membership.keyring
+    signed, held = keyring.rosters()
     return gather(
         membership.credentials.user,
         keyring.trust().governance,
-        keyring.signed_roster().notice,
+        (held or signed).notice,  # the newest: a key that it revokes has signed nothing
         records.heads.countersigned(),
     )

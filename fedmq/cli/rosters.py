@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fedmq.cli.console import next_command, say, show_json, show_table
+from fedmq.cli.console import next_command, say, say_long, show_json, show_table
 
 if TYPE_CHECKING:
     from fedmq.hub.keyring import Keyring
@@ -28,19 +28,22 @@ def show_or_accept(
 
 
 def say_if_held(keyring: "Keyring", command: str) -> None:
-    """Say that a roster waits, if one does: what it changes does not count yet."""
+    """Say that a roster waits, if one does: what it adds or changes does not count yet."""
     if keyring.held_roster() is not None:
         say("a newer roster waits for your word: in it an orchestrator has keys that are not known")
         say(f"  fix: {command}")
 
 
 def print_roster(keyring: "Keyring", command: str, otherwise: str, *, as_json: bool) -> None:
-    """Print who is in the federation, and what would be otherwise in a roster that waits."""
-    signed, held = keyring.signed_roster(), keyring.held_roster()
+    """Print who is in the federation, and what is otherwise in a roster that waits."""
+    signed, held = keyring.rosters()
     roster = keyring.roster(signed)
     if as_json:
-        waiting_document = None if held is None else _document(keyring.roster(held), held)
-        show_json({"roster": _document(roster, signed), "held": waiting_document})
+        held_document = None
+        if held is not None:
+            changes = _changes(roster, keyring.roster(held), keyring.believed(roster, held))
+            held_document = {**_document(keyring.roster(held), held), "changes": changes}
+        show_json({"roster": _document(roster, signed), "held": held_document})
         return
     _print(roster)
     say(f"roster {roster.version} of {roster.federation}; its hash, which the hub shows too:")
@@ -52,6 +55,7 @@ def print_roster(keyring: "Keyring", command: str, otherwise: str, *, as_json: b
     say(f"roster {waiting.version} waits: in it an orchestrator has keys that are not known here")
     say(f"its hash: {held.fingerprint}")
     _print(waiting)
+    _say_changes(_changes(roster, waiting, keyring.believed(roster, held)))
     say("ask the hub's operator, by telephone, to read the orchestrator's fingerprint out to you")
     next_command(f"{command} --accept")
 
@@ -82,6 +86,43 @@ def _print(roster: "Roster") -> None:
         ("name", "role", "fingerprint"),
         [(one.name, one.role, one.public.fingerprint) for one in roster.members],
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Changes:
+    """What is otherwise in a roster that waits: names."""
+
+    out: tuple[str, ...]
+    """Of whom nothing is believed any more, already."""
+    without_earlier_keys: tuple[str, ...]
+    """Who have had keys that count no more, already."""
+    awaited: tuple[str, ...]
+    """Who are new, or have other keys, once it is taken."""
+
+
+def _changes(roster: "Roster", waiting: "Roster", believed: "Roster") -> _Changes:
+    out = {one.name for one in roster.members if believed.find(one.name) is None}
+    revoked = {
+        one.name
+        for one in believed.revoked
+        if believed.find(one.name) and not roster.is_revoked(bytes.fromhex(one.signing))
+    }
+    known = {one.public for one in roster.members}
+    awaited = {one.name for one in waiting.members if one.public not in known}
+    return _Changes(
+        out=tuple(sorted(out)),
+        without_earlier_keys=tuple(sorted(revoked)),
+        awaited=tuple(sorted(awaited)),
+    )
+
+
+def _say_changes(changes: _Changes) -> None:
+    if changes.out:
+        say_long(f"already out, without your word: {', '.join(changes.out)}")
+    if changes.without_earlier_keys:
+        names = ", ".join(changes.without_earlier_keys)
+        say_long(f"already without their earlier keys, without your word: {names}")
+    say_long(f"new, or with other keys, once you take it: {', '.join(changes.awaited)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

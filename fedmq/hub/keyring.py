@@ -4,7 +4,8 @@ keys.json         the member's private keys, for its owner alone
 next.json         those that take their place once the roster names them, if there are some
 trust.json        the key of the federation's governance, pinned when the member joined
 roster.json       the newest roster, as the governance signed it
-held.json         a newer one that a person has to look at first, if there is one
+held.json         a newer one that a person has to look at first, if there is one: what it takes
+                  away counts already
 authority.pem     the certificate of who vouches for the broker, where there is TLS
 certificate.pem   the member's own certificate for the broker, and its key
 key.pem
@@ -23,7 +24,15 @@ from fedmq.hub.files import locked, make_folder, replace_file
 from fedmq.messages.fields import Id, Value
 from fedmq.messages.notices import RosterNotice
 from fedmq.security.identities import SECRET_BYTES, Identity, make_identity
-from fedmq.security.roster import KeyHex, Roster, SignedRoster, open_roster, read_notice, unproven
+from fedmq.security.roster import (
+    KeyHex,
+    Roster,
+    SignedRoster,
+    open_roster,
+    read_notice,
+    restrict_roster,
+    unproven,
+)
 from fedmq.security.rotation import keys_by_roster
 from fedmq.security.wire import SealedWire
 from fedmq.types import Role
@@ -37,6 +46,8 @@ _LOCK: Final = "lock"
 _TRUST: Final = "trust.json"
 _ROSTER: Final = "roster.json"
 _HELD: Final = "held.json"
+_COPY: Final = "put back a copy, or join the federation again"
+_BROUGHT_AGAIN: Final = "remove it: other members bring that roster again"
 
 _T = TypeVar("_T")
 
@@ -139,13 +150,19 @@ class Keyring:
         return self._read(_TRUST, TypeAdapter(Trust))
 
     def write_roster(self, signed: SignedRoster) -> None:
-        """This is the member's roster; none is held back any more."""
+        """This is the member's roster; none is held back any more, but one that is newer."""
         replace_file(self.folder / _ROSTER, signed.notice.model_dump_json(indent=1))
-        (self.folder / _HELD).unlink(missing_ok=True)
+        if (self.folder / _HELD).exists():
+            with locked(self.folder / _LOCK):
+                if self.held_roster() is None:
+                    (self.folder / _HELD).unlink(missing_ok=True)
 
     def hold_roster(self, signed: SignedRoster) -> None:
-        """This roster waits for a person's word."""
-        replace_file(self.folder / _HELD, signed.notice.model_dump_json(indent=1))
+        """This roster waits for a person's word, unless a newer one does."""
+        with locked(self.folder / _LOCK):
+            known = self.held_roster()
+            if known is None or self.roster(known).version <= self.roster(signed).version:
+                replace_file(self.folder / _HELD, signed.notice.model_dump_json(indent=1))
 
     def signed_roster(self) -> SignedRoster:
         """Return the member's roster as it was signed.
@@ -156,10 +173,30 @@ class Keyring:
         return read_notice(self._read(_ROSTER, TypeAdapter(RosterNotice)))
 
     def held_roster(self) -> SignedRoster | None:
-        """Return the roster that waits for a person's word, None where none does."""
-        if not (self.folder / _HELD).exists():
-            return None
-        return read_notice(self._read(_HELD, TypeAdapter(RosterNotice)))
+        """Return the newer roster that waits for a person's word, None where none does.
+
+        Raises:
+            ConfigurationError: as `rosters`.
+        """
+        return self.rosters()[1]
+
+    def rosters(self) -> tuple[SignedRoster, SignedRoster | None]:
+        """Return the member's roster, and the newer one that waits, if one does.
+
+        What is in its place and is older, or was not signed by the governance, counts for nothing.
+
+        Raises:
+            ConfigurationError: a file is damaged, or there is no roster.
+        """
+        held = self._held()  # first: where somebody agrees, the other one is written before it goes
+        signed = self.signed_roster()
+        if held is not None and self.roster(held).version > self.roster(signed).version:
+            return signed, held
+        return signed, None
+
+    def believed(self, accepted: Roster, held: SignedRoster | None) -> Roster:
+        """Return a roster of the member less what one takes away that waits, if one does."""
+        return accepted if held is None else restrict_roster(accepted, self.roster(held))
 
     def roster(self, signed: SignedRoster) -> Roster:
         """Return a roster that the member's governance signed.
@@ -169,12 +206,28 @@ class Keyring:
         """
         return open_roster(signed, bytes.fromhex(self.trust().governance))
 
-    def roster_stamp(self) -> int:
-        """Return what changes when another program writes the roster."""
+    def roster_stamp(self) -> tuple[int, int]:
+        """Return what changes when another program writes a roster, or one to be held."""
+        return self._written_at(_ROSTER), self._written_at(_HELD)
+
+    def _written_at(self, name: str) -> int:
         try:
-            return (self.folder / _ROSTER).stat().st_mtime_ns
+            return (self.folder / name).stat().st_mtime_ns
         except OSError:
             return 0
+
+    def _held(self) -> SignedRoster | None:
+        """Return what waits, if the governance signed it."""
+        try:
+            signed = read_notice(self._read(_HELD, TypeAdapter(RosterNotice), _BROUGHT_AGAIN))
+            self.roster(signed)
+        except ProtocolError:
+            return None
+        except ConfigurationError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+        return signed
 
     def write_certificate(self, *, authority: str, certificate: str, key: str) -> None:
         """The member shows this certificate to a broker for which the authority vouches."""
@@ -184,7 +237,7 @@ class Keyring:
             replace_file(self.folder / CERTIFICATE_KEY, key)
             replace_file(self.folder / CERTIFICATE, certificate)
 
-    def _read(self, name: str, adapter: TypeAdapter[_T]) -> _T:
+    def _read(self, name: str, adapter: TypeAdapter[_T], fix: str = _COPY) -> _T:
         path = self.folder / name
         try:
             return adapter.validate_json(path.read_bytes())
@@ -198,7 +251,7 @@ class Keyring:
             raise ConfigurationError(
                 f"{path} is damaged",
                 why=f"{error.error_count()} of its fields are not what this program writes",
-                fix="put back a copy, or join the federation again",
+                fix=fix,
             ) from error
 
 
@@ -240,16 +293,17 @@ class KeptWire(SealedWire):
         self._keyring = keyring
         self._tell = tell
         self._stamp = keyring.roster_stamp()
-        self._signed = keyring.signed_roster()
-        roster = keyring.roster(self._signed)
-        identity, roster_hash = keyring.settle(roster), self._signed.hash
+        self._signed, held = keyring.rosters()
+        self._accepted = keyring.roster(self._signed)
+        roster = keyring.believed(self._accepted, held)
+        identity, roster_hash = keyring.settle(self._accepted), self._signed.hash
         super().__init__(identity, roster, random=os.urandom, roster_hash=roster_hash)
 
     def learn(self, notice: RosterNotice) -> None:
         """Take a roster, if the governance signed it and it is newer than the one that is known.
 
         One in which an orchestrator has keys for which its earlier ones do not vouch waits until a
-        person has looked at it.
+        person has looked at it; what it takes away counts at once.
 
         Raises:
             ProtocolError: roster_forged, roster_invalid; or roster_forked: the governance signed
@@ -263,13 +317,18 @@ class KeptWire(SealedWire):
             return
         if roster.federation != self.roster.federation:
             raise ProtocolError("roster_forged", "the roster is of another federation")
-        if strangers := unproven(self.roster, roster, Role.ORCHESTRATOR):
+        held = self._keyring.held_roster()
+        held_version = 0 if held is None else self._keyring.roster(held).version
+        if held is not None and roster.version == held_version and signed.content != held.content:
+            raise ProtocolError("roster_forked", f"there are two rosters {roster.version}")
+        strangers = unproven(self._accepted, roster, Role.ORCHESTRATOR)
+        if not strangers:
+            self._keyring.write_roster(signed)
+            self._refresh()
+        elif roster.version >= held_version:
             self._keyring.hold_roster(signed)
+            self._refresh()
             self._tell("roster_held", roster.version, ", ".join(one.name for one in strangers))
-            return
-        self._keyring.write_roster(signed)
-        self._take(signed, roster)
-        self._tell("roster_learnt", roster.version, "")
 
     def notice(self) -> RosterNotice | None:
         """Return the roster for others."""
@@ -277,21 +336,25 @@ class KeptWire(SealedWire):
 
     def review(self) -> None:
         """Look whether another program of this machine has written a newer roster."""
+        if self._keyring.roster_stamp() != self._stamp:
+            self._refresh()
+
+    def _refresh(self) -> None:
         stamp = self._keyring.roster_stamp()
-        if stamp == self._stamp:
-            return
-        signed = self._keyring.signed_roster()
+        signed, held = self._keyring.rosters()
         roster = self._keyring.roster(signed)
         if roster.version > self.roster.version:
-            self._take(signed, roster)
-            self._tell("roster_learnt", roster.version, "")
+            self._take(signed, roster, held)
+        else:
+            self.roster = self._keyring.believed(self._accepted, held)
         # That of before the reading: what was written since is read with the next look.
         self._stamp = stamp
 
-    def _take(self, signed: SignedRoster, roster: Roster) -> None:
+    def _take(self, signed: SignedRoster, roster: Roster, held: SignedRoster | None) -> None:
         # The keys first: where the disk refuses them, the roster is taken again with the next look.
         before, identity = self.identity, self._keyring.settle(roster)
-        self._signed, self.roster, self.identity = signed, roster, identity
-        self.roster_hash = signed.hash
+        self._signed, self._accepted, self.identity = signed, roster, identity
+        self.roster, self.roster_hash = self._keyring.believed(roster, held), signed.hash
         if identity.public != before.public:
             self._tell("keys_changed", roster.version, "")
+        self._tell("roster_learnt", roster.version, "")

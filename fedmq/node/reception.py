@@ -207,7 +207,10 @@ class Reception:
     def _signature(self, envelope: Envelope, request: Request) -> Signature:
         if self._wire.is_given(request.mandate):
             return Signature.GOOD
-        return Signature.UNKNOWN if envelope.roster > self._wire.version else Signature.BAD
+        is_newer = envelope.roster > self._wire.version
+        # That roster may be here, and wait: what it takes away counts already.
+        is_awaited = is_newer and not self._wire.is_revoked(request.mandate)
+        return Signature.UNKNOWN if is_awaited else Signature.BAD
 
     def _judge_again(self, task: Task) -> Objection | None:
         """Return why a task that waits is not done; for a newer roster none waits without end."""

@@ -63,6 +63,10 @@ class EpochWire:
         """Return whether the researcher that a mandate names signed it."""
         return self._wire.is_given(mandate)
 
+    def is_revoked(self, mandate: Mandate) -> bool:
+        """Return whether it is signed with a key of its researcher that was revoked."""
+        return self._wire.is_revoked(mandate)
+
     def countersign(self, told: ToldHead, node: str, *, at_ms: int) -> SignedHead:
         """Return a head of a node's audit log, signed by this member."""
         return self._wire.countersign(told, node, at_ms=at_ms)

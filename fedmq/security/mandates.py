@@ -20,10 +20,25 @@ def is_given(mandate: Mandate, roster: Roster) -> bool:
     member = roster.find(mandate.order.researcher)
     if member is None or member.role is not Role.RESEARCHER:
         return False
-    parts = roster.federation.encode(), mandate.content.encode()
-    signature = bytes.fromhex(mandate.signature)
     return any(
-        not roster.is_revoked(key) and is_signed(signature, key, _PURPOSE, *parts)
+        not roster.is_revoked(key) and _is_signed(mandate, key, roster)
         # An experiment may go on for longer than its researcher's keys last.
         for key in member.all_signing_keys
     )
+
+
+def is_revoked(mandate: Mandate, roster: Roster) -> bool:
+    """Return whether a key of its researcher signed it that was revoked: no roster brings it back.
+
+    A roster that is newer than this one, and waits for a person's word, revokes in this one too.
+    """
+    name = mandate.order.researcher
+    return any(
+        one.name == name and _is_signed(mandate, bytes.fromhex(one.signing), roster)
+        for one in roster.revoked
+    )
+
+
+def _is_signed(mandate: Mandate, key: bytes, roster: Roster) -> bool:
+    parts = roster.federation.encode(), mandate.content.encode()
+    return is_signed(bytes.fromhex(mandate.signature), key, _PURPOSE, *parts)

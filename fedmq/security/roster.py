@@ -239,6 +239,32 @@ def unproven(earlier: Roster, later: Roster, role: Role) -> tuple[Enrolled, ...]
     )
 
 
+def restrict_roster(accepted: Roster, held: Roster) -> Roster:
+    """Return the roster that somebody accepted, less all that a newer one takes away.
+
+    The newer one waits for a person's word, and so does all that it adds or changes: who has other
+    keys there goes on with those of the accepted one. But who is not there, in the same role, and
+    keys that were revoked there count no more, nor is anything sealed to their owner. Nothing is
+    believed by that which would not be believed without it; the version stays the accepted one's.
+    """
+    if held.version <= accepted.version or held.federation != accepted.federation:
+        return accepted
+    earlier = [one for one in accepted.revoked if not held.is_revoked(bytes.fromhex(one.signing))]
+    return Roster(
+        federation=accepted.federation,
+        version=accepted.version,
+        issued_at=accepted.issued_at,
+        members=[member for member in accepted.members if _stays(member, held)],
+        revoked=[*earlier, *held.revoked],
+    )
+
+
+def _stays(member: Enrolled, held: Roster) -> bool:
+    known = held.find(member.name)
+    is_named = known is not None and known.role is member.role
+    return is_named and not held.is_revoked(member.public.signing)
+
+
 def enrolled(public: PublicIdentity) -> Enrolled:
     """Return a member with its first keys."""
     return Enrolled(

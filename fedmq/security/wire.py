@@ -33,7 +33,7 @@ from fedmq.messages.notices import Heartbeat, NodeOnline, Overview, RosterNotice
 from fedmq.messages.payloads import Chunk
 from fedmq.security.heads import sign_head, signing_key
 from fedmq.security.identities import Identity, is_signed
-from fedmq.security.mandates import is_given, sign_order
+from fedmq.security.mandates import is_given, is_revoked, sign_order
 from fedmq.security.roster import Enrolled, Roster
 from fedmq.security.sealing import (
     KEY_BYTES,
@@ -82,7 +82,12 @@ class SealedWire:
         return self.roster.version
 
     def role_of(self, name: str) -> Role | None:
-        """Return what somebody is, None where nobody vouches for that."""
+        """Return what somebody is, None where nobody vouches for that.
+
+        What this member is its own keys say, in whatever roster it is or is not.
+        """
+        if name == self.identity.name:
+            return self.identity.role
         member = self.roster.find(name)
         return None if member is None else member.role
 
@@ -136,6 +141,10 @@ class SealedWire:
     def is_given(self, mandate: Mandate) -> bool:
         """Return whether the researcher that a mandate names signed it, and still counts."""
         return is_given(mandate, self.roster)
+
+    def is_revoked(self, mandate: Mandate) -> bool:
+        """Return whether it is signed with a key of its researcher that was revoked."""
+        return is_revoked(mandate, self.roster)
 
     def countersign(self, told: ToldHead, node: str, *, at_ms: int) -> SignedHead:
         """Return a head of a node's audit log, signed."""

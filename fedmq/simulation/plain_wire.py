@@ -48,6 +48,10 @@ class PlainWire:
         """Everybody believes what it says."""
         return True
 
+    def is_revoked(self, mandate: Mandate) -> bool:  # noqa: ARG002 - port
+        """Nobody has keys."""
+        return False
+
     def countersign(self, told: ToldHead, node: str, *, at_ms: int) -> SignedHead:
         """Return a head with a hash in the place of a signature."""
         signature = _seal(told, node, at_ms)

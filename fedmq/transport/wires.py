@@ -43,6 +43,9 @@ class Wire(Protocol):
     def is_given(self, mandate: Mandate) -> bool:
         """Return whether the researcher that a mandate names signed it, as far as is known."""
 
+    def is_revoked(self, mandate: Mandate) -> bool:
+        """Return whether it is signed with a key of its researcher that was revoked."""
+
     def countersign(self, told: ToldHead, node: str, *, at_ms: int) -> SignedHead:
         """Return a head of a node's audit log, signed by this member."""
 

@@ -7,9 +7,13 @@ import pytest
 
 from fedmq.claims import claimed
 from fedmq.hub.credentials import Role
+from fedmq.hub.keyring import new_identity
 from fedmq.node.audit_facts import NodeMade
 from fedmq.node.records import open_records
+from fedmq.security.heads import sign_head
+from fedmq.security.roster import enrolled, sign_roster, with_member, without_member
 from fedmq.transport.home import LocalHome
+from tests.support.keys import FEDERATION, Keys
 from tests.support.tiny_plan import write_cases
 from tests.unit.cli.line import CommandLine
 
@@ -194,3 +198,27 @@ def test_gc_frees_old_entries_and_says_so(
     verified = node("node", "audit", "verify", "--json").json
     assert (verified["first"], verified["num_entries"], verified["fault"]) == (4, 2, None)
     assert node("gc").data == "nothing to free\n"
+
+
+def test_who_is_revoked_in_a_roster_that_waits_vouches_for_no_log(
+    node: CommandLine, home: Path
+) -> None:
+    """Its signatures count no more at once, as for messages."""
+    keys = Keys({LYON: Role.NODE, "orchestrator": Role.ORCHESTRATOR, "hub-b": Role.ORCHESTRATOR})
+    keyring = keys.write_keyring(home / "node" / "credentials.keys", keys.identities[LYON])
+    records = open_records(LocalHome(home / "node"))
+    told = records.heads.tell()
+    assert told is not None
+    identity = keys.identities["hub-b"]
+    head = sign_head(told, LYON, at_ms=1_000, identity=identity, federation=FEDERATION)
+    assert records.heads.keep(head, by="hub-b", roster=keys.signed.notice)
+    records.close()
+    north = enrolled(new_identity("centre-north", Role.ORCHESTRATOR).public)
+    waiting = with_member(keys.roster, north, at=2.0)
+    for roster, is_believed in (
+        (waiting, True),
+        (without_member(waiting, "hub-b", "stolen", at=3.0), False),
+    ):
+        keyring.hold_roster(sign_roster(roster, keys.governance))
+        shown = node("node", "audit", "verify")
+        assert ("by hub-b" in shown.data) is is_believed

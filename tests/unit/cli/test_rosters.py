@@ -8,7 +8,15 @@ import pytest
 
 from fedmq.hub.credentials import read_credentials, write_credentials
 from fedmq.hub.keyring import Keyring, new_identity
-from fedmq.security.roster import enrolled, sign_roster, with_member
+from fedmq.security.roster import (
+    enrolled,
+    sign_roster,
+    with_member,
+    with_next_keys,
+    without_earlier_keys,
+    without_member,
+)
+from fedmq.security.rotation import make_rotation_request
 from fedmq.types import Role
 from tests.support.keys import Keys
 from tests.unit.cli.line import CommandLine
@@ -66,6 +74,51 @@ def test_a_roster_that_waits_is_shown_and_taken(
     assert again.talk.endswith(f"fix: {typed}\n")
     assert fedmq(*command, "--json").json["held"] is None
     assert fedmq(*command).ends_with_next
+
+
+def test_what_counts_already_of_a_roster_that_waits_is_told_from_what_does_not(
+    fedmq: CommandLine, credentials: Callable[..., Path], home: Path
+) -> None:
+    """Who is out is out without the person's word; who is new, and other keys, wait for it."""
+    path = credentials("chu-lyon", Role.NODE, home / "node" / "credentials.toml")
+    nodes = dict.fromkeys(("chu-lyon", "ghu-paris", "umc-basel"), Role.NODE)
+    keys = Keys({**nodes, "orchestrator": Role.ORCHESTRATOR})
+    keyring = keys.write_keyring(path.with_suffix(".keys"), keys.identities["chu-lyon"])
+    north = enrolled(new_identity("centre-north", Role.ORCHESTRATOR).public)
+    newest = with_member(keys.roster, north, at=2.0)
+    newest = without_member(newest, "ghu-paris", "left", at=3.0)
+    for name, are_stolen in (("umc-basel", True), ("chu-lyon", False)):
+        asked = make_rotation_request(keys.identities[name], new_identity(name, Role.NODE))
+        newest = with_next_keys(newest, asked.public, asked.proof, are_stolen=are_stolen, at=4.0)
+    keyring.hold_roster(sign_roster(newest, keys.governance))
+    shown = fedmq("node", "roster")
+    assert "already out, without your word: ghu-paris, umc-basel\n" in shown.talk
+    awaited = "new, or with other keys, once you take it: centre-north, chu-lyon, umc-basel\n"
+    assert awaited in shown.talk
+    assert "earlier keys" not in shown.talk
+    assert fedmq("node", "roster", "--json").json["held"]["changes"] == {
+        "out": ["ghu-paris", "umc-basel"],
+        "without_earlier_keys": [],
+        "awaited": ["centre-north", "chu-lyon", "umc-basel"],
+    }
+
+
+def test_earlier_keys_that_count_no_more_already_are_named(
+    fedmq: CommandLine, credentials: Callable[..., Path], home: Path
+) -> None:
+    """Their owner goes on with those that it has."""
+    path = credentials("chu-lyon", Role.NODE, home / "node" / "credentials.toml")
+    keys = Keys({"chu-lyon": Role.NODE, "orchestrator": Role.ORCHESTRATOR})
+    known, upcoming = keys.identities["chu-lyon"], new_identity("chu-lyon", Role.NODE)
+    asked = make_rotation_request(known, upcoming)
+    keys.roster = with_next_keys(keys.roster, asked.public, asked.proof, are_stolen=False, at=2.0)
+    keyring = keys.write_keyring(path.with_suffix(".keys"), upcoming)
+    north = enrolled(new_identity("centre-north", Role.ORCHESTRATOR).public)
+    newest = without_earlier_keys(with_member(keys.roster, north, at=3.0), "chu-lyon", at=4.0)
+    keyring.hold_roster(sign_roster(newest, keys.governance))
+    shown = fedmq("node", "roster")
+    assert "already without their earlier keys, without your word: chu-lyon\n" in shown.talk
+    assert "already out" not in shown.talk
 
 
 @pytest.mark.parametrize("held", ["researcher"], indirect=True)

@@ -117,17 +117,22 @@ def test_the_first_one_knows_it_and_a_node_waits_for_a_person(place: Place, tmp_
 
 
 def test_once_it_is_revoked_nobody_waits_any_more(place: Place, tmp_path: Path) -> None:
-    """While a roster waits, so do all that come after it: who was put out meanwhile is still in."""
+    """While a roster waits, so do all that come after it; who was put out meanwhile is out."""
     enrol_here(place.folder, LYON, Role.NODE, tmp_path / "site" / "credentials.toml")
     enrol_here(place.folder, "gone", Role.NODE, tmp_path / "gone" / "credentials.toml")
     node = read_membership(tmp_path / "site" / "credentials.toml")
     node.keyring.write_roster(place.hub.authority.signed_roster())
     wire = node.wire()
     add_orchestrator(place.hub, NORTH)
+    version = wire.version
     wire.learn(place.enrolment.revoke("gone", "").notice)
-    assert wire.roster.find("gone") is not None
+    enrol_here(place.folder, "late", Role.NODE, tmp_path / "late" / "credentials.toml")
+    wire.learn(place.hub.authority.signed_roster().notice)
+    assert wire.version == version
+    assert [wire.roster.find(name) for name in ("gone", NORTH, "late")] == [None] * 3
     wire.learn(place.enrolment.revoke(NORTH, "").notice)
     assert wire.roster.find("gone") is None
+    assert wire.roster.find("late") is not None
     assert node.keyring.held_roster() is None
 
 

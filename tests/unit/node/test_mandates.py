@@ -17,7 +17,7 @@ from fedmq.messages.replies import PrepareReply, Refusal, RefusalCode, TrainRepl
 from fedmq.messages.requests import PrepareRequest, TrainRequest
 from fedmq.node.patience import MAX_AWAITING, MAX_AWAITING_S
 from fedmq.security.mandates import sign_order
-from fedmq.security.roster import without_member
+from fedmq.security.roster import restrict_roster, without_member
 from fedmq.security.wire import SealedWire
 from fedmq.transport.routes import to_node
 from fedmq.types import ExperimentId, Role
@@ -178,6 +178,20 @@ def test_who_signed_and_is_in_no_roster_any_more_waits_for_nothing(world: Signed
     assert world.orchestrator.answers[1:] == [no(RefusalCode.NOT_MANDATED)]
     assert world.rows("tasks") == 0
     assert world.trains(given, world.model) == no(RefusalCode.NOT_MANDATED, "train.request")
+
+
+def test_who_is_revoked_in_a_roster_that_waits_orders_nothing_more(world: Signed) -> None:
+    """The orchestrator has that roster already; for the researcher nothing newer is to come."""
+    given = world.sign(world.order())
+    world.asks(given)
+    held = without_member(world.newer, "ana", "left", at=3.0)
+    world.centre.roster = held
+    world.wire.roster = restrict_roster(world.keys.roster, held)
+    world.run(seconds=2)
+    assert world.orchestrator.answers[1:] == [no(RefusalCode.NOT_MANDATED)]
+    assert world.trains(given, world.model) == no(RefusalCode.NOT_MANDATED, "train.request")
+    assert world.rows("tasks") == 0
+    assert world.asks(world.sign(world.order("bob"))) == no(RefusalCode.ROSTER_AWAITED)
 
 
 def of_nobody(world: Signed, name: str = LUNG) -> Mandate:

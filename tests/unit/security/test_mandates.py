@@ -6,7 +6,7 @@ import pytest
 
 from fedmq.hub.keyring import new_identity
 from fedmq.messages.mandates import Mandate, Order
-from fedmq.security.mandates import is_given, sign_order
+from fedmq.security.mandates import is_given, is_revoked, sign_order
 from fedmq.security.roster import (
     enrolled,
     sign_rotation,
@@ -115,3 +115,18 @@ def test_an_order_outlives_its_researchers_keys_unless_they_were_stolen() -> Non
     asked = make_rotation_request(known, new_identity(ADA, Role.RESEARCHER))
     roster = with_next_keys(roster, asked.public, asked.proof, are_stolen=True, at=3.0)
     assert not any(is_given(one, roster) for one in given)
+
+
+def test_an_order_that_a_revoked_key_signed_is_told_from_one_of_somebody_unknown() -> None:
+    """The first is over; a newer roster may still bring the second one's researcher."""
+    given, bobs = KEYS.wire(ADA).sign(ORDER), KEYS.wire(BOB).sign(ORDER)
+    asked = make_rotation_request(KEYS.identities[ADA], new_identity(ADA, Role.RESEARCHER))
+    stolen = with_next_keys(KEYS.roster, asked.public, asked.proof, are_stolen=True, at=2.0)
+    for roster in (without_member(KEYS.roster, ADA, "left", at=2.0), stolen):
+        assert is_revoked(given, roster)
+        assert not is_given(given, roster)
+        assert not is_revoked(bobs, roster)
+        assert not is_revoked(Mandate(content=given.content, signature=""), roster)
+    assert not is_revoked(given, KEYS.roster)
+    gone = without_member(KEYS.roster, BOB, "left", at=2.0)
+    assert not is_revoked(bobs, gone), "the order names another"

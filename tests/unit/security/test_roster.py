@@ -9,15 +9,20 @@ from fedmq.hub.keyring import new_identity
 from fedmq.security.identities import fingerprint
 from fedmq.security.roster import (
     Enrolled,
+    Roster,
     enrolled,
     open_roster,
     read_notice,
+    restrict_roster,
     sign_roster,
     sign_rotation,
     unproven,
     with_member,
+    with_next_keys,
+    without_earlier_keys,
     without_member,
 )
+from fedmq.security.rotation import make_rotation_request
 from fedmq.types import Role
 from tests.support.keys import Keys
 
@@ -141,3 +146,85 @@ def test_a_roster_has_one_hash_of_its_exact_bytes() -> None:
     assert signed.fingerprint == fingerprint(b"roster", signed.content)
     assert signed.fingerprint != fingerprint(b"governance", signed.content)
     assert len(signed.fingerprint.split()) == 8
+
+
+# A roster that waits for a person's word.
+
+STRANGER = enrolled(new_identity("centre-north", Role.ORCHESTRATOR).public)
+
+
+def waiting(roster: Roster = KEYS.roster) -> Roster:
+    """Return the next roster, in which there is an orchestrator that nobody knows."""
+    return with_member(roster, STRANGER, at=2.0)
+
+
+def changed(roster: Roster, *, are_stolen: bool) -> Roster:
+    """Return the next roster, in which Lyon has its next keys."""
+    known = KEYS.identities[LYON]
+    asked = make_rotation_request(known, new_identity(LYON, Role.NODE))
+    return with_next_keys(roster, asked.public, asked.proof, are_stolen=are_stolen, at=3.0)
+
+
+def test_of_a_roster_that_waits_nothing_is_added() -> None:
+    """Neither members nor keys, nor its version: the accepted one is as it was."""
+    held = changed(waiting(), are_stolen=False)
+    assert held.find(LYON) != KEYS.roster.find(LYON)
+    assert restrict_roster(KEYS.roster, held) == KEYS.roster
+
+
+def test_whom_a_roster_that_waits_revokes_is_out_at_once() -> None:
+    """With its keys; who is new in it is not in, and the others stay."""
+    believed = restrict_roster(KEYS.roster, without_member(waiting(), LYON, "left", at=3.0))
+    assert [one.name for one in believed.members] == [CENTRE]
+    assert believed.is_revoked(KEYS.identities[LYON].public.signing)
+    assert (believed.version, believed.federation) == (1, KEYS.roster.federation)
+
+
+def test_whom_it_only_leaves_out_or_gives_another_role_is_out_too() -> None:
+    """What is not vouched for any more is not believed, whether a key of it was revoked or not."""
+    held = waiting()
+    left_out = [one for one in held.members if one.name != LYON]
+    (lyon,) = (one for one in held.members if one.name == LYON)
+    for members in (left_out, [*left_out, lyon.model_copy(update={"role": Role.RESEARCHER})]):
+        other = held.model_copy(update={"members": members}, deep=True)
+        found = restrict_roster(KEYS.roster, Roster.model_validate(other.model_dump()))
+        assert [one.name for one in found.members] == [CENTRE]
+
+
+def test_stolen_keys_that_it_changes_leave_nobody_to_seal_to() -> None:
+    """The sealing key is the thief's too; the next ones wait for the person."""
+    believed = restrict_roster(KEYS.roster, changed(waiting(), are_stolen=True))
+    assert believed.find(LYON) is None
+    assert believed.is_revoked(KEYS.identities[LYON].public.signing)
+
+
+def test_earlier_keys_that_it_revokes_are_out_and_their_owner_stays() -> None:
+    """The keys that the accepted roster names were not stolen."""
+    accepted = changed(KEYS.roster, are_stolen=False)
+    held = without_earlier_keys(waiting(accepted), LYON, at=4.0)
+    believed = restrict_roster(accepted, held)
+    assert believed.find(LYON) == accepted.find(LYON)
+    assert believed.is_revoked(KEYS.identities[LYON].public.signing)
+    assert not accepted.is_revoked(KEYS.identities[LYON].public.signing)
+
+
+def test_it_brings_back_nobody_who_was_out() -> None:
+    """Who was revoked in the accepted one is so, whatever the newer one has forgotten."""
+    accepted = without_member(KEYS.roster, LYON, "left", at=2.0)
+    held = with_member(accepted, STRANGER, at=3.0).model_copy(
+        update={"revoked": [], "members": [*KEYS.roster.members, STRANGER]}
+    )
+    believed = restrict_roster(accepted, Roster.model_validate(held.model_dump()))
+    assert believed.find(LYON) is None
+    assert believed.is_revoked(KEYS.identities[LYON].public.signing)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"version": 1}, {"version": 0}, {"federation": "another"}],
+    ids=["of this version", "older", "of others"],
+)
+def test_a_roster_that_is_not_newer_or_of_others_takes_nothing(other: dict[str, object]) -> None:
+    """It has been taken, or somebody has put an old one in its place."""
+    held = without_member(waiting(), LYON, "left", at=3.0).model_copy(update=other)
+    assert restrict_roster(KEYS.roster, held) is KEYS.roster
