@@ -244,7 +244,9 @@ def test_a_round_is_told_by_both_sides_without_a_message_more() -> None:
         signed = records.heads.countersigned()
         assert len(signed) == 1 + 2 * REFERENCE.num_rounds, name
         assert not list(records.audit.facts(HeadObjected))
-    own = AuditLog(world.orchestrator.home.journal(audit_log.SCHEMA), world.orchestrator.clock)
+    (course,) = world.courses
+    centre = course.orchestrator
+    own = AuditLog(centre.home.journal(audit_log.SCHEMA), centre.clock)
     folded = list(own.facts(RoundFolded))
     assert [one.round for one in folded] == [1, 2]
     assert [one.node for one in folded[0].updates] == ["chu-lyon", "ghu-paris"]
