@@ -163,7 +163,7 @@ class OrchestratorService:
 
         Raises:
             LeaseLost: another program has taken over; nothing more was written or sent.
-            SecondStore: another orchestrator serves the federation.
+            SecondStore: another program serves under this name, from a store of its own.
         """
         self.start()
         log.info("orchestrator_started", version=self._version, experiments=len(self._leader))
