@@ -2,7 +2,7 @@
 
 FedmqError
 ├── ConfigurationError    a person's input: settings, files, names, experiment.toml
-│   └── SecondStore           two orchestrators with stores of their own serve one federation
+│   └── SecondStore           two programs, each with a store, serve as one orchestrator
 ├── ProtocolError         a message that breaks the protocol, with a reason code
 ├── ParametersError       named arrays that do not fit: name, shape, dtype, not finite
 ├── StorageError          the disk: read-only, failing, a damaged journal
@@ -46,7 +46,7 @@ class ConfigurationError(FedmqError):
 
 
 class SecondStore(ConfigurationError):  # noqa: N818 - what is there, and may not be
-    """Another orchestrator, with a store of its own, serves the same federation."""
+    """Another program, with a store of its own, serves under the same orchestrator's name."""
 
 
 class ProtocolError(FedmqError):
