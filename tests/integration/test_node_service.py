@@ -269,8 +269,11 @@ def test_an_experiment_from_the_question_to_its_end(federation: Federation) -> N
         assert failed.incident in notes
         assert "Doe" not in notes
 
-    over = ExperimentOver(state="finished", reason="")
+    assert federation.worker.pids == (), "whose task broke is not used again"
+    federation.ask(train(model), "lung.5.train", 5)
+    assert isinstance(federation.answer(8), TrainReply)
     assert federation.worker.pids
+    over = ExperimentOver(state="finished", reason="")
     federation.ask(over, "lung.over")
     federation.wait(lambda: not federation.files())
     assert federation.worker.pids == ()
