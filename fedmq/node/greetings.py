@@ -30,6 +30,7 @@ class Greetings:
         self._num_nonces = 0
         self._asked: dict[str, str] = {}
         """The nonce of the newest question, by whom it was put to."""
+        self._asked_again: set[str] = set()
         self._welcomed: set[str] = set()
         self._settled_at = clock.steady() + SETTLE_S
 
@@ -37,14 +38,18 @@ class Greetings:
         """Ask everybody: there is a new connection."""
         self._welcomed.clear()
         self._asked.clear()
+        self._asked_again.clear()
         self._ask(self._orchestrators())
 
     def heard(self, name: str) -> None:
         """Ask who speaks and has not answered, though there was time: greeting or answer was lost.
 
-        Else its orders would expire by this machine's own clock for as long as the line holds.
+        Else its orders would expire by this machine's own clock for as long as the line holds. Once
+        on each connection: one that speaks and never answers is not to hold up the others' work.
         """
-        if self.is_settled and name not in self._welcomed and name in self._orchestrators():
+        is_missing = name not in self._welcomed and name in self._orchestrators()
+        if self.is_settled and is_missing and name not in self._asked_again:
+            self._asked_again.add(name)
             self._ask([name])
 
     def answered(self, nonce: str, *, by: str) -> None:

@@ -132,3 +132,21 @@ def test_one_that_is_away_holds_up_no_work_of_the_others(world: World) -> None:
     world.done()
     world.train(2)
     assert world.job.round == 2
+
+
+def test_one_that_speaks_and_never_answers_holds_up_the_others_once(world: World) -> None:
+    """It is asked once more on each connection, however much it says."""
+    (second,) = world.others
+    world.agree()
+    second.is_mute = True
+    world.die()
+    world.live()
+    world.run(seconds=6)
+    asks(world, second, SECOND)
+    world.run(seconds=6)
+    world.done()
+    for number in (1, 2, 3):
+        asks(world, second, "orchestrator", experiment=f"other-{number}")
+        world.train(number)
+        assert world.job.round == number
+        world.done()
