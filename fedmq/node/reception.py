@@ -182,10 +182,21 @@ class Reception:
             self._release(self._records.payloads.release(experiment))
         log.info("work_cancelled", experiment=experiment, attempt=before_attempt)
 
-    def end(self, envelope: Envelope, state: str) -> None:
+    def is_led_by(self, sender: str, experiment: str) -> bool:
+        """Return whether a sender leads an experiment, by an order that was verified here.
+
+        Where it does not, nothing that it says of the experiment decides anything: others may be
+        about to order it. What it has waiting here itself, unverified, is dropped with that word.
+        """
+        if self._records.epochs.leader(experiment) == sender:
+            return True
+        for task in self._records.tasks.all():
+            if (task.envelope.experiment, task.envelope.sender) == (experiment, sender):
+                self._records.tasks.remove(task.task_id)
+        return False
+
+    def end(self, experiment: str, state: str) -> None:
         """Drop all that is of an experiment: it is over."""
-        experiment = envelope.experiment
-        self._records.epochs.note_leader(experiment, envelope.sender)
         self._records.audit.note(ExperimentEnded(experiment=experiment, state=plain(state)))
         self._records.tasks.end(experiment)
         self._records.computing.forget(experiment)

@@ -253,10 +253,14 @@ class NodeService:
                 self._reception.take_prepare(message, request)
             case TrainRequest() | EvaluateRequest() as work:
                 self._reception.take_work(message, work)
+            case CancelRequest() | ExperimentOver() if not self._reception.is_led_by(
+                envelope.sender, envelope.experiment
+            ):
+                log.info("message_ignored", kind=envelope.type)
             case CancelRequest(before_attempt=before):
                 self._reception.cancel(envelope.experiment, before)
             case ExperimentOver(state=state):
-                self._reception.end(envelope, state)
+                self._reception.end(envelope.experiment, state)
                 self._storage.end_experiment(envelope.experiment)
                 self._worker.end_experiment(ExperimentId(envelope.experiment))
             case PingRequest(asked_at=asked_at):

@@ -85,6 +85,20 @@ def test_what_was_ordered_of_one_another_can_neither_ask_for_nor_end(world: Worl
     assert world.worker.ended_experiments == [LUNG]
 
 
+def test_who_is_first_with_an_end_or_a_cancellation_ends_nothing(world: World) -> None:
+    """Before anything was ordered of anybody nobody leads, and no word about it counts."""
+    (second,) = world.others
+    second.ask(CancelRequest(before_attempt=9), "cancel", Place(experiment=LUNG))
+    second.ask(ExperimentOver(state="stopped", reason=""), "over", Place(experiment=LUNG))
+    world.run(seconds=2)
+    assert world.worker.ended_experiments == []
+    world.agree()
+    world.train()
+    assert world.job.kind is JobKind.TRAIN
+    world.done()
+    assert isinstance(world.orchestrator.answers[-1], TrainReply)
+
+
 def test_an_update_is_for_who_leads_its_experiment(world: World) -> None:
     """Another one that knows its digest gets nothing."""
     (second,) = world.others
