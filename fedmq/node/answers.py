@@ -1,8 +1,6 @@
 """Answers: what a node says to a request, one message each, under an id that its request gives."""
 
-import hashlib
 from collections.abc import Callable
-from typing import Final
 
 import structlog
 
@@ -13,12 +11,10 @@ from fedmq.messages.registry import Body
 from fedmq.messages.replies import Answer, Failure, FailureCode, Refusal
 from fedmq.node.audit_words import decision_of, incident_of
 from fedmq.node.policy import Objection
+from fedmq.node.tasks import task_id_of
 from fedmq.transport.courier import Courier
 from fedmq.transport.routes import from_node
 from fedmq.types import NodeId
-
-_MAX_ID: Final = 180
-"""Longer ids of requests are hashed, so that the reply's is not too long."""
 
 log = structlog.get_logger()
 
@@ -100,9 +96,7 @@ class Answers:
 def reply_id(envelope: Envelope, *, before: int = 0) -> str:
     """Return the id of a reply to a request: the same whenever and however often it is made.
 
-    One of its own for each of those that say that the request has to wait.
+    One of its own for each of those that say that the request has to wait, and for each sender.
     """
-    request_id = envelope.message_id
-    if len(request_id) > _MAX_ID:
-        request_id = hashlib.sha256(request_id.encode()).hexdigest()
-    return f"{request_id}.reply.again{before}" if before else f"{request_id}.reply"
+    said = f"{task_id_of(envelope)}.reply"
+    return f"{said}.again{before}" if before else said

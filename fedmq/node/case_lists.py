@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS case_lists (
     hashes BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS task_cases (
-    message_id TEXT PRIMARY KEY,
+    task_id TEXT PRIMARY KEY,
     cases TEXT NOT NULL
 ) WITHOUT ROWID;
 """
@@ -86,13 +86,13 @@ class CaseLists:
     def keep_task(self, task_id: str, cases: Digest) -> None:
         """Note which cases a task was done with; forget those of tasks that are gone."""
         self._journal.execute(
-            "DELETE FROM task_cases WHERE message_id NOT IN (SELECT message_id FROM tasks)"
+            "DELETE FROM task_cases WHERE task_id NOT IN (SELECT task_id FROM tasks)"
         )
         self._journal.execute("INSERT OR REPLACE INTO task_cases VALUES (?, ?)", (task_id, cases))
 
     def of_task(self, task_id: str) -> Digest | None:
         """Return the digest of the cases that a task was done with, None where nobody noted it."""
-        found = self._journal.cell("SELECT cases FROM task_cases WHERE message_id = ?", (task_id,))
+        found = self._journal.cell("SELECT cases FROM task_cases WHERE task_id = ?", (task_id,))
         return None if found is None else Digest(str(found))
 
     def of_tasks(self) -> frozenset[str]:

@@ -10,7 +10,7 @@ from fedmq.messages.replies import RefusalCode
 from fedmq.node.policy import Objection
 
 MAX_AWAITING: Final = 100
-"""Requests that wait for a newer roster; those that are here stay, others are refused."""
+"""Requests of one sender that wait for a newer roster; they stay, others are refused."""
 MAX_AWAITING_S: Final = 24 * 3600.0
 """So long a request waits for it, by the node's own clock since it came."""
 _IMPATIENT: Final = Objection(code=RefusalCode.ROSTER_MISSING)

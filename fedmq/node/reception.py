@@ -26,7 +26,7 @@ from fedmq.node.policy import (
     position_of,
 )
 from fedmq.node.records import Records
-from fedmq.node.tasks import Task
+from fedmq.node.tasks import Task, task_id_of
 from fedmq.node.terms import Dependencies, Request
 from fedmq.transport.courier import Courier
 from fedmq.transport.routes import from_node
@@ -72,6 +72,7 @@ class Reception:
         source = request.plan_source if isinstance(request, PrepareRequest) else None
         situation = Situation(
             signature=self._signature(envelope, request),
+            leader=self._records.epochs.leader(envelope.experiment),
             num_cases=None if dataset is None else dataset.num_cases,
             decision=plans.decision(spec.plan.digest),
             found=plans.found_digest(spec.plan, source),
@@ -107,7 +108,9 @@ class Reception:
             self._advance(envelope, work)
 
     def _take(self, message: Message, request: Request) -> None:
-        num_awaiting = self._records.tasks.num_held(RefusalCode.ROSTER_AWAITED)
+        num_awaiting = self._records.tasks.num_held(
+            RefusalCode.ROSTER_AWAITED, message.envelope.sender
+        )
         objection = lose_patience(self.judge(message.envelope, request), num_awaiting=num_awaiting)
         if objection is None or objection.is_held:
             self._records.tasks.add(message, request)
@@ -122,7 +125,7 @@ class Reception:
         self, envelope: Envelope, request: Request, objection: Objection, *, before: int = 0
     ) -> None:
         """Let a task wait, and say why; call it inside a transaction."""
-        self._records.tasks.hold(envelope.message_id, objection)
+        self._records.tasks.hold(task_id_of(envelope), objection)
         self._answers.refuse(envelope, objection, before=before)
         if objection.code in AWAITS_OPERATOR:
             self._records.plans.await_approval(
@@ -252,12 +255,13 @@ class Reception:
     def _is_ordered(self, envelope: Envelope, request: Request) -> bool:
         """Return whether a researcher whom the node knows ordered what is asked."""
         signature = self._signature(envelope, request)
-        return judge_mandate(envelope, request, signature) is None
+        leader = self._records.epochs.leader(envelope.experiment)
+        return judge_mandate(envelope, request, signature, leader) is None
 
     def _list_plan(self, envelope: Envelope, request: Request) -> None:
         """Show the operator what a researcher asks for, and nothing that nobody signed."""
         if isinstance(request, PrepareRequest) and self._is_ordered(envelope, request):
-            self._records.epochs.note_leader(envelope.experiment, envelope.sender)
+            self._note_leader(envelope)
             asked, now = asked_by(request.mandate), self._clock.now()
             self._records.plans.ask(request.spec.plan, request.plan_source, asked, now=now)
 
@@ -265,8 +269,13 @@ class Reception:
         """Return whether nobody waits for an answer: the queue that it would go to is gone."""
         return self._records.tasks.course(envelope.experiment).is_over
 
-    def _note_model(self, envelope: Envelope, work: Work) -> None:
+    def _note_leader(self, envelope: Envelope) -> None:
+        """Note by whom an experiment is led, by an order that was verified; others wait no more."""
         self._records.epochs.note_leader(envelope.experiment, envelope.sender)
+        self._records.tasks.keep_only(envelope.sender, envelope.experiment)
+
+    def _note_model(self, envelope: Envelope, work: Work) -> None:
+        self._note_leader(envelope)
         self._records.payloads.need_model(work.parameters, envelope.experiment, envelope.round)
 
     def _advance(self, envelope: Envelope, work: Work) -> None:

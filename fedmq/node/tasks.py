@@ -5,6 +5,7 @@ its answer. A node that is killed finds on its next start what was waiting and w
 and does that again; training whose output is on the disk is only answered.
 """
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -19,7 +20,8 @@ from fedmq.transport.journal import Cell, Journal
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS tasks (
-    message_id TEXT NOT NULL UNIQUE,
+    task_id TEXT NOT NULL UNIQUE,
+    sender TEXT NOT NULL,
     experiment TEXT NOT NULL,
     round INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
@@ -27,10 +29,10 @@ CREATE TABLE IF NOT EXISTS tasks (
     state TEXT NOT NULL,
     gain TEXT,
     encoded BLOB NOT NULL,
-    PRIMARY KEY (experiment, round, attempt, leg)
+    PRIMARY KEY (sender, experiment, round, attempt, leg)
 );
 CREATE TABLE IF NOT EXISTS holds (
-    message_id TEXT PRIMARY KEY REFERENCES tasks (message_id) ON DELETE CASCADE,
+    task_id TEXT PRIMARY KEY REFERENCES tasks (task_id) ON DELETE CASCADE,
     code TEXT NOT NULL,
     retry_at REAL,
     num_answers INTEGER NOT NULL,
@@ -45,11 +47,12 @@ CREATE TABLE IF NOT EXISTS courses (
     is_over INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 """
+_MAX_REQUEST_ID: Final = 120
+"""Longer ones are hashed, so that no id which is made of a task's is too long."""
 _COLUMNS: Final = (
-    "encoded, state, gain,"
-    " (SELECT num_answers FROM holds WHERE holds.message_id = tasks.message_id)"
+    "encoded, state, gain, (SELECT num_answers FROM holds WHERE holds.task_id = tasks.task_id)"
 )
-_IS_HELD: Final = "message_id IN (SELECT message_id FROM holds WHERE NOT is_over)"
+_IS_HELD: Final = "task_id IN (SELECT task_id FROM holds WHERE NOT is_over)"
 
 
 class State(StrEnum):
@@ -75,8 +78,8 @@ class Task:
 
     @property
     def task_id(self) -> str:
-        """The request's id."""
-        return self.envelope.message_id
+        """What tells it from all others."""
+        return task_id_of(self.envelope)
 
     @property
     def name(self) -> str:
@@ -98,9 +101,10 @@ class Tasks:
         """Accept work; a second request for the same leg changes nothing."""
         envelope, position = message.envelope, position_of(message.envelope, request)
         self._journal.execute(
-            "INSERT OR IGNORE INTO tasks VALUES (?, ?, ?, ?, ?, ?, NULL, ?)",
+            "INSERT OR IGNORE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?)",
             (
-                envelope.message_id,
+                task_id_of(envelope),
+                envelope.sender,
                 envelope.experiment,
                 position.round,
                 position.attempt,
@@ -131,7 +135,7 @@ class Tasks:
 
     def has(self, task_id: str) -> bool:
         """Return whether a task is neither answered nor dropped."""
-        return bool(self._journal.own_rows("SELECT 1 FROM tasks WHERE message_id = ?", (task_id,)))
+        return bool(self._journal.own_rows("SELECT 1 FROM tasks WHERE task_id = ?", (task_id,)))
 
     def start(self, task_id: str) -> None:
         """Note that a task is in hand."""
@@ -147,14 +151,14 @@ class Tasks:
 
     def remove(self, task_id: str) -> None:
         """Forget a task: it is answered, or nobody waits for it."""
-        self._journal.execute("DELETE FROM tasks WHERE message_id = ?", (task_id,))
+        self._journal.execute("DELETE FROM tasks WHERE task_id = ?", (task_id,))
 
     # Tasks that have to wait: for the operator, or for an hour.
 
     def hold(self, task_id: str, objection: Objection) -> None:
         """Do not begin a task while there is an objection; count it as answered once more."""
         self._journal.execute(
-            "INSERT INTO holds SELECT message_id, ?, ?, 1, 0 FROM tasks WHERE message_id = ?"
+            "INSERT INTO holds SELECT task_id, ?, ?, 1, 0 FROM tasks WHERE task_id = ?"
             " ON CONFLICT DO UPDATE SET code = excluded.code, retry_at = excluded.retry_at,"
             " num_answers = num_answers + 1, is_over = 0",
             (objection.code, objection.retry_at, task_id),
@@ -162,7 +166,7 @@ class Tasks:
 
     def free(self, task_id: str) -> None:
         """There is no objection to a task any more."""
-        self._journal.execute("UPDATE holds SET is_over = 1 WHERE message_id = ?", (task_id,))
+        self._journal.execute("UPDATE holds SET is_over = 1 WHERE task_id = ?", (task_id,))
 
     def held(self) -> list[tuple[Task, Objection]]:
         """Return the tasks that wait, and what the objection was when it was told."""
@@ -171,10 +175,12 @@ class Tasks:
             for task in self._tasks(f"WHERE {_IS_HELD} ORDER BY rowid", ())
         ]
 
-    def num_held(self, code: RefusalCode) -> int:
-        """Return how many tasks wait for one reason."""
+    def num_held(self, code: RefusalCode, sender: str) -> int:
+        """Return how many tasks of one sender wait for one reason."""
         rows = self._journal.own_rows(
-            "SELECT count(*) FROM holds WHERE code = ? AND NOT is_over", (code,)
+            "SELECT count(*) FROM holds JOIN tasks USING (task_id)"
+            " WHERE code = ? AND sender = ? AND NOT is_over",
+            (code, sender),
         )
         return int(rows[0][0] or 0)
 
@@ -182,13 +188,13 @@ class Tasks:
         """Return when a task's request was received, by this machine's clock."""
         rows = self._journal.own_rows(
             "SELECT at FROM received WHERE sender = ? AND message_id = ?",
-            (task.envelope.sender, task.task_id),
+            (task.envelope.sender, task.envelope.message_id),
         )
         return float(rows[0][0] or 0.0) if rows else default
 
     def _objection(self, task_id: str) -> Objection:
         code, retry_at = self._journal.own_rows(
-            "SELECT code, retry_at FROM holds WHERE message_id = ?", (task_id,)
+            "SELECT code, retry_at FROM holds WHERE task_id = ?", (task_id,)
         )[0]
         return Objection(
             code=RefusalCode(str(code)), retry_at=None if retry_at is None else float(retry_at)
@@ -237,6 +243,12 @@ class Tasks:
             (before_attempt, experiment),
         )
 
+    def keep_only(self, sender: str, experiment: str) -> None:
+        """Drop what others asked of an experiment that is known to be led by `sender`."""
+        self._journal.execute(
+            "DELETE FROM tasks WHERE experiment = ? AND sender != ?", (experiment, sender)
+        )
+
     def end(self, experiment: str) -> None:
         """The experiment is over: nothing of it is run or answered again."""
         self._know(experiment)
@@ -262,7 +274,7 @@ class Tasks:
 
     def _set_state(self, task_id: str, state: State, gain: str | None) -> None:
         self._journal.execute(
-            "UPDATE tasks SET state = ?, gain = ? WHERE message_id = ?", (state, gain, task_id)
+            "UPDATE tasks SET state = ?, gain = ? WHERE task_id = ?", (state, gain, task_id)
         )
 
     def _tasks(self, rest: str, cells: tuple[Cell, ...]) -> tuple[Task, ...]:
@@ -271,6 +283,17 @@ class Tasks:
             cells,
         )
         return tuple(_task(row) for row in rows)
+
+
+def task_id_of(envelope: Envelope) -> str:
+    """Return the id of the task that a request makes: no two senders' are the same.
+
+    Senders choose the ids of their requests. No name has a colon in it.
+    """
+    request_id = envelope.message_id
+    if len(request_id) > _MAX_REQUEST_ID:
+        request_id = hashlib.sha256(request_id.encode()).hexdigest()
+    return f"{envelope.sender}:{request_id}"
 
 
 def product_bytes(request: Request) -> int:

@@ -50,8 +50,8 @@ def test_work_waits_for_its_hour_and_is_answered_then(world: World) -> None:
     world.done()
     told, answered = world.orchestrator.accepted[2:]
     assert isinstance(answered.body, TrainReply)
-    assert told.envelope.message_id == f"lung.1.0.train.{LYON}.reply"
-    assert answered.envelope.message_id == f"lung.1.0.train.{LYON}.reply.again1"
+    assert told.envelope.message_id == f"orchestrator:lung.1.0.train.{LYON}.reply"
+    assert answered.envelope.message_id == f"orchestrator:lung.1.0.train.{LYON}.reply.again1"
     world.settle()
     assert world.rows("holds") == 0
 

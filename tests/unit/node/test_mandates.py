@@ -1,6 +1,6 @@
 """Mandates at a node: what no researcher signed is neither shown nor done."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -32,14 +32,17 @@ CENTRE: Final = "orchestrator"
 class Signed(World):
     """A hospital in a federation with keys, into which a second researcher comes later."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, others: Sequence[str] = ()) -> None:
+        """`others`: orchestrators beside the usual one."""
         roles = {"ana": Role.RESEARCHER, "bob": Role.RESEARCHER, LYON: Role.NODE}
-        self.keys = Keys({**roles, CENTRE: Role.ORCHESTRATOR})
+        centres = (CENTRE, *others)
+        self.keys = Keys({**roles, **dict.fromkeys(centres, Role.ORCHESTRATOR)})
         self.newer = self.keys.make_roster(2, *self.keys.identities)
-        self.keys.roster = self.keys.make_roster(1, "ana", LYON, CENTRE)
+        self.keys.roster = self.keys.make_roster(1, "ana", LYON, *centres)
         self.wire = self.keys.wire(LYON)
-        self.centre: SealedWire = self.keys.wire(CENTRE)
-        super().__init__(folder, wires={LYON: self.wire, CENTRE: self.centre})
+        self.centres: dict[str, SealedWire] = {name: self.keys.wire(name) for name in centres}
+        self.centre = self.centres[CENTRE]
+        super().__init__(folder, wires={LYON: self.wire, **self.centres}, others=others)
 
     def order(self, researcher: str = "ana", **spec: object) -> Order:
         """Return what a researcher orders."""

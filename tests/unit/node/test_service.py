@@ -67,8 +67,8 @@ def test_an_approval_answers_the_request_again_under_a_new_id(world: World) -> N
     world.agree()
     first, second = world.orchestrator.accepted
     assert second.body == PrepareReply(num_training_cases=4, num_validation_cases=1)
-    assert first.envelope.message_id == f"lung.prepare.{LYON}.reply"
-    assert second.envelope.message_id == f"lung.prepare.{LYON}.reply.again1"
+    assert first.envelope.message_id == f"orchestrator:lung.prepare.{LYON}.reply"
+    assert second.envelope.message_id == f"orchestrator:lung.prepare.{LYON}.reply.again1"
     assert second.envelope.correlation_id == f"lung.prepare.{LYON}"
     world.run(seconds=5)
     assert len(world.orchestrator.accepted) == 2
@@ -109,7 +109,10 @@ def test_a_plan_approved_at_set_up_is_answered_at_once(world: World) -> None:
     world.prepare("liver")
     world.done()
     assert isinstance(world.orchestrator.answers[-1], PrepareReply)
-    assert world.orchestrator.accepted[-1].envelope.message_id == f"liver.prepare.{LYON}.reply"
+    assert (
+        world.orchestrator.accepted[-1].envelope.message_id
+        == f"orchestrator:liver.prepare.{LYON}.reply"
+    )
 
 
 def test_a_source_of_another_digest_is_refused_and_not_listed(world: World) -> None:

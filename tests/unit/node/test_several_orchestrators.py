@@ -11,10 +11,12 @@ from fedmq.messages.envelope import Place
 from fedmq.messages.notices import ExperimentOver
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import PrepareReply, RefusalCode, TrainReply
-from fedmq.messages.requests import CancelRequest, PrepareRequest
+from fedmq.messages.requests import CancelRequest, PrepareRequest, TrainRequest
+from fedmq.node.patience import MAX_AWAITING
 from fedmq.transport.routes import to_node
 from tests.support.clock import FakeClock
 from tests.support.mandates import mandate
+from tests.unit.node.test_mandates import Signed, agreed, asks_for_much
 from tests.unit.node.test_service import refusal
 from tests.unit.node.world import DATASET, LIVER, LUNG, LYON, SOURCE, TINY, Orchestrator, World
 
@@ -164,3 +166,80 @@ def test_one_that_speaks_and_never_answers_holds_up_the_others_once(world: World
         world.train(number)
         assert world.job.round == number
         world.done()
+
+
+# What another orchestrator chooses: the ids of its messages, and what it asks without an order.
+
+
+def test_another_ones_message_ids_hold_up_no_answer(world: World) -> None:
+    """Senders choose the ids of their requests: two of one id are two, and so are their answers."""
+    (second,) = world.others
+    order = mandate(TINY, experiment=LUNG, dataset=DATASET, orchestrator="orchestrator")
+    forged = PrepareRequest(mandate=order, plan_source=SOURCE)
+    for asked in ("prepare", "1.0.train"):
+        second.ask(forged, f"{LUNG}.{asked}.{LYON}", Place(experiment=LUNG))
+    while world.rows("outbox") < 2:
+        world.broker.step()
+    second.transport.disconnect()  # it gives no receipts: the answers wait at the node
+    world.agree()
+    world.train()
+    world.done()
+    assert [type(one) for one in world.orchestrator.answers[-2:]] == [PrepareReply, TrainReply]
+    second.transport.connect()
+    world.run(seconds=5)
+    assert second.answers == [refusal(RefusalCode.NOT_MANDATED)] * 2
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Iterator[Signed]:
+    """Return a hospital with keys, to which two orchestrators speak; the second is ahead of it."""
+    made = Signed(tmp_path, others=[SECOND])
+    made.centres[SECOND].roster = made.newer
+    yield made
+    made.close()
+
+
+def squats(world: Signed, number: int = 1) -> None:
+    """The second orchestrator asks for a round of lung, by an order that may turn out to be one."""
+    (second,) = world.others
+    order = world.order("bob").model_copy(update={"orchestrator": SECOND})
+    request = TrainRequest(mandate=world.sign(order), parameters=world.model)
+    second.ask(request, f"{LUNG}.{number}.train.squat", Place(experiment=LUNG, round=number))
+    world.run()
+    assert second.answers[-1] == refusal(RefusalCode.ROSTER_AWAITED, "train.request")
+
+
+def test_what_nobody_is_known_to_have_ordered_takes_nobodys_place(signed: Signed) -> None:
+    """It waits beside the order of the round, and no longer once somebody's order is known."""
+    (second,) = signed.others
+    squats(signed)
+    squats(signed, 2)
+    given = agreed(signed)
+    assert signed.rows("tasks") == 0
+    signed.trains(given, signed.model)
+    assert isinstance(signed.orchestrator.answers[-1], TrainReply)
+    signed.wire.roster = signed.newer
+    signed.run(seconds=3)
+    assert signed.job.job_id.startswith("orchestrator:")
+    assert len(second.answers) == 2
+    second.ask(
+        TrainRequest(mandate=given, parameters=signed.model),
+        "late",
+        Place(experiment=LUNG, round=2),
+    )
+    signed.run(seconds=2)
+    assert reasons(signed) == ["led_by_another"]
+
+
+def test_one_that_asks_for_much_takes_nobody_elses_room(signed: Signed) -> None:
+    """So many requests of each orchestrator may wait for a roster."""
+    (second,) = signed.others
+    for number in range(MAX_AWAITING + 1):
+        name = f"other-{number}"
+        order = signed.order("bob").model_copy(update={"experiment": name, "orchestrator": SECOND})
+        request = PrepareRequest(mandate=signed.sign(order), plan_source=SOURCE)
+        second.ask(request, f"{name}.prepare", Place(experiment=name))
+    signed.run()
+    assert signed.rows("tasks") == MAX_AWAITING
+    asks_for_much(signed, MAX_AWAITING)
+    assert signed.rows("tasks") == 2 * MAX_AWAITING
