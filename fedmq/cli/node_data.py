@@ -15,6 +15,14 @@ from fedmq.cli.console import (
     show_table,
     typed,
 )
+from fedmq.cli.node_data_dictionary import (
+    DictionaryFile,
+    LocalFile,
+    dictionary_command,
+    read_meaning,
+    show_matching,
+    show_progress,
+)
 from fedmq.cli.node_home import open_own_records
 from fedmq.cli.words import count
 
@@ -22,11 +30,11 @@ if TYPE_CHECKING:
     from fedmq.node.datasets import Inspection
 
 _MAX_NAMED = 10
-_SPEAKS_EVERY = 10
 _SHORT = 12
 """Digits of a digest that are shown where there is no room for all."""
 
 app = typer.Typer(no_args_is_help=True, help="Datasets: what experiments may learn from.")
+app.command("dictionary")(dictionary_command)
 
 Dataset = Annotated[str, typer.Argument(help="The name that experiments use, such as lung-petct")]
 
@@ -39,12 +47,17 @@ def add(
     clinical: Annotated[
         Path | None, typer.Option(help="The clinical table; default clinical.csv in the folder")
     ] = None,
+    dictionary: DictionaryFile = None,
+    local: LocalFile = None,
 ) -> None:
     """Register a folder of cases, after reading every file."""
     import time
 
+    meaning = read_meaning(dictionary, local)
     records = open_own_records()
-    inspection = records.datasets.add(name, folder, clinical, now=time.time(), progress=_progress)
+    inspection = records.datasets.add(
+        name, folder, clinical, now=time.time(), meaning=meaning, progress=show_progress
+    )
     _show_inspection(name, inspection)
     for case in inspection.cases:
         for other in sorted(records.withdrawals.datasets_with(case.case_id)):
@@ -75,7 +88,7 @@ def list_datasets(*, as_json: Json = False) -> None:
 @app.command()
 def check(name: Dataset, *, as_json: Json = False) -> None:
     """Read every file of a dataset again and say what is wrong; what is not is used from now on."""
-    inspection = open_own_records().datasets.check(name, _progress)
+    inspection = open_own_records().datasets.check(name, show_progress)
     if as_json:
         show_json(
             {
@@ -84,6 +97,7 @@ def check(name: Dataset, *, as_json: Json = False) -> None:
                 "num_sound": inspection.num_sound,
                 "findings": inspection.findings,
                 "cases_without": _cases_without(inspection),
+                "columns": inspection.matching,
             }
         )
     else:
@@ -162,17 +176,14 @@ def withdrawn(dataset: Dataset, *, as_json: Json = False) -> None:
     next_command(f"fedmq node data withdraw {dataset} CASE", f"fedmq node data check {dataset}")
 
 
-def _progress(done: int, of: int) -> None:
-    if done == of or done % _SPEAKS_EVERY == 0:
-        say(f"read {done} of {count(of, 'case')}")
-
-
 def _show_inspection(name: str, inspection: "Inspection") -> None:
     """Print what is wrong, then what there is; what only some cases lack is no fault, but told."""
     for finding in inspection.findings:
         show(f"{finding.case_id}: {finding.code}: {finding.text}")
     num_cases = len(inspection.cases)
     show(f"{name}: {count(num_cases, 'case')}, {inspection.num_sound} without a finding")
+    if inspection.matching is not None:
+        show_matching(inspection.matching)
     for what, without in _cases_without(inspection).items():
         num_with = num_cases - len(without)
         line = f"  {what:<10}{num_with}"

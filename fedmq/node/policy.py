@@ -5,7 +5,7 @@ from enum import IntEnum, StrEnum
 from typing import Final
 
 from fedmq.messages.envelope import Envelope
-from fedmq.messages.fields import PlanReference, Study
+from fedmq.messages.fields import DictionaryReference, PlanReference, Study
 from fedmq.messages.replies import HELD, RefusalCode
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.hours import ALWAYS, Hours, Zone, day_ends_at, local_day
@@ -112,6 +112,8 @@ class Situation:
     """Of the experiment; None where nothing was ordered yet."""
     num_cases: int | None
     """Of the dataset; None where there is no such dataset."""
+    dictionary: Digest | None = None
+    """By which the dataset's clinical table is read; None: by none."""
     decision: Decision | None
     """On the plan's digest; None where nobody asked for it yet."""
     found: Digest | None
@@ -152,6 +154,7 @@ def judge_request(
         or judge_mandate(envelope, request, situation.signature, situation.leader)
         or _judge_encoding(request)
         or judge_data(situation.num_cases, policy)
+        or judge_dictionary(request.spec.dictionary, situation.dictionary)
         or _judge_study(request.spec.study, policy, today)
         or _judge_quorum(request, policy)
         or _judge_plan(request, situation, today)
@@ -191,6 +194,15 @@ def judge_data(num_cases: int | None, policy: Policy) -> RefusalCode | None:
     if num_cases is None:
         return RefusalCode.UNKNOWN_DATASET
     return RefusalCode.TOO_FEW_CASES if num_cases < policy.min_cases else None
+
+
+def judge_dictionary(asked: DictionaryReference | None, own: Digest | None) -> RefusalCode | None:
+    """Return that the data mean something else here than the experiment says, None if they do not.
+
+    An experiment that names no dictionary takes the data as each site has them.
+    """
+    differs = asked is not None and asked.digest != own
+    return RefusalCode.DICTIONARY_DIFFERS if differs else None
 
 
 def judge_bytes(plan: PlanReference, found: Digest | None) -> RefusalCode | None:

@@ -15,6 +15,7 @@ from fedmq.node import (
     computing,
     datasets,
     epochs,
+    meanings,
     payloads,
     plans,
     tasks,
@@ -37,6 +38,7 @@ PLANS: Final = "plans"
 SCHEMA: Final = (
     couriers.SCHEMA
     + datasets.SCHEMA
+    + meanings.SCHEMA
     + plans.SCHEMA
     + approvals.SCHEMA
     + tasks.SCHEMA
