@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from fedmq.transport.declarations import Binding, Exchange, Policy, Queue, Topology
 from fedmq.transport.rights import Rights
-from fedmq.transport.topology import Binding, Exchange, Policy, Queue, Topology
 
 SALT_BYTES: Final = 4
 

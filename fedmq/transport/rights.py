@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from fedmq.transport.asking import join_answers, join_exchange
+from fedmq.transport.declarations import exactly
 from fedmq.transport.topology import (
     ANSWERS,
     DESK,
@@ -21,7 +22,6 @@ from fedmq.transport.topology import (
     TASKS,
     Lane,
     desk,
-    exactly,
     node_payloads,
     node_tasks,
     orchestrator_events,

@@ -21,6 +21,7 @@ from fedmq.hub.membership import Membership, read_membership
 from fedmq.hub.register import VHOST
 from fedmq.monitor.hindrances import find_hindrances
 from fedmq.transport import asking, topology
+from fedmq.transport.declarations import exactly
 from fedmq.transport.ports import (
     Confirmed,
     Connected,
@@ -464,7 +465,7 @@ def _small(admin: Management, name: str, queue: str) -> Iterator[None]:
     """Let a queue take a megabyte at most, and otherwise what its policy says."""
     (usual,) = [one for one in topology.policies() if one.name == name]
     content = {
-        "pattern": topology.exactly(queue),
+        "pattern": exactly(queue),
         "definition": usual.definition | {"max-length-bytes": 2**20},
         "priority": 10,
         "apply-to": "queues",
