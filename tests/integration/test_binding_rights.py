@@ -17,6 +17,7 @@ from fedmq.transport.asking import join_exchange
 from fedmq.transport.topology import (
     ANSWERS,
     EVENTS,
+    EXCHANGES,
     REPLIES,
     SUBMISSIONS,
     TASKS,
@@ -180,6 +181,26 @@ def test_what_it_is_sent_itself_it_can_lead_to_who_hears_events_and_to_nobody_el
         for to in (TASKS, ANSWERS, EVENTS):
             channel.exchange_unbind(to, REPLIES, own)
     assert not arrives(folder, leader)
+
+
+def test_what_it_throws_away_goes_only_where_it_may_write(folder: Path, leader: str) -> None:
+    """A queue's dead letters leave by any key that its maker names: RabbitMQ asks no right to it.
+
+    The sender that the broker vouches for stays, and whoever gets it goes by that one.
+    """
+
+    def declares(connection: BlockingConnection, to: str) -> bool:
+        name = f"experiment.thrown@{leader}.{to.rpartition('.')[2]}"
+        arguments = {"x-dead-letter-exchange": to, "x-dead-letter-routing-key": "-.x.overview"}
+        if refused(connection, lambda c: c.queue_declare(name, durable=True, arguments=arguments)):
+            return False
+        connection.channel().queue_delete(name)
+        return True
+
+    exchanges = [one.name for one in EXCHANGES]
+    with connected(credentials(folder, leader).login(PROGRAM)) as connection:
+        open_to_it = {one for one in exchanges if declares(connection, one)}
+    assert open_to_it == {TASKS, ANSWERS, EVENTS}
 
 
 def arrives(folder: Path, leader: str) -> bool:
