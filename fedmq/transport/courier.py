@@ -296,7 +296,7 @@ class Courier:
             case Chunk() as chunk:
                 if self.spool.add(chunk, message.data):
                     self._fetcher.arrived(chunk.manifest)
-                self._fetcher.saw_chunk(chunk.manifest.digest, message.envelope.correlation_id)
+                self._fetcher.saw_chunk(chunk.manifest, message.envelope.correlation_id)
                 self.inbox.count_bytes(
                     delivery.exchange, message.envelope.experiment, len(delivery.body)
                 )

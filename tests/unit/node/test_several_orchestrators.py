@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from fedmq.learning.trainer_protocol import JobKind
@@ -21,6 +23,13 @@ from tests.unit.node.test_service import refusal
 from tests.unit.node.world import DATASET, LIVER, LUNG, LYON, SOURCE, TINY, Orchestrator, World
 
 SECOND = "second"
+SAID: dict[str, Any] = {
+    "dataset": DATASET,
+    "config": {"mood": "learn"},
+    "validation_share": 0.4,
+    "num_rounds": 3,
+}
+"""Of the order of another experiment."""
 
 
 @pytest.fixture
@@ -45,8 +54,7 @@ def unsent(world: World) -> list[Body]:
 
 def asks(world: World, by: Orchestrator, orchestrator: str, experiment: str = LIVER) -> None:
     """Let an orchestrator ask whether the node takes part in what one of them is to lead."""
-    said = {"config": {"mood": "learn"}, "validation_share": 0.4, "num_rounds": 3}
-    order = mandate(TINY, experiment=experiment, dataset=DATASET, orchestrator=orchestrator, **said)
+    order = mandate(TINY, experiment=experiment, orchestrator=orchestrator, **SAID)
     request = PrepareRequest(mandate=order, plan_source=SOURCE)
     by.ask(request, f"{experiment}.prepare.by.{by.courier.me}", Place(experiment=experiment))
     world.run()
@@ -116,6 +124,28 @@ def test_an_update_is_for_who_leads_its_experiment(world: World) -> None:
     world.orchestrator.transport.connect()
     world.run(seconds=5)
     assert world.orchestrator.courier.spool.has(reply.update.digest)
+
+
+def test_the_end_of_one_experiment_takes_its_model_from_no_other(world: World) -> None:
+    """Both begin with the same one, which neither has yet; the other's comes from who leads it."""
+    (second,) = world.others
+    world.agree()
+    asks(world, second, SECOND)
+    world.done()
+    model = second.make_model({"w": np.zeros(3, np.float32)})
+    assert model == world.model
+    world.orchestrator.courier.spool.remove(model.digest)
+    world.train(is_pushed=False)
+    order = mandate(TINY, experiment=LIVER, orchestrator=SECOND, initial=model, **SAID)
+    request = TrainRequest(mandate=order, parameters=model)
+    second.ask(request, f"{LIVER}.1.train", Place(experiment=LIVER, round=1))
+    world.run()
+    assert JobKind.TRAIN not in [job.kind for job in world.worker.jobs]
+    world.over()
+    world.run(seconds=5)
+    assert (world.job.kind, world.job.round) == (JobKind.TRAIN, 1)
+    world.done()
+    assert isinstance(second.answers[-1], TrainReply)
 
 
 def test_orders_expire_by_the_time_of_who_gave_them(world: World) -> None:

@@ -14,10 +14,10 @@ from fedmq.researcher.client import Client
 from fedmq.researcher.experiment import Experiment
 from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import topology
+from fedmq.transport.declarations import Queue
 from fedmq.transport.home import LocalHome
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import Delivery, Publication, Sink, Transport
-from fedmq.transport.topology import Queue
 from fedmq.types import ORCHESTRATOR, NodeId, ResearcherId
 
 ANNA = "anna"
