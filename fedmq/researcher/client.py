@@ -26,6 +26,7 @@ from fedmq.researcher.mailbox import submission_id
 from fedmq.researcher.reports import ExperimentReports
 from fedmq.researcher.run import Run
 from fedmq.researcher.session import Session
+from fedmq.researcher.silence import orchestrator_words
 from fedmq.transport.home import Home
 from fedmq.transport.machine import LocalMachine, Machine
 from fedmq.transport.ports import Sink, Transport
@@ -142,7 +143,7 @@ class Client:
         try:
             answer = self._session.await_answer(submission_id(identifier), leader, self._timeout_s)
         except TransportError as error:
-            raise _kept(error, identifier) from error
+            raise _kept(error, identifier, leader) from error
         _require_taken(answer, identifier)
         return Run(identifier, self)
 
@@ -310,13 +311,13 @@ def _require_taken(answer: Body, experiment: ExperimentId) -> None:
         raise _unexpected(answer)
 
 
-def _kept(error: TransportError, experiment: ExperimentId) -> TransportError:
+def _kept(error: TransportError, experiment: ExperimentId, leader: str) -> TransportError:
     """Return the error with what has become of the submission."""
     return type(error)(
         error.what,
         why=error.why,
         fix=f"{error.fix}; the submission is not lost: it waits as {experiment}, and is run when "
-        "an orchestrator is there and a client of this home has sent it",
+        f"{orchestrator_words(leader)} is there and a client of this home has sent it",
     )
 
 

@@ -102,3 +102,4 @@ def test_a_submission_waits_for_one_where_none_is_there(federation: Federation) 
     chosen = leader(client, identifier)
     assert chosen in BOTH
     assert f"no answer from {chosen}" in caught.value.what
+    assert f"is run when the orchestrator {chosen} is there" in caught.value.fix
