@@ -120,7 +120,7 @@ class Session:
         for name, own_id in ids.items():
             self._call(partial(Mailbox.post, body=body, message_id=own_id, orchestrator=name))
         found: dict[str, Body] = {}
-        until = math.inf
+        until = time.monotonic() + timeout_s
 
         def look(mailbox: Mailbox) -> Mapping[str, Body] | None:
             nonlocal until
@@ -129,15 +129,12 @@ class Session:
                 if answer is not None:
                     found[name] = answer.body
                     until = min(until, time.monotonic() + grace_s)
+            if not found:
+                return None  # why, is looked for once it is overdue
             is_all = len(found) == len(ids) or time.monotonic() >= until
             return found if is_all or any(map(is_enough, found.values())) else None
 
-        try:
-            return self._await(look, timeout_s, orchestrators)
-        except TransportError:
-            if not found:
-                raise
-            return found
+        return self._await(look, timeout_s, orchestrators)
 
     def await_answer(self, message_id: str, orchestrator: str, timeout_s: float) -> Body:
         """Return an orchestrator's answer to a message that was sent.
@@ -258,7 +255,8 @@ class Session:
         of: Sequence[str],
         mailbox: Mailbox,
     ) -> tuple[T | None, TransportError | None]:
-        return look(mailbox), self._hopeless(mailbox, deadline, of)
+        found = look(mailbox)
+        return found, None if found is not None else self._hopeless(mailbox, deadline, of)
 
     def _run(self) -> None:
         try:

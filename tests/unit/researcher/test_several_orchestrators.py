@@ -7,7 +7,7 @@ import pytest
 
 from fedmq.errors import ConfigurationError, TransportError
 from fedmq.researcher.client import Client
-from tests.unit.researcher.federation import Federation, experiment
+from tests.unit.researcher.federation import ANNA, Federation, experiment
 
 BOTH = ("hub-a", "hub-b")
 
@@ -73,6 +73,15 @@ def test_who_is_away_gets_nothing_new_and_is_named_where_something_is_missing(
     assert "it is not running" in caught.value.why
     federation.start_orchestrator("hub-b")
     assert away.report().state == "preparing"
+
+
+def test_who_has_an_answer_looks_no_longer_why_others_are_silent(federation: Federation) -> None:
+    """Choosing takes as long as orchestrators have to answer, and not what counting takes too."""
+    federation.start_orchestrator("hub-a")
+    client = federation.client(timeout_s=2.0)
+    assert leader(client, client.submit(experiment()).id) == "hub-a"
+    assert client.experiments().silent == ("hub-b",)
+    assert federation.counted(ANNA) == []
 
 
 def test_another_home_finds_an_experiment_at_whoever_leads_it(federation: Federation) -> None:
