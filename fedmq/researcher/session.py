@@ -78,10 +78,6 @@ class Session:
         """Return to whom an experiment was given; None where this home does not know."""
         return self._call(lambda mailbox: mailbox.leader(experiment))
 
-    def note_leader(self, experiment: ExperimentId, orchestrator: str) -> None:
-        """Note who leads an experiment."""
-        self._call(lambda mailbox: mailbox.note_leader(experiment, orchestrator))
-
     def submit(
         self,
         experiment: ExperimentId,
@@ -102,13 +98,13 @@ class Session:
         orchestrators: Sequence[str],
         timeout_s: float,
         *,
-        is_enough: Callable[[Body], bool] = lambda _: False,
+        is_enough: Callable[[Mailbox, str, Body], bool] = lambda *_: False,
         grace_s: float = math.inf,
     ) -> Mapping[str, Body]:
         """Return what orchestrators answer, by name: all of them, or those until one is enough.
 
         The question is sent until each has it. Who does not answer within `timeout_s`, or within
-        `grace_s` of the first answer, is left out.
+        `grace_s` of the first answer, is left out. `is_enough` is asked on the session's thread.
 
         Raises:
             BrokerRefused: the broker says no to this researcher.
@@ -132,7 +128,8 @@ class Session:
             if not found:
                 return None  # why, is looked for once it is overdue
             is_all = len(found) == len(ids) or time.monotonic() >= until
-            return found if is_all or any(map(is_enough, found.values())) else None
+            is_done = any(is_enough(mailbox, name, body) for name, body in found.items())
+            return found if is_done or is_all else None
 
         return self._await(look, timeout_s, orchestrators)
 

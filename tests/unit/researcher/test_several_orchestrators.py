@@ -1,5 +1,6 @@
 """A researcher in a federation with several orchestrators."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +101,41 @@ def test_another_home_finds_an_experiment_at_whoever_leads_it(federation: Federa
     with pytest.raises(TransportError, match="no answer from hub-a") as caught:
         other.experiment("lung-000000")
     assert "nobody else leads lung-000000" in caught.value.why
+
+
+def test_another_home_believes_nobody_who_shows_no_order_that_names_them(
+    federation: Federation,
+) -> None:
+    """One that took the store of the other has its order, and answers first; it names the other."""
+    federation.start_orchestrator("hub-b")
+    with federation.client() as first:
+        run = first.submit(experiment(), orchestrator="hub-b")
+    federation.stop_orchestrator("hub-b")
+    shutil.copytree(federation.folder / "hub-b", federation.folder / "hub-a")
+    federation.start_orchestrator("hub-a")
+    other = federation.client("another", timeout_s=2.0)
+    with pytest.raises(TransportError, match="no answer from hub-b"):
+        other.experiment(run.id)
+    assert leader(other, run.id) is None
+    federation.start_orchestrator("hub-b")
+    assert other.experiment(run.id).report().state == "preparing"
+    assert leader(other, run.id) == "hub-b"
+
+
+def test_who_alone_says_that_it_leads_and_cannot_show_it_is_named(federation: Federation) -> None:
+    """The one that was ordered to has lost its store; neither is believed to lead."""
+    federation.start_orchestrator("hub-b")
+    with federation.client() as first:
+        run = first.submit(experiment(), orchestrator="hub-b")
+    federation.stop_orchestrator("hub-b")
+    shutil.move(federation.folder / "hub-b", federation.folder / "hub-a")
+    for name in BOTH:
+        federation.start_orchestrator(name)
+    other = federation.client("another")
+    with pytest.raises(TransportError, match="hub-a does not show that it leads") as caught:
+        other.experiment(run.id)
+    assert "no order of yours" in caught.value.why
+    assert leader(other, run.id) is None
 
 
 def test_a_submission_waits_for_one_where_none_is_there(federation: Federation) -> None:
