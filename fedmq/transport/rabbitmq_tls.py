@@ -4,7 +4,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedmq.errors import ConfigurationError
+from fedmq.errors import IF_REVOKED, ConfigurationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,6 @@ class Tls:
             raise ConfigurationError(
                 "the certificates for the broker cannot be used",
                 why=f"{self.certificate or self.authority}: {error.strerror or error}",
-                fix="put back a copy, or join the federation again",
+                fix=IF_REVOKED + "put back a copy, or have them let it in anew",
             ) from error
         return context
