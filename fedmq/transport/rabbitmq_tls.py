@@ -4,7 +4,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedmq.errors import IF_REVOKED, ConfigurationError
+from fedmq.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,7 @@ class Tls:
             raise ConfigurationError(
                 "the certificates for the broker cannot be used",
                 why=f"{self.certificate or self.authority}: {error.strerror or error}",
-                fix=IF_REVOKED + "put back a copy, or have them let it in anew",
+                fix="put back a copy; if the hub removed it, ask its operator whether this member"
+                " was revoked",
             ) from error
         return context

@@ -40,4 +40,4 @@ def test_a_certificate_that_is_gone_may_be_that_of_who_was_revoked(tmp_path: Pat
     tls = Tls(authority=None, certificate=tmp_path / "c.pem", key=tmp_path / "k.pem")
     with pytest.raises(ConfigurationError, match="cannot be used") as caught:
         tls.context()
-    assert caught.value.fix.startswith("ask the hub's operator whether this member was revoked")
+    assert caught.value.fix.endswith("ask its operator whether this member was revoked")
