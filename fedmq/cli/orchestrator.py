@@ -47,7 +47,7 @@ def start(
 
     machine: Machine = context.obj
     settings = read_settings()
-    path = stores.find_credentials(credentials)
+    path, words = stores.find_credentials(credentials), stores.own_words(credentials)
     known = read_membership(path, Role.ORCHESTRATOR)
     folder = settings.orchestrator_of(known.credentials.user)
     known.wire(log_roster)  # without keys it is of no use to wait
@@ -98,6 +98,7 @@ def start(
         clock=clock,
         lease_s=settings.lease_s,
         stands_by=stand_by,
+        options=words,
         make_lives=make_lives,
     )
     stores.claim_store(folder, known.credentials.user)
@@ -105,7 +106,6 @@ def start(
     stop_on_signals(turns.stop)
     turns.run()
     say(f"orchestrator {known.credentials.user} has ended; its experiments wait")
-    words = stores.own_words(credentials)
     next_command(f"fedmq orchestrator start{words}", f"fedmq orchestrator status{words}")
 
 

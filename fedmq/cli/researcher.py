@@ -17,7 +17,6 @@ from fedmq.cli.console import (
     show_table,
     typed,
 )
-from fedmq.types import ORCHESTRATOR
 
 if TYPE_CHECKING:
     from fedmq.messages.submissions import ExperimentReport
@@ -124,12 +123,14 @@ def run(
     """Publish an experiment and follow its rounds; leaving does not stop it."""
     from fedmq.cli.rounds import exit_code
     from fedmq.researcher.experiment import Experiment
+    from fedmq.researcher.silence import orchestrator_words
 
     wanted = Experiment.from_toml(experiment)
     wanted.to_spec()  # says what is wrong before anything is sent
     with _client(context, credentials) as client:
         taken = client.submit(wanted, orchestrator=orchestrator)
-        say(f"{_named(client.leader_of(taken.id))} leads {taken.id}; you may leave, it goes on")
+        leader = orchestrator_words(client.leader_of(taken.id))
+        say(f"{leader} leads {taken.id}; you may leave, it goes on")
         if detach:
             show(taken.id)
             next_command(f"fedmq experiments follow {taken.id}")
@@ -281,12 +282,6 @@ def _follow(run: "Run", *, as_json: bool = False) -> "ExperimentReport":
         say(f"you left; {run.id} goes on")
         next_command(f"fedmq experiments follow {run.id}", f"fedmq experiments stop {run.id}")
         raise typer.Exit(INTERRUPTED) from None
-
-
-def _named(orchestrator: str) -> str:
-    return (
-        "the orchestrator" if orchestrator == ORCHESTRATOR else f"the orchestrator {orchestrator}"
-    )
 
 
 def _say_end(report: "ExperimentReport") -> None:

@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from fedmq.errors import ConfigurationError, ProtocolError
+from fedmq.errors import IF_REVOKED, ConfigurationError, ProtocolError
 from fedmq.hub.files import locked, make_folder, replace_file
 from fedmq.messages.fields import Id, Value
 from fedmq.messages.notices import RosterNotice
@@ -245,7 +245,7 @@ class Keyring:
             raise ConfigurationError(
                 f"the keys in {self.folder} cannot be read",
                 why=f"{name}: {error.strerror or error}",
-                fix="join the federation again: ask the hub's operator for a new token",
+                fix=IF_REVOKED + "put back a copy, or have them let it in anew",
             ) from error
         except ValidationError as error:
             raise ConfigurationError(

@@ -32,6 +32,7 @@ from fedmq.messages.requests import (
 from fedmq.messages.submissions import (
     Acceptance,
     ExperimentReport,
+    OrderReport,
     Query,
     Rejection,
     ReportList,
@@ -64,6 +65,7 @@ Body = (
     | Query
     | ExperimentReport
     | ReportList
+    | OrderReport
     | Chunk
     | ResendRequest
 )

@@ -57,13 +57,14 @@ class QueryKind(StrEnum):
 
     LIST = "list"
     SHOW = "show"
+    ORDER = "order"
     STOP = "stop"
     PAUSE = "pause"
     RESUME = "resume"
 
 
 class Query(Value):
-    """Ask about one experiment, or about all of them; or stop, pause or resume one."""
+    """Ask about one experiment, its order, or all of them; or stop, pause or resume one."""
 
     TYPE: ClassVar = "experiment.query"
 
@@ -152,3 +153,11 @@ class ReportList(Value):
     reports: Annotated[list[ExperimentReport], Field(max_length=10_000)]
     num_running: Count
     """Experiments that the orchestrator leads, of whomever."""
+
+
+class OrderReport(Value):
+    """By what order the orchestrator leads an experiment: nobody else can show one of its own."""
+
+    TYPE: ClassVar = "experiment.order"
+
+    mandate: Mandate

@@ -9,7 +9,14 @@ from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.mandates import Mandate
 from fedmq.messages.registry import Body
-from fedmq.messages.submissions import Acceptance, Query, QueryKind, Rejection, Submission
+from fedmq.messages.submissions import (
+    Acceptance,
+    OrderReport,
+    Query,
+    QueryKind,
+    Rejection,
+    Submission,
+)
 from fedmq.orchestrator import answers
 from fedmq.orchestrator.events import Event, PauseAsked, ResumeAsked, StopAsked
 from fedmq.orchestrator.leader import Leader
@@ -97,6 +104,9 @@ class Reception:
         if lead is None:
             text = f"you have no experiment {query.experiment}"
             self._answer(envelope, Rejection(reason=text))
+            return
+        if query.kind is QueryKind.ORDER:
+            self._answer(envelope, OrderReport(mandate=lead.kept.mandate))
             return
         wish = _WISHES.get(query.kind)
         if wish is not None:

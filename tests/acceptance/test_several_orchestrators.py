@@ -1,5 +1,6 @@
 """Two orchestrators with stores of their own in one federation; one is killed in a round."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -86,3 +87,9 @@ def test_each_leads_its_own_and_a_kill_of_one_changes_no_bit_of_either(
     homes = [federation.home(CENTRE) / "orchestrator", federation.home(CENTRE) / "orchestrators"]
     kept = {path.name for home in homes for path in home.glob("**/experiments/*")}
     assert {held, other} <= kept
+
+    # To a home that does not know who leads, each shows the order that names it.
+    shutil.rmtree(federation.home(RESEARCHER) / f"{RESEARCHER}-files")
+    for identifier in (held, other):
+        shown = federation.do(RESEARCHER, "experiments", "show", identifier, "--json").json
+        assert shown["state"] == "finished"

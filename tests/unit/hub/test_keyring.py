@@ -1,5 +1,6 @@
 """A roster that waits for a person: what it takes away counts at once, what it adds does not."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -390,3 +391,13 @@ def test_killed_at_any_step_nobody_is_back_in(place: Place) -> None:
 
 def _basel() -> Enrolled:
     return enrolled(new_identity("umc-basel", Role.NODE).public)
+
+
+def test_a_program_whose_keys_were_removed_is_told_that_it_may_be_revoked(place: Place) -> None:
+    """At the hub they are, of an orchestrator that runs there; it cannot join with a token."""
+    wire = place.live()
+    shutil.rmtree(place.keyring.folder)
+    with pytest.raises(ConfigurationError, match=r"keys in .* cannot be read") as caught:
+        wire.review()
+    assert "ask the hub's operator whether this member was revoked" in caught.value.fix
+    assert "if so, end its program and keep what it stored" in caught.value.fix
