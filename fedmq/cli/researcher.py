@@ -127,7 +127,7 @@ def run(
 
     wanted = Experiment.from_toml(experiment)
     wanted.to_spec()  # says what is wrong before anything is sent
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         taken = client.submit(wanted, orchestrator=orchestrator)
         leader = orchestrator_words(client.leader_of(taken.id))
         say(f"{leader} leads {taken.id}; you may leave, it goes on")
@@ -161,7 +161,7 @@ def list_experiments(
     context: typer.Context, *, credentials: Credentials = None, as_json: Json = False
 ) -> None:
     """List your experiments."""
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         reports = client.experiments()
     if as_json:
         show_json({"experiments": reports, "no_answer_from": reports.silent})
@@ -195,7 +195,7 @@ def show_experiment(
     from fedmq.cli.rounds import print_report
     from fedmq.researcher.run import OVER
 
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         report = client.experiment(identifier).report()
     if as_json:
         show_json(report)
@@ -218,7 +218,7 @@ def follow_experiment(
     """Show the rounds so far, then each round as it closes; as JSON, a document on each line."""
     from fedmq.cli.rounds import exit_code
 
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         report = _follow(client.experiment(identifier), as_json=as_json)
     _say_end(report)
     next_command(f"fedmq experiments show {identifier}")
@@ -230,7 +230,7 @@ def stop_experiment(
     context: typer.Context, identifier: Identifier, *, credentials: Credentials = None
 ) -> None:
     """Stop an experiment; its closed rounds stay."""
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         report = client.experiment(identifier).stop()
     _say_end(report)
     next_command(f"fedmq experiments show {identifier}")
@@ -241,7 +241,7 @@ def pause_experiment(
     context: typer.Context, identifier: Identifier, *, credentials: Credentials = None
 ) -> None:
     """Let nothing new begin; what nodes are doing is finished and kept."""
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         report = client.experiment(identifier).pause()
     say(f"{identifier} {report.state}: {report.reason}")
     next_command(f"fedmq experiments resume {identifier}")
@@ -252,7 +252,7 @@ def resume_experiment(
     context: typer.Context, identifier: Identifier, *, credentials: Credentials = None
 ) -> None:
     """Let a paused experiment go on where it was."""
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         report = client.experiment(identifier).resume()
     say(f"{identifier} {report.state}: {report.reason}")
     next_command(f"fedmq experiments follow {identifier}")
@@ -267,7 +267,7 @@ def fetch_model(
     credentials: Credentials = None,
 ) -> None:
     """Fetch the newest model of an experiment."""
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         show(typed(client.experiment(identifier).download(path)))
     next_command(f"fedmq experiments show {identifier}")
 
@@ -289,7 +289,8 @@ def _say_end(report: "ExperimentReport") -> None:
     say_long(f"{report.experiment} {report.state}{reason}")
 
 
-def _client(context: typer.Context, credentials: Path | None) -> "Client":
+def open_client(context: typer.Context, credentials: Path | None) -> "Client":
+    """Return a researcher's client, having said what is to be known of its keys."""
     from fedmq.cli.expiry import say_when_it_ends
     from fedmq.cli.rosters import say_if_held
     from fedmq.hub.membership import read_membership

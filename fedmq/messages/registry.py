@@ -32,6 +32,7 @@ from fedmq.messages.requests import (
 from fedmq.messages.submissions import (
     Acceptance,
     ExperimentReport,
+    NodesReport,
     OrderReport,
     Query,
     Rejection,
@@ -65,6 +66,7 @@ Body = (
     | Query
     | ExperimentReport
     | ReportList
+    | NodesReport
     | OrderReport
     | Chunk
     | ResendRequest

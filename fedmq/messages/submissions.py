@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from fedmq.messages.data import KnownNode
 from fedmq.messages.fields import (
     Count,
     DigestField,
@@ -58,6 +59,7 @@ class QueryKind(StrEnum):
     LIST = "list"
     SHOW = "show"
     ORDER = "order"
+    NODES = "nodes"
     STOP = "stop"
     PAUSE = "pause"
     RESUME = "resume"
@@ -70,6 +72,14 @@ class Query(Value):
 
     kind: Annotated[QueryKind, Word]
     experiment: Id = "-"
+
+
+class NodesReport(Value):
+    """The nodes that an orchestrator has heard of, and what they tell of their data."""
+
+    TYPE: ClassVar = "nodes.report"
+
+    nodes: Annotated[list[KnownNode], Field(max_length=10_000)]
 
 
 class NodeOutcome(Value):

@@ -12,6 +12,9 @@ from fedmq.node.hours import ALWAYS, Hours, Zone, day_ends_at, local_day
 from fedmq.node.terms import Approval, Dependencies, Request, judge_terms
 from fedmq.types import Digest
 
+LEAST_CELL: Final = 10
+"""Usual for published tables of patients."""
+
 
 class Decision(StrEnum):
     """What the operator says of a plan's exact bytes."""
@@ -59,6 +62,10 @@ class Policy:
     """When work may begin."""
     zone: Zone = None
     """Of hours and dates; None: the machine's own."""
+    tells_data: bool = True
+    """Whether researchers are told how many cases of what kind there are."""
+    least_cell: int = LEAST_CELL
+    """They are told of no group of fewer cases."""
     devices: tuple[str, ...] = ("cpu",)
     """What plans may compute on. Nothing chooses one yet: all of them compute on the CPU."""
     file: str = field(default="", compare=False)

@@ -15,6 +15,7 @@ from fedmq.node import (
     computing,
     datasets,
     epochs,
+    found,
     meanings,
     payloads,
     plans,
@@ -39,6 +40,7 @@ SCHEMA: Final = (
     couriers.SCHEMA
     + datasets.SCHEMA
     + meanings.SCHEMA
+    + found.SCHEMA
     + plans.SCHEMA
     + approvals.SCHEMA
     + tasks.SCHEMA

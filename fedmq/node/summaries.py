@@ -11,9 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from fedmq.messages.data import DatasetSummary, ModalitySummary
 from fedmq.messages.fields import DictionaryReference
+from fedmq.node.policy import LEAST_CELL
 
-LEAST_CELL: Final = 10
-"""Usual for published tables of patients."""
 _DIGITS: Final = 1
 """Of a spacing in mm: more would tell one scanner from another of its kind."""
 

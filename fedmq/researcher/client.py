@@ -11,10 +11,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from fedmq.errors import BrokerRefused, ConfigurationError, TransportError
+from fedmq.messages.data import KnownNode
 from fedmq.messages.registry import Body
 from fedmq.messages.submissions import (
     Acceptance,
     ExperimentReport,
+    NodesReport,
     OrderReport,
     Query,
     QueryKind,
@@ -24,6 +26,7 @@ from fedmq.messages.submissions import (
 from fedmq.parameters import Parameters
 from fedmq.researcher.experiment import Experiment
 from fedmq.researcher.mailbox import Mailbox, submission_id
+from fedmq.researcher.nodes import KnownNodes
 from fedmq.researcher.reports import ExperimentReports
 from fedmq.researcher.run import Run
 from fedmq.researcher.session import Session
@@ -162,6 +165,24 @@ class Client:
             found.extend(answer.reports)
         silent = tuple(name for name in names if name not in answers)
         return ExperimentReports(tuple(found), silent)
+
+    def nodes(self) -> KnownNodes:
+        """Return the nodes of the federation that were heard of, and what they tell of their data.
+
+        What an orchestrator that does not answer knows is missing; it is named.
+        """
+        names = self._orchestrators()
+        answers = self._ask(QueryKind.NODES, NOWHERE, names, self._timeout_s, grace_s=CHOOSE_S)
+        found: dict[str, KnownNode] = {}
+        for answer in answers.values():
+            if not isinstance(answer, NodesReport):
+                raise _unexpected(answer)
+            for one in answer.nodes:
+                known = found.get(one.node)
+                if known is None or known.heard_at < one.heard_at:
+                    found[one.node] = one
+        silent = tuple(name for name in names if name not in answers)
+        return KnownNodes(tuple(found[name] for name in sorted(found)), silent)
 
     def experiment(self, identifier: str) -> Run:
         """Return the run of an experiment that was submitted before.

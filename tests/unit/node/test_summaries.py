@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedmq.node.summaries import LEAST_CELL, find, summarise
+from fedmq.node.policy import LEAST_CELL
+from fedmq.node.summaries import find, summarise
 
 FINE = (2.0, 2.0, 3.0)
 COARSE = (4.07283, 5.5, 2.5)
