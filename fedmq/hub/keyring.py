@@ -157,12 +157,17 @@ class Keyring:
                 if self.held_roster() is None:
                     (self.folder / _HELD).unlink(missing_ok=True)
 
-    def hold_roster(self, signed: SignedRoster) -> None:
-        """This roster waits for a person's word, unless a newer one does."""
+    def hold_roster(self, signed: SignedRoster) -> bool:
+        """Return whether this roster waits for a person's word from now on.
+
+        Not where it does already, or one of its version or a newer one waits or was accepted.
+        """
         with locked(self.folder / _LOCK):
-            known = self.held_roster()
-            if known is None or self.roster(known).version <= self.roster(signed).version:
+            accepted, held = self.rosters()
+            is_newer = self.roster(held or accepted).version < self.roster(signed).version
+            if is_newer:
                 replace_file(self.folder / _HELD, signed.notice.model_dump_json(indent=1))
+            return is_newer
 
     def signed_roster(self) -> SignedRoster:
         """Return the member's roster as it was signed.
@@ -309,6 +314,7 @@ class KeptWire(SealedWire):
             ProtocolError: roster_forged, roster_invalid; or roster_forked: the governance signed
                 two different rosters of one version.
         """
+        self.review()
         signed = read_notice(notice)
         roster = self._keyring.roster(signed)
         if roster.version == self.roster.version and signed.content != self._signed.content:
@@ -318,15 +324,14 @@ class KeptWire(SealedWire):
         if roster.federation != self.roster.federation:
             raise ProtocolError("roster_forged", "the roster is of another federation")
         held = self._keyring.held_roster()
-        held_version = 0 if held is None else self._keyring.roster(held).version
-        if held is not None and roster.version == held_version and signed.content != held.content:
+        is_rival = held is not None and signed.content != held.content
+        if held is not None and is_rival and roster.version == self._keyring.roster(held).version:
             raise ProtocolError("roster_forked", f"there are two rosters {roster.version}")
         strangers = unproven(self._accepted, roster, Role.ORCHESTRATOR)
         if not strangers:
             self._keyring.write_roster(signed)
             self._refresh()
-        elif roster.version >= held_version:
-            self._keyring.hold_roster(signed)
+        elif self._keyring.hold_roster(signed):
             self._refresh()
             self._tell("roster_held", roster.version, ", ".join(one.name for one in strangers))
 
