@@ -12,7 +12,7 @@ key.pem
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -300,9 +300,14 @@ class KeptWire(SealedWire):
         self._stamp = keyring.roster_stamp()
         self._signed, held = keyring.rosters()
         self._accepted = keyring.roster(self._signed)
-        roster = keyring.believed(self._accepted, held)
         identity, roster_hash = keyring.settle(self._accepted), self._signed.hash
-        super().__init__(identity, roster, random=os.urandom, roster_hash=roster_hash)
+        super().__init__(identity, self._accepted, random=os.urandom, roster_hash=roster_hash)
+        self._hold(held)
+
+    @property
+    def newest(self) -> int:
+        """The version of the newest roster that is known: one may wait for a person's word."""
+        return self._known[-1][0]
 
     def learn(self, notice: RosterNotice) -> None:
         """Take a roster, if the governance signed it and it is newer than the one that is known.
@@ -339,6 +344,10 @@ class KeptWire(SealedWire):
         """Return the roster for others."""
         return self._signed.notice
 
+    def notices(self, *, beyond: int) -> Sequence[tuple[int, RosterNotice]]:
+        """Return the rosters for others that are newer than a version, one that waits too."""
+        return [(version, one.notice) for version, one in self._known if version > beyond]
+
     def review(self) -> None:
         """Look whether another program of this machine has written a newer roster."""
         if self._keyring.roster_stamp() != self._stamp:
@@ -351,7 +360,7 @@ class KeptWire(SealedWire):
         if roster.version > self.roster.version:
             self._take(signed, roster, held)
         else:
-            self.roster = self._keyring.believed(self._accepted, held)
+            self._hold(held)
         # That of before the reading: what was written since is read with the next look.
         self._stamp = stamp
 
@@ -359,7 +368,14 @@ class KeptWire(SealedWire):
         # The keys first: where the disk refuses them, the roster is taken again with the next look.
         before, identity = self.identity, self._keyring.settle(roster)
         self._signed, self._accepted, self.identity = signed, roster, identity
-        self.roster, self.roster_hash = self._keyring.believed(roster, held), signed.hash
+        self.roster_hash = signed.hash
+        self._hold(held)
         if identity.public != before.public:
             self._tell("keys_changed", roster.version, "")
         self._tell("roster_learnt", roster.version, "")
+
+    def _hold(self, held: SignedRoster | None) -> None:
+        """What waits takes away from what is accepted, and is known to others by this member."""
+        self.roster = self._keyring.believed(self._accepted, held)
+        waiting = [] if held is None else [(self._keyring.roster(held).version, held)]
+        self._known = [(self._accepted.version, self._signed), *waiting]
