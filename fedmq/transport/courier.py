@@ -291,6 +291,7 @@ class Courier:
             return
         self._newest[message.envelope.sender] = message.envelope.sent_at - self._clock.steady()
         self._crier.heard(message.envelope)
+        self._outbox.heard(message.envelope.sender, message.envelope.roster)
         match message.body:
             case Chunk() as chunk:
                 if self.spool.add(chunk, message.data):

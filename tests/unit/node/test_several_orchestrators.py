@@ -12,7 +12,9 @@ from fedmq.messages.notices import ExperimentOver
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import PrepareReply, RefusalCode, TrainReply
 from fedmq.messages.requests import CancelRequest, PrepareRequest
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport.routes import to_node
+from fedmq.types import ORCHESTRATOR
 from tests.support.clock import FakeClock
 from tests.support.mandates import mandate
 from tests.unit.node.test_service import refusal
@@ -164,3 +166,15 @@ def test_one_that_speaks_and_never_answers_holds_up_the_others_once(world: World
         world.train(number)
         assert world.job.round == number
         world.done()
+
+
+def test_one_that_comes_into_the_roster_is_greeted_at_once(tmp_path: Path) -> None:
+    """The line holds; without a greeting its orders would expire by the node's own clock."""
+    known = [ORCHESTRATOR]
+    world = World(tmp_path, others=[SECOND], wires={LYON: PlainWire(known)})
+    world.run(seconds=2)
+    assert not world.service._greetings.is_welcome(SECOND)
+    known.append(SECOND)
+    world.run(seconds=2)
+    assert world.service._greetings.is_welcome(SECOND)
+    world.close()
