@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fedmq.cli import joining, orchestrator_audit, rotating, stores
+from fedmq.cli import joining, orchestrator_audit, rosters, rotating, stores
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, show_table
 from fedmq.cli.words import ago, size
 
@@ -124,21 +124,22 @@ def renew(
 def roster(
     *,
     credentials: stores.Credentials = None,
-    accept: Annotated[bool, typer.Option(help="Take the one that waits.")] = False,
+    accept: rosters.Accept = False,
+    fingerprint: rosters.Fingerprints = None,
     as_json: Json = False,
 ) -> None:
     """Show who is in the federation with which keys; take a roster that waits for your word."""
-    from fedmq.cli.rosters import show_or_accept
     from fedmq.hub.membership import read_membership
     from fedmq.types import Role
 
     known = read_membership(stores.find_credentials(credentials), Role.ORCHESTRATOR)
     words = stores.own_words(credentials)
-    show_or_accept(
+    rosters.show_or_accept(
         known.keyring,
         f"fedmq orchestrator roster{words}",
         f"fedmq orchestrator status{words}",
         accept=accept,
+        fingerprints=fingerprint,
         as_json=as_json,
     )
 

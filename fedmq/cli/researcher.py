@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedmq.cli import joining, rotating
+from fedmq.cli import joining, rosters, rotating
 from fedmq.cli.console import (
     INTERRUPTED,
     Json,
@@ -77,19 +77,24 @@ def renew(
 def roster(
     *,
     credentials: Credentials = None,
-    accept: Annotated[bool, typer.Option(help="Take the one that waits.")] = False,
+    accept: rosters.Accept = False,
+    fingerprint: rosters.Fingerprints = None,
     as_json: Json = False,
 ) -> None:
     """Show who is in the federation with which keys; take a roster that waits for your word."""
-    from fedmq.cli.rosters import show_or_accept
     from fedmq.hub.membership import read_membership
     from fedmq.settings import read_settings
     from fedmq.types import Role
 
     path = credentials or read_settings().home / "credentials.toml"
     keyring = read_membership(path, Role.RESEARCHER).keyring
-    show_or_accept(
-        keyring, "fedmq roster", "fedmq experiments list", accept=accept, as_json=as_json
+    rosters.show_or_accept(
+        keyring,
+        "fedmq roster",
+        "fedmq experiments list",
+        accept=accept,
+        fingerprints=fingerprint,
+        as_json=as_json,
     )
 
 
@@ -292,7 +297,6 @@ def _say_end(report: "ExperimentReport") -> None:
 def open_client(context: typer.Context, credentials: Path | None) -> "Client":
     """Return a researcher's client, having said what is to be known of its keys."""
     from fedmq.cli.expiry import say_when_it_ends
-    from fedmq.cli.rosters import say_if_held
     from fedmq.hub.membership import read_membership
     from fedmq.researcher.client import Client
     from fedmq.settings import read_settings
@@ -301,5 +305,5 @@ def open_client(context: typer.Context, credentials: Path | None) -> "Client":
     if path.exists():  # if not, the client says what is to be done
         membership = read_membership(path)
         say_when_it_ends(membership)
-        say_if_held(membership.keyring, "fedmq roster")
+        rosters.say_if_held(membership.keyring, "fedmq roster")
     return Client.from_credentials(path, machine=context.obj)

@@ -40,16 +40,17 @@ def start(federation: Federation, name: str) -> Program:
 
 def add(federation: Federation, name: str) -> None:
     """Let there be another orchestrator, to whose keys everybody agrees."""
-    federation.do(CENTRE, "hub", "add-orchestrator", name)
+    read_out = federation.do(CENTRE, "hub", "add-orchestrator", name).data.strip()
+    accept = ("roster", "--accept", "--fingerprint", read_out)
     for node in (LYON, PARIS):
         until(
             lambda node=node: federation.do(node, "node", "roster", "--json").json["held"],
             f"the roster at {node}",
         )
-        federation.do(node, "node", "roster", "--accept")
+        federation.do(node, "node", *accept)
     # A researcher hears of it with an answer.
     federation.do(RESEARCHER, "experiments", "list")
-    federation.do(RESEARCHER, "roster", "--accept")
+    federation.do(RESEARCHER, *accept)
 
 
 def test_each_leads_its_own_and_a_kill_of_one_changes_no_bit_of_either(

@@ -15,7 +15,9 @@ from fedmq.messages.registry import Body
 from fedmq.messages.replies import PrepareReply, RefusalCode, TrainReply
 from fedmq.messages.requests import CancelRequest, PrepareRequest, TrainRequest
 from fedmq.node.patience import MAX_AWAITING
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport.routes import to_node
+from fedmq.types import ORCHESTRATOR
 from tests.support.clock import FakeClock
 from tests.support.mandates import mandate
 from tests.unit.node.test_mandates import Signed, agreed, asks_for_much
@@ -273,3 +275,15 @@ def test_one_that_asks_for_much_takes_nobody_elses_room(signed: Signed) -> None:
     assert signed.rows("tasks") == MAX_AWAITING
     asks_for_much(signed, MAX_AWAITING)
     assert signed.rows("tasks") == 2 * MAX_AWAITING
+
+
+def test_one_that_comes_into_the_roster_is_greeted_at_once(tmp_path: Path) -> None:
+    """The line holds; without a greeting its orders would expire by the node's own clock."""
+    known = [ORCHESTRATOR]
+    world = World(tmp_path, others=[SECOND], wires={LYON: PlainWire(known)})
+    world.run(seconds=2)
+    assert not world.service._greetings.is_welcome(SECOND)
+    known.append(SECOND)
+    world.run(seconds=2)
+    assert world.service._greetings.is_welcome(SECOND)
+    world.close()
