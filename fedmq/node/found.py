@@ -36,7 +36,7 @@ class Found:
         """Return what the policy lets others know of the datasets; by name."""
         if not policy.tells_data:
             return []
-        rows = self._journal.own_rows("SELECT dataset, findings FROM found ORDER BY dataset")
+        rows = self._journal.rows("SELECT dataset, findings FROM found ORDER BY dataset")
         return [
             summarise(
                 str(dataset),
@@ -57,20 +57,18 @@ def _reference(meanings: Meanings, dataset: str) -> DictionaryReference | None:
 
 
 class Telling:
-    """Says what may be told of the data again, whenever that has changed."""
+    """What was said last of the data, to see whether something else is to be said now."""
 
-    def __init__(self, tell: Callable[[], list[DatasetSummary]], say: Callable[[], None]) -> None:
-        """`say` says it to all orchestrators."""
+    def __init__(self, tell: Callable[[], list[DatasetSummary]]) -> None:
         self._tell = tell
-        self._say = say
         self._said: list[DatasetSummary] | None = None
 
-    def now(self) -> list[DatasetSummary]:
-        """Return what is told now; it counts as said."""
+    def say(self) -> list[DatasetSummary]:
+        """Return what is to be said now; it counts as said."""
         self._said = self._tell()
         return self._said
 
-    def look(self) -> None:
-        """Say it again where it has changed since."""
-        if self._said is not None and self._tell() != self._said:
-            self._say()
+    @property
+    def has_changed(self) -> bool:
+        """Whether something was said, and is not so any more."""
+        return self._said is not None and self._tell() != self._said

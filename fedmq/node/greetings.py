@@ -52,6 +52,12 @@ class Greetings:
         if newcomers:
             self._ask(sorted(newcomers))
 
+    def repeat(self) -> None:
+        """Say all of it again, since something in it has changed; no work waits for the answers."""
+        nonce = self._next_nonce()
+        for name in self._orchestrators():
+            self._say(nonce, name)
+
     def heard(self, name: str) -> None:
         """Ask who speaks and has not answered, though there was time: greeting or answer was lost.
 
@@ -80,8 +86,11 @@ class Greetings:
 
     def _ask(self, orchestrators: Sequence[str]) -> None:
         self._settled_at = self._clock.steady() + SETTLE_S
-        self._num_nonces += 1
-        nonce = f"{int(self._clock.now() * 1000)}.{self._num_nonces}"
+        nonce = self._next_nonce()
         for name in orchestrators:
             self._asked[name] = nonce
             self._say(nonce, name)
+
+    def _next_nonce(self) -> str:
+        self._num_nonces += 1
+        return f"{int(self._clock.now() * 1000)}.{self._num_nonces}"

@@ -8,6 +8,7 @@ import pytest
 from fedmq.messages.submissions import (
     Acceptance,
     ExperimentReport,
+    NodesReport,
     OrderReport,
     QueryKind,
     Rejection,
@@ -17,6 +18,7 @@ from fedmq.parameters import parameters_bytes
 from fedmq.transport import topology
 from fedmq.transport.routes import from_researcher
 from fedmq.types import ORCHESTRATOR, ExperimentId
+from tests.unit.messages.examples import DATASET
 from tests.unit.orchestrator.arithmetic import (
     ADA,
     LUNG,
@@ -249,3 +251,26 @@ def test_an_experiment_of_very_many_rounds_is_still_shown(world: World) -> None:
     assert report.state == "stopped"
     assert report.records[-1].round == 5_000
     assert world.rejected() == []
+
+
+def test_researchers_are_told_what_nodes_tell_of_their_data(world: World) -> None:
+    """As each did last; the orchestrator's next life knows it too."""
+    node = world.nodes[LYON]
+    node.says_hello([DATASET])
+    world.run(seconds=2)
+    for _ in range(2):
+        told = world.ada.ask(QueryKind.NODES)
+        assert isinstance(told, NodesReport)
+        known = {one.node: one.datasets for one in told.nodes}
+        assert known[LYON] == [DATASET]
+        assert not any(datasets for name, datasets in known.items() if name != LYON)
+        world.die()
+        world.live()
+        for one in world.nodes.values():
+            one.beat()
+        world.run(seconds=1)
+    node.says_hello([])
+    world.run(seconds=2)
+    told = world.ada.ask(QueryKind.NODES)
+    assert isinstance(told, NodesReport)
+    assert {len(one.datasets) for one in told.nodes} == {0}
