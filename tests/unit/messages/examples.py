@@ -93,7 +93,7 @@ DATASET = DatasetSummary(
         ),
         ModalitySummary(modality="PET", num_cases=None, least_mm=None, most_mm=None),
     ],
-    dictionary=DictionaryReference(name="lung-io", version="1.0", digest="ab" * 32),
+    dictionary=DictionaryReference(name="lung-io", version="1.0", digest=Digest("ab" * 32)),
 )
 REPORT: Final = ExperimentReport(
     experiment="pfs-12-a1",
