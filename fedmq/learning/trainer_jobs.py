@@ -133,7 +133,10 @@ def _seed_generators(seed: int) -> None:
 def _find_cases(job: Job, modalities: tuple[str, ...]) -> _Found:
     withdrawn = dict(job.withdrawn)
     found = find_cases(
-        Path(job.dataset_folder), Path(job.clinical) if job.clinical else None, without=withdrawn
+        Path(job.dataset_folder),
+        Path(job.clinical) if job.clinical else None,
+        data_map=job.data_map,
+        without=withdrawn,
     )
     spoiled = frozenset(job.spoiled)
     cases = [_without(spoiled, case) for case in found]

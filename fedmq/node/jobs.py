@@ -44,6 +44,7 @@ def make_job(  # noqa: PLR0913 - a job is made of all of them
         config=spec.config,
         dataset_folder=str(dataset.folder),
         clinical=_absolute(dataset.clinical),
+        data_map=dataset.data_map,
         spoiled=tuple(sorted(spoiled)),
         withdrawn=tuple((one.case_id, one.modalities) for one in withdrawn),
         parameters_path=_absolute(model),

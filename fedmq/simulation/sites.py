@@ -9,7 +9,8 @@ from random import Random
 from fedmq.errors import ConfigurationError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.clinical import CASE_COLUMN
-from fedmq.imaging.datasets import CLINICAL_FILE, find_cases
+from fedmq.imaging.datasets import find_cases
+from fedmq.imaging.layouts.data_map import CLINICAL_FILE
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.types import NodeId
 
