@@ -17,6 +17,7 @@ from fedmq.node.datasets import Datasets
 from fedmq.node.records import Records, open_records
 from fedmq.node.withdrawing import withdraw_case
 from fedmq.transport.home import LocalHome
+from tests.support.layouts import put_hecktor
 from tests.support.tiny_plan import write_cases
 from tests.unit.node.world import DATASET, LIVER, LUNG, Killed, World, cases_of
 
@@ -236,6 +237,22 @@ def test_no_case_left_to_train_is_too_few(world: World) -> None:
     assert world.orchestrator.answers[-1] == Refusal(
         code=RefusalCode.TOO_FEW_CASES, request_type="train.request"
     )
+
+
+def test_a_case_of_a_flat_layout_is_withdrawn_by_its_name(records: Records, tmp_path: Path) -> None:
+    """With the volumes that it had fit; counted out, and found no more; others stay."""
+    put_hecktor(tmp_path / "flat")
+    (tmp_path / "flat" / "imagesTr" / "CHUM-002__CT.nii.gz").write_bytes(b"damaged")
+    records.datasets.add("flat", tmp_path / "flat", now=0.0)
+    done = withdraw_case(records, "flat", "CHUM-002", reason="", now=1.0)
+    assert done.num_cases == 2
+    (known,) = records.withdrawals.of("flat")
+    assert known.modalities == ("MASK", "PET")
+    cases = records.datasets.check("flat").cases
+    assert [case.case_id for case in cases] == ["CHUM-010", "CHUP-001"]
+    with pytest.raises(ConfigurationError, match="no case imagesTr"):
+        withdraw_case(records, "flat", "imagesTr", reason="", now=1.0)
+    assert withdraw_case(records, DATASET, TRAINS, reason="", now=1.0).also_in == ()
 
 
 # What it had entered.
