@@ -18,6 +18,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, SpatialImage
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from fedmq.errors import DatasetError
@@ -40,6 +41,7 @@ _NUMBERS: Final = "biuf"
 _UNREADABLE: Final = (
     ImageFileError,
     HeaderDataError,
+    WrapStructError,
     OSError,
     EOFError,
     ValueError,
@@ -93,7 +95,8 @@ def load_volume(path: Path) -> Volume:
         if image.get_data_dtype().kind not in _NUMBERS:
             raise _fault(path, "corrupt_file", "its voxels are no plain numbers")
         canonical = nibabel.as_closest_canonical(image)
-        array = np.asarray(canonical.dataobj, dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # values are looked at below
+            array = np.asarray(canonical.dataobj, dtype=np.float32)
     except _UNREADABLE as error:
         raise _fault(path, "corrupt_file", "it is cut off, damaged or no NIfTI file") from error
     affine = np.asarray(canonical.affine, dtype=np.float64)
@@ -181,6 +184,8 @@ def _extent(begin: bytes, path: Path) -> int:
         HeaderDataError, ValueError, OverflowError: the bytes are no header.
     """
     sizes = {int.from_bytes(begin[:4], order) for order in ("little", "big")}
+    if not sizes & {_HEADER_BYTES, _HEADER_2_BYTES}:
+        raise _fault(path, "corrupt_file", "it does not begin as a NIfTI file does")
     header: nibabel.Nifti1Header = (
         nibabel.Nifti2Header(begin, check=True)
         if _HEADER_2_BYTES in sizes
