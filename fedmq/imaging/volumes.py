@@ -7,6 +7,7 @@ float32: nibabel's own default, float64, doubles the memory and adds nothing to 
 """
 
 import gzip
+import logging
 import math
 import zlib
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Final
 
 import nibabel
 import numpy as np
+from nibabel import imageglobals
 from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, SpatialImage
@@ -32,6 +34,8 @@ MAX_OFFSET: Final = 16 * 1024**2
 """Bytes before the first voxel: header and extensions, which nibabel takes into memory."""
 _SURPLUS_BYTES: Final = 1024**2
 """Behind the last voxel some programs leave a few bytes; a packed GB there is no volume."""
+# What nibabel mends it prints, without a file's name; what matters of that is raised here.
+imageglobals.logger.setLevel(logging.CRITICAL)
 _READ_BYTES: Final = 1024 * 1024
 _HEADER_BYTES: Final = 348
 _HEADER_2_BYTES: Final = 540
@@ -191,6 +195,10 @@ def _extent(begin: bytes, path: Path) -> int:
         if _HEADER_2_BYTES in sizes
         else nibabel.Nifti1Header(begin[:_HEADER_BYTES], check=True)
     )
+    # nibabel would make voxels of a millimetre of those that have no size.
+    sizes_mm = nibabel.Nifti1Header(begin[:_HEADER_BYTES], check=False)["pixdim"][1:4]
+    if _HEADER_BYTES in sizes and not header["sform_code"] and not sizes_mm.all():
+        raise _fault(path, "bad_affine", "its voxels have no size")
     if bytes(header["magic"])[:2] != b"n+":  # "ni": the voxels stand in another file, .img
         raise _fault(path, "corrupt_file", "its header is of a pair .img/.hdr: use nib-convert")
     if np.isinf(float(header["scl_slope"])):  # 0 and NaN say: no scale

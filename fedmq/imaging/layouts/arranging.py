@@ -14,6 +14,8 @@ from fedmq.imaging.layouts.words import is_volume, modality_by_words, plain_name
 _SCAN_FOLDER: Final = re.compile(r"(.+)_(scan-\d+)", re.IGNORECASE | re.DOTALL)
 _FEW: Final = 3
 """More files of a folder that are no volumes are told as one line."""
+_READ_BESIDE: Final = (".json", "_sessions.tsv")
+"""Files that say something of volumes, or may."""
 _NO_VOLUME: Final = "no volume"
 
 
@@ -224,7 +226,7 @@ def _summed(ignored: Sequence[Ignored], data_map: DataMap) -> Iterator[Ignored]:
         folder, _, name = one.path.rpartition("/")
         if one.why != _NO_VOLUME:
             yield one
-        elif one.path != data_map.table and not name.lower().endswith(".json"):
+        elif one.path != data_map.table and not name.lower().endswith(_READ_BESIDE):
             by_folder[folder].append(one)
     for folder, some in by_folder.items():
         if len(some) > _FEW:

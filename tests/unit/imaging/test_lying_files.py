@@ -80,6 +80,22 @@ def test_a_header_that_lies_is_refused_before_memory_is_taken(
     assert peak_bytes(path) < 8 * MB
 
 
+def test_voxels_without_a_size_are_refused(tmp_path: Path) -> None:
+    """Nibabel takes them for a millimetre, where the place comes from the qform."""
+    image = nibabel.Nifti1Image(np.ones((6, 6, 6), np.int16), None)
+    image.header.set_qform(np.diag([4.0, 4.0, 4.0, 1.0]), code=1)
+    image.header.set_sform(None, code=0)
+    content = bytearray(image.to_bytes())
+    path = tmp_path / "pet.nii"
+    path.write_bytes(bytes(content))
+    assert load_volume(path).spacing_mm == pytest.approx((4.0, 4.0, 4.0))
+    offset = nibabel.Nifti1Header.template_dtype.fields["pixdim"][1] + 4
+    content[offset : offset + 12] = bytes(12)
+    path.write_bytes(bytes(content))
+    with pytest.raises(DatasetError, match="have no size"):
+        load_volume(path)
+
+
 def test_slopes_of_nothing_mean_no_scale(tmp_path: Path) -> None:
     """So says NIfTI-1 of 0, and so writes nibabel NaN."""
     path = tmp_path / "ct.nii"
