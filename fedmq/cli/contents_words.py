@@ -112,6 +112,7 @@ def inspection_document(name: str, inspection: "Inspection") -> dict[str, object
         "clinical": contents.matching,
         "ignored": contents.ignored,
         "notes": contents.notes,
+        "columns": inspection.matching,
         "data_map": contents.data_map,
     }
 

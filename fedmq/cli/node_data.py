@@ -29,6 +29,14 @@ from fedmq.cli.contents_words import (
     make_rule,
     show_contents,
 )
+from fedmq.cli.node_data_dictionary import (
+    DictionaryFile,
+    LocalFile,
+    dictionary_command,
+    read_meaning,
+    show_matching,
+    show_progress,
+)
 from fedmq.cli.node_home import open_own_records
 from fedmq.cli.words import count
 
@@ -36,11 +44,11 @@ if TYPE_CHECKING:
     from fedmq.node.datasets import Inspection
 
 _MAX_NAMED = 10
-_SPEAKS_EVERY = 10
 _SHORT = 12
 """Digits of a digest that are shown where there is no room for all."""
 
 app = typer.Typer(no_args_is_help=True, help="Datasets: what experiments may learn from.")
+app.command("dictionary")(dictionary_command)
 
 Dataset = Annotated[str, typer.Argument(help="The name that experiments use, such as lung-petct")]
 
@@ -61,10 +69,13 @@ def add(  # noqa: PLR0913 - one for each option
     scan_column: ScanColumn = "",
     encoding: Encoding = "",
     as_json: Json = False,
+    dictionary: DictionaryFile = None,
+    local: LocalFile = None,
 ) -> None:
     """Register a folder of cases, after reading every file; print what was understood."""
     import time
 
+    meaning = read_meaning(dictionary, local)
     records = open_own_records()
     choices = make_choices(
         layout=layout,
@@ -74,7 +85,13 @@ def add(  # noqa: PLR0913 - one for each option
         encoding=encoding,
     )
     inspection = records.datasets.add(
-        name, folder, clinical, choices=choices, now=time.time(), progress=_progress
+        name,
+        folder,
+        clinical,
+        choices=choices,
+        now=time.time(),
+        meaning=meaning,
+        progress=show_progress,
     )
     if as_json:
         show_json(inspection_document(name, inspection))
@@ -109,7 +126,7 @@ def list_datasets(*, as_json: Json = False) -> None:
 @app.command()
 def check(name: Dataset, *, as_json: Json = False) -> None:
     """Read every file of a dataset again and say what is wrong; what is not is used from now on."""
-    inspection = open_own_records().datasets.check(name, _progress)
+    inspection = open_own_records().datasets.check(name, show_progress)
     if as_json:
         show_json(inspection_document(name, inspection))
     else:
@@ -188,17 +205,14 @@ def withdrawn(dataset: Dataset, *, as_json: Json = False) -> None:
     next_command(f"fedmq node data withdraw {dataset} CASE", f"fedmq node data check {dataset}")
 
 
-def _progress(done: int, of: int) -> None:
-    if done == of or done % _SPEAKS_EVERY == 0:
-        say(f"read {done} of {count(of, 'case')}")
-
-
 def _show_inspection(name: str, inspection: "Inspection") -> None:
     """Print what is wrong, then what there is; what only some cases lack is no fault, but told."""
     for finding in inspection.findings:
         show(f"{finding.case_id}: {finding.code}: {finding.text}")
     num_cases = len(inspection.cases)
     show(f"{name}: {count(num_cases, 'case')}, {inspection.num_sound} without a finding")
+    if inspection.matching is not None:
+        show_matching(inspection.matching)
     for what, without in cases_without(inspection).items():
         num_with = num_cases - len(without)
         line = f"  {what:<10}{num_with}"

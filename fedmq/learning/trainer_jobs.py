@@ -22,6 +22,8 @@ from fedmq.encodings.narrow import widen_parameters
 from fedmq.errors import DatasetError, FedmqError, PlanError, TrainingError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.datasets import find_cases, split_cases
+from fedmq.imaging.dictionary.applying import apply_dictionary
+from fedmq.imaging.dictionary.model import Meaning
 from fedmq.learning.catalogue import (
     load_plan,
     load_source,
@@ -138,6 +140,9 @@ def _find_cases(job: Job, modalities: tuple[str, ...]) -> _Found:
         data_map=job.data_map,
         without=withdrawn,
     )
+    if job.meaning is not None:
+        # What the operator was told of at the last check is as the table is now: read it again.
+        found = apply_dictionary(Meaning.model_validate_json(job.meaning), found).cases
     spoiled = frozenset(job.spoiled)
     cases = [_without(spoiled, case) for case in found]
     usable = [case for case in cases if case.volumes.keys() >= set(modalities)]

@@ -62,6 +62,9 @@ class Job:
     """The clinical table, where it does not stand in the dataset's folder."""
     data_map: DataMap = field(default_factory=DataMap)
     """How folder and table are read, as it was found when the dataset was added."""
+    meaning: str | None = None
+    """By what the table is read (`fedmq.imaging.dictionary.model.Meaning`, JSON); None: as it is.
+    """
     spoiled: tuple[tuple[str, str], ...]
     """Case and modality of each volume that was found unfit; such a case lacks it."""
     withdrawn: tuple[tuple[str, tuple[str, ...]], ...]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -12,9 +12,13 @@ from fedmq.imaging.cases import Case
 from fedmq.imaging.checks import Finding, check_case
 from fedmq.imaging.contents import Contents, MapChoices, choose_map, read_contents
 from fedmq.imaging.datasets import case_names
+from fedmq.imaging.dictionary.applying import Applied, apply_dictionary
+from fedmq.imaging.dictionary.columns import Matching
+from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.layouts.data_map import DataMap, map_json, parse_map
 from fedmq.node.audit_facts import DatasetChanged
 from fedmq.node.case_lists import CaseLists
+from fedmq.node.meanings import Meanings, read_by
 from fedmq.node.withdrawals import Withdrawals
 from fedmq.transport.journal import Cell, Journal
 from fedmq.types import Digest, parse_id
@@ -79,6 +83,8 @@ class Inspection:
     findings: tuple[Finding, ...]
     spacing_mm: Mapping[str, tuple[Spacing, Spacing]]
     """Modality -> least and largest voxel spacing by axis, of the volumes that can be read."""
+    matching: Matching | None = None
+    """Which columns the dictionary was found in; None where there is no dictionary."""
 
     @property
     def cases(self) -> tuple[Case, ...]:
@@ -113,8 +119,9 @@ class Datasets:
         self._audit = audit
         self._case_lists = case_lists
         self._withdrawals = withdrawals
+        self.meanings = Meanings(journal)
 
-    def add(
+    def add(  # noqa: PLR0913 - all that an operator says of a dataset
         self,
         name: str,
         folder: Path,
@@ -122,11 +129,13 @@ class Datasets:
         *,
         choices: MapChoices = _NOTHING_SAID,
         now: float,
+        meaning: Meaning | None = None,
         progress: Tell = _tell_nobody,
     ) -> Inspection:
         """Register the cases of a folder; return what was found in them.
 
-        The layout is found now, once, and kept. No experiment reads the volumes that were found
+        `meaning` is by what its clinical table is read; without one its cells are as written. The
+        layout is found now, once, and kept. No experiment reads the volumes that were found
         unfit, until a check finds them fit.
 
         Raises:
@@ -139,7 +148,7 @@ class Datasets:
         _require_folder(folder)
         data_map = choose_map(folder, choices)
         gone = self._withdrawals.names(name)
-        inspection = inspect(folder, clinical, data_map, progress, without=gone)
+        inspection = inspect(folder, clinical, data_map, progress, without=gone, meaning=meaning)
         if not inspection.num_sound:
             first = inspection.findings[0]
             raise DatasetError(
@@ -161,6 +170,7 @@ class Datasets:
                 ),
                 inspection.cases,
             )
+            self.meanings.keep(name, meaning)
             self._note_spoiled(name, inspection)
         return inspection
 
@@ -186,7 +196,20 @@ class Datasets:
             self._tell("added", dataset.name, dataset.num_cases, cases)
 
     def check(self, name: str, progress: Tell = _tell_nobody) -> Inspection:
-        """Return what is found in a dataset now; its count and its unfit volumes are of today.
+        """Return what is found in a dataset now; its count and its unfit volumes are of today."""
+        return self._check(name, self.meanings.of(name), progress)
+
+    def mean(self, name: str, meaning: Meaning | None, progress: Tell = _tell_nobody) -> Inspection:
+        """Read a dataset's clinical table by a dictionary from now on, or by none; check it by it.
+
+        Raises:
+            ConfigurationError: there is no dataset of that name.
+            DatasetError: the table does not fit the dictionary as a whole; nothing changes.
+        """
+        return self._check(name, meaning, progress)
+
+    def _check(self, name: str, meaning: Meaning | None, progress: Tell) -> Inspection:
+        """Return what is found in a dataset read by `meaning`, which is kept with it.
 
         Raises:
             ConfigurationError: there is none of that name.
@@ -201,8 +224,10 @@ class Datasets:
             dataset.data_map,
             progress,
             without=self._withdrawals.names(name),
+            meaning=meaning,
         )
         with self._journal.transaction():
+            self.meanings.keep(name, meaning)
             self._journal.execute(
                 "UPDATE datasets SET num_cases = ? WHERE name = ?", (len(inspection.cases), name)
             )
@@ -252,6 +277,7 @@ class Datasets:
                 raise unknown_dataset(name)
             self._journal.execute("DELETE FROM spoiled WHERE dataset = ?", (name,))
             self._journal.execute("DELETE FROM data_maps WHERE dataset = ?", (name,))
+            self.meanings.keep(name, None)
             self._tell("removed", name, 0, ())
 
     def _tell(self, change: Change, name: str, num_cases: int, cases: Collection[Case]) -> None:
@@ -285,16 +311,20 @@ def inspect(
     progress: Tell = _tell_nobody,
     *,
     without: Collection[str] = (),
+    meaning: Meaning | None = None,
 ) -> Inspection:
     """Return the cases of a folder but for some, and what is wrong with them, each file read.
 
     Raises:
-        DatasetError: the folder or its clinical table cannot be read.
+        DatasetError: the folder or its clinical table cannot be read, or not by its dictionary.
     """
     _require_folder(folder)
-    contents = read_contents(folder, clinical, data_map, without=without, is_thorough=True)
+    contents = read_contents(
+        folder, clinical, read_by(data_map, meaning), without=without, is_thorough=True
+    )
     cases = contents.cases
-    findings: list[Finding] = []
+    applied = None if meaning is None else apply_dictionary(meaning, cases)
+    findings = [] if applied is None else _misread(applied)
     spacings: dict[str, list[Spacing]] = {}
     for number, case in enumerate(cases, start=1):
         # Which modalities are needed is the plan's to say.
@@ -305,13 +335,15 @@ def inspect(
             text = "it has neither a volume nor a row of the clinical table"
             findings.append(Finding(case_id=case.case_id, code="empty_case", text=text))
         progress(number, len(cases))
+    kept = replace(contents.data_map, baseline=data_map.baseline)  # the site's own word
     return Inspection(
-        contents=contents,
+        contents=replace(contents, data_map=kept),
         findings=tuple(findings),
         spacing_mm={
             modality: (_by_axis(min, some), _by_axis(max, some))
             for modality, some in sorted(spacings.items())
         },
+        matching=None if applied is None else applied.matching,
     )
 
 
@@ -337,6 +369,13 @@ def _spacings(case: Case) -> Iterator[tuple[str, Spacing]]:
 def _by_axis(pick: Callable[[Iterable[float]], float], spacings: list[Spacing]) -> Spacing:
     x, y, z = (pick(one[axis] for one in spacings) for axis in range(3))
     return x, y, z
+
+
+def _misread(applied: Applied) -> list[Finding]:
+    """Return the cells that are not what the dictionary says; their cases go without a row."""
+    return [
+        Finding(case_id=fault.case_id, code=fault.code, text=fault.text) for fault in applied.faults
+    ]
 
 
 def unknown_dataset(name: str) -> ConfigurationError:

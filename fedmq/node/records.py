@@ -15,6 +15,8 @@ from fedmq.node import (
     computing,
     datasets,
     epochs,
+    found,
+    meanings,
     payloads,
     plans,
     tasks,
@@ -37,6 +39,8 @@ PLANS: Final = "plans"
 SCHEMA: Final = (
     couriers.SCHEMA
     + datasets.SCHEMA
+    + meanings.SCHEMA
+    + found.SCHEMA
     + plans.SCHEMA
     + approvals.SCHEMA
     + tasks.SCHEMA

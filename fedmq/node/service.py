@@ -223,6 +223,7 @@ class NodeService:
         if now >= self._review_at:
             self._review_at = now + REVIEW_S
             self._policy.look()
+            self._greetings.review()
             self._reception.review_held()
             self._work.review()
             self._worker.end_unused(now)

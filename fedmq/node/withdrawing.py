@@ -10,6 +10,7 @@ from fedmq.imaging.layouts.words import MODALITIES, plain_name
 from fedmq.messages.requests import EvaluateRequest, TrainRequest
 from fedmq.node.audit_facts import CaseWithdrawn, Entered, RequestReceived, TrainingDone
 from fedmq.node.datasets import Dataset, unknown_dataset
+from fedmq.node.meanings import read_by
 from fedmq.node.records import Records
 from fedmq.node.withdrawals import Withdrawal
 from fedmq.types import Digest
@@ -120,9 +121,8 @@ def _fit_modalities(records: Records, dataset: Dataset | None, case_id: str) -> 
         return MODALITIES
     others = set(case_names(dataset.folder, dataset.data_map)) - {case_id}
     try:
-        cases = find_cases(
-            dataset.folder, dataset.clinical, data_map=dataset.data_map, without=others
-        )
+        data_map = read_by(dataset.data_map, records.datasets.meanings.of(dataset.name))
+        cases = find_cases(dataset.folder, dataset.clinical, data_map=data_map, without=others)
     except DatasetError:  # gone, or two files for one modality: no plan had the dataset as it is
         return MODALITIES
     spoiled = records.datasets.spoiled(dataset.name)

@@ -189,6 +189,7 @@ class Work:
                 dataset,
                 source,
                 self._storage,
+                meaning=self._records.datasets.meanings.of(dataset.name),
                 spoiled=spoiled,
                 withdrawn=withdrawn,
                 num_threads=num_threads,

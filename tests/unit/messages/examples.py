@@ -43,6 +43,7 @@ from fedmq.messages.submissions import (
     ExperimentReport,
     NodeOutcome,
     NodeStanding,
+    OrderReport,
     Query,
     QueryKind,
     Rejection,
@@ -147,6 +148,7 @@ BODIES: Final[tuple[Body, ...]] = (
     Query(kind=QueryKind.STOP, experiment="pfs-12-a1"),
     REPORT,
     ReportList(reports=[REPORT], num_running=2),
+    OrderReport(mandate=MANDATE),
     Chunk(manifest=MANIFEST, index=0, sha256=chunk_hash(DATA)),
     ResendRequest(
         manifest=Manifest(digest=Digest("ef" * 32), size_bytes=9, chunk_bytes=4), missing=[0, 2]

@@ -7,14 +7,18 @@ from pathlib import Path
 import pytest
 
 from fedmq.errors import ConfigurationError, DatasetError
+from fedmq.imaging.baseline import BaselineRule, Pick
+from fedmq.imaging.contents import MapChoices
+from fedmq.imaging.dictionary.model import Dictionary, Meaning
 from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.imaging.volumes import save_volume
 from fedmq.node.datasets import Datasets
+from fedmq.node.meanings import read_by
 from fedmq.node.records import Records, open_records
 from fedmq.transport.home import LocalHome
 from tests.support.fields import affine_of, ball
-from tests.support.layouts import put_hecktor, put_scan
+from tests.support.layouts import put_folders, put_hecktor, put_scan
 from tests.support.tiny_plan import write_cases
 
 
@@ -120,6 +124,38 @@ def test_the_map_of_a_dataset_is_kept_and_never_found_again(
     assert after.num_cases == 3
     with pytest.raises(DatasetError, match="more than one layout"):
         datasets.add("again", folder, now=0.0)
+
+
+def test_the_baseline_of_a_dictionary_comes_before_the_sites_own(
+    datasets: Datasets, tmp_path: Path
+) -> None:
+    """In what is found and in what is handed to trainers; the site's own word is kept below it."""
+    folder = tmp_path / "cases"
+    put_folders(folder)
+    (folder / "clinical.csv").unlink()
+    with pytest.raises(DatasetError, match="several scans"):
+        datasets.add("petct", folder, now=0.0)
+    first = MapChoices(baseline=BaselineRule(pick=Pick.FIRST, window_days=(-90, 90)))
+    found = datasets.add("petct", folder, choices=first, now=0.0)
+    assert found.contents.baselines == {"p2": "scan-1"}
+    late = Meaning(
+        dictionary=Dictionary.model_validate(
+            {
+                "name": "lung",
+                "version": "1",
+                "variables": {"age": {"type": "number"}},
+                "baseline": {"window_days": [0, 30]},
+            }
+        )
+    )
+    found = datasets.mean("petct", late)
+    assert found.contents.baselines == {"p2": "scan-2"}
+    assert found.contents.without_baseline.keys() == {"p1"}
+    dataset = datasets.find("petct")
+    assert dataset is not None
+    assert dataset.data_map.baseline == first.baseline
+    assert read_by(dataset.data_map, late).baseline == BaselineRule(window_days=(0, 30))
+    assert datasets.mean("petct", None).contents.baselines == {"p2": "scan-1"}
 
 
 def test_spacings_are_told_from_least_to_largest(datasets: Datasets, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from fedmq.messages.submissions import (
     Acceptance,
     ExperimentReport,
+    OrderReport,
     QueryKind,
     Rejection,
     ReportList,
@@ -165,6 +166,19 @@ def test_researchers_see_and_stop_their_own_experiments_only(world: World) -> No
     assert world.ada.ask(QueryKind.STOP, two) == nothing
     assert world.bob.report(two).state == "training"
     assert world.bob.report(two).reason == "0 of 3; waiting for chu-lyon, ghu-paris, umc-basel"
+
+
+def test_a_researcher_is_shown_the_order_by_which_an_experiment_is_led(world: World) -> None:
+    """As it was signed; another's experiment is as if it were not."""
+    world.nodes[LYON].spoils = {1: "silent"}
+    world.ada.submit(make_spec())
+    world.run(seconds=5)
+    shown = world.ada.ask(QueryKind.ORDER, LUNG)
+    assert isinstance(shown, OrderReport)
+    order = shown.mandate.order
+    assert (order.experiment, order.researcher) == (LUNG, ADA)
+    assert order.orchestrator == ORCHESTRATOR
+    assert isinstance(world.bob.ask(QueryKind.ORDER, LUNG), Rejection)
 
 
 def test_a_query_of_all_experiments_stops_and_shows_none(world: World) -> None:
