@@ -9,7 +9,7 @@ import pytest
 
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.baseline import BaselineRule, Pick
-from fedmq.imaging.contents import Contents, MapChoices, choose_map, read_contents
+from fedmq.imaging.contents import Contents, MapChoices, choose_map, read_arrangement, read_contents
 from fedmq.imaging.layouts.data_map import DataMap, Layout, map_json, parse_map, read_map_file
 from tests.support.layouts import (
     put_autopet,
@@ -189,6 +189,28 @@ def test_days_stand_in_a_sidecar_or_in_a_table(tmp_path: Path) -> None:
     ):
         (tmp_path / "A_scan-2" / "PET.json").write_text(text)
         assert any(note in one for one in understood(tmp_path, baseline=LAST).notes), text
+
+
+def test_volumes_of_a_scan_that_are_of_several_days_say_no_day(tmp_path: Path) -> None:
+    """One of the sidecars is wrong, and nobody knows which."""
+    put_folders(tmp_path)
+    (tmp_path / "p2_scan-1" / "CT.json").write_text('{"fedmq": {"scan_day": -41}}')
+    contents = understood(tmp_path, baseline=LAST)
+    assert contents.without_baseline == {"p2": "no scan_day is known of scan-1"}
+    assert contents.notes == ("p2: its scan scan-1 is of several days: -41, -40",)
+
+
+def test_a_folder_with_files_of_others_is_no_cases_own(tmp_path: Path) -> None:
+    """Whatever a pattern says: it is no case, and is not shown as one."""
+    put_volume(tmp_path / "A" / "pet.nii.gz", "PET")
+    for case in ("A", "B"):
+        put_volume(tmp_path / "cts" / f"{case}.nii.gz", "CT")
+    (tmp_path / "C").mkdir()
+    patterns = {"PET": ("{case}/pet.nii.gz",), "CT": ("cts/{case}.nii.gz",)}
+    found = read_arrangement(tmp_path, DataMap(layout=Layout.PATTERNS, volumes=patterns))
+    assert found.cases == ("A", "B", "C")
+    assert found.folders == {"A": ("A",), "B": (), "C": ("C",)}
+    assert (found.files_of("A"), found.files_of("B")) == (("cts/A.nii.gz",), ("cts/B.nii.gz",))
 
 
 def test_what_looks_like_two_layouts_is_a_question(tmp_path: Path) -> None:

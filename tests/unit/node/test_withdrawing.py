@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from fedmq.errors import ConfigurationError
+from fedmq.imaging.baseline import BaselineRule
+from fedmq.imaging.dictionary.model import Meaning
+from fedmq.imaging.layouts.data_map import DataMap
 from fedmq.learning.trainer_protocol import JobKind
 from fedmq.messages.replies import EvaluateReply, PrepareReply, Refusal, RefusalCode, TrainReply
 from fedmq.node.audit_facts import CaseWithdrawn, TrainingDone
@@ -19,6 +22,7 @@ from fedmq.node.withdrawing import withdraw_case
 from fedmq.transport.home import LocalHome
 from tests.support.layouts import put_hecktor
 from tests.support.tiny_plan import write_cases
+from tests.unit.imaging.dictionary.examples import lung
 from tests.unit.node.world import DATASET, LIVER, LUNG, Killed, World, cases_of
 
 TRAINS: Final = "case-2"
@@ -205,6 +209,23 @@ def test_withdrawals_outlive_the_life_in_which_they_were_made(world: World) -> N
     world.train()
     world.run(seconds=5)
     assert world.job.withdrawn == ((TRAINS, ()),)
+
+
+# How the dataset is read.
+
+
+def test_a_job_has_the_map_of_its_dataset_and_the_dictionarys_baseline(world: World) -> None:
+    """As they stand in the journal when it begins."""
+    datasets = world.service._records.datasets
+    own = DataMap(aliases={"7": "case-2"})
+    datasets._keep_map(DATASET, own)
+    world.train()
+    assert world.job.data_map == own
+    world.done()
+    datasets.meanings.keep(DATASET, Meaning(dictionary=lung()))
+    world.train(2)
+    rule = BaselineRule(window_days=(-42, 0))
+    assert world.job.data_map == replace(own, baseline=rule)
 
 
 # Too few.
