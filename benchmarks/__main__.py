@@ -13,6 +13,7 @@ from benchmarks import (
     encodings,
     faults,
     fuzz,
+    fuzz_data,
     on_paper,
     rounds,
     scale,
@@ -133,6 +134,7 @@ _MEASURES: Mapping[str, Callable[[argparse.ArgumentParser, argparse.Namespace], 
         num_cases=options.cases, num_turns=options.turns
     ),
     "fuzz": lambda _, options: fuzz.measure(options.inputs),
+    "fuzz-data": lambda _, options: fuzz_data.measure(options.inputs),
     "rounds": _measure_rounds,
 }
 
@@ -177,6 +179,8 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     one.add_argument("--no-raw", action="store_true", help="without the raw broker")
     other = names.add_parser("fuzz", help="damaged and odd input for all that reads others' bytes")
     other.add_argument("--inputs", type=int, default=1_000_000)
+    files = names.add_parser("fuzz-data", help="damaged and lying volumes and clinical tables")
+    files.add_argument("--inputs", type=_count, default=10_000)
     third = names.add_parser("simulation", help="federations with faults, one for each seed")
     third.add_argument("--seeds", type=int, default=20_000)
     third.add_argument("--from", dest="first", type=int, default=0, help="the first seed")

@@ -15,6 +15,20 @@ from fedmq.cli.console import (
     show_table,
     typed,
 )
+from fedmq.cli.contents_words import (
+    BaselineOption,
+    Encoding,
+    IdColumn,
+    LayoutOption,
+    MapOption,
+    ScanColumn,
+    WindowOption,
+    cases_without,
+    inspection_document,
+    make_choices,
+    make_rule,
+    show_contents,
+)
 from fedmq.cli.node_data_dictionary import (
     DictionaryFile,
     LocalFile,
@@ -40,25 +54,49 @@ Dataset = Annotated[str, typer.Argument(help="The name that experiments use, suc
 
 
 @app.command()
-def add(
+def add(  # noqa: PLR0913 - one for each option
     name: Dataset,
-    folder: Annotated[Path, typer.Argument(help="One folder for each case")],
+    folder: Annotated[Path, typer.Argument(help="Of the cases; docs/data.md has the layouts")],
     *,
     clinical: Annotated[
         Path | None, typer.Option(help="The clinical table; default clinical.csv in the folder")
     ] = None,
+    layout: LayoutOption = None,
+    data_map: MapOption = None,
+    baseline: BaselineOption = "",
+    window: WindowOption = None,
+    id_column: IdColumn = "",
+    scan_column: ScanColumn = "",
+    encoding: Encoding = "",
+    as_json: Json = False,
     dictionary: DictionaryFile = None,
     local: LocalFile = None,
 ) -> None:
-    """Register a folder of cases, after reading every file."""
+    """Register a folder of cases, after reading every file; print what was understood."""
     import time
 
     meaning = read_meaning(dictionary, local)
     records = open_own_records()
-    inspection = records.datasets.add(
-        name, folder, clinical, now=time.time(), meaning=meaning, progress=show_progress
+    choices = make_choices(
+        layout=layout,
+        data_map=data_map,
+        baseline=make_rule(baseline, window),
+        columns=(id_column, scan_column),
+        encoding=encoding,
     )
-    _show_inspection(name, inspection)
+    inspection = records.datasets.add(
+        name,
+        folder,
+        clinical,
+        choices=choices,
+        now=time.time(),
+        meaning=meaning,
+        progress=show_progress,
+    )
+    if as_json:
+        show_json(inspection_document(name, inspection))
+    else:
+        _show_inspection(name, inspection)
     for case in inspection.cases:
         for other in sorted(records.withdrawals.datasets_with(case.case_id)):
             say(
@@ -90,16 +128,7 @@ def check(name: Dataset, *, as_json: Json = False) -> None:
     """Read every file of a dataset again and say what is wrong; what is not is used from now on."""
     inspection = open_own_records().datasets.check(name, show_progress)
     if as_json:
-        show_json(
-            {
-                "dataset": name,
-                "num_cases": len(inspection.cases),
-                "num_sound": inspection.num_sound,
-                "findings": inspection.findings,
-                "cases_without": _cases_without(inspection),
-                "columns": inspection.matching,
-            }
-        )
+        show_json(inspection_document(name, inspection))
     else:
         _show_inspection(name, inspection)
         if inspection.findings:
@@ -184,20 +213,11 @@ def _show_inspection(name: str, inspection: "Inspection") -> None:
     show(f"{name}: {count(num_cases, 'case')}, {inspection.num_sound} without a finding")
     if inspection.matching is not None:
         show_matching(inspection.matching)
-    for what, without in _cases_without(inspection).items():
+    for what, without in cases_without(inspection).items():
         num_with = num_cases - len(without)
         line = f"  {what:<10}{num_with}"
         if num_with and without:
             named, more = without[:_MAX_NAMED], len(without) - _MAX_NAMED
             line += "  not of " + ", ".join(named) + (f" and {more} more" if more > 0 else "")
         show(line)
-
-
-def _cases_without(inspection: "Inspection") -> dict[str, list[str]]:
-    """Return the cases without a volume of each modality, and those without a clinical row."""
-    cases = inspection.cases
-    without = {
-        modality: [case.case_id for case in cases if modality not in case.volumes]
-        for modality in sorted({word for case in cases for word in case.volumes})
-    }
-    return {**without, "clinical": [case.case_id for case in cases if not case.clinical]}
+    show_contents(inspection)

@@ -1,102 +1,281 @@
-"""The clinical table of a site: one row per case, cells kept as they were written."""
+"""The clinical table of a site: rows of cases, or of their scans, cells kept as they were written.
+
+People export tables from whatever they have: what can be told apart is read and said, what cannot
+is refused with the line and the fix. Nothing is guessed.
+"""
 
 import csv
 import io
-from collections.abc import Collection, Mapping
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fedmq.errors import DatasetError
 
 CASE_COLUMN: Final = "case_id"
+MAX_BYTES: Final = 64 * 1024**2
+_CASE_NAMES: Final = frozenset({"caseid", "patientid", "participantid", "subjectid", "id"})
+_SCAN_NAMES: Final = frozenset({"scan", "scanid", "session", "sessionid"})
+_DELIMITERS: Final = ",;\t"
+_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
+"""Of UTF-16."""
+_SHEETS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""What .xlsx and .xls begin with."""
+_MAX_NAMED: Final = 10
 Rows = Mapping[str, Mapping[str, str]]
 """Case -> column -> cell, in the order of the table."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableFormat:
+    """What cannot be seen in a table, or was seen before; "" is what the table says itself."""
+
+    id_column: str = ""
+    scan_column: str = ""
+    encoding: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row of a table."""
+
+    number: int
+    """Line of the table, the first is 1."""
+    case_id: str
+    """As it stands there."""
+    scan: str
+    """"" where the table has no column of scans."""
+    cells: Mapping[str, str]
+    """Column -> cell, without those two columns' own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A clinical table as it was read."""
+
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    """What was seen and is not as in a plain table, for the operator."""
+
+    def by_id(self) -> dict[str, tuple[Row, ...]]:
+        """Return the rows by the ids that stand in them, in the order of the table."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.case_id, []).append(row)
+        return {case_id: tuple(rows) for case_id, rows in found.items()}
+
+
 def read_clinical(path: Path) -> Rows:
-    """Return the rows of the table at `path`: CSV in UTF-8, split by commas or semicolons.
+    """Return the rows of the table at `path` by case; of one with rows for scans, see `read_table`.
+
+    Raises:
+        DatasetError: as for `read_table`.
+    """
+    return {case_id: agreeing(rows) for case_id, rows in read_table(path).by_id().items()}
+
+
+def read_table(path: Path, how: TableFormat = TableFormat()) -> Table:
+    """Return the table at `path`: CSV split by commas, semicolons or tabs.
 
     Raises:
         DatasetError: code missing_file, corrupt_file, no_case_column, empty, duplicate_row or
             no_case_id. The text names the file and the line, not the folder.
     """
-    lines, _ = _read_lines(path)
-    header = _header(path, lines)
-    return _rows_of(path, header, lines)
+    lines, delimiter, notes = _read_lines(path, how)
+    header = _header(path, lines, how)
+    rows, repeated = _rows_of(path, header, lines)
+    if delimiter == "\t" and path.suffix.lower() != ".tsv":
+        notes.append(f"{path.name} is split by tabs")
+    notes += header.notes
+    if repeated:
+        named = ", ".join(repeated[:_MAX_NAMED])
+        more = len(repeated) - _MAX_NAMED
+        notes.append(
+            f"rows that stand in {path.name} more than once, word for word, count once: {named}"
+            + (f" and {more} more" if more > 0 else "")
+        )
+    return Table(rows=rows, notes=tuple(notes))
 
 
-def table_without(path: Path, names: Collection[str]) -> str | None:
-    """Return the text of a table with nothing on the lines of these cases, None if no row is left.
+def agreeing(rows: Sequence[Row]) -> Mapping[str, str]:
+    """Return the cells on which all of a case's rows agree; those of one row are all of them."""
+    if not rows:
+        return {}
+    first, *others = (row.cells for row in rows)
+    return {
+        column: cell
+        for column, cell in first.items()
+        if all(one.get(column) == cell for one in others)
+    }
 
-    The other rows keep their numbers, which texts of errors name.
+
+def table_with(path: Path, ids: Collection[str], how: TableFormat) -> str | None:
+    """Return the text of the table with nothing but the lines of these ids; None if none is left.
+
+    The rows keep their numbers, which texts of errors name. It is written in UTF-8.
 
     Raises:
         DatasetError: the file is no table, or has no single column of cases.
     """
-    lines, delimiter = _read_lines(path)
-    column = _header(path, lines).index(CASE_COLUMN)
+    lines, delimiter, _ = _read_lines(path, how)
+    column = _header(path, lines, how).case_column
     kept = [
-        [] if number and line[column : column + 1] and line[column].strip() in names else line
+        line if not number or (len(line) > column and plain_id(line[column]) in ids) else []
         for number, line in enumerate(lines)
     ]
-    if not any(cell.strip() for line in kept[1:] for cell in line):
+    if not any(kept[1:]):
         return None
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(kept)
     return text.getvalue()
 
 
-def _read_lines(path: Path) -> tuple[list[list[str]], str]:
-    """Return the cells of a table, line by line, and what stands between them."""
+def plain_id(cell: str) -> str:
+    """Return an id as it is compared: without spaces around it, accents composed (NFC)."""
+    return unicodedata.normalize("NFC", cell.strip())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    columns: tuple[str, ...]
+    """By place; "" for a column without a name."""
+    case_column: int
+    scan_column: int | None
+    notes: tuple[str, ...] = ()
+
+
+def _read_lines(path: Path, how: TableFormat) -> tuple[list[list[str]], str, list[str]]:
+    """Return the cells of a table line by line, what stands between them, and what was seen."""
+    notes: list[str] = []
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        if path.stat().st_size > MAX_BYTES:
+            raise _corrupt(path, f"it has more than {MAX_BYTES} bytes", "leave out what is no row")
+        content = path.read_bytes()
+        if content.startswith(_SHEETS):
+            raise _corrupt(
+                path,
+                "it is a spreadsheet (.xlsx or .xls), whatever its name says",
+                "open it, and save it as CSV UTF-8",
+            )
+        encoding = how.encoding
+        if not encoding:
+            encoding = "utf-16" if content.startswith(_MARKS) else "utf-8-sig"
+        text = content.decode(encoding)
+        if encoding != "utf-8-sig":
+            notes.append(f"{path.name} was read as {encoding}")
         delimiter = _delimiter(text)
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)), delimiter
+        # strict: a quote that is never closed would swallow every row behind it.
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        return list(reader), delimiter, notes
     except FileNotFoundError as error:
         raise DatasetError(
             f"{path.name} is missing", code="missing_file", fix="put the file there"
         ) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(
-            f"{path.name} cannot be read",
-            code="corrupt_file",
-            why="it is no CSV file in UTF-8",
-            fix="save it again as CSV (UTF-8)",
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise _corrupt(
+            path,
+            f"line {line} holds a character that is not in {error.encoding}",
+            "save it as CSV UTF-8, or name what it is in: --encoding windows-1252",
         ) from error
+    except LookupError as error:
+        raise _corrupt(
+            path, f"nobody knows the encoding {how.encoding}", "say for instance windows-1252"
+        ) from error
+    except csv.Error as error:
+        raise _corrupt(path, f"it is no CSV file: {error}", "mend it, or save it again") from error
+    except (OSError, ValueError) as error:
+        raise _corrupt(path, "the file cannot be read", "save it again as CSV UTF-8") from error
 
 
-def _header(path: Path, lines: list[list[str]]) -> list[str]:
-    header = [cell.strip() for cell in lines[0]] if lines else []
-    if header.count(CASE_COLUMN) != 1 or len(set(header)) != len(header):
-        raise DatasetError(
-            f"{path.name} has no single column {CASE_COLUMN}",
-            code="no_case_column",
-            why="the first line must name each column once, and one of them so",
-            fix=f"name the column that holds the folders' names {CASE_COLUMN}",
-        )
-    return header
+def _header(path: Path, lines: list[list[str]], how: TableFormat) -> _Header:
+    columns = [cell.strip() for cell in lines[0]] if lines else []
+    named = [name for name in columns if name]
+    twice = sorted({name for name in named if named.count(name) > 1})
+    if twice:
+        raise _no_column(path, f"the first line names {', '.join(twice)} more than once")
+    case_column = _case_column(path, columns, how.id_column)
+    nameless = [place for place, name in enumerate(columns) if not name]
+    notes = []
+    if nameless:
+        full = [
+            n
+            for n, line in enumerate(lines)
+            if any(line[p].strip() for p in nameless if p < len(line))
+        ]
+        if full:
+            raise _fault(
+                path, full[0] + 1, "corrupt_file", "it has a cell in a column without a name"
+            )
+        notes.append(f"{path.name} has {len(nameless)} empty columns at no name")
+    scan_column = None
+    if how.scan_column:
+        if how.scan_column not in columns:
+            raise _no_column(path, f"it has no column {how.scan_column}")
+        scan_column = columns.index(how.scan_column)
+    else:
+        scans = [place for place, name in enumerate(columns) if _folded(name) in _SCAN_NAMES]
+        scan_column = scans[0] if len(scans) == 1 and scans[0] != case_column else None
+    if columns[case_column] != CASE_COLUMN:
+        notes.append(f"the column {columns[case_column]} of {path.name} names the cases")
+    return _Header(
+        columns=tuple(columns),
+        case_column=case_column,
+        scan_column=scan_column,
+        notes=tuple(notes),
+    )
+
+
+def _case_column(path: Path, columns: Sequence[str], wanted: str) -> int:
+    if wanted:
+        if wanted not in columns:
+            raise _no_column(path, f"it has no column {wanted}")
+        return columns.index(wanted)
+    if CASE_COLUMN in columns:
+        return columns.index(CASE_COLUMN)
+    found = [name for name in columns if _folded(name) in _CASE_NAMES]
+    if len(found) != 1:
+        why = f"{', '.join(found)} could all be it" if found else "no column is called so"
+        raise _no_column(path, why)
+    return columns.index(found[0])
+
+
+def _folded(name: str) -> str:
+    return "".join(character for character in name.casefold() if character not in "_- .")
 
 
 def _delimiter(text: str) -> str:
+    """Return what splits the first line into most cells; a comma where nothing does."""
     first = text.partition("\n")[0]
-    return ";" if first.count(";") > first.count(",") else ","
+    return max(_DELIMITERS, key=lambda one: (first.count(one), -_DELIMITERS.index(one)))
 
 
-def _rows_of(path: Path, header: list[str], lines: list[list[str]]) -> Rows:
-    rows: dict[str, dict[str, str]] = {}
+def _rows_of(
+    path: Path, header: _Header, lines: list[list[str]]
+) -> tuple[tuple[Row, ...], list[str]]:
+    """Return the rows, and the ids of those that were there already, word for word."""
+    rows: dict[tuple[str, str], Row] = {}
+    repeated: list[str] = []
     for number, line in enumerate(lines[1:], start=2):
-        cells = [cell.strip() for cell in line]
-        if not any(cells):
+        row = _row_of(path, header, number, line)
+        if row is None:
             continue
-        if any(cells[len(header) :]):
-            raise _fault(path, number, "corrupt_file", "it has more cells than the first line")
-        row = dict(zip(header, cells, strict=False))
-        case_id = row.pop(CASE_COLUMN, "")
-        if not case_id:
-            raise _fault(path, number, "no_case_id", f"its {CASE_COLUMN} is empty")
-        if case_id in rows:
-            raise _fault(path, number, "duplicate_row", f"case {case_id} has a row already")
-        rows[case_id] = row
+        known = rows.setdefault((row.case_id, row.scan), row)
+        if known is row:
+            continue
+        if known.cells != row.cells:
+            differing = [name for name in known.cells if known.cells[name] != row.cells.get(name)]
+            of = f" of scan {row.scan}" if row.scan else ""
+            raise _fault(
+                path,
+                number,
+                "duplicate_row",
+                f"case {row.case_id}{of} has another row, on line {known.number}, "
+                f"which differs in {', '.join(differing) or 'its columns'}",
+            )
+        repeated.append(row.case_id)
     if not rows:
         raise DatasetError(
             f"{path.name} is empty",
@@ -104,7 +283,36 @@ def _rows_of(path: Path, header: list[str], lines: list[list[str]]) -> Rows:
             why="it has no row below the first line",
             fix="add a row for each case",
         )
-    return rows
+    return tuple(rows.values()), repeated
+
+
+def _row_of(path: Path, header: _Header, number: int, line: list[str]) -> Row | None:
+    cells = [cell.strip() for cell in line]
+    if not any(cells):
+        return None
+    if any(cells[len(header.columns) :]):
+        raise _fault(path, number, "corrupt_file", "it has more cells than the first line")
+    places = dict(enumerate(cells[: len(header.columns)]))
+    case_id = plain_id(places.pop(header.case_column, ""))
+    if not case_id:
+        name = header.columns[header.case_column]
+        raise _fault(path, number, "no_case_id", f"its {name} is empty")
+    scan = "" if header.scan_column is None else places.pop(header.scan_column, "")
+    named = {header.columns[at]: cell for at, cell in places.items() if header.columns[at]}
+    return Row(number=number, case_id=case_id, scan=scan, cells=named)
+
+
+def _no_column(path: Path, why: str) -> DatasetError:
+    return DatasetError(
+        f"{path.name} has no single column of cases",
+        code="no_case_column",
+        why=why,
+        fix=f"name the column that has the cases' names {CASE_COLUMN}, or say --id-column NAME",
+    )
+
+
+def _corrupt(path: Path, why: str, fix: str) -> DatasetError:
+    return DatasetError(f"{path.name} cannot be read", code="corrupt_file", why=why, fix=fix)
 
 
 def _fault(path: Path, row: int, code: str, why: str) -> DatasetError:

@@ -24,7 +24,7 @@ from scipy import ndimage
 
 from fedmq.errors import ConfigurationError
 from fedmq.imaging.clinical import CASE_COLUMN
-from fedmq.imaging.datasets import CLINICAL_FILE
+from fedmq.imaging.layouts.data_map import CLINICAL_FILE
 from fedmq.imaging.volumes import Volume, save_volume
 
 VOLUME_EFFECT: Final = 1.1

@@ -7,6 +7,7 @@ float32: nibabel's own default, float64, doubles the memory and adds nothing to 
 """
 
 import gzip
+import logging
 import math
 import zlib
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from typing import Final
 
 import nibabel
 import numpy as np
+from nibabel import imageglobals
 from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, SpatialImage
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from fedmq.errors import DatasetError
@@ -25,12 +28,31 @@ from fedmq.errors import DatasetError
 MIN_SPACING_MM: Final = 0.2
 MAX_SPACING_MM: Final = 20.0
 _SPATIAL_AXES: Final = 3
-MAX_VOXELS: Final = 2**31
-"""A whole body at 0.7 mm has half of that; a damaged header asks for any amount of memory."""
+MAX_VOXELS: Final = 2**30
+"""A whole body at 0.7 mm; a damaged header asks for any amount of memory."""
+MAX_OFFSET: Final = 16 * 1024**2
+"""Bytes before the first voxel: header and extensions, which nibabel takes into memory."""
+_SURPLUS_BYTES: Final = 1024**2
+"""Behind the last voxel some programs leave a few bytes; a packed GB there is no volume."""
+# What nibabel mends it prints, without a file's name; what matters of that is raised here.
+imageglobals.logger.setLevel(logging.CRITICAL)
 _READ_BYTES: Final = 1024 * 1024
+_HEADER_BYTES: Final = 348
+_HEADER_2_BYTES: Final = 540
+"""Of NIfTI-1 and NIfTI-2; both begin with this number."""
 _NUMBERS: Final = "biuf"
 """Kinds of voxels: booleans, integers, floats; no colours, no complex numbers."""
-_UNREADABLE: Final = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
+_UNREADABLE: Final = (
+    ImageFileError,
+    HeaderDataError,
+    WrapStructError,
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,  # an offset that is infinite
+    zlib.error,
+    np.linalg.LinAlgError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,6 +90,7 @@ def load_volume(path: Path) -> Volume:
             fix="put the file there, or mend its name",
         )
     try:
+        _require_honest(path)
         image = nibabel.load(path)
         if not isinstance(image, SpatialImage):
             raise _fault(path, "corrupt_file", "it holds no image")
@@ -75,9 +98,9 @@ def load_volume(path: Path) -> Volume:
         shape = _spatial_shape(image, path)
         if image.get_data_dtype().kind not in _NUMBERS:
             raise _fault(path, "corrupt_file", "its voxels are no plain numbers")
-        _require_whole(path)
         canonical = nibabel.as_closest_canonical(image)
-        array = np.asarray(canonical.dataobj, dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # values are looked at below
+            array = np.asarray(canonical.dataobj, dtype=np.float32)
     except _UNREADABLE as error:
         raise _fault(path, "corrupt_file", "it is cut off, damaged or no NIfTI file") from error
     affine = np.asarray(canonical.affine, dtype=np.float64)
@@ -103,16 +126,93 @@ def save_volume(volume: Volume, path: Path) -> None:
     path.write_bytes(gzip.compress(content, compresslevel=1, mtime=0) if is_packed else content)
 
 
-def _require_whole(path: Path) -> None:
-    """Return if a packed file is what was packed; nibabel stops at the last voxel.
+def read_spacing(path: Path) -> tuple[float, float, float]:
+    """Return the voxel spacing in mm of the NIfTI file at `path`, by its own axes turned to RAS+.
+
+    No voxel is read.
 
     Raises:
-        OSError, EOFError, zlib.error: its checksum, which stands at its end, says otherwise.
+        DatasetError: as for `load_volume`, as far as the header tells.
     """
-    if path.suffix == ".gz":
-        with gzip.open(path) as file:
-            while file.read(_READ_BYTES):
-                pass
+    try:
+        image = nibabel.load(path)
+        if not isinstance(image, SpatialImage):
+            raise _fault(path, "corrupt_file", "it holds no image")
+        order = nibabel.io_orientation(_checked_affine(image, path))
+        spacing = np.empty(_SPATIAL_AXES)
+        spacing[order[:, 0].astype(int)] = voxel_sizes(image.affine)
+    except _UNREADABLE as error:
+        raise _fault(path, "corrupt_file", "it is cut off, damaged or no NIfTI file") from error
+    x, y, z = spacing
+    return float(x), float(y), float(z)
+
+
+def _require_honest(path: Path) -> None:
+    """Return if a file holds as much as its header tells, and is what was packed.
+
+    Nothing of the size that the header tells is taken before. A packed file is unpacked to its
+    end, for its checksum stands there; nibabel stops at the last voxel.
+
+    Raises:
+        DatasetError: code corrupt_file.
+        OSError, EOFError, zlib.error: its checksum says otherwise.
+        HeaderDataError, ValueError, OverflowError: its header is none.
+    """
+    if not path.stat().st_size:
+        raise _fault(path, "corrupt_file", "it is empty: it has no byte")
+    opened = gzip.open if path.suffix.lower() == ".gz" else Path.open
+    with opened(path, "rb") as file:
+        begin = file.read(_HEADER_2_BYTES)
+        needed = _extent(begin, path)
+        size, most = len(begin), needed + _SURPLUS_BYTES
+        while piece := file.read(_READ_BYTES):
+            size += len(piece)
+            if size > most:
+                raise _fault(path, "corrupt_file", "it holds far more than its header tells")
+            if opened is Path.open:  # its size is known: nothing is to be unpacked
+                size = path.stat().st_size
+                break
+    if size < needed:
+        raise _fault(
+            path,
+            "corrupt_file",
+            f"its header tells of {needed} bytes, it has {size}: it is cut off",
+        )
+
+
+def _extent(begin: bytes, path: Path) -> int:
+    """Return where the voxels of a file end, in bytes, by its first bytes.
+
+    Raises:
+        DatasetError: code corrupt_file or not_3d.
+        HeaderDataError, ValueError, OverflowError: the bytes are no header.
+    """
+    sizes = {int.from_bytes(begin[:4], order) for order in ("little", "big")}
+    if not sizes & {_HEADER_BYTES, _HEADER_2_BYTES}:
+        raise _fault(path, "corrupt_file", "it does not begin as a NIfTI file does")
+    header: nibabel.Nifti1Header = (
+        nibabel.Nifti2Header(begin, check=True)
+        if _HEADER_2_BYTES in sizes
+        else nibabel.Nifti1Header(begin[:_HEADER_BYTES], check=True)
+    )
+    # nibabel would make voxels of a millimetre of those that have no size.
+    sizes_mm = nibabel.Nifti1Header(begin[:_HEADER_BYTES], check=False)["pixdim"][1:4]
+    if _HEADER_BYTES in sizes and not header["sform_code"] and not sizes_mm.all():
+        raise _fault(path, "bad_affine", "its voxels have no size")
+    if bytes(header["magic"])[:2] != b"n+":  # "ni": the voxels stand in another file, .img
+        raise _fault(path, "corrupt_file", "its header is of a pair .img/.hdr: use nib-convert")
+    if np.isinf(float(header["scl_slope"])):  # 0 and NaN say: no scale
+        raise _fault(path, "corrupt_file", "the scale of its values is infinite")
+    shape: tuple[int, ...] = header.get_data_shape()
+    if any(side < 1 for side in shape):
+        raise _fault(path, "not_3d", f"its shape is {shape}; a volume has three axes")
+    if math.prod(shape) > MAX_VOXELS:
+        raise _fault(path, "corrupt_file", f"its header tells of {math.prod(shape)} voxels")
+    offset = int(float(header["vox_offset"]))
+    if not 0 <= offset <= MAX_OFFSET:
+        raise _fault(path, "corrupt_file", f"its voxels would begin at byte {offset}")
+    itemsize = int(header.get_data_dtype().itemsize)
+    return offset + math.prod(shape) * itemsize
 
 
 def _spatial_shape(image: SpatialImage, path: Path) -> tuple[int, ...]:
@@ -121,8 +221,6 @@ def _spatial_shape(image: SpatialImage, path: Path) -> tuple[int, ...]:
     surplus = shape[_SPATIAL_AXES:]
     if len(shape) < _SPATIAL_AXES or any(side != 1 for side in surplus) or 0 in shape:
         raise _fault(path, "not_3d", f"its shape is {shape}; a volume has three axes")
-    if math.prod(shape) > MAX_VOXELS:
-        raise _fault(path, "corrupt_file", f"its header tells of {math.prod(shape)} voxels")
     return shape[:_SPATIAL_AXES]
 
 

@@ -135,7 +135,10 @@ def _seed_generators(seed: int) -> None:
 def _find_cases(job: Job, modalities: tuple[str, ...]) -> _Found:
     withdrawn = dict(job.withdrawn)
     found = find_cases(
-        Path(job.dataset_folder), Path(job.clinical) if job.clinical else None, without=withdrawn
+        Path(job.dataset_folder),
+        Path(job.clinical) if job.clinical else None,
+        data_map=job.data_map,
+        without=withdrawn,
     )
     if job.meaning is not None:
         # What the operator was told of at the last check is as the table is now: read it again.

@@ -4,7 +4,7 @@ Lines stay on the site; nothing in them is sent as it is.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final, TypeVar
 
@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from fedmq import __version__
 from fedmq.errors import TrainingError
+from fedmq.imaging.layouts.data_map import DataMap
 from fedmq.messages.fields import (
     MAX_METRICS,
     ConfigValue,
@@ -59,6 +60,8 @@ class Job:
     dataset_folder: str
     clinical: str | None
     """The clinical table, where it does not stand in the dataset's folder."""
+    data_map: DataMap = field(default_factory=DataMap)
+    """How folder and table are read, as it was found when the dataset was added."""
     meaning: str | None = None
     """By what the table is read (`fedmq.imaging.dictionary.model.Meaning`, JSON); None: as it is.
     """

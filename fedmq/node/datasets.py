@@ -1,7 +1,8 @@
 """Datasets: what a node's operator has registered for experiments, by name."""
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -9,13 +10,15 @@ from fedmq.audit.log import AuditLog
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.checks import Finding, check_case
-from fedmq.imaging.datasets import case_names, find_cases
+from fedmq.imaging.contents import Contents, MapChoices, choose_map, read_contents
+from fedmq.imaging.datasets import case_names
 from fedmq.imaging.dictionary.applying import Applied, apply_dictionary
 from fedmq.imaging.dictionary.columns import Matching
 from fedmq.imaging.dictionary.model import Meaning
+from fedmq.imaging.layouts.data_map import DataMap, map_json, parse_map
 from fedmq.node.audit_facts import DatasetChanged
 from fedmq.node.case_lists import CaseLists
-from fedmq.node.meanings import Meanings
+from fedmq.node.meanings import Meanings, read_by
 from fedmq.node.withdrawals import Withdrawals
 from fedmq.transport.journal import Cell, Journal
 from fedmq.types import Digest, parse_id
@@ -34,12 +37,24 @@ CREATE TABLE IF NOT EXISTS spoiled (
     modality TEXT NOT NULL,
     PRIMARY KEY (dataset, case_id, modality)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS data_maps (
+    dataset TEXT PRIMARY KEY,
+    map TEXT NOT NULL
+) WITHOUT ROWID;
 """
-_COLUMNS: Final = "name, folder, clinical, num_cases, added_at"
+# A table of its own: journals of before have the others already, and none of their columns changes.
+_SELECT: Final = (
+    "SELECT name, folder, clinical, num_cases, added_at, map FROM datasets"
+    " LEFT JOIN data_maps ON dataset = name"
+)
 
 Change = Literal["added", "changed", "removed"]
+Spacing = tuple[float, float, float]
 Tell = Callable[[int, int], None]
 """Takes how many cases were read, of how many."""
+
+
+_NOTHING_SAID: Final = MapChoices()
 
 
 def _tell_nobody(_done: int, _all: int) -> None:
@@ -56,16 +71,25 @@ class Dataset:
     num_cases: int
     added_at: float
     """Unix seconds."""
+    data_map: DataMap = field(default_factory=DataMap)
+    """How its files and its table are read: as it was found when the dataset was added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
     """What was found in a dataset: its cases, and what is wrong with them."""
 
-    cases: tuple[Case, ...]
+    contents: Contents
     findings: tuple[Finding, ...]
+    spacing_mm: Mapping[str, tuple[Spacing, Spacing]]
+    """Modality -> least and largest voxel spacing by axis, of the volumes that can be read."""
     matching: Matching | None = None
     """Which columns the dictionary was found in; None where there is no dictionary."""
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """The cases that are not withdrawn, by name."""
+        return self.contents.cases
 
     @property
     def num_sound(self) -> int:
@@ -97,32 +121,34 @@ class Datasets:
         self._withdrawals = withdrawals
         self.meanings = Meanings(journal)
 
-    def add(
+    def add(  # noqa: PLR0913 - all that an operator says of a dataset
         self,
         name: str,
         folder: Path,
         clinical: Path | None = None,
         *,
+        choices: MapChoices = _NOTHING_SAID,
         now: float,
         meaning: Meaning | None = None,
         progress: Tell = _tell_nobody,
     ) -> Inspection:
         """Register the cases of a folder; return what was found in them.
 
-        `meaning` is by what its clinical table is read; without one its cells are as written.
-
-        No experiment reads the volumes that were found unfit, until a check finds them fit.
+        `meaning` is by what its clinical table is read; without one its cells are as written. The
+        layout is found now, once, and kept. No experiment reads the volumes that were found
+        unfit, until a check finds them fit.
 
         Raises:
-            ConfigurationError: the name is taken or cannot be one.
-            DatasetError: the folder holds no case that can be used.
+            ConfigurationError: the name is taken or cannot be one, or so is the operator's map.
+            DatasetError: the folder holds no case that can be used, or can be read in two ways.
         """
         parse_id(name, kind="dataset")
         if self.find(name) is not None:
             raise _name_taken(name)
-        inspection = inspect(
-            folder, clinical, progress, without=self._withdrawals.names(name), meaning=meaning
-        )
+        _require_folder(folder)
+        data_map = choose_map(folder, choices)
+        gone = self._withdrawals.names(name)
+        inspection = inspect(folder, clinical, data_map, progress, without=gone, meaning=meaning)
         if not inspection.num_sound:
             first = inspection.findings[0]
             raise DatasetError(
@@ -140,6 +166,7 @@ class Datasets:
                     clinical=None if clinical is None else clinical.resolve(),
                     num_cases=len(inspection.cases),
                     added_at=now,
+                    data_map=inspection.contents.data_map,
                 ),
                 inspection.cases,
             )
@@ -165,6 +192,7 @@ class Datasets:
                 "INSERT OR IGNORE INTO datasets VALUES (?, ?, ?, ?, ?)", cells
             ):
                 raise _name_taken(dataset.name)
+            self._keep_map(dataset.name, dataset.data_map)
             self._tell("added", dataset.name, dataset.num_cases, cases)
 
     def check(self, name: str, progress: Tell = _tell_nobody) -> Inspection:
@@ -193,6 +221,7 @@ class Datasets:
         inspection = inspect(
             dataset.folder,
             dataset.clinical,
+            dataset.data_map,
             progress,
             without=self._withdrawals.names(name),
             meaning=meaning,
@@ -202,18 +231,19 @@ class Datasets:
             self._journal.execute(
                 "UPDATE datasets SET num_cases = ? WHERE name = ?", (len(inspection.cases), name)
             )
+            self._keep_map(name, inspection.contents.data_map)
             self._note_spoiled(name, inspection)
             self._tell("changed", name, len(inspection.cases), inspection.cases)
         return inspection
 
     def recount(self, name: str) -> None:
-        """The dataset has as many cases as have a folder now and are not withdrawn.
+        """The dataset has as many cases as have files now and are not withdrawn.
 
         Where its folder cannot be seen, it has one less: call it for each that is withdrawn.
         """
         dataset = self.find(name)
         if dataset is not None:
-            here = set(case_names(dataset.folder))
+            here = set(case_names(dataset.folder, dataset.data_map))
             rest = len(here - self._withdrawals.names(name)) if here else dataset.num_cases - 1
             self._journal.execute(
                 "UPDATE datasets SET num_cases = ? WHERE name = ?", (max(0, rest), name)
@@ -228,17 +258,12 @@ class Datasets:
 
     def find(self, name: str) -> Dataset | None:
         """Return a dataset, None where there is none of that name."""
-        rows = self._journal.rows(
-            f"SELECT {_COLUMNS} FROM datasets WHERE name = ?",  # noqa: S608 - own names
-            (name,),
-        )
+        rows = self._journal.rows(f"{_SELECT} WHERE name = ?", (name,))
         return _dataset(rows[0]) if rows else None
 
     def all(self) -> tuple[Dataset, ...]:
         """Return all datasets, by name."""
-        rows = self._journal.rows(
-            f"SELECT {_COLUMNS} FROM datasets ORDER BY name"  # noqa: S608 - own names
-        )
+        rows = self._journal.rows(f"{_SELECT} ORDER BY name")
         return tuple(_dataset(row) for row in rows)
 
     def remove(self, name: str) -> None:
@@ -251,6 +276,7 @@ class Datasets:
             if not self._journal.execute("DELETE FROM datasets WHERE name = ?", (name,)):
                 raise unknown_dataset(name)
             self._journal.execute("DELETE FROM spoiled WHERE dataset = ?", (name,))
+            self._journal.execute("DELETE FROM data_maps WHERE dataset = ?", (name,))
             self.meanings.keep(name, None)
             self._tell("removed", name, 0, ())
 
@@ -268,6 +294,10 @@ class Datasets:
                 return
         self._audit.note(fact)
 
+    def _keep_map(self, name: str, data_map: DataMap) -> None:
+        cells = (name, map_json(data_map))
+        self._journal.execute("INSERT OR REPLACE INTO data_maps VALUES (?, ?)", cells)
+
     def _note_spoiled(self, name: str, inspection: Inspection) -> None:
         self._journal.execute("DELETE FROM spoiled WHERE dataset = ?", (name,))
         for case_id, modality in sorted(inspection.spoiled):
@@ -277,6 +307,7 @@ class Datasets:
 def inspect(
     folder: Path,
     clinical: Path | None,
+    data_map: DataMap,
     progress: Tell = _tell_nobody,
     *,
     without: Collection[str] = (),
@@ -287,27 +318,57 @@ def inspect(
     Raises:
         DatasetError: the folder or its clinical table cannot be read, or not by its dictionary.
     """
+    _require_folder(folder)
+    contents = read_contents(
+        folder, clinical, read_by(data_map, meaning), without=without, is_thorough=True
+    )
+    cases = contents.cases
+    applied = None if meaning is None else apply_dictionary(meaning, cases)
+    findings = [] if applied is None else _misread(applied)
+    spacings: dict[str, list[Spacing]] = {}
+    for number, case in enumerate(cases, start=1):
+        # Which modalities are needed is the plan's to say.
+        findings.extend(check_case(case, modalities=()))
+        for modality, spacing in _spacings(case):
+            spacings.setdefault(modality, []).append(spacing)
+        if not case.volumes and not case.clinical:
+            text = "it has neither a volume nor a row of the clinical table"
+            findings.append(Finding(case_id=case.case_id, code="empty_case", text=text))
+        progress(number, len(cases))
+    kept = replace(contents.data_map, baseline=data_map.baseline)  # the site's own word
+    return Inspection(
+        contents=replace(contents, data_map=kept),
+        findings=tuple(findings),
+        spacing_mm={
+            modality: (_by_axis(min, some), _by_axis(max, some))
+            for modality, some in sorted(spacings.items())
+        },
+        matching=None if applied is None else applied.matching,
+    )
+
+
+def _require_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise DatasetError(
             f"there is no folder {folder}",
             code="missing_folder",
             fix="name the folder that holds one folder for each case",
         )
-    cases = find_cases(folder, clinical, without=without)
-    applied = None if meaning is None else apply_dictionary(meaning, cases)
-    findings = [] if applied is None else _misread(applied)
-    for number, case in enumerate(cases, start=1):
-        # Which modalities are needed is the plan's to say.
-        findings.extend(check_case(case, modalities=()))
-        if not case.volumes and not case.clinical:
-            text = "it has neither a volume nor a row of the clinical table"
-            findings.append(Finding(case_id=case.case_id, code="empty_case", text=text))
-        progress(number, len(cases))
-    return Inspection(
-        cases=cases,
-        findings=tuple(findings),
-        matching=None if applied is None else applied.matching,
-    )
+
+
+def _spacings(case: Case) -> Iterator[tuple[str, Spacing]]:
+    # nibabel comes with an extra: a node that trains on tables does without.
+    if case.volumes:
+        from fedmq.imaging.volumes import read_spacing
+
+        for modality, path in case.volumes.items():
+            with suppress(DatasetError):  # the check has it among its findings
+                yield modality, read_spacing(path)
+
+
+def _by_axis(pick: Callable[[Iterable[float]], float], spacings: list[Spacing]) -> Spacing:
+    x, y, z = (pick(one[axis] for one in spacings) for axis in range(3))
+    return x, y, z
 
 
 def _misread(applied: Applied) -> list[Finding]:
@@ -335,11 +396,12 @@ def _name_taken(name: str) -> ConfigurationError:
 
 
 def _dataset(row: tuple[Cell, ...]) -> Dataset:
-    name, folder, clinical, num_cases, added_at = row
+    name, folder, clinical, num_cases, added_at, data_map = row
     return Dataset(
         name=str(name),
         folder=Path(str(folder)),
         clinical=None if clinical is None else Path(str(clinical)),
         num_cases=int(num_cases or 0),
         added_at=float(added_at or 0.0),
+        data_map=DataMap() if data_map is None else parse_map(str(data_map)),
     )

@@ -7,6 +7,7 @@ from fedmq.imaging.dictionary.model import Meaning
 from fedmq.learning.trainer_protocol import Job, JobKind
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.datasets import Dataset
+from fedmq.node.meanings import read_by
 from fedmq.node.storage import Storage
 from fedmq.node.tasks import Task
 from fedmq.node.withdrawals import Withdrawal
@@ -46,6 +47,7 @@ def make_job(  # noqa: PLR0913 - a job is made of all of them
         config=spec.config,
         dataset_folder=str(dataset.folder),
         clinical=_absolute(dataset.clinical),
+        data_map=read_by(dataset.data_map, meaning),
         meaning=None if meaning is None else meaning.model_dump_json(),
         spoiled=tuple(sorted(spoiled)),
         withdrawn=tuple((one.case_id, one.modalities) for one in withdrawn),

@@ -3,9 +3,12 @@
 Both are kept as they were read: whoever changes a file says so with a command.
 """
 
+from dataclasses import replace
 from typing import Final
 
+from fedmq.imaging.baseline import BaselineRule, Pick
 from fedmq.imaging.dictionary.model import Meaning
+from fedmq.imaging.layouts.data_map import DataMap
 from fedmq.transport.journal import Journal
 from fedmq.types import Digest
 
@@ -16,6 +19,19 @@ CREATE TABLE IF NOT EXISTS meanings (
     content TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+
+
+def read_by(data_map: DataMap, meaning: Meaning | None) -> DataMap:
+    """Return the data map of a dataset that is read by a dictionary.
+
+    Which scan is the baseline a study's word says, before a site's own: all sites mean the same.
+    """
+    said = None if meaning is None else meaning.dictionary.baseline
+    if said is None:
+        return data_map
+    return replace(
+        data_map, baseline=BaselineRule(pick=Pick(said.which), window_days=said.window_days)
+    )
 
 
 class Meanings:

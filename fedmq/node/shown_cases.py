@@ -1,31 +1,38 @@
 """The cases that a plan is shown: none that is withdrawn, neither its files nor its row.
 
-A dataset of which nothing is withdrawn is shown as it is. Of any other a plan sees the folders of
-the cases that are left, by links in a folder of its cell, and a copy of the clinical table without
-the rows of those that went. What else lies in the dataset's folder may tell of them, and is hidden.
+A dataset of which nothing is withdrawn is shown as it is. Of any other a plan sees the cases that
+are left, by links in a folder of its cell: their folders where nothing in them is of another case,
+else file by file; and a copy of the clinical table with nothing but their rows. What else lies in
+the dataset's folder may tell of those that went, and is hidden.
 """
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from fedmq.errors import DatasetError, TrainingError
-from fedmq.imaging.clinical import table_without
-from fedmq.imaging.datasets import CLINICAL_FILE, case_names
+from fedmq.imaging.clinical import table_with
+from fedmq.imaging.contents import read_arrangement, table_format
+from fedmq.imaging.datasets import case_names
+from fedmq.imaging.layouts.arranging import Arrangement, depth_of
+from fedmq.imaging.layouts.data_map import CLINICAL_FILE
+from fedmq.imaging.layouts.listing import list_entries
+from fedmq.imaging.layouts.scan_days import sidecars_of
+from fedmq.imaging.layouts.words import plain_name
+from fedmq.imaging.matching import ids_of
 from fedmq.learning.trainer_protocol import Job
 
 _CASES: Final = "cases"
 
 
 def shown_names(job: Job) -> frozenset[str]:
-    """Return the names of the cases that a plan may read now: those whose folders it is shown."""
-    gone = dict(job.withdrawn)
-    with contextlib.suppress(OSError):
-        return frozenset(name for name in case_names(Path(job.dataset_folder)) if name not in gone)
-    return frozenset()
+    """Return the names of the cases that a plan may read now: those whose files it is shown."""
+    gone = _gone(job)
+    names = case_names(Path(job.dataset_folder), job.data_map)
+    return frozenset(name for name in names if name not in gone)
 
 
 def readable_paths(job: Job, home: Path) -> tuple[Path, ...]:
@@ -35,17 +42,20 @@ def readable_paths(job: Job, home: Path) -> tuple[Path, ...]:
         TrainingError: `home`, the node's own folder, or a withdrawn case would be among it.
     """
     folder = Path(job.dataset_folder)
+    hidden: set[Path] = set()
     if job.withdrawn:
-        paths = [folder / name for name in sorted(shown_names(job))]
-        links = list(paths)
+        arrangement = _arrange(job)
+        folders, files = _places(job, arrangement, is_withdrawn=False)
+        paths = [folder / name for name in folders] + [(folder / name).resolve() for name in files]
+        paths += _targets(job, within=folders)
+        own, single = _places(job, arrangement, is_withdrawn=True)
+        names = (*own, *single, *(name for name, _ in job.withdrawn))
+        hidden = {(folder / name).resolve() for name in names if (folder / name).exists()}
     else:
         paths = [folder]
         if job.clinical is not None:
             paths.append(Path(job.clinical))
-        links = []
-        with contextlib.suppress(OSError):  # the trainer finds the same, and says it
-            links = list(folder.iterdir())
-    paths += _targets(links)
+        paths += _targets(job)
     resolved = [path.resolve() for path in paths]
     if any(home.resolve().is_relative_to(path) for path in resolved):
         raise TrainingError(
@@ -53,7 +63,6 @@ def readable_paths(job: Job, home: Path) -> tuple[Path, ...]:
             why="its folder, or a link in it, holds the node's own folder",
             fix="the node's operator keeps FEDMQ_HOME outside of datasets",
         )
-    hidden = [(folder / name).resolve() for name, _ in job.withdrawn if (folder / name).exists()]
     for place in hidden:
         if any(place.is_relative_to(path) or path.is_relative_to(place) for path in resolved):
             raise TrainingError(
@@ -78,29 +87,63 @@ def show_cases(job: Job, inputs: Path) -> Job:
     if not job.withdrawn or not folder.is_dir():
         return job
     place.mkdir()
-    for name in shown_names(job):
+    folders, files = _places(job, _arrange(job), is_withdrawn=False)
+    for name in folders:
         (place / name).symlink_to(folder / name)
-    table, shown = Path(job.clinical or folder / CLINICAL_FILE), place / CLINICAL_FILE
+    for name in files:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).symlink_to((folder / name).resolve())
+    return replace(_with_table(job, place / CLINICAL_FILE), dataset_folder=str(place))
+
+
+def _with_table(job: Job, place: Path) -> Job:
+    """Write the table with the rows of the cases that are shown; return the job with it."""
+    table = Path(job.clinical or Path(job.dataset_folder) / job.data_map.table)
     if not table.is_file():
-        clinical = job.clinical  # the trainer says that it is missing
-    else:
-        with contextlib.suppress(DatasetError):  # what cannot be read is not shown
-            rest = table_without(table, dict(job.withdrawn))
-            if rest is None:
-                return replace(job, dataset_folder=str(place), clinical=None)
-            shown.write_text(rest, encoding="utf-8", newline="")
-        clinical = str(shown)
-    return replace(job, dataset_folder=str(place), clinical=clinical)
+        return job  # the trainer says that it is missing
+    ids = ids_of(shown_names(job), job.data_map.aliases)
+    with contextlib.suppress(DatasetError):  # what cannot be read is not shown
+        rest = table_with(table, ids, table_format(job.data_map))
+        if rest is None:
+            return replace(job, clinical=None)
+        place.write_text(rest, encoding="utf-8", newline="")
+    return replace(job, clinical=str(place), data_map=replace(job.data_map, encoding=""))
 
 
-def _targets(places: Iterable[Path]) -> Iterator[Path]:
-    """Yield where these, and what lies in their folders, lead as links: next, and in the end."""
-    for place in places:
-        inside: list[Path] = []
-        if place.is_dir() and not place.name.startswith("."):
-            with contextlib.suppress(OSError):
-                inside = list(place.iterdir())
-        for one in (place, *inside):
-            if one.is_symlink():
-                yield one.parent / one.readlink()
-                yield one.resolve()
+def _gone(job: Job) -> frozenset[str]:
+    return frozenset(plain_name(name) for name, _ in job.withdrawn)
+
+
+def _arrange(job: Job) -> Arrangement | None:
+    with contextlib.suppress(DatasetError):  # the trainer finds the same, and says it
+        return read_arrangement(Path(job.dataset_folder), job.data_map)
+    return None
+
+
+def _places(
+    job: Job, arrangement: Arrangement | None, *, is_withdrawn: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return where the withdrawn cases lie, or the others: own folders, and files with sidecars."""
+    if arrangement is None:
+        return (), ()
+    gone, folder = _gone(job), Path(job.dataset_folder)
+    cases = [name for name in arrangement.cases if (name in gone) is is_withdrawn]
+    folders = tuple(place for name in cases for place in arrangement.folders[name])
+    files = [path for name in cases for path in arrangement.files_of(name)]
+    beside = [path for path in sidecars_of(files) if (folder / path).is_file()]
+    return folders, (*files, *beside)
+
+
+def _targets(job: Job, within: Collection[str] | None = None) -> Iterator[Path]:
+    """Yield where links among the files of a dataset lead: next, and in the end.
+
+    Of all that lies as deep as cases do, or of what is in these folders at the top.
+    """
+    folder = Path(job.dataset_folder)
+    with contextlib.suppress(DatasetError, OSError):  # the trainer finds the same, and says it
+        for entry in list_entries(folder, depth=depth_of(job.data_map)):
+            place = folder / entry.path
+            is_meant = within is None or entry.path.partition("/")[0] in within
+            if is_meant and place.is_symlink():
+                yield place.parent / place.readlink()
+                yield place.resolve()

@@ -2,14 +2,15 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 from fedmq.audit.log import AuditLog
 from fedmq.errors import ConfigurationError, DatasetError
-from fedmq.imaging.datasets import MODALITIES, case_names, find_volumes
+from fedmq.imaging.datasets import case_names, find_cases
+from fedmq.imaging.layouts.words import MODALITIES, plain_name
 from fedmq.messages.requests import EvaluateRequest, TrainRequest
 from fedmq.node.audit_facts import CaseWithdrawn, Entered, RequestReceived, TrainingDone
 from fedmq.node.datasets import Dataset, unknown_dataset
+from fedmq.node.meanings import read_by
 from fedmq.node.records import Records
 from fedmq.node.withdrawals import Withdrawal
 from fedmq.types import Digest
@@ -39,6 +40,7 @@ def withdraw_case(
     Raises:
         ConfigurationError: the dataset, or a case of that name in it, was never here.
     """
+    case_id = plain_name(case_id)
     found = records.datasets.find(dataset)
     case = records.case_lists.hash_of(dataset, case_id)
     if case_id not in records.withdrawals.names(dataset) and not _is_known(
@@ -102,39 +104,39 @@ def _datasets_with(records: Records, case_id: str) -> tuple[str, ...]:
     return tuple(
         one.name
         for one in records.datasets.all()
-        if one.name not in gone and case_id in case_names(one.folder)
+        if one.name not in gone and case_id in case_names(one.folder, one.data_map)
     )
 
 
 def _is_known(records: Records, dataset: Dataset | None, case_id: str, case: Digest) -> bool:
     """Return whether a case is among the files, or was when somebody read them."""
-    return (dataset is not None and case_id in case_names(dataset.folder)) or bool(
-        records.case_lists.lists_with(case)
-    )
+    return (
+        dataset is not None and case_id in case_names(dataset.folder, dataset.data_map)
+    ) or bool(records.case_lists.lists_with(case))
 
 
 def _fit_modalities(records: Records, dataset: Dataset | None, case_id: str) -> tuple[str, ...]:
     """Return what volumes a case has fit for use; of files that are gone, all that there are."""
-    if dataset is None or case_id not in case_names(dataset.folder):
+    if dataset is None:
+        return MODALITIES
+    others = set(case_names(dataset.folder, dataset.data_map)) - {case_id}
+    try:
+        data_map = read_by(dataset.data_map, records.datasets.meanings.of(dataset.name))
+        cases = find_cases(dataset.folder, dataset.clinical, data_map=data_map, without=others)
+    except DatasetError:  # gone, or two files for one modality: no plan had the dataset as it is
         return MODALITIES
     spoiled = records.datasets.spoiled(dataset.name)
     return tuple(
         modality
-        for modality in _volumes(dataset.folder / case_id)
+        for case in cases
+        for modality in sorted(case.volumes)
         if (case_id, modality) not in spoiled
     )
-
-
-def _volumes(folder: Path) -> Collection[str]:
-    try:
-        return find_volumes(folder)
-    except DatasetError:  # two files for one modality: no plan had the dataset as it is
-        return MODALITIES
 
 
 def _unknown_case(dataset: str, case_id: str) -> ConfigurationError:
     return ConfigurationError(
         f"the dataset {dataset} has no case {case_id}",
-        why="no folder has that name, and none by that name was here before",
-        fix="name the case as its folder is named; fedmq node data check lists faults by name",
+        why="no files are of a case of that name, and none by that name was here before",
+        fix="name the case as its folder or its files are; fedmq node data check has the names",
     )

@@ -9,7 +9,8 @@ from random import Random
 from fedmq.errors import ConfigurationError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.clinical import CASE_COLUMN
-from fedmq.imaging.datasets import CLINICAL_FILE, find_cases
+from fedmq.imaging.contents import MapChoices, choose_map, read_contents
+from fedmq.imaging.layouts.data_map import CLINICAL_FILE
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.types import NodeId
 
@@ -41,7 +42,8 @@ def deal_out(source: Path, nodes: Sequence[NodeId], folder: Path, *, seed: int) 
         ConfigurationError: there are fewer cases than nodes.
         DatasetError: the folder or its clinical table cannot be read.
     """
-    cases = list(find_cases(source))
+    data_map = choose_map(source, MapChoices())
+    cases = list(read_contents(source, None, data_map, is_thorough=True).cases)
     if len(cases) < len(nodes):
         raise ConfigurationError(
             f"{source} cannot be dealt out to {len(nodes)} nodes",
@@ -54,10 +56,21 @@ def deal_out(source: Path, nodes: Sequence[NodeId], folder: Path, *, seed: int) 
     return {node: folder / node for node in nodes}
 
 
+def _link(case: Case, place: Path, link: Path) -> None:
+    """Give a node a case by a link to its folder; where it has none of its own, to its volumes."""
+    if place.is_dir() and all(path.parent == place for path in case.volumes.values()):
+        link.symlink_to(place.resolve())
+        return
+    link.mkdir()
+    for modality, path in case.volumes.items():
+        suffix = ".nii.gz" if path.name.lower().endswith(".gz") else ".nii"
+        (link / f"{modality}{suffix}").symlink_to(path.resolve())
+
+
 def _write_share(cases: Sequence[Case], source: Path, folder: Path) -> None:
     folder.mkdir(parents=True)
     for case in cases:
-        (folder / case.case_id).symlink_to((source / case.case_id).resolve())
+        _link(case, source / case.case_id, folder / case.case_id)
     rows = [{CASE_COLUMN: case.case_id, **case.clinical} for case in cases if case.clinical]
     if rows:
         with (folder / CLINICAL_FILE).open("w", encoding="utf-8", newline="") as file:

@@ -19,6 +19,7 @@ from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dictionary.applying import apply_dictionary
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.dictionary.reading import read_dictionary, read_local_words
+from fedmq.imaging.layouts.data_map import Layout, read_map_file
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.messages.fields import RatioField
 from fedmq.messages.notices import Heartbeat, Hello, NodeOnline, Receipt
@@ -190,6 +191,28 @@ def test_the_policy_in_the_docs_has_every_key_and_the_defaults(tmp_path: Path) -
     assert tomllib.loads(shown).keys() == PolicyTable.model_fields.keys()
     differing = {key for key in table if table[key] != usual[key]}
     assert differing == {"max_rounds_per_day", "hours", "time_zone"}
+
+
+def test_the_page_on_data_names_every_layout_and_its_map_is_one(tmp_path: Path) -> None:
+    """The map reads the files that it shows."""
+    page = ROOT / "docs" / "data.md"
+    named = {name for names, _ in rows(page.read_text()) for name in names}
+    assert {str(one) for one in Layout} - {"patterns"} <= named
+    (shown,) = fenced(page, "toml")
+    (tmp_path / "map.toml").write_text(shown)
+    files = ("pet/007_pre_suv.nii.gz", "ct/007_pre.nii.gz", "ct/007_pre_2mm.nii.gz")
+    for name in files:
+        (tmp_path / "cases" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cases" / name).touch()
+    table = tmp_path / "cases" / "tables" / "outcomes.csv"
+    table.parent.mkdir()
+    table.write_text("patient,age\nP7,61\n")
+    (case,) = find_cases(tmp_path / "cases", data_map=read_map_file(tmp_path / "map.toml"))
+    assert {path.name for path in case.volumes.values()} == {
+        "007_pre_suv.nii.gz",
+        "007_pre_2mm.nii.gz",
+    }
+    assert (case.case_id, case.clinical) == ("007", {"age": "61"})
 
 
 def test_every_code_of_a_refusal_that_waits_is_explained_to_operators() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 import fedmq
 from fedmq.containment.cell import Limits, Means
+from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.learning.catalogue import plan_digest
 from fedmq.learning.trainer_protocol import Broken, Done, Job, Progress
 from fedmq.messages.replies import FailureCode
@@ -51,6 +52,7 @@ class Hospital:
         self.folder = folder
         self.home = folder / "home"
         self.withdrawn: tuple[tuple[str, tuple[str, ...]], ...] = ()
+        self.data_map = DataMap()
         self.heard: list[str] = []
         self._events: queue.Queue[WorkerEvent] = queue.Queue()
         for name in ("payloads", "scratch"):
@@ -114,6 +116,7 @@ class Hospital:
             source_path=str(self.plan),
             dataset_folder=str(self.cases),
             withdrawn=self.withdrawn,
+            data_map=self.data_map,
             parameters_path=str(self.model),
             config=config,
         )
@@ -212,6 +215,38 @@ def test_a_plan_cannot_read_a_withdrawn_case(hospital: Hospital) -> None:
         hospital.require_well(before)
     finally:
         hospital.withdrawn = ()
+
+
+def test_a_plan_cannot_read_a_withdrawn_file_among_those_of_others(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    """Where the files of all cases lie in one folder: file by file."""
+    cases, flat = hospital.cases, tmp_path / "flat"
+    (flat / "images").mkdir(parents=True)
+    for number in range(1, 6):
+        (flat / "images" / f"case-{number}_pet.nii.gz").write_text("uptake")
+    shutil.copy(cases / "clinical.csv", flat)
+    hospital.cases = flat
+    hospital.data_map = DataMap(
+        layout=Layout.PATTERNS, volumes={"PET": ("images/{case}_pet.nii*",)}
+    )
+    try:
+        done = hospital.run("tries_withdrawn_file")
+        assert isinstance(done, Done)
+        assert set(done.metrics) == {
+            "did_read",
+            "did_list",
+            "did_row",
+            "did_other",
+            "did_other_row",
+        }
+        hospital.withdrawn = (("case-2", ("PET",)),)
+        done = hospital.run("tries_withdrawn_file")
+        assert isinstance(done, Done)
+        assert set(done.metrics) == {"did_other", "did_other_row"}
+        assert done.cases == tuple(f"case-{number}" for number in (1, 3, 4, 5))
+    finally:
+        hospital.withdrawn, hospital.data_map, hospital.cases = (), DataMap(), cases
 
 
 def test_who_says_which_cases_it_used_is_not_believed(hospital: Hospital) -> None:

@@ -106,6 +106,16 @@ class HostilePlan(TrainingPlan):
             self.attempt("other row", lambda: open(folder + table).read().index("case-3"))
             self.attempt("root", lambda: open("/proc/1/root" + folder + case + "/notes.txt"))
 
+    def tries_withdrawn_file(self, fit):
+        """The same where the files of all cases lie in one folder."""
+        gone, other = "/images/case-2_pet.nii.gz", "/images/case-3_pet.nii.gz"
+        for folder in (self.config.own_cases, os.getcwd() + "/../in/cases"):
+            self.attempt("read", lambda: open(folder + gone).read())
+            self.attempt("list", lambda: os.listdir(folder + "/images").index(gone[8:]))
+            self.attempt("row", lambda: open(folder + "/clinical.csv").read().index("case-2"))
+            self.attempt("other", lambda: open(folder + other).read())
+            self.attempt("other row", lambda: open(folder + "/clinical.csv").read().index("case-3"))
+
     def is_way(self, folder, name):
         """Whether it only leads to what is shown."""
         place = os.path.join(folder, name)

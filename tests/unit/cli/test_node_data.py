@@ -40,6 +40,11 @@ def test_a_dataset_is_added_listed_checked_and_removed(node: CommandLine, home: 
         "  MASK      3",
         "  PET       3",
         "  clinical  3",
+        "  layout    folders",
+        "  spacing   CT 3.00 x 3.00 x 3.50 mm",
+        "  spacing   MASK 4.00 x 4.00 x 4.00 mm",
+        "  spacing   PET 4.00 x 4.00 x 4.00 mm",
+        "  rows      of 3 cases",
     ]
     assert "read 3 of 3 cases" in added.talk
     assert added.ends_with_next
@@ -68,14 +73,16 @@ def test_programs_get_the_same_without_patients(node: CommandLine, home: Path) -
     content = checked.json
     (finding,) = content.pop("findings")
     assert finding["code"] == "corrupt_file"
-    assert content == {
+    assert {
         "schema_version": 1,
         "dataset": "lung",
         "num_cases": 3,
         "num_sound": 2,
         "cases_without": {"CT": [finding["case_id"]], "MASK": [], "PET": [], "clinical": []},
         "columns": None,
-    }
+        "num_with": {"CT": 2, "MASK": 3, "PET": 3},
+    }.items() <= content.items()
+    assert content["data_map"]["layout"] == content["layout"] == "folders"
 
 
 def test_a_sound_dataset_ends_its_check_with_0(node: CommandLine, home: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fedmq.errors import DatasetError
-from fedmq.imaging.clinical import read_clinical, table_without
+from fedmq.imaging.clinical import TableFormat, read_clinical, read_table, table_with
 
 
 def write(folder: Path, content: str | bytes) -> Path:
@@ -66,22 +66,112 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
         '\ufeffage;case_id\r\n"6;1";A\r\n62; B \r\n"6\n3";C\r\n',
     ],
 )
-def test_a_table_without_a_case_is_the_same_but_for_that(tmp_path: Path, content: str) -> None:
-    """The other rows read as before; of the case no word is left."""
+def test_a_table_of_some_cases_is_the_same_but_for_the_others(tmp_path: Path, content: str) -> None:
+    """Their rows read as before; of the others no word is left."""
     table = write(tmp_path, content)
     before = dict(read_clinical(table))
-    rest = table_without(table, {"B"})
+    rest = table_with(table, {"A", "C"}, TableFormat())
     assert rest is not None
     assert "B" not in rest
     assert "62" not in rest
     del before["B"]
     assert read_clinical(write(tmp_path, rest)) == before
-    assert table_without(table, {"A", "C"}) is None
+    assert table_with(table, {"D"}, TableFormat()) is None
 
 
-def test_errors_name_the_same_row_without_a_case(tmp_path: Path) -> None:
+def test_errors_name_the_same_row_without_the_others(tmp_path: Path) -> None:
     """Rows keep their numbers where others went."""
-    rest = table_without(write(tmp_path, "case_id\nA\nB\nB\n"), {"A"})
+    table = write(tmp_path, "case_id,x\nA,1\nB,1\nB,2\n")
+    rest = table_with(table, {"B"}, TableFormat())
     assert rest is not None
     with pytest.raises(DatasetError, match="row 4"):
         read_clinical(write(tmp_path, rest))
+
+
+def test_what_splits_cells_and_what_names_cases_is_seen(tmp_path: Path) -> None:
+    """Tabs, semicolons with decimal commas, a quoted comma; ids keep their zeros."""
+    for content, name in (
+        ("PatientID\tage\n007\t61,5\n", "tabs"),
+        ("age;Participant ID;;\n61,5;007;;\n\n;;;\n", "empty columns"),
+        ('id,"age"\n007,"61,5"\n', "id"),
+    ):
+        table = read_table(write(tmp_path, content))
+        assert [(row.case_id, dict(row.cells)) for row in table.rows] == [("007", {"age": "61,5"})]
+        assert any(name in note for note in table.notes), name
+
+
+def test_two_columns_that_could_name_the_cases_are_a_question(tmp_path: Path) -> None:
+    """Unless one is called case_id, or the operator says which."""
+    table = write(tmp_path, "id,patient_id,x\n1,A,5\n")
+    with pytest.raises(DatasetError, match="id, patient_id could all be it") as caught:
+        read_table(table)
+    assert "--id-column" in caught.value.fix
+    (row,) = read_table(table, TableFormat(id_column="patient_id")).rows
+    assert (row.case_id, row.cells) == ("A", {"id": "1", "x": "5"})
+    with pytest.raises(DatasetError, match="it has no column name"):
+        read_table(table, TableFormat(id_column="name"))
+    (row,) = read_table(write(tmp_path, "id,case_id\n1,A\n")).rows
+    assert row.case_id == "A"
+
+
+def test_a_row_that_stands_twice_is_said_and_counts_once(tmp_path: Path) -> None:
+    """One that differs is refused with both lines and the column."""
+    table = read_table(write(tmp_path, "case_id,x\nA,1\nB,2\nA,1\nA,1\n"))
+    assert [row.case_id for row in table.rows] == ["A", "B"]
+    assert any("A, A" in note for note in table.notes)
+    with pytest.raises(DatasetError, match=r"row 4 .*case A has another row, on line 2.* in x"):
+        read_table(write(tmp_path, "case_id,x\nA,1\nB,2\nA,3\n"))
+
+
+def test_rows_of_scans_are_several_for_a_case(tmp_path: Path) -> None:
+    """By a column of scans; what all of them say is the case's."""
+    table = write(tmp_path, "case_id,session_id,age,weight\nA,1,61,70\nA,2,61,68\n")
+    assert {row.scan for row in read_table(table).rows} == {"1", "2"}
+    assert read_clinical(table) == {"A": {"age": "61"}}
+    visits = write(tmp_path, "case_id,visit,age\nA,1,61\nA,2,61\n")
+    with pytest.raises(DatasetError, match="row 3"):
+        read_table(visits)
+    assert len(read_table(visits, TableFormat(scan_column="visit")).rows) == 2
+
+
+LATIN = "case_id,name\nA,Zoé\n".encode("windows-1252")
+
+
+def test_another_encoding_is_read_where_it_is_said(tmp_path: Path) -> None:
+    """UTF-16 says so itself; of Windows-1252 the error has the line, and the option."""
+    table = write(tmp_path, LATIN)
+    with pytest.raises(DatasetError, match="line 2") as caught:
+        read_table(table)
+    assert "--encoding windows-1252" in caught.value.fix
+    found = read_table(table, TableFormat(encoding="windows-1252"))
+    assert found.rows[0].cells == {"name": "Zoé"}
+    assert "windows-1252" in found.notes[0]
+    rest = table_with(table, {"A"}, TableFormat(encoding="windows-1252"))
+    assert rest is not None
+    assert "Zoé" in rest
+    wide = read_table(write(tmp_path, "case_id,x\nA,1\n".encode("utf-16")))
+    assert wide.rows[0].cells == {"x": "1"}
+    with pytest.raises(DatasetError, match="nobody knows the encoding klingon"):
+        read_table(table, TableFormat(encoding="klingon"))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"PK\x03\x04rest", "it is a spreadsheet"),
+        (b"\xd0\xcf\x11\xe0rest", "it is a spreadsheet"),
+        ('case_id,x\nA,"1\nB,2\nC,3\n', "it is no CSV file"),
+        ("case_id,,x\nA,7,1\n", "a cell in a column without a name"),
+        ("case_id,x\nA," + "1" * 200_000 + "\n", "it is no CSV file"),
+    ],
+)
+def test_what_is_no_table_is_said(tmp_path: Path, content: str | bytes, why: str) -> None:
+    """A quote that nobody closed would have swallowed the rows behind it."""
+    with pytest.raises(DatasetError, match=why):
+        read_table(write(tmp_path, content))
+
+
+def test_accents_are_the_same_in_two_ways_to_write_them(tmp_path: Path) -> None:
+    """A Mac decomposes them."""
+    rows = read_clinical(write(tmp_path, "case_id,x\nZoe\u0301,1\n"))
+    assert rows == {"Zo\u00e9": {"x": "1"}}

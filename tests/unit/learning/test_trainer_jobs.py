@@ -8,7 +8,9 @@ import pytest
 
 from fedmq.encodings.kinds import Kind
 from fedmq.encodings.narrow import write_narrow
+from fedmq.imaging.contents import find_map
 from fedmq.imaging.dictionary.model import Meaning
+from fedmq.imaging.layouts.data_map import DataMap
 from fedmq.learning.trainer_jobs import _find_cases, perform
 from fedmq.learning.trainer_protocol import (
     Broken,
@@ -22,6 +24,7 @@ from fedmq.messages.fields import MAX_METRICS
 from fedmq.messages.replies import FailureCode
 from fedmq.parameters import load_parameters
 from tests.support.files import new_file, stored
+from tests.support.layouts import put_hecktor
 from tests.support.tiny_plan import write_cases, write_job
 from tests.unit.imaging.dictionary.examples import lung
 
@@ -131,6 +134,22 @@ def test_cases_without_the_plans_modalities_are_left_out_and_counted(tmp_path: P
     assert isinstance(answer, Done)
     assert (answer.num_training_cases, answer.num_validation_cases) == (1, 1)
     assert answer.num_cases_left_out == 3
+
+
+def test_cases_are_found_by_the_map_of_the_dataset(tmp_path: Path) -> None:
+    """A flat layout, of which the folders are no cases; and nothing is found by another map."""
+    put_hecktor(tmp_path / "flat")
+    job = write_job(tmp_path, kind=JobKind.PREPARE)
+    needy = replace(
+        with_source(tmp_path, job, "modalities = ()", 'modalities = ("PET",)'),
+        dataset_folder=str(tmp_path / "flat"),
+        data_map=find_map(tmp_path / "flat"),
+    )
+    answer = answer_to(needy)
+    assert isinstance(answer, Done)
+    assert (answer.num_training_cases, answer.num_validation_cases) == (1, 1)
+    assert answer.num_cases_left_out == 1
+    assert code_of(replace(needy, data_map=DataMap())) is FailureCode.DATASET_ERROR
 
 
 def test_a_case_lacks_the_volumes_that_were_found_unfit(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from fedmq import __version__
 from fedmq.errors import TrainingError
+from fedmq.imaging.baseline import BaselineRule, Pick
+from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.learning.trainer_protocol import (
     MAX_LINE_BYTES,
     Answer,
@@ -62,11 +64,17 @@ DONE = Done(
 
 def test_a_job_comes_back_as_it_was_written() -> None:
     """One line, and the same values with the same types."""
-    line = job_line(a_job())
+    data_map = DataMap(
+        layout=Layout.HECKTOR,
+        volumes={"PET": ("{case}__PT.nii*", "imagesTr/{case}__PT.nii*")},
+        aliases={"7": "Zoé 007"},
+        baseline=BaselineRule(pick=Pick.FIRST, window_days=(-42, 0)),
+    )
+    line = job_line(a_job(data_map=data_map))
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
     job = parse_job(line)
-    assert job == a_job()
+    assert job == a_job(data_map=data_map)
     assert [type(value) for value in job.config.values()] == [float, int, bool, list]
 
 

@@ -2,13 +2,17 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fedmq.errors import TrainingError
+from fedmq.imaging.baseline import BaselineRule
+from fedmq.imaging.contents import MapChoices, choose_map, find_map
 from fedmq.imaging.datasets import find_cases
+from fedmq.imaging.layouts.data_map import DataMap
 from fedmq.learning.trainer_protocol import Done, Job, JobKind
 from fedmq.node.cells import (
     answer_fault,
@@ -18,6 +22,7 @@ from fedmq.node.cells import (
     take_out,
 )
 from fedmq.node.shown_cases import readable_paths
+from tests.support.layouts import put_autopet, put_bids, put_folders, put_hecktor
 from tests.support.tiny_plan import write_job
 
 
@@ -166,6 +171,75 @@ def test_a_link_to_a_withdrawn_case_is_not_followed(tmp_path: Path) -> None:
         assert "withdrawn" in caught.value.why
         (cases / link).unlink()
     assert readable_paths(job, tmp_path / "home")
+
+
+def test_of_files_that_lie_together_those_of_others_are_shown(tmp_path: Path, folder: Path) -> None:
+    """Flat layouts: file by file with sidecars, links resolved; the trainer finds the same."""
+    cases = tmp_path / "flat"
+    put_hecktor(cases)
+    sidecar = cases / "imagesTr" / "CHUP-001__PT.json"
+    sidecar.write_text('{"fedmq": {"scan_day": -3}}')
+    elsewhere = (cases / "labelsTr" / "CHUP-001.nii.gz").rename(tmp_path / "mask.nii.gz")
+    (cases / "labelsTr" / "CHUP-001.nii.gz").symlink_to(elsewhere)
+    data_map = find_map(cases)
+    changes = {"dataset_folder": str(cases), "data_map": data_map}
+    job = write_job(tmp_path, withdrawn=(("CHUM-002", ("CT", "PET")),), **changes)
+    readable = readable_paths(job, tmp_path / "home")
+    assert all(path.is_file() for path in readable)
+    assert {elsewhere, sidecar} <= set(readable)
+    assert not any("CHUM-002" in path.name for path in readable)
+    inner = hand_in(job, folder)
+    shown = Path(inner.dataset_folder)
+    assert not any("CHUM-002" in path.name for path in shown.rglob("*"))
+    assert "CHUM-002" not in Path(str(inner.clinical)).read_text()
+    found = find_cases(shown, Path(str(inner.clinical)), data_map=inner.data_map)
+    before = find_cases(cases, data_map=data_map, without=["CHUM-002"])
+    assert [one.clinical for one in found] == [one.clinical for one in before]
+    assert [{word: path.resolve() for word, path in one.volumes.items()} for one in found] == [
+        {word: path.resolve() for word, path in one.volumes.items()} for one in before
+    ]
+    (cases / "labelsTr" / "CHUM-010.nii.gz").unlink()
+    (cases / "labelsTr" / "CHUM-010.nii.gz").symlink_to("CHUM-002.nii.gz")
+    with pytest.raises(TrainingError, match="cannot be shown"):
+        readable_paths(job, tmp_path / "home")
+
+
+@pytest.mark.parametrize("put", [put_bids, put_autopet, put_folders])
+def test_folders_of_several_scans_go_whole(
+    tmp_path: Path, folder: Path, put: Callable[[Path], None]
+) -> None:
+    """All scans of a withdrawn case, with its sessions file; of the others all."""
+    cases = tmp_path / "several"
+    put(cases)
+    data_map = choose_map(cases, MapChoices(baseline=BaselineRule()))
+    first, second = find_cases(cases, data_map=data_map)
+    changes = {"dataset_folder": str(cases), "data_map": data_map}
+    for gone, left in ((first, second), (second, first)):
+        job = write_job(tmp_path, withdrawn=((gone.case_id, ("PET",)),), **changes)
+        inner = hand_in(job, folder)
+        shown = Path(inner.dataset_folder)
+        assert not any(gone.case_id in str(path.relative_to(shown)) for path in shown.rglob("*"))
+        clinical = None if inner.clinical is None else Path(inner.clinical)
+        (case,) = find_cases(shown, clinical, data_map=inner.data_map)
+        assert (case.case_id, case.clinical) == (left.case_id, left.clinical)
+        assert [path.resolve() for path in case.volumes.values()] == list(left.volumes.values())
+
+
+def test_a_row_under_another_name_goes_with_its_case(tmp_path: Path, folder: Path) -> None:
+    """By the aliases of the map; a table in another encoding is shown in UTF-8."""
+    job = write_job(
+        tmp_path,
+        withdrawn=(("case-2", ()),),
+        data_map=DataMap(encoding="windows-1252", aliases={"zwei": "case-2", "drei": "case-3"}),
+    )
+    table = Path(job.dataset_folder) / "clinical.csv"
+    table.write_bytes("case_id,x\nzwei,Zo\xe9\ndrei,Zo\xe9\ncase-4,1\nnobody,5\n".encode("cp1252"))
+    inner = hand_in(job, folder)
+    assert Path(str(inner.clinical)).read_text().split() == ["case_id,x", "drei,Zo\xe9", "case-4,1"]
+    found = find_cases(
+        Path(inner.dataset_folder), Path(str(inner.clinical)), data_map=inner.data_map
+    )
+    assert [case.clinical.get("x") for case in found] == [None, "Zo\xe9", "1", None]
 
 
 def test_an_output_may_be_larger_than_its_model(job: Job) -> None:

@@ -1,15 +1,24 @@
 """The registered datasets: added whole or not at all, seen by every process."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fedmq.errors import ConfigurationError, DatasetError
+from fedmq.imaging.baseline import BaselineRule, Pick
+from fedmq.imaging.contents import MapChoices
+from fedmq.imaging.dictionary.model import Dictionary, Meaning
+from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.imaging.synthetic import SITES, write_cohort
+from fedmq.imaging.volumes import save_volume
 from fedmq.node.datasets import Datasets
+from fedmq.node.meanings import read_by
 from fedmq.node.records import Records, open_records
 from fedmq.transport.home import LocalHome
+from tests.support.fields import affine_of, ball
+from tests.support.layouts import put_folders, put_hecktor, put_scan
 from tests.support.tiny_plan import write_cases
 
 
@@ -93,6 +102,84 @@ def test_an_unfit_volume_is_kept_out_until_a_check_finds_it_fit(
     ct.write_bytes(sound)
     datasets.check("petct")
     assert datasets.spoiled("petct") == frozenset()
+
+
+def test_the_map_of_a_dataset_is_kept_and_never_found_again(
+    datasets: Datasets, tmp_path: Path
+) -> None:
+    """A file that looks like another layout changes nothing; a new row's name becomes an alias."""
+    folder = tmp_path / "cases"
+    put_hecktor(folder)
+    inspection = datasets.add("petct", folder, now=0.0)
+    assert inspection.num_sound == 3
+    (dataset,) = datasets.all()
+    assert dataset.data_map.layout is Layout.HECKTOR
+    put_scan(folder / "sub-01" / "pet")
+    (folder / "clinical.csv").write_text("case_id,age\nchup-001,61\n")
+    checked = datasets.check("petct")
+    assert [case.case_id for case in checked.cases] == ["CHUM-002", "CHUM-010", "CHUP-001"]
+    after = datasets.find("petct")
+    assert after is not None
+    assert after.data_map == replace(dataset.data_map, aliases={"chup-001": "CHUP-001"})
+    assert after.num_cases == 3
+    with pytest.raises(DatasetError, match="more than one layout"):
+        datasets.add("again", folder, now=0.0)
+
+
+def test_the_baseline_of_a_dictionary_comes_before_the_sites_own(
+    datasets: Datasets, tmp_path: Path
+) -> None:
+    """In what is found and in what is handed to trainers; the site's own word is kept below it."""
+    folder = tmp_path / "cases"
+    put_folders(folder)
+    (folder / "clinical.csv").unlink()
+    with pytest.raises(DatasetError, match="several scans"):
+        datasets.add("petct", folder, now=0.0)
+    first = MapChoices(baseline=BaselineRule(pick=Pick.FIRST, window_days=(-90, 90)))
+    found = datasets.add("petct", folder, choices=first, now=0.0)
+    assert found.contents.baselines == {"p2": "scan-1"}
+    late = Meaning(
+        dictionary=Dictionary.model_validate(
+            {
+                "name": "lung",
+                "version": "1",
+                "variables": {"age": {"type": "number"}},
+                "baseline": {"window_days": [0, 30]},
+            }
+        )
+    )
+    found = datasets.mean("petct", late)
+    assert found.contents.baselines == {"p2": "scan-2"}
+    assert found.contents.without_baseline.keys() == {"p1"}
+    dataset = datasets.find("petct")
+    assert dataset is not None
+    assert dataset.data_map.baseline == first.baseline
+    assert read_by(dataset.data_map, late).baseline == BaselineRule(window_days=(0, 30))
+    assert datasets.mean("petct", None).contents.baselines == {"p2": "scan-1"}
+
+
+def test_spacings_are_told_from_least_to_largest(datasets: Datasets, tmp_path: Path) -> None:
+    """By axis in RAS+, of what can be read."""
+    for number, spacing in enumerate(((4.0, 3.0, 5.0), (2.0, 6.0, 5.0))):
+        place = tmp_path / "cases" / f"case-{number}"
+        place.mkdir(parents=True)
+        volume = ball(affine_of(spacing, (0.0, 0.0, -20.0)), (8, 8, 8), 5.0, centre=(8, 8, -8))
+        save_volume(volume, place / "PET.nii.gz")
+    (place / "CT.nii.gz").write_bytes(b"no volume")
+    inspection = datasets.add("petct", tmp_path / "cases", now=0.0)
+    assert inspection.spacing_mm == {"PET": ((2.0, 3.0, 5.0), (4.0, 6.0, 5.0))}
+
+
+def test_a_dataset_of_a_journal_of_before_is_one_of_folders(
+    datasets: Datasets, records: Records, tmp_path: Path
+) -> None:
+    """Its map was not kept: there was one way to lay a dataset out."""
+    datasets.add("petct", write_cases(tmp_path / "cases", 2), now=0.0)
+    records.journal.execute("DELETE FROM data_maps")
+    dataset = datasets.find("petct")
+    assert dataset is not None
+    assert dataset.data_map == DataMap()
+    assert len(datasets.check("petct").cases) == 2
 
 
 def test_a_folder_without_a_usable_case_is_refused(datasets: Datasets, tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from fedmq.errors import ConfigurationError
+from fedmq.imaging.baseline import BaselineRule
+from fedmq.imaging.dictionary.model import Meaning
+from fedmq.imaging.layouts.data_map import DataMap
 from fedmq.learning.trainer_protocol import JobKind
 from fedmq.messages.replies import EvaluateReply, PrepareReply, Refusal, RefusalCode, TrainReply
 from fedmq.node.audit_facts import CaseWithdrawn, TrainingDone
@@ -17,7 +20,9 @@ from fedmq.node.datasets import Datasets
 from fedmq.node.records import Records, open_records
 from fedmq.node.withdrawing import withdraw_case
 from fedmq.transport.home import LocalHome
+from tests.support.layouts import put_hecktor
 from tests.support.tiny_plan import write_cases
+from tests.unit.imaging.dictionary.examples import lung
 from tests.unit.node.world import DATASET, LIVER, LUNG, Killed, World, cases_of
 
 TRAINS: Final = "case-2"
@@ -206,6 +211,23 @@ def test_withdrawals_outlive_the_life_in_which_they_were_made(world: World) -> N
     assert world.job.withdrawn == ((TRAINS, ()),)
 
 
+# How the dataset is read.
+
+
+def test_a_job_has_the_map_of_its_dataset_and_the_dictionarys_baseline(world: World) -> None:
+    """As they stand in the journal when it begins."""
+    datasets = world.service._records.datasets
+    own = DataMap(aliases={"7": "case-2"})
+    datasets._keep_map(DATASET, own)
+    world.train()
+    assert world.job.data_map == own
+    world.done()
+    datasets.meanings.keep(DATASET, Meaning(dictionary=lung()))
+    world.train(2)
+    rule = BaselineRule(window_days=(-42, 0))
+    assert world.job.data_map == replace(own, baseline=rule)
+
+
 # Too few.
 
 
@@ -236,6 +258,22 @@ def test_no_case_left_to_train_is_too_few(world: World) -> None:
     assert world.orchestrator.answers[-1] == Refusal(
         code=RefusalCode.TOO_FEW_CASES, request_type="train.request"
     )
+
+
+def test_a_case_of_a_flat_layout_is_withdrawn_by_its_name(records: Records, tmp_path: Path) -> None:
+    """With the volumes that it had fit; counted out, and found no more; others stay."""
+    put_hecktor(tmp_path / "flat")
+    (tmp_path / "flat" / "imagesTr" / "CHUM-002__CT.nii.gz").write_bytes(b"damaged")
+    records.datasets.add("flat", tmp_path / "flat", now=0.0)
+    done = withdraw_case(records, "flat", "CHUM-002", reason="", now=1.0)
+    assert done.num_cases == 2
+    (known,) = records.withdrawals.of("flat")
+    assert known.modalities == ("MASK", "PET")
+    cases = records.datasets.check("flat").cases
+    assert [case.case_id for case in cases] == ["CHUM-010", "CHUP-001"]
+    with pytest.raises(ConfigurationError, match="no case imagesTr"):
+        withdraw_case(records, "flat", "imagesTr", reason="", now=1.0)
+    assert withdraw_case(records, DATASET, TRAINS, reason="", now=1.0).also_in == ()
 
 
 # What it had entered.

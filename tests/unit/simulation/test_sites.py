@@ -9,6 +9,7 @@ from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.simulation.sites import deal_out, invent_cases
 from fedmq.types import NodeId
+from tests.support.layouts import put_hecktor
 
 NODES = tuple(map(NodeId, ("a", "b", "c")))
 
@@ -30,6 +31,20 @@ def test_each_case_goes_to_one_node_with_its_row(source: Path, tmp_path: Path) -
     assert sorted(map(len, shares)) == [2, 2, 3]
     places = [one for folder in folders.values() for one in folder.iterdir() if one.is_dir()]
     assert all(place.is_symlink() for place in places)
+
+
+def test_cases_of_any_layout_are_dealt_out(tmp_path: Path) -> None:
+    """Where files lie together, a case's folder is made of links to its volumes."""
+    put_hecktor(tmp_path / "flat")
+    folders = deal_out(tmp_path / "flat", NODES, tmp_path / "dealt", seed=1)
+    found = [case for folder in folders.values() for case in find_cases(folder)]
+    assert {case.case_id: case.clinical for case in found} == {
+        "CHUM-002": {"age": "62"},
+        "CHUM-010": {"age": "63"},
+        "CHUP-001": {"age": "61"},
+    }
+    assert sorted(len(case.volumes) for case in found) == [2, 3, 3]
+    assert all(path.is_symlink() for case in found for path in case.volumes.values())
 
 
 def test_the_seed_decides_who_has_which_case(source: Path, tmp_path: Path) -> None:

@@ -1,0 +1,258 @@
+"""Contents: what a dataset's folder and its clinical table hold, read by a data map."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from fedmq.errors import DatasetError
+from fedmq.imaging.baseline import BaselineRule, Choice, DatedScan, choose_baseline
+from fedmq.imaging.cases import Case
+from fedmq.imaging.clinical import Row, Table, TableFormat, read_table
+from fedmq.imaging.layouts.arranging import Arrangement, Ignored, arrange, depth_of
+from fedmq.imaging.layouts.data_map import DataMap, Layout, read_map_file
+from fedmq.imaging.layouts.detection import CHANNELS_FILE, detect_map
+from fedmq.imaging.layouts.listing import MAX_DEPTH, list_entries
+from fedmq.imaging.layouts.scan_days import date_scans
+from fedmq.imaging.layouts.words import plain_name
+from fedmq.imaging.matching import Matching, match_names, row_of_scan, rows_by_case
+
+_MAX_NAMED: Final = 10
+_MAX_CHANNELS_BYTES: Final = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What was understood of a dataset."""
+
+    data_map: DataMap
+    """As it is to be kept: with the aliases that were found."""
+    cases: tuple[Case, ...]
+    num_scans: Mapping[str, int]
+    """Case -> how many scans with a volume it has."""
+    baselines: Mapping[str, str]
+    """Case -> the scan that was picked, of those with several."""
+    without_baseline: Mapping[str, str]
+    """Case -> why none of its scans was picked: it is kept without volumes."""
+    matching: Matching | None
+    """None where there is no clinical table."""
+    ignored: tuple[Ignored, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def table_format(data_map: DataMap) -> TableFormat:
+    """Return how the clinical table of a dataset is read."""
+    return TableFormat(
+        id_column=data_map.id_column,
+        scan_column=data_map.scan_column,
+        encoding=data_map.encoding,
+    )
+
+
+def table_path(folder: Path, clinical: Path | None, data_map: DataMap) -> Path | None:
+    """Return where the clinical table of a dataset is; None where none was named and none lies."""
+    if clinical is not None:
+        return clinical
+    place = folder / data_map.table
+    return place if place.is_file() else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapChoices:
+    """What an operator says of a dataset beside its folder; what is not said is found."""
+
+    layout: Layout | None = None
+    file: Path | None = None
+    """A data map that the operator wrote."""
+    baseline: BaselineRule | None = None
+    id_column: str = ""
+    scan_column: str = ""
+    encoding: str = ""
+
+
+def choose_map(folder: Path, choices: MapChoices) -> DataMap:
+    """Return the data map of a folder: the operator's, or the one its files speak for.
+
+    Raises:
+        ConfigurationError: the operator's cannot be used.
+        DatasetError: as for `find_map`.
+    """
+    if choices.file is not None:
+        found = read_map_file(choices.file)
+    else:
+        found = find_map(folder, choices.layout)
+    return replace(
+        found,
+        baseline=choices.baseline or found.baseline,
+        id_column=choices.id_column or found.id_column,
+        scan_column=choices.scan_column or found.scan_column,
+        encoding=choices.encoding or found.encoding,
+    )
+
+
+def find_map(folder: Path, layout: Layout | None = None) -> DataMap:
+    """Return the data map of a folder, by the names of its files.
+
+    Raises:
+        DatasetError: as for `detect_map`, or the folder cannot be read.
+    """
+    entries = list_entries(folder)
+    place, text = folder / CHANNELS_FILE, ""
+    if place.is_file() and place.stat().st_size <= _MAX_CHANNELS_BYTES:
+        text = place.read_text(encoding="utf-8-sig", errors="replace")
+    return detect_map(entries, channels=text, layout=layout)
+
+
+def read_arrangement(folder: Path, data_map: DataMap, *, is_thorough: bool = False) -> Arrangement:
+    """Return how the files of a folder belong together.
+
+    What lies deeper than the map looks is named among the ignored where it is thorough.
+
+    Raises:
+        DatasetError: the folder is missing or cannot be read.
+    """
+    depth = MAX_DEPTH if is_thorough else depth_of(data_map)
+    return arrange(list_entries(folder, depth=depth), data_map)
+
+
+def read_contents(
+    folder: Path,
+    clinical: Path | None,
+    data_map: DataMap,
+    *,
+    without: Collection[str] = (),
+    is_thorough: bool = False,
+) -> Contents:
+    """Return the cases of a folder by its map, each with the volumes of one scan and its row.
+
+    Nothing is looked for in the files of the cases `without`. Where it is thorough, names that
+    the table writes otherwise are matched anew, and become aliases of the map.
+
+    Raises:
+        DatasetError: code missing_file or empty (no folder, no case in it), ambiguous_file (two
+            files of a case answer to one modality), several_scans (and no rule which is the
+            baseline), or the table cannot be read.
+    """
+    arrangement = read_arrangement(folder, data_map, is_thorough=is_thorough)
+    gone = {plain_name(name) for name in without}
+    names = [name for name in arrangement.cases if name not in gone]
+    _require_clear(arrangement, names, data_map)
+    place = table_path(folder, clinical, data_map)
+    table = Table(rows=(), notes=()) if place is None else read_table(place, table_format(data_map))
+    matching = None
+    if is_thorough and place is not None:
+        # With the names of those that are withdrawn: a row that could be theirs is no other's.
+        every = {*arrangement.cases, *gone}
+        matching = match_names(set(table.by_id()), every, known=data_map.aliases)
+        data_map = replace(data_map, aliases=matching.aliases)
+    rows = rows_by_case(table.rows, names, data_map.aliases)
+    picked = _Picked(folder=folder, arrangement=arrangement, data_map=data_map, rows=rows)
+    cases = tuple(picked.case(name) for name in names)
+    return Contents(
+        data_map=data_map,
+        cases=cases,
+        num_scans={name: len(arrangement.scans_of(name)) for name in names},
+        baselines=picked.baselines,
+        without_baseline=picked.without_baseline,
+        matching=None if matching is None else _less(matching, gone, len(rows)),
+        ignored=arrangement.ignored,
+        notes=(*table.notes, *picked.notes),
+    )
+
+
+class _Picked:
+    """The cases of an arrangement, made one by one, and what there is to say of them."""
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        arrangement: Arrangement,
+        data_map: DataMap,
+        rows: Mapping[str, Sequence[Row]],
+    ) -> None:
+        self._folder = folder
+        self._arrangement = arrangement
+        self._rule = data_map.baseline
+        self._rows = rows
+        self.baselines: dict[str, str] = {}
+        self.without_baseline: dict[str, str] = {}
+        self.notes: list[str] = []
+
+    def case(self, name: str) -> Case:
+        """Return a case with the volumes of its baseline scan, and its row."""
+        rows = self._rows.get(name, ())
+        scans = self._arrangement.scans_of(name)
+        choice = self._choose(name, rows)
+        scan = choice.scan
+        found = next((one for one in scans if scan is not None and one.name == scan.name), None)
+        if scans and found is None:
+            self.without_baseline[name] = choice.why
+        elif found is not None and len(scans) > 1:
+            self.baselines[name] = found.name
+        volumes = {} if found is None else found.volumes
+        return Case(
+            case_id=name,
+            volumes={modality: self._folder / path for modality, path in volumes.items()},
+            clinical=row_of_scan(rows, None if found is None else found.name),
+        )
+
+    def _choose(self, name: str, rows: Sequence[Row]) -> Choice:
+        scans = self._arrangement.scans_of(name)
+        if self._rule is None or not scans:
+            plain = [DatedScan(name=one.name) for one in scans]
+            return Choice(scan=plain[0] if plain else None)
+        dated, notes = date_scans(self._folder, scans, rows)
+        self.notes += notes
+        return choose_baseline(dated, self._rule)
+
+
+def _require_clear(arrangement: Arrangement, names: Collection[str], data_map: DataMap) -> None:
+    """Return if there is a case, and it is known which files are whose."""
+    if not names:
+        raise DatasetError(
+            "the dataset has no case",
+            code="empty",
+            why=f"its folder has nothing that is one in the layout {data_map.layout}",
+            fix="put each case's volumes in a folder of its own, named after the case; "
+            "other layouts: docs/data.md",
+        )
+    for clash in arrangement.clashes:
+        if clash.case_id in names:
+            paths = ", ".join(path.rpartition("/")[2] for path in clash.paths)
+            raise DatasetError(
+                f"case {clash.case_id} has {len(clash.paths)} files that could be its "
+                f"{clash.modality}",
+                code="ambiguous_file",
+                case=clash.case_id,
+                why=f"these names say so: {paths}",
+                fix="keep one of them there, or say which by a map: docs/data.md",
+            )
+    if data_map.baseline is None:
+        _require_one_scan(arrangement, names)
+
+
+def _require_one_scan(arrangement: Arrangement, names: Collection[str]) -> None:
+    counts = Counter(scan.case_id for scan in arrangement.scans)
+    several = [name for name in names if counts[name] > 1]
+    if several:
+        more = len(several) - _MAX_NAMED
+        listed = ", ".join(f"{name} ({counts[name]})" for name in several[:_MAX_NAMED])
+        hint = "; if its scans are patients: name the folder one below" if len(names) == 1 else ""
+        raise DatasetError(
+            f"{len(several)} of {len(names)} cases have several scans",
+            code="several_scans",
+            case=several[0],
+            why=f"nobody said which to learn from: {listed}"
+            + (f" and {more} more" if more > 0 else ""),
+            fix="add --baseline last, --baseline first or --baseline SCAN, and --window FIRST LAST "
+            f"for days relative to time zero{hint}",
+        )
+
+
+def _less(matching: Matching, gone: Collection[str], num_matched: int) -> Matching:
+    """Return a matching without those cases that are withdrawn."""
+    missing = tuple(one for one in matching.cases_without_row if one not in gone)
+    aliases = {one: case for one, case in matching.aliases.items() if case not in gone}
+    return replace(matching, aliases=aliases, cases_without_row=missing, num_matched=num_matched)

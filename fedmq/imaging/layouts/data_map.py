@@ -1,0 +1,126 @@
+"""Data maps: how a dataset's folder is read, found once and kept with the dataset."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar, Final
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from fedmq.errors import ConfigurationError
+from fedmq.imaging.baseline import BaselineRule
+from fedmq.imaging.layouts.patterns import match_path
+from fedmq.imaging.layouts.words import MODALITIES
+
+CLINICAL_FILE: Final = "clinical.csv"
+_STRICT: Final = ConfigDict(strict=True, extra="forbid")
+
+
+class Layout(StrEnum):
+    """The layouts that have a name."""
+
+    FOLDERS = "folders"
+    """A folder for each case, or for each scan of a case (`NAME_scan-1`); volumes by words."""
+    STUDIES = "autopet"
+    """A folder for each patient with one for each study; volumes by words."""
+    BIDS = "bids-pet"
+    HECKTOR = "hecktor"
+    MSD = "msd"
+    PATTERNS = "patterns"
+    """As the operator wrote in a map of their own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataMap:
+    """Which file of a folder is which volume of which case, and which row is that case's."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    layout: Layout = Layout.FOLDERS
+    volumes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Modality -> patterns, the best first; none where volumes are told by words."""
+    table: str = CLINICAL_FILE
+    """The clinical table in the folder, unless one elsewhere was named."""
+    id_column: str = ""
+    """The column that names the case; "": the one whose name says so."""
+    scan_column: str = ""
+    """The column that names the scan; "": the one whose name says so, where one does."""
+    encoding: str = ""
+    """Of the table; "": UTF-8, or what its byte order mark says."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Id in the table -> case, where they are not written alike and there is no doubt."""
+    baseline: BaselineRule | None = None
+
+    def __post_init__(self) -> None:
+        for modality, patterns in self.volumes.items():
+            if modality not in MODALITIES:
+                raise ConfigurationError(
+                    f"a data map has no volumes called {modality}",
+                    why=f"known are {', '.join(MODALITIES)}",
+                    fix="leave the others out of the map",
+                )
+            for pattern in patterns:
+                match_path(pattern, "")
+
+
+_MAP: Final = TypeAdapter(DataMap)
+
+
+def map_json(data_map: DataMap) -> str:
+    """Return a data map as a line of JSON."""
+    return _MAP.dump_json(data_map).decode()
+
+
+def parse_map(text: str) -> DataMap:
+    """Return the data map that `map_json` wrote.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    try:
+        return _MAP.validate_json(text)
+    except ValidationError as error:
+        raise ConfigurationError(
+            "the data map of a dataset cannot be read",
+            why="it is damaged, or of another version of fedmq",
+            fix="remove the dataset, then add it again",
+        ) from error
+
+
+def read_map_file(path: Path) -> DataMap:
+    """Return the data map that an operator wrote, in TOML.
+
+    Raises:
+        ConfigurationError: it cannot be read; the text says the line or the key.
+    """
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(
+            f"the data map {path.name} cannot be read",
+            why="it is not there" if isinstance(error, FileNotFoundError) else str(error),
+            fix="write it in TOML, in UTF-8; docs/data.md has an example",
+        ) from error
+    volumes = found.get("volumes")
+    if not isinstance(volumes, dict) or not volumes:
+        raise ConfigurationError(
+            f"the data map {path.name} names no volumes",
+            why="it has no table [volumes]",
+            fix='write [volumes], then for instance: PET = "{case}/pet.nii.gz"',
+        )
+    patterns = {
+        key: (value,) if isinstance(value, str) else value for key, value in volumes.items()
+    }
+    content = found | {"layout": Layout.PATTERNS, "volumes": patterns}
+    try:
+        return _MAP.validate_python(content, strict=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ConfigurationError(
+            f"the data map {path.name} cannot be used",
+            why=f"{key}: {first['msg']}",
+            fix="docs/data.md has all keys",
+        ) from error

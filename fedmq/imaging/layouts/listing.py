@@ -1,0 +1,92 @@
+"""Listings: the names of what lies in a dataset's folder, without a look into any file."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fedmq.errors import DatasetError
+
+MAX_DEPTH: Final = 7
+"""Folders below one another: BIDS has six, with derivatives."""
+MAX_ENTRIES: Final = 2_000_000
+_SYSTEM_FILES: Final = frozenset({"thumbs.db", "desktop.ini"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A file or folder below the dataset's folder."""
+
+    path: str
+    """Names joined by `/`, as they are on the disk."""
+    is_folder: bool = False
+    fault: str = ""
+    """Why it is not looked at: hidden, a link to nowhere, a name that is no Unicode."""
+
+    @property
+    def name(self) -> str:
+        """The last of the names."""
+        return self.path.rpartition("/")[2]
+
+
+def list_entries(folder: Path, *, depth: int = MAX_DEPTH) -> tuple[Entry, ...]:
+    """Return what lies in `folder`, down to `depth` names, by path; links are followed.
+
+    Raises:
+        DatasetError: code missing_file (there is no folder), too_many_files or unreadable.
+    """
+    if not folder.is_dir():
+        raise DatasetError(
+            "the folder of the dataset is missing", code="missing_file", fix="give its right path"
+        )
+    found: list[Entry] = []
+    for entry in _walk(folder, "", depth, ()):
+        found.append(entry)
+        if len(found) > MAX_ENTRIES:
+            raise DatasetError(
+                "the folder of the dataset holds too many files",
+                code="too_many_files",
+                why=f"there are more than {MAX_ENTRIES}",
+                fix="name the folder of the volumes alone",
+            )
+    return tuple(sorted(found, key=lambda entry: entry.path))
+
+
+def _walk(folder: Path, above: str, depth: int, parents: tuple[str, ...]) -> Iterator[Entry]:
+    real = os.path.realpath(folder)
+    if real in parents:
+        yield Entry(path=above.rstrip("/"), fault="a link that leads round in a circle")
+        return
+    try:
+        with os.scandir(folder) as places:
+            inside = list(places)
+    except OSError as error:
+        raise DatasetError(
+            "a folder of the dataset cannot be read",
+            code="unreadable",
+            why=error.strerror or "",
+            fix="let the user that the node runs as read it",
+        ) from error
+    for place in inside:
+        path = above + place.name
+        if fault := _fault(place):
+            yield Entry(path=path, fault=fault)
+        elif place.is_dir():
+            yield Entry(path=path, is_folder=True)
+            if depth > 1:
+                yield from _walk(folder / place.name, f"{path}/", depth - 1, (*parents, real))
+        else:
+            yield Entry(path=path)
+
+
+def _fault(place: "os.DirEntry[str]") -> str:
+    if place.name.startswith(".") or place.name.lower() in _SYSTEM_FILES:
+        return "hidden, or an operating system's own"
+    try:
+        place.name.encode()
+    except UnicodeEncodeError:
+        return "its name is no Unicode: rename it"
+    if place.is_symlink() and not (place.is_dir() or place.is_file()):
+        return "a link that leads nowhere"
+    return ""

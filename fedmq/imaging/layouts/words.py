@@ -1,0 +1,46 @@
+"""Words of file names, by which the volumes of a case are told apart. Pure."""
+
+import re
+import unicodedata
+from typing import Final
+
+MODALITIES: Final = ("CT", "MASK", "PET")
+_PET_WORDS: Final = frozenset({"PET", "PT", "SUV"})
+_CT_WORDS: Final = frozenset({"CT", "CTRES"})
+_MASK_WORDS: Final = frozenset({"MASK", "SEG"})
+_SUFFIXES: Final = (".nii", ".nii.gz")
+
+
+def plain_name(name: str) -> str:
+    """Return a name as cases are called: with composed accents (NFC), as not all disks have it."""
+    return unicodedata.normalize("NFC", name)
+
+
+def is_volume(name: str) -> bool:
+    """Return whether a file is a NIfTI volume by its name."""
+    return name.lower().endswith(_SUFFIXES)
+
+
+def modality_by_words(name: str, case_id: str) -> tuple[str, int] | None:
+    """Return modality and preference (0 is best) by the words of the name, the case's left out.
+
+    SUV before PET, a mask of the PET before one of the CT, a CT before the same on the PET's grid
+    (autoPET's `CTres`).
+    """
+    stem = name.upper().removeprefix(case_id.upper())
+    words = set(re.split(r"[^A-Z0-9]+", stem))
+    if words & _MASK_WORDS:
+        if words & _PET_WORDS:
+            return "MASK", 0
+        return "MASK", 2 if words & _CT_WORDS else 1
+    if words & _PET_WORDS:
+        return "PET", 0 if "SUV" in words else 1
+    return ("CT", 0 if "CT" in words else 1) if words & _CT_WORDS else None
+
+
+def modality_of_channel(name: str) -> str | None:
+    """Return the modality of a channel that a dataset.json calls so, None for any other."""
+    words = set(re.split(r"[^A-Z0-9]+", name.upper()))
+    if words & _PET_WORDS:
+        return "PET"
+    return "CT" if words & _CT_WORDS else None

@@ -1,0 +1,109 @@
+"""Matching: which rows of the clinical table are of which case. Pure."""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fedmq.imaging.clinical import Row, agreeing, plain_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matching:
+    """On which names the files and the table agree, and on which they do not."""
+
+    aliases: Mapping[str, str]
+    """Id in the table -> case: not written alike, and no doubt which is meant."""
+    doubts: Mapping[str, tuple[str, ...]]
+    """Id in the table -> the cases, more than one, that it could be; taken for none of them."""
+    rows_without_case: tuple[str, ...]
+    """Ids in the table that are no case's, with those in doubt."""
+    cases_without_row: tuple[str, ...]
+    num_matched: int
+    """Cases that have a row."""
+
+
+def match_names(
+    ids: Collection[str], cases: Collection[str], *, known: Mapping[str, str] | None = None
+) -> Matching:
+    """Return how the ids of a table and the names of cases belong together.
+
+    Alike (but for NFC and NFD) comes first, then `known` aliases; then, of what is left on both
+    sides, what differs in capitals, leading zeros, the `.0` of a spreadsheet or BIDS's `sub-`.
+    """
+    names = {plain_id(case): case for case in cases}
+    exact = {one: names[one] for one in ids if one in names}
+    aliases = {
+        one: case
+        for one, case in (known or {}).items()
+        if one in ids and one not in exact and case in set(cases) - set(exact.values())
+    }
+    taken = {*exact.values(), *aliases.values()}
+    by_key: dict[str, list[str]] = defaultdict(list)
+    for case in cases:
+        if case not in taken:
+            by_key[loose_key(case)].append(case)
+    left: dict[str, list[str]] = defaultdict(list)
+    for one in ids:
+        if one not in exact and one not in aliases:
+            left[loose_key(one)].append(one)
+    doubts: dict[str, tuple[str, ...]] = {}
+    for key, several in left.items():
+        found = by_key.get(key, [])
+        if len(found) == len(several) == 1:
+            aliases[several[0]] = found[0]
+        elif found:
+            doubts |= {one: tuple(sorted(found)) for one in several}
+    matched = {*exact.values(), *aliases.values()}
+    return Matching(
+        aliases=dict(sorted(aliases.items())),
+        doubts=dict(sorted(doubts.items())),
+        rows_without_case=tuple(sorted(set(ids) - set(exact) - set(aliases))),
+        cases_without_row=tuple(sorted(set(cases) - matched)),
+        num_matched=len(matched),
+    )
+
+
+def loose_key(name: str) -> str:
+    """Return what two ways to write one name have in common: `sub-007`, `7`, `7.0`."""
+    key = plain_id(name).casefold().removeprefix("sub-")
+    number = re.fullmatch(r"0*([0-9]+)(?:\.0+)?", key)
+    return number[1] if number else key
+
+
+def ids_of(cases: Collection[str], aliases: Mapping[str, str]) -> frozenset[str]:
+    """Return the ids by which a table names these cases."""
+    other = {one for one, case in aliases.items() if case in cases}
+    gone = {one for one in aliases if one not in other}
+    return frozenset({plain_id(case) for case in cases} - gone | other)
+
+
+def rows_by_case(
+    rows: Iterable[Row], cases: Collection[str], aliases: Mapping[str, str]
+) -> dict[str, tuple[Row, ...]]:
+    """Return the rows of each case, in the order of the table; rows of no case are left out."""
+    names = {plain_id(case): case for case in cases}
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        case = aliases.get(row.case_id) or names.get(row.case_id)
+        if case in cases:
+            found[str(case)].append(row)
+    return {case: tuple(some) for case, some in found.items()}
+
+
+def row_of_scan(rows: Sequence[Row], scan: str | None) -> Mapping[str, str]:
+    """Return the cells of a case: of its row, or of the row of its scan.
+
+    Where rows are of scans and none is of this one, the cells on which they all agree.
+    """
+    if len(rows) > 1 and scan is not None:
+        of_scan = [row for row in rows if scan_key(row.scan) == scan_key(scan)]
+        if len(of_scan) == 1:
+            return of_scan[0].cells
+    return agreeing(rows)
+
+
+def scan_key(name: str) -> str:
+    """Return what a scan is called in common: `ses-1`, `scan-1`, `01` and `1`."""
+    key = name.strip().casefold()
+    return loose_key(re.sub(r"^(ses|scan)-", "", key))

@@ -1,0 +1,125 @@
+"""`fedmq node data add`: what was understood of a folder, and what may be said of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fedmq.types import Role
+from tests.support.layouts import put_bids, put_folders, put_hecktor, put_scan, put_volume
+from tests.unit.cli.line import CommandLine
+
+PAIR = "half of a pair .img/.hdr: make one file of it, with nib-convert IMG NII.GZ"
+
+
+@pytest.fixture
+def node(fedmq: CommandLine, credentials: Callable[..., Path], home: Path) -> CommandLine:
+    """Return the command line of a node."""
+    credentials("chu-lyon", Role.NODE, home / "node" / "credentials.toml")
+    return fedmq
+
+
+def test_what_was_understood_is_printed(node: CommandLine, home: Path) -> None:
+    """Layout, spacing, scans, rows by name, what was ignored and why; a check says the same."""
+    put_bids(home / "cases")
+    (home / "cases" / "sub-01" / "pet" / "sub-01_pet.img").touch()
+    rows = "participant_id\tage\nsub-01\t61\n2\t62\nsub-09\t63\n"
+    (home / "cases" / "participants.tsv").write_text(rows)
+    refused = node("node", "data", "add", "lung", "cases")
+    assert refused.code == 1
+    assert "1 of 2 cases have several scans" in refused.talk
+    assert "sub-02 (2)" in refused.talk
+    assert "--baseline last" in refused.talk
+    added = node(
+        "node", "data", "add", "lung", "cases", "--baseline", "last", "--window", "-42", "0"
+    )
+    assert added.code == 0, added.talk
+    assert added.data.splitlines() == [
+        "lung: 2 cases, 2 without a finding",
+        "  CT        1  not of sub-02",
+        "  MASK      1  not of sub-02",
+        "  PET       2",
+        "  clinical  2",
+        "  layout    bids-pet",
+        "  spacing   CT 4.00 x 4.00 x 4.00 mm",
+        "  spacing   MASK 4.00 x 4.00 x 4.00 mm",
+        "  spacing   PET 4.00 x 4.00 x 4.00 mm",
+        "  scans     1 case with 1, 1 case with 2",
+        "  baseline  sub-02 ses-2",
+        "  rows      of 2 cases",
+        "    taken, though written otherwise: 2 for sub-02",
+        "    of no case: sub-09",
+        "  note      the column participant_id of participants.tsv names the cases",
+        f"  ignored   sub-01/pet/sub-01_pet.img: {PAIR}",
+    ]
+    assert node("node", "data", "check", "lung").data == added.data
+
+
+def test_names_beyond_ten_are_counted_and_all_in_json(node: CommandLine, home: Path) -> None:
+    """Of cases, of rows, of what was ignored."""
+    for number in range(12):
+        put_scan(home / "cases" / f"{number:03}", names="PET")
+        (home / "cases" / f"{number:03}" / "T1.nii.gz").touch()
+    ids = "".join(f"{number}.0,1\nx{number},2\n" for number in range(12))
+    (home / "cases" / "clinical.csv").write_text(f"ID,x\n{ids}")
+    added = node("node", "data", "add", "lung", "cases")
+    assert "taken, though written otherwise: 0.0 for 000, 1.0 for 001, " in added.data
+    assert added.data.count(" and 2 more") == 3
+    document = node("node", "data", "check", "lung", "--json").json
+    assert len(document["clinical"]["aliases"]) == 12
+    assert len(document["clinical"]["rows_without_case"]) == 12
+    assert len(document["ignored"]) == 12
+    assert document["spacing_mm"]["PET"] == {"least": [4.0] * 3, "largest": [4.0] * 3}
+    assert document["layout"] == "folders"
+    again = node("node", "data", "add", "lung-2", "cases", "--json").json
+    assert again == document | {"dataset": "lung-2"}
+
+
+def test_cases_without_a_baseline_are_named(node: CommandLine, home: Path) -> None:
+    """They are kept, and lack their volumes; --json has all of them."""
+    put_folders(home / "cases")
+    added = node("node", "data", "add", "lung", "cases", "--window", "-20", "0")
+    assert added.code == 0
+    assert "no baseline, so without volumes: p2: no scan lies in the window: days -40, 25" in (
+        added.data
+    )
+    assert "  PET       1  not of p2" in added.data
+    document = node("node", "data", "check", "lung", "--json").json
+    assert document["without_baseline"].keys() == {"p2"}
+    assert document["num_scans"] == {"p1": 1, "p2": 2}
+    named = node("node", "data", "add", "second", "cases", "--baseline", "scan-2")
+    assert "p1: it has no scan scan-2; it has scan-1" in named.data
+
+
+def test_a_map_is_read_from_a_file(node: CommandLine, home: Path) -> None:
+    """For any other layout; with a layout beside it nobody knows which is meant."""
+    put_volume(home / "cases" / "p1 fdg.nii.gz", "PET")
+    refused = node("node", "data", "add", "lung", "cases")
+    assert refused.code == 1
+    assert "p1 fdg.nii.gz" in refused.talk
+    assert "--map FILE" in refused.talk
+    (home / "map.toml").write_text('[volumes]\nPET = "{case} fdg.nii.gz"\n')
+    added = node("node", "data", "add", "lung", "cases", "--map", "map.toml")
+    assert "layout    patterns" in added.data
+    (listed,) = node("node", "data", "list", "--json").json["datasets"]
+    assert listed["data_map"]["volumes"] == {"PET": ["{case} fdg.nii.gz"]}
+    for said in (("--layout", "klingon"), ("--layout", "msd", "--map", "map.toml")):
+        outcome = node("node", "data", "add", "x", "cases", *said)
+        assert (outcome.code, outcome.data) == (1, "")
+        assert "cannot be used" in outcome.talk
+
+
+def test_columns_and_encoding_may_be_said(node: CommandLine, home: Path) -> None:
+    """Where a table has several ids, or is not in UTF-8."""
+    put_hecktor(home / "cases")
+    table = "id;patient_id;Größe\n1;CHUP-001;1,80\n".encode("windows-1252")
+    (home / "cases" / "clinical.csv").write_bytes(table)
+    refused = node("node", "data", "add", "lung", "cases")
+    assert "--encoding windows-1252" in refused.talk
+    said = ("--encoding", "windows-1252")
+    refused = node("node", "data", "add", "lung", "cases", *said)
+    assert "id, patient_id could all be it" in refused.talk
+    added = node("node", "data", "add", "lung", "cases", *said, "--id-column", "patient_id")
+    assert added.code == 0
+    assert "rows      of 1 case" in added.data
+    assert "note      clinical.csv was read as windows-1252" in added.data

@@ -1,0 +1,88 @@
+"""The baseline: one scan by the rule, or none with the reason; never a guess."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedmq.errors import ConfigurationError
+from fedmq.imaging.baseline import BaselineRule, DatedScan, Pick, choose_baseline, name_order
+
+LAST, FIRST = BaselineRule(), BaselineRule(pick=Pick.FIRST)
+
+
+def scans(**days: int | None) -> list[DatedScan]:
+    """Return scans by their names."""
+    return [DatedScan(name=name.replace("_", "-"), day=day) for name, day in days.items()]
+
+
+def picked(rule: BaselineRule, *several: DatedScan) -> str | None:
+    """Return the name of the scan that is picked."""
+    choice = choose_baseline(several, rule)
+    assert (choice.scan is None) is bool(choice.why)
+    return None if choice.scan is None else choice.scan.name
+
+
+WINDOW = BaselineRule(window_days=(-42, 0))
+
+
+@pytest.mark.parametrize(
+    ("rule", "days", "expected"),
+    [
+        (LAST, {"a": None}, "a"),
+        (LAST, {"a": 90}, "a"),
+        (WINDOW, {"a": 90}, None),
+        (WINDOW, {"a": None}, "a"),
+        (LAST, {"a": -50, "b": -12, "c": 40}, "b"),
+        (FIRST, {"a": -50, "b": -12, "c": 40}, "a"),
+        (WINDOW, {"a": -50, "b": -12, "c": 40}, "b"),
+        (WINDOW, {"a": -43, "b": 1}, None),
+        (WINDOW, {"a": -42, "b": 1}, "a"),
+        (WINDOW, {"a": -5, "b": 0}, "b"),
+        (BaselineRule(window_days=(0, 30)), {"a": -5, "b": 20}, "b"),
+        (LAST, {"a": 3, "b": 40}, None),
+        (LAST, {"a": -3, "b": -3}, None),
+        (LAST, {"a": -3, "b": None}, None),
+        (WINDOW, {"a": None, "b": None}, None),
+        (LAST, {"scan_9": None, "scan_10": None}, "scan-10"),
+        (FIRST, {"scan_10": None, "scan_9": None}, "scan-9"),
+        (BaselineRule(pick=Pick.NAMED, scan="b"), {"a": -3, "b": 40}, "b"),
+        (BaselineRule(pick=Pick.NAMED, scan="x"), {"a": -3, "b": 40}, None),
+        (BaselineRule(pick=Pick.NAMED, scan="b", window_days=(-9, 0)), {"b": 40}, None),
+        (LAST, {}, None),
+    ],
+)
+def test_a_rule_picks_one_scan_or_says_why_none(
+    rule: BaselineRule, days: dict[str, int | None], expected: str | None
+) -> None:
+    """Days where all have one, names where none has; what lies outside is not taken."""
+    assert picked(rule, *scans(**days)) == expected
+
+
+@given(
+    days=st.lists(st.integers(-400, 400), min_size=1, max_size=8, unique=True),
+    window=st.tuples(st.integers(-300, 300), st.integers(0, 300)),
+    is_last=st.booleans(),
+)
+def test_the_pick_is_the_extreme_of_what_lies_inside(
+    days: list[int], window: tuple[int, int], *, is_last: bool
+) -> None:
+    """Whatever the order in which scans come."""
+    begin, end = window[0], window[0] + window[1]
+    rule = BaselineRule(pick=Pick.LAST if is_last else Pick.FIRST, window_days=(begin, end))
+    several = [DatedScan(name=str(day), day=day) for day in days]
+    inside = [day for day in days if begin <= day <= end]
+    expected = str((max if is_last else min)(inside)) if inside else None
+    assert picked(rule, *several) == expected
+    assert picked(rule, *reversed(several)) == expected
+
+
+def test_a_window_that_ends_before_it_begins_is_refused() -> None:
+    """Somebody mixed the two up."""
+    with pytest.raises(ConfigurationError, match="from day 0 to day -42"):
+        BaselineRule(window_days=(0, -42))
+
+
+def test_names_are_in_the_order_of_their_numbers() -> None:
+    """As people count."""
+    names = ["ses-10", "ses-2", "ses-1", "SES-3", "ses-b"]
+    assert sorted(names, key=name_order) == ["ses-1", "ses-2", "SES-3", "ses-10", "ses-b"]

@@ -1,0 +1,365 @@
+"""Contents: every named layout is seen and read, and nothing is passed over in silence."""
+
+import os
+import unicodedata
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from fedmq.errors import ConfigurationError, DatasetError
+from fedmq.imaging.baseline import BaselineRule, Pick
+from fedmq.imaging.contents import Contents, MapChoices, choose_map, read_arrangement, read_contents
+from fedmq.imaging.layouts.data_map import DataMap, Layout, map_json, parse_map, read_map_file
+from tests.support.layouts import (
+    put_autopet,
+    put_bids,
+    put_folders,
+    put_hecktor,
+    put_msd,
+    put_scan,
+    put_volume,
+)
+
+LAST = BaselineRule()
+
+
+def understood(folder: Path, clinical: Path | None = None, **said: object) -> Contents:
+    """Return what is understood of a folder when it is added."""
+    choices = MapChoices(**said)  # type: ignore[arg-type]  # its fields
+    return read_contents(folder, clinical, choose_map(folder, choices), is_thorough=True)
+
+
+def volumes(contents: Contents, folder: Path) -> dict[str, dict[str, str]]:
+    """Return the paths of the volumes by case and modality."""
+    return {
+        case.case_id: {word: str(path.relative_to(folder)) for word, path in case.volumes.items()}
+        for case in contents.cases
+    }
+
+
+def ignored(contents: Contents) -> Mapping[str, str]:
+    """Return why paths are ignored."""
+    return {one.path: one.why for one in contents.ignored}
+
+
+@pytest.mark.parametrize(
+    ("put", "layout", "expected"),
+    [
+        (
+            put_bids,
+            Layout.BIDS,
+            {
+                "sub-01": {
+                    "CT": "sub-01/anat/sub-01_CT.nii.gz",
+                    "MASK": "derivatives/lesions/sub-01/pet/sub-01_mask.nii.gz",
+                    "PET": "sub-01/pet/sub-01_trc-18FFDG_pet.nii.gz",
+                },
+                "sub-02": {"PET": "sub-02/ses-2/pet/sub-02_ses-2_pet.nii.gz"},
+            },
+        ),
+        (
+            put_hecktor,
+            Layout.HECKTOR,
+            {
+                "CHUM-002": {
+                    "CT": "imagesTr/CHUM-002__CT.nii.gz",
+                    "MASK": "labelsTr/CHUM-002.nii.gz",
+                    "PET": "imagesTr/CHUM-002__PT.nii.gz",
+                },
+                "CHUM-010": {
+                    "CT": "imagesTr/CHUM-010__CT.nii.gz",
+                    "MASK": "labelsTr/CHUM-010.nii.gz",
+                },
+                "CHUP-001": {
+                    "CT": "imagesTr/CHUP-001__CT.nii.gz",
+                    "MASK": "labelsTr/CHUP-001.nii.gz",
+                    "PET": "imagesTr/CHUP-001__PT.nii.gz",
+                },
+            },
+        ),
+        (
+            put_msd,
+            Layout.MSD,
+            {
+                case: {
+                    "CT": f"imagesTr/{case}_0000.nii.gz",
+                    "MASK": f"labelsTr/{case}.nii.gz",
+                    "PET": f"imagesTr/{case}_0001.nii.gz",
+                }
+                for case in ("lung_001", "lung_002")
+            },
+        ),
+        (
+            put_autopet,
+            Layout.STUDIES,
+            {
+                case: {
+                    "CT": f"{case}/{study}/CTres.nii.gz",
+                    "MASK": f"{case}/{study}/SEG.nii.gz",
+                    "PET": f"{case}/{study}/SUV.nii.gz",
+                }
+                for case, study in (("PETCT_a", "07-05-2000"), ("PETCT_b", "03-04-2002"))
+            },
+        ),
+        (
+            put_folders,
+            Layout.FOLDERS,
+            {
+                case: {word: f"{place}/{word}.nii.gz" for word in ("CT", "MASK", "PET")}
+                for case, place in (("p1", "p1_scan-1"), ("p2", "p2_scan-1"))
+            },
+        ),
+    ],
+)
+def test_a_layout_is_seen_and_read(
+    tmp_path: Path,
+    put: Callable[[Path], None],
+    layout: Layout,
+    expected: dict[str, dict[str, str]],
+) -> None:
+    """Cases, volumes and rows; the map that is kept reads the same again, as JSON too."""
+    put(tmp_path)
+    contents = understood(tmp_path, baseline=LAST)
+    assert contents.data_map.layout is layout
+    assert volumes(contents, tmp_path) == expected
+    if contents.matching is not None:
+        assert (contents.matching.rows_without_case, contents.matching.cases_without_row) == (
+            (),
+            (),
+        )
+        assert all(case.clinical["age"] for case in contents.cases)
+    assert (contents.notes == ()) is (layout not in {Layout.BIDS, Layout.HECKTOR})
+    kept = parse_map(map_json(contents.data_map))
+    assert kept == contents.data_map
+    again = read_contents(tmp_path, None, kept)
+    assert again.cases == contents.cases
+
+
+@pytest.mark.parametrize("put", [put_bids, put_autopet, put_folders])
+def test_several_scans_without_a_rule_are_refused_by_name(
+    tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    """With the ways to say it."""
+    put(tmp_path)
+    with pytest.raises(DatasetError, match="1 of 2 cases have several scans") as caught:
+        understood(tmp_path)
+    assert caught.value.code == "several_scans"
+    assert caught.value.case in caught.value.why
+    assert "--baseline last" in caught.value.fix
+
+
+def test_a_case_whose_scans_lie_outside_the_window_stays_without_volumes(tmp_path: Path) -> None:
+    """Named with the days; its row stays, and nobody else changes."""
+    put_folders(tmp_path)
+    contents = understood(tmp_path, baseline=BaselineRule(window_days=(-20, 0)))
+    first, second = contents.cases
+    assert first.volumes.keys() == {"CT", "MASK", "PET"}
+    assert (second.volumes, second.clinical) == ({}, {"age": "62"})
+    assert contents.without_baseline == {"p2": "no scan lies in the window: days -40, 25"}
+
+
+def test_a_scan_may_be_named(tmp_path: Path) -> None:
+    """As its folder is; a case without it has no volumes."""
+    put_folders(tmp_path)
+    rule = BaselineRule(pick=Pick.NAMED, scan="scan-2")
+    contents = understood(tmp_path, baseline=rule)
+    assert volumes(contents, tmp_path)["p2"]["PET"] == "p2_scan-2/PET.nii.gz"
+    assert contents.without_baseline.keys() == {"p1"}
+
+
+def test_days_stand_in_a_sidecar_or_in_a_table(tmp_path: Path) -> None:
+    """Of rows for scans the case has that of its baseline; bad days are told, not used."""
+    for scan in ("A_scan-1", "A_scan-2"):
+        put_scan(tmp_path / scan, names="PET")
+    table = tmp_path / "clinical.csv"
+    table.write_text("case_id;scan;scan_day;kg\nA;scan-1;-30;70\nA;2;-3,0;68\n")
+    (case,) = understood(tmp_path, baseline=LAST).cases
+    assert case.clinical == {"scan_day": "-3,0", "kg": "68"}
+    table.write_text("case_id,scan,scan_day\nA,1,-30\nA,2,5 Mai\n")
+    contents = understood(tmp_path, baseline=LAST)
+    assert contents.without_baseline == {"A": "no scan_day is known of scan-2"}
+    assert contents.notes == ("A: its scan_day, line 3, is no day",)
+    for text, note in (
+        ('{"fedmq": {"scan_day": "soon"}}', "is no number of days"),
+        ("{", "cannot be read"),
+        ('{"fedmq": 5}', "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ('{"fedmq": {"scan_day": 1e999}}', "is no number of days"),
+    ):
+        (tmp_path / "A_scan-2" / "PET.json").write_text(text)
+        assert any(note in one for one in understood(tmp_path, baseline=LAST).notes), text
+
+
+def test_volumes_of_a_scan_that_are_of_several_days_say_no_day(tmp_path: Path) -> None:
+    """One of the sidecars is wrong, and nobody knows which."""
+    put_folders(tmp_path)
+    (tmp_path / "p2_scan-1" / "CT.json").write_text('{"fedmq": {"scan_day": -41}}')
+    contents = understood(tmp_path, baseline=LAST)
+    assert contents.without_baseline == {"p2": "no scan_day is known of scan-1"}
+    assert contents.notes == ("p2: its scan scan-1 is of several days: -41, -40",)
+
+
+def test_a_folder_with_files_of_others_is_no_cases_own(tmp_path: Path) -> None:
+    """Whatever a pattern says: it is no case, and is not shown as one."""
+    put_volume(tmp_path / "A" / "pet.nii.gz", "PET")
+    for case in ("A", "B"):
+        put_volume(tmp_path / "cts" / f"{case}.nii.gz", "CT")
+    (tmp_path / "C").mkdir()
+    patterns = {"PET": ("{case}/pet.nii.gz",), "CT": ("cts/{case}.nii.gz",)}
+    found = read_arrangement(tmp_path, DataMap(layout=Layout.PATTERNS, volumes=patterns))
+    assert found.cases == ("A", "B", "C")
+    assert found.folders == {"A": ("A",), "B": (), "C": ("C",)}
+    assert (found.files_of("A"), found.files_of("B")) == (("cts/A.nii.gz",), ("cts/B.nii.gz",))
+
+
+def test_what_looks_like_two_layouts_is_a_question(tmp_path: Path) -> None:
+    """With an example of each; the operator's word settles it, and the rest is told of."""
+    put_scan(tmp_path / "A")
+    put_scan(tmp_path / "B" / "old")
+    with pytest.raises(DatasetError, match="more than one layout") as caught:
+        understood(tmp_path)
+    assert "--layout autopet, --layout folders" in caught.value.fix
+    contents = understood(tmp_path, layout=Layout.FOLDERS)
+    assert volumes(contents, tmp_path)["B"] == {}
+    assert "too deep" in ignored(contents)["B/old/PET.nii.gz"]
+    with pytest.raises(DatasetError, match="is not laid out as bids-pet"):
+        understood(tmp_path, layout=Layout.BIDS)
+
+
+def test_channels_without_names_are_a_question(tmp_path: Path) -> None:
+    """Which is the PET, nobody can tell."""
+    put_msd(tmp_path)
+    for text in (None, "{", '{"channel_names": {"0": "T1"}}', '{"modality": [1]}'):
+        (tmp_path / "dataset.json").unlink(missing_ok=True)
+        if text is not None:
+            (tmp_path / "dataset.json").write_text(text)
+        with pytest.raises(DatasetError, match="which channel is the PET") as caught:
+            understood(tmp_path)
+        assert caught.value.code == "unknown_channels"
+
+
+def test_files_of_no_layout_are_a_question(tmp_path: Path) -> None:
+    """An operator's map answers it: patterns, columns, aliases and the baseline."""
+    for scan in ("a", "b"):
+        put_volume(tmp_path / f"x 007 {scan}.nii.gz", "PET")
+    with pytest.raises(DatasetError, match=r"x 007 a\.nii\.gz") as caught:
+        understood(tmp_path)
+    assert "--map" in caught.value.fix
+    path = tmp_path / "map.toml"
+    path.write_text(
+        'id_column = "who"\ntable = "t.csv"\n[volumes]\nPET = "x {case} {scan}.nii*"\n'
+        '[baseline]\npick = "first"\nwindow_days = [-42, 0]\n[aliases]\nseven = "007"\n'
+    )
+    (tmp_path / "t.csv").write_text("who,scan,scan_day\nseven,a,-9\nseven,b,-2\n")
+    contents = understood(tmp_path, file=path)
+    assert volumes(contents, tmp_path) == {"007": {"PET": "x 007 a.nii.gz"}}
+    assert contents.cases[0].clinical == {"scan_day": "-9"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("volumes = 5", "no table"),
+        ('[volumes]\nMRI = "{case}.nii"', "no volumes called MRI"),
+        ('[volumes]\nPET = "pet.nii"', "has no {case}"),
+        ('[volumes]\nPET = "{case}.nii"\nextra = 1', "volumes.extra|called extra"),
+        ('pick = 1\n[volumes]\nPET = "{case}.nii"', "pick"),
+        ('[volumes]\nPET = "{case}.nii"\n[baseline]\nwindow_days = [0, -1]', "ends before"),
+        ("[volumes", "cannot be read"),
+    ],
+)
+def test_a_map_that_cannot_be_used_says_why(tmp_path: Path, text: str, why: str) -> None:
+    """The key, or the pattern."""
+    path = tmp_path / "map.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=why) as caught:
+        read_map_file(path)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_what_else_lies_in_a_folder_is_named_with_why(tmp_path: Path) -> None:
+    """System files, halves of pairs, links to nowhere, volumes of no modality, many others."""
+    put_scan(tmp_path / "A", names="PET CT")
+    for name in (".DS_Store", "._PET.nii.gz", "Thumbs.db", "T1.nii.gz", "notes.txt"):
+        (tmp_path / "A" / name).touch()
+    for name in ("MASK.img", "MASK.hdr"):
+        (tmp_path / "A" / name).touch()
+    (tmp_path / "A" / "MASK.nii.gz").symlink_to("gone.nii.gz")
+    (tmp_path / "A" / "loop").symlink_to(tmp_path / "A")
+    (tmp_path / "top_PET_.nii.gz").touch()
+    (tmp_path / "A" / "dicom").mkdir()
+    for number in range(5):
+        (tmp_path / "A" / "dicom" / f"{number}.dcm").touch()
+    why = ignored(understood(tmp_path))
+    assert why.keys() == {
+        "A/.DS_Store",
+        "A/._PET.nii.gz",
+        "A/Thumbs.db",
+        "A/T1.nii.gz",
+        "A/notes.txt",
+        "A/MASK.img",
+        "A/MASK.hdr",
+        "A/MASK.nii.gz",
+        "A/loop",
+        "A/dicom/",
+        "top_PET_.nii.gz",
+    }
+    assert "nib-convert" in why["A/MASK.img"]
+    assert "leads nowhere" in why["A/MASK.nii.gz"]
+    assert why["A/dicom/"].startswith("5 files")
+    assert "no word" in why["A/T1.nii.gz"]
+    assert "too high" in why["top_PET_.nii.gz"]
+    assert "circle" in why["A/loop"]
+
+
+def test_names_stay_as_they_are_but_for_their_accents(tmp_path: Path) -> None:
+    """Zeros, spaces, dots; composed or not, a folder finds its row, and keeps its path."""
+    for name in ("007", "a b.c", unicodedata.normalize("NFD", "Zoé")):
+        put_scan(tmp_path / name, names="PET")
+    (tmp_path / "clinical.csv").write_text("case_id,x\n7,1\na b.c,2\nZoé,3\n")
+    contents = understood(tmp_path)
+    assert {case.case_id: case.clinical["x"] for case in contents.cases} == {
+        "007": "1",
+        "a b.c": "2",
+        "Zoé": "3",
+    }
+    assert contents.data_map.aliases == {"7": "007"}
+    assert all(path.is_file() for case in contents.cases for path in case.volumes.values())
+    # Whoever reads by the map finds the same, without a guess of its own.
+    assert read_contents(tmp_path, None, contents.data_map).cases == contents.cases
+    assert not read_contents(tmp_path, None, DataMap()).cases[0].clinical
+
+
+def test_an_id_that_could_be_a_withdrawn_cases_is_no_others(tmp_path: Path) -> None:
+    """Whether or not its files are still there."""
+    for name in ("007", "07"):
+        put_scan(tmp_path / name, names="PET")
+    (tmp_path / "clinical.csv").write_text("case_id,x\n7,1\n")
+    for is_there in (True, False):
+        data_map = choose_map(tmp_path, MapChoices())
+        contents = read_contents(tmp_path, None, data_map, without={"07"}, is_thorough=True)
+        (case,) = contents.cases
+        assert case.clinical == {}
+        assert contents.matching is not None
+        assert contents.matching.doubts == {"7": ("007", "07")}
+        if is_there:
+            (tmp_path / "07").rename(tmp_path / ".gone")
+
+
+def test_a_link_to_a_case_is_a_case(tmp_path: Path) -> None:
+    """Archives are linked, not copied."""
+    put_scan(tmp_path / "archive" / "1", names="PET")
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "cases" / "A").symlink_to(tmp_path / "archive" / "1")
+    (case,) = understood(tmp_path / "cases").cases
+    assert case.volume("PET").array.max() == 5.0
+
+
+def test_a_name_that_is_no_unicode_is_told_of(tmp_path: Path) -> None:
+    """No line to a trainer could carry it."""
+    put_scan(tmp_path / "A", names="PET")
+    (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
+    contents = understood(tmp_path)
+    assert [case.case_id for case in contents.cases] == ["A"]
+    assert any("no Unicode" in why for why in ignored(contents).values())

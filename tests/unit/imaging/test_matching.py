@@ -1,0 +1,76 @@
+"""Rows find their case where there is no doubt; the others are named."""
+
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedmq.imaging.clinical import Row
+from fedmq.imaging.matching import ids_of, match_names, row_of_scan, rows_by_case
+
+
+def test_alike_comes_before_nearly_alike() -> None:
+    """007 is 007's, and 7 is nobody's then."""
+    found = match_names({"007", "7"}, {"007", "B"})
+    assert (found.aliases, found.rows_without_case, found.cases_without_row) == ({}, ("7",), ("B",))
+    assert found.num_matched == 1
+
+
+def test_what_a_spreadsheet_did_to_ids_is_undone_where_one_is_meant() -> None:
+    """And told: leading zeros, a point zero, capitals, BIDS's prefix."""
+    found = match_names({"7", "8.0", "ab", "12"}, {"007", "008", "AB", "sub-12"})
+    assert found.aliases == {"12": "sub-12", "7": "007", "8.0": "008", "ab": "AB"}
+    assert (found.rows_without_case, found.cases_without_row) == ((), ())
+
+
+def test_an_id_that_could_be_two_cases_is_neither() -> None:
+    """Nor are two ids that could be one case."""
+    found = match_names({"7"}, {"007", "07"})
+    assert (found.aliases, found.doubts) == ({}, {"7": ("007", "07")})
+    assert found.cases_without_row == ("007", "07")
+    assert match_names({"7", "07"}, {"007"}).doubts == {"07": ("007",), "7": ("007",)}
+
+
+def test_what_was_known_stays() -> None:
+    """An alias of before holds when another case comes that it could be, too."""
+    assert match_names({"7"}, {"007", "07"}, known={"7": "007"}).aliases == {"7": "007"}
+    assert match_names({"7"}, {"B"}, known={"7": "007"}).aliases == {}
+    assert match_names({"7"}, {"7", "007"}, known={"7": "007"}).aliases == {}
+
+
+def test_accents_composed_or_not_are_alike() -> None:
+    """In files and in tables."""
+    composed = "Zo\u00e9"
+    found = match_names({composed}, {unicodedata.normalize("NFD", composed)})
+    assert (found.num_matched, found.aliases) == (1, {})
+
+
+names = st.text(alphabet="0127aA.", min_size=1, max_size=4).map(str.strip).filter(bool)
+
+
+@given(ids=st.sets(names, max_size=6), cases=st.sets(names, max_size=6))
+def test_every_name_is_told_of_and_no_case_has_two_ids(ids: set[str], cases: set[str]) -> None:
+    """Nothing is dropped; and what the trainer reads by is the same."""
+    found = match_names(ids, cases)
+    matched = ids - set(found.rows_without_case)
+    rows = [Row(number=2, case_id=one, scan="", cells={}) for one in sorted(ids)]
+    by_case = rows_by_case(rows, cases, found.aliases)
+    assert {one.case_id for some in by_case.values() for one in some} == matched
+    assert all(len(some) == 1 for some in by_case.values())
+    assert set(by_case) == cases - set(found.cases_without_row)
+    assert len(by_case) == found.num_matched
+    assert set(found.doubts) <= set(found.rows_without_case)
+    for case in cases:
+        assert ids_of({case}, found.aliases) & ids == {one.case_id for one in by_case.get(case, ())}
+
+
+def test_the_row_of_the_scan_is_the_cases() -> None:
+    """However the scan is called there; without one, what all rows say."""
+    rows = [
+        Row(number=2, case_id="A", scan="1", cells={"age": "61", "kg": "70"}),
+        Row(number=3, case_id="A", scan="ses-02", cells={"age": "61", "kg": "68"}),
+    ]
+    assert row_of_scan(rows, "ses-2")["kg"] == "68"
+    assert row_of_scan(rows, "scan-1")["kg"] == "70"
+    assert row_of_scan(rows, "scan-3") == row_of_scan(rows, None) == {"age": "61"}
+    assert row_of_scan([], "scan-1") == {}
