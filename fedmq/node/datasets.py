@@ -1,5 +1,6 @@
 """Datasets: what a node's operator has registered for experiments, by name."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,9 @@ from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.layouts.data_map import DataMap, map_json, parse_map
 from fedmq.node.audit_facts import DatasetChanged
 from fedmq.node.case_lists import CaseLists
+from fedmq.node.found import Found
 from fedmq.node.meanings import Meanings, read_by
+from fedmq.node.summaries import Findings
 from fedmq.node.withdrawals import Withdrawals
 from fedmq.transport.journal import Cell, Journal
 from fedmq.types import Digest, parse_id
@@ -97,6 +100,22 @@ class Inspection:
         return len(self.cases) - len({finding.case_id for finding in self.findings})
 
     @property
+    def counted(self) -> Findings:
+        """How many cases have what, and between which spacings; spoiled volumes do not count."""
+        spoiled = self.spoiled
+        num_with = Counter(
+            modality
+            for case in self.cases
+            for modality in case.volumes
+            if (case.case_id, modality) not in spoiled
+        )
+        return Findings(
+            num_cases=len(self.cases),
+            num_with={one: number for one, number in num_with.items() if one in self.spacing_mm},
+            spacing_mm=dict(self.spacing_mm),
+        )
+
+    @property
     def spoiled(self) -> frozenset[tuple[str, str]]:
         """The volumes that are not to be used, each by case and modality."""
         return frozenset(
@@ -120,6 +139,7 @@ class Datasets:
         self._case_lists = case_lists
         self._withdrawals = withdrawals
         self.meanings = Meanings(journal)
+        self.found = Found(journal)
 
     def add(  # noqa: PLR0913 - all that an operator says of a dataset
         self,
@@ -171,6 +191,7 @@ class Datasets:
                 inspection.cases,
             )
             self.meanings.keep(name, meaning)
+            self.found.keep(name, inspection.counted)
             self._note_spoiled(name, inspection)
         return inspection
 
@@ -232,6 +253,7 @@ class Datasets:
                 "UPDATE datasets SET num_cases = ? WHERE name = ?", (len(inspection.cases), name)
             )
             self._keep_map(name, inspection.contents.data_map)
+            self.found.keep(name, inspection.counted)
             self._note_spoiled(name, inspection)
             self._tell("changed", name, len(inspection.cases), inspection.cases)
         return inspection
@@ -278,6 +300,7 @@ class Datasets:
             self._journal.execute("DELETE FROM spoiled WHERE dataset = ?", (name,))
             self._journal.execute("DELETE FROM data_maps WHERE dataset = ?", (name,))
             self.meanings.keep(name, None)
+            self.found.keep(name, None)
             self._tell("removed", name, 0, ())
 
     def _tell(self, change: Change, name: str, num_cases: int, cases: Collection[Case]) -> None:

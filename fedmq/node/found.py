@@ -1,6 +1,6 @@
 """Found: what was found in each dataset at its last check, of which a part may be told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from fedmq.messages.data import DatasetSummary
@@ -31,6 +31,12 @@ class Found:
             self._journal.execute(
                 "INSERT INTO found VALUES (?, ?)", (dataset, findings.model_dump_json())
             )
+
+    def withdraw(self, dataset: str, modalities: Collection[str]) -> None:
+        """A case that had these volumes is not counted any more; call it once for each."""
+        found = self._journal.cell("SELECT findings FROM found WHERE dataset = ?", (dataset,))
+        if found is not None:
+            self.keep(dataset, Findings.model_validate_json(str(found)).without(modalities))
 
     def tell(self, meanings: Meanings, policy: Policy) -> list[DatasetSummary]:
         """Return what the policy lets others know of the datasets; by name."""

@@ -26,7 +26,6 @@ from fedmq.node.case_lists import CaseLists, MakeKey
 from fedmq.node.computing import Computing
 from fedmq.node.datasets import Datasets
 from fedmq.node.epochs import Epochs
-from fedmq.node.found import Found
 from fedmq.node.payloads import Payloads
 from fedmq.node.plans import Plans
 from fedmq.node.tasks import Tasks
@@ -70,7 +69,6 @@ class Records:
     case_lists: CaseLists
     withdrawals: Withdrawals
     epochs: Epochs
-    found: Found
 
     def close(self) -> None:
         """Close the file."""
@@ -107,5 +105,4 @@ def open_records(
         case_lists=lists,
         withdrawals=withdrawn,
         epochs=Epochs(journal),
-        found=Found(journal),
     )

@@ -167,7 +167,9 @@ class NodeService:
         self._late: set[str] = set()
         self._turned_away = TurnedAwayCount()
         self._telling = Telling(
-            lambda: self._records.found.tell(self._records.datasets.meanings, self._policy.get())
+            lambda: self._records.datasets.found.tell(
+                self._records.datasets.meanings, self._policy.get()
+            )
         )
         self._greetings = Greetings(
             clock, orchestrators=partial(wire.members, Role.ORCHESTRATOR), say=self._say_hello

@@ -4,7 +4,7 @@ A number of cases is told where both those that are counted and those that are n
 many as `least_cell`: who knows of 40 cases that 39 have a CT knows of one that has none.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
@@ -27,20 +27,13 @@ class Findings(BaseModel):
     num_cases: int
     num_with: dict[str, int]
     """By modality."""
-    least_mm: dict[str, Triple]
-    """The smallest spacing along each axis, by modality."""
-    most_mm: dict[str, Triple]
+    spacing_mm: dict[str, tuple[Triple, Triple]]
+    """The smallest and the largest along each axis, by modality."""
 
-
-def find(num_cases: int, spacings: Mapping[str, Sequence[Triple]]) -> Findings:
-    """Return what was found: the spacing of each volume that could be read, by modality."""
-    known = {modality: found for modality, found in spacings.items() if found}
-    return Findings(
-        num_cases=num_cases,
-        num_with={modality: len(found) for modality, found in known.items()},
-        least_mm={modality: _along_axes(min, found) for modality, found in known.items()},
-        most_mm={modality: _along_axes(max, found) for modality, found in known.items()},
-    )
+    def without(self, modalities: Collection[str]) -> "Findings":
+        """Return what is left when a case that had these is withdrawn."""
+        rest = {one: number - (one in modalities) for one, number in self.num_with.items()}
+        return self.model_copy(update={"num_cases": max(0, self.num_cases - 1), "num_with": rest})
 
 
 def summarise(
@@ -69,14 +62,9 @@ def _modality(modality: str, found: Findings, *, least_cell: int) -> ModalitySum
     return ModalitySummary(
         modality=modality,
         num_cases=num_with if is_told else None,
-        least_mm=_rounded(found.least_mm[modality]) if is_told else None,
-        most_mm=_rounded(found.most_mm[modality]) if is_told else None,
+        least_mm=_rounded(found.spacing_mm[modality][0]) if is_told else None,
+        most_mm=_rounded(found.spacing_mm[modality][1]) if is_told else None,
     )
-
-
-def _along_axes(choose: Callable[[Iterable[float]], float], found: Sequence[Triple]) -> Triple:
-    x, y, z = (choose(axis) for axis in zip(*found, strict=True))
-    return x, y, z
 
 
 def _rounded(spacing: Triple) -> list[float]:

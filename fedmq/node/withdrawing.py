@@ -62,6 +62,7 @@ def withdraw_case(
         models = models_with(records.audit, records.case_lists.lists_with(case))
         if is_new:
             records.datasets.recount(dataset)
+            records.datasets.found.withdraw(dataset, withdrawal.modalities)
             by = records.audit.by
             fact = CaseWithdrawn(dataset=dataset, case=case, models=models, by=by)
             records.audit.note(fact)

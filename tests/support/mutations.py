@@ -9,8 +9,7 @@ import nibabel
 import numpy as np
 
 _FIELDS: Final = tuple(
-    (name, *nibabel.Nifti1Header.template_dtype.fields[name][:2])
-    for name in nibabel.Nifti1Header.template_dtype.names
+    (name, *field[:2]) for name, field in (nibabel.Nifti1Header.template_dtype.fields or {}).items()
 )
 _NUMBERS: Final = (0, 1, 2, -1, 3, 7, 127, 128, 255, 256, 348, 540, 2**15 - 1, -(2**15), 2**31 - 1)
 _REALS: Final = (0.0, -1.0, 1e-30, 1e30, 3.4e38, float("nan"), float("inf"), -float("inf"), 352.0)

@@ -5,15 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedmq.node.policy import LEAST_CELL
-from fedmq.node.summaries import find, summarise
+from fedmq.node.summaries import Findings, summarise
 
-FINE = (2.0, 2.0, 3.0)
-COARSE = (4.07283, 5.5, 2.5)
+LEAST, MOST = (2.0, 2.0, 2.5), (4.07283, 5.5, 3.0)
+
+
+def find(num_cases: int, num_with: dict[str, int]) -> Findings:
+    """Return what was found."""
+    ranges = dict.fromkeys(num_with, (LEAST, MOST))
+    return Findings(num_cases=num_cases, num_with=num_with, spacing_mm=ranges)
 
 
 def test_counts_and_ranges_of_spacings_are_told() -> None:
     """By axis, rounded."""
-    found = find(40, {"PET": [FINE] * 20 + [COARSE] * 20, "CT": [FINE] * 30, "MASK": []})
+    found = find(40, {"PET": 40, "CT": 30})
     told = summarise("lung", found, None)
     assert (told.dataset, told.num_cases, told.least_cell) == ("lung", 40, LEAST_CELL)
     ct, pet = told.modalities
@@ -30,14 +35,14 @@ def test_who_lacks_something_is_not_worked_out(
     num_cases: int, num_with: int, told: int | None
 ) -> None:
     """Of 40 cases with 39 CT one has none: neither is told."""
-    (one,) = summarise("lung", find(num_cases, {"CT": [FINE] * num_with}), None).modalities
+    (one,) = summarise("lung", find(num_cases, {"CT": num_with}), None).modalities
     assert one.num_cases == told
     assert (one.least_mm is None) == (told is None)
 
 
 def test_a_small_dataset_is_only_named() -> None:
     """Its name is what experiments ask for anyway."""
-    told = summarise("lung", find(9, {"CT": [FINE] * 9}), None)
+    told = summarise("lung", find(9, {"CT": 9}), None)
     assert told.num_cases is None
     assert told.modalities[0].num_cases is None
 
@@ -48,10 +53,17 @@ def test_no_told_number_leaves_a_small_group(
 ) -> None:
     """Whatever there is, of those with and those without a modality."""
     num_with = data.draw(st.integers(0, num_cases))
-    told = summarise("x", find(num_cases, {"CT": [FINE] * num_with}), None, least_cell=cell)
+    told = summarise("x", find(num_cases, {"CT": num_with}), None, least_cell=cell)
     if told.num_cases is not None:
         assert told.num_cases >= cell
     for one in told.modalities:
         if one.num_cases is not None:
             assert one.num_cases >= cell
             assert one.num_cases == num_cases or num_cases - one.num_cases >= cell
+
+
+def test_a_withdrawn_case_is_counted_nowhere() -> None:
+    """Nor before the next check."""
+    told = summarise("lung", find(41, {"PET": 41, "CT": 30}).without(["PET"]), None)
+    assert told.num_cases == 40
+    assert {one.modality: one.num_cases for one in told.modalities} == {"CT": 30, "PET": 40}

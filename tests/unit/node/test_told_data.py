@@ -8,12 +8,18 @@ import pytest
 
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.node.records import open_records
-from fedmq.node.summaries import find
+from fedmq.node.summaries import Findings
 from fedmq.transport.home import LocalHome
 from tests.unit.imaging.dictionary.examples import lung
 from tests.unit.node.world import DATASET, RELAXED, World
 
 FINE = (2.0, 2.0, 3.0)
+
+
+def findings(num_cases: int) -> Findings:
+    """Return what is found where all cases have a PET."""
+    ranges = {"PET": (FINE, FINE)}
+    return Findings(num_cases=num_cases, num_with={"PET": num_cases}, spacing_mm=ranges)
 
 
 @pytest.fixture
@@ -28,7 +34,7 @@ def finds(world: World, num_cases: int) -> None:
     """The operator's command found so many cases, all with a PET."""
     records = open_records(LocalHome(world.home))
     with records.journal.transaction():
-        records.found.keep(DATASET, find(num_cases, {"PET": [FINE] * num_cases}))
+        records.datasets.found.keep(DATASET, findings(num_cases))
     records.close()
 
 
