@@ -15,6 +15,7 @@ from fedmq.cli.console import (
     show_table,
     typed,
 )
+from fedmq.cli.node_data_import import import_dicom
 from fedmq.cli.node_home import open_own_records
 from fedmq.cli.words import count
 
@@ -27,6 +28,7 @@ _SHORT = 12
 """Digits of a digest that are shown where there is no room for all."""
 
 app = typer.Typer(no_args_is_help=True, help="Datasets: what experiments may learn from.")
+app.command("import")(import_dicom)
 
 Dataset = Annotated[str, typer.Argument(help="The name that experiments use, such as lung-petct")]
 
