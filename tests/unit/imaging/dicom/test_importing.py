@@ -1,12 +1,15 @@
 """Import: what an archive holds becomes cases, or is refused or left out by name."""
 
 import csv
+import errno
+import fcntl
 import gzip
 import json
 import os
 import re
 import shutil
 import stat
+import tracemalloc
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -15,10 +18,10 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
 
 from fedmq.disk import LocalDisk
-from fedmq.errors import DatasetError
+from fedmq.errors import DatasetError, DiskFull
 from fedmq.imaging.checks import check_case
 from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dicom.importing import import_archive
@@ -171,8 +174,8 @@ def test_intervals_stand_in_the_place_of_times(site: Site) -> None:
 
 def test_scans_of_a_patient_are_cases_by_date_with_days_for_dates(site: Site) -> None:
     """Days count from the first scan, or from time zero where a table of the site tells it."""
-    dicom.write(site.archive / "2", *pet(dated(LATER), study="later"))
-    dicom.write(site.archive / "1", *pet(study="earlier"))
+    dicom.write(site.archive / "1", *pet(dated(LATER), study="later"))
+    dicom.write(site.archive / "2", *pet(study="earlier"))
     outcomes = site.run().outcomes
     first, second = (one.case_id for one in outcomes)
     assert (first[-7:], second[-7:], first[:-7]) == ("_scan-1", "_scan-2", second[:-7])
@@ -312,6 +315,7 @@ REFUSED: dict[str, tuple[str, dicom.Change]] = {
     "psma": ("tracer", drug(Radiopharmaceutical="PSMA-1007")),
     "units": ("units", having(Units="PROPCPS")),
     "not corrected": ("corrections", having(CorrectedImage=["DECY"])),
+    "half corrected": ("corrections", half(having(CorrectedImage=["ATTN"]))),
     "late": ("delay", having(SeriesTime="140000", AcquisitionTime="140000")),
     "two doses": ("mixed_series", half(drug(RadionuclideTotalDose=310e6))),
     "two weights": ("mixed_series", half(having(PatientWeight=71))),
@@ -447,6 +451,79 @@ def test_two_patients_with_one_id_are_refused(site: Site) -> None:
     dicom.write(site.archive / "1", *pet())
     dicom.write(site.archive / "2", *pet(having(PatientBirthDate="19990101"), study="two"))
     assert {one.code for one in site.run().outcomes} == {"patients_mixed"}
+
+
+def test_of_several_scans_one_without_a_date_is_refused(site: Site) -> None:
+    """Nobody knows which came first; the other one is written."""
+    dicom.write(site.archive / "1", *pet())
+    dicom.write(site.archive / "2", *pet(without("StudyDate", "SeriesDate"), study="two"))
+    assert {one.state: one.code for one in site.run().outcomes} == {
+        "refused": "no_date",
+        "written": "",
+    }
+
+
+def test_a_deflated_file_is_not_inflated(site: Site) -> None:
+    """A small one may grow to any size; it is refused with those beside it."""
+    slices = pet()
+    dicom.write(site.archive / "a", *slices[:4])
+    slices[4].file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    slices[4].PixelData = bytes(50_000_000)
+    (path,) = dicom.write(site.archive / "b", slices[4])
+    assert path.stat().st_size < 100_000
+    path.rename(site.archive / "a" / "deflated")
+    tracemalloc.start()
+    assert site.only().code == "damaged_file"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_two_imports_at_once_do_not_meet(site: Site) -> None:
+    """The second one says so and changes nothing."""
+    dicom.write(site.archive, *pet())
+    site.home.mkdir()
+    handle = os.open(site.home, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(DatasetError) as caught:
+            site.run()
+    finally:
+        os.close(handle)
+    assert caught.value.code == "busy"
+    assert site.only().state == "written"
+
+
+def test_a_file_that_changes_meanwhile_refuses_its_case(site: Site) -> None:
+    """An export that still goes on: what was looked at is not what would be written."""
+    paths = dicom.write(site.archive, *pet())
+
+    def change(what: str, done: int, of: int) -> None:
+        if what == "file" and done == of:
+            paths[2].write_bytes(paths[2].read_bytes() + b"\0")
+
+    made = import_archive(
+        site.archive, site.cases, LocalDisk(site.home), Choices(), progress=change
+    )
+    assert [one.code for one in made.outcomes] == ["changed_file"]
+    assert site.only().state == "written"
+
+
+def test_a_full_disk_ends_the_import_and_is_no_fault_of_a_case(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room is made, and it goes on."""
+    dicom.write(site.archive, *pet())
+
+    def refuse(_path: Path, _content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", refuse)
+        with pytest.raises(DiskFull) as caught:
+            site.run()
+    assert str(site.folder) not in str(caught.value)
+    assert site.only().state == "written"
 
 
 def test_folders_of_others_are_left_alone(site: Site) -> None:
