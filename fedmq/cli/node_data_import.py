@@ -82,6 +82,10 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
         jobs=jobs or min(_MOST_JOBS, len(os.sched_getaffinity(0))),
         progress=_progress,
     )
+    if choices.time_zero:
+        known = {study.patient_id for study in imported.plan.studies}
+        others = count(len(choices.time_zero.keys() - known), "row")
+        say(f"time zero: {others} of patients that are not in the archive")
     if clinical is not None:
         _translate(clinical, dataset_folder, id_column, keep_column or [], imported)
     if as_json:

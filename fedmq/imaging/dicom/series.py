@@ -116,7 +116,8 @@ def load(
         values = _rescaled(dataset, is_ct=series.modality == "CT")
         if values.shape != (grid.shape[1], grid.shape[0]):
             raise _fault("damaged_file", "a slice is not of the size that it tells")
-        volume[:, :, place] = values.T * (factors[index] if factors else 1.0)
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at below
+            volume[:, :, place] = values.T * (factors[index] if factors else 1.0)
     # Of NaN too: whatever is compared with it is false.
     if not (volume.min() >= -_IMPLAUSIBLE and volume.max() <= _IMPLAUSIBLE):
         raise _fault("not_plausible", "its slopes make values that nothing can have")
@@ -158,7 +159,8 @@ def _rescaled(dataset: Dataset, *, is_ct: bool) -> NDArray[np.float64]:
     if slope is None or intercept is None or slope <= 0:
         raise _fault("no_rescale", "a slice does not say what its pixels stand for")
     stored = pixels(dataset)
-    values = stored.astype(np.float64) * slope + intercept
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = stored.astype(np.float64) * slope + intercept
     padding = number(dataset, "PixelPaddingValue")
     if is_ct and padding is not None:
         values[stored == padding] = AIR_HU

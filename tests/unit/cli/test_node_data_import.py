@@ -60,7 +60,7 @@ def test_clinical_rows_and_time_zero_come_by_patient_id(node: CommandLine, home:
     """The dataset's table has the case's name, and only the columns that were asked for."""
     patient = dicom.SECRETS["id"]
     (home / "table.csv").write_text(f"IPP;name;age\n{patient};Dupontel;73\nX;Y;1\n")
-    (home / "zero.csv").write_text(f"patient_id,date\n{patient},2021-06-24\n")
+    (home / "zero.csv").write_text(f"patient_id,date\n{patient},2021-06-24\nX,2021-06-24\n")
     done = node(
         *("node", "data", "import", "export", "cases", "--jobs", "1", "--json"),
         *("--clinical", "table.csv", "--id-column", "IPP", "--keep-column", "age"),
@@ -69,6 +69,7 @@ def test_clinical_rows_and_time_zero_come_by_patient_id(node: CommandLine, home:
     (case,) = done.json["cases"]
     assert (case["scan_day"], case["time_zero"]) == (-10, "treatment")
     assert (home / "cases" / "clinical.csv").read_text() == f"case_id,age\n{case['case_id']},73\n"
+    assert "time zero: 1 row of patients that are not in the archive" in done.talk
     assert "1 row with 1 column; 1 row of patients without a case left out" in done.talk
 
 

@@ -26,6 +26,7 @@ from fedmq.imaging.checks import check_case
 from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dicom.importing import import_archive
 from fedmq.imaging.dicom.planning import Choices
+from fedmq.imaging.suv import average_count_rate_time_s
 from fedmq.imaging.volumes import load_volume
 from tests.support import dicom
 from tests.unit.imaging.dicom.archive import Site, ct, pet, stored
@@ -79,6 +80,21 @@ def test_slope_and_intercept_are_each_slices_own(site: Site) -> None:
     expected = stored() * slopes[:, None, None] * 70_000 / (300e6 * 2 ** (-3600 / 6586.2))
     volume = load_volume(site.cases / case_id / "PET.nii.gz")
     np.testing.assert_allclose(volume.array[::-1, ::-1], expected.T, rtol=1e-6)
+
+
+def test_each_slice_has_the_factor_of_its_own_bed(site: Site) -> None:
+    """Not corrected for decay, later beds are brought up; slices come in any order."""
+
+    def scan_feet_first(one: Dataset) -> None:
+        one.DecayCorrection, one.CorrectedImage = "NONE", ["ATTN"]
+        one.AcquisitionTime = f"11{40 - 10 * int(one.InstanceNumber):02}00"
+
+    dicom.write(site.archive, *pet(scan_feet_first))
+    volume = load_volume(site.cases / site.only().case_id / "PET.nii.gz")
+    minutes = 60 + 40 - 10 * np.arange(5) + average_count_rate_time_s(120.0, 6586.2) / 60
+    left = 300e6 * 2 ** (-minutes * 60 / 6586.2)
+    expected = stored() * 2.5 * 70_000 / left[:, None, None]
+    np.testing.assert_allclose(volume.array[::-1, ::-1], expected.T, rtol=1e-5)
 
 
 def test_padding_of_a_ct_is_air(site: Site) -> None:
@@ -210,31 +226,40 @@ def test_run_again_finished_cases_are_not_made_again(site: Site) -> None:
     assert {one.state for one in site.run(Choices(regions=("x",))).outcomes} == {"written"}
 
 
+class KilledError(BaseException):
+    """The end of a process."""
+
+
+def dying(act: Callable[..., None], left: list[int]) -> Callable[..., None]:
+    """Return what acts as long as something is left of the one number, and then dies."""
+
+    def maybe(*arguments: object, **options: object) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KilledError
+        act(*arguments, **options)
+
+    return maybe
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["new", "another in its place"])
 def test_killed_at_any_step_no_case_is_there_in_part(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    again: bool,  # noqa: FBT001 - a parameter
 ) -> None:
-    """Every fsync and rename of the writing is a place to die; the next run ends the work."""
-    dicom.write(site.archive / "a", *pet(), *ct())
-
-    class KilledError(BaseException):
-        """The end of a process."""
-
-    for step in range(40):
-        left = step
-
-        def die(act: Callable[..., None]) -> Callable[..., None]:
-            def maybe(*arguments: object) -> None:
-                nonlocal left
-                left -= 1
-                if left < 0:
-                    raise KilledError
-                act(*arguments)
-
-            return maybe
-
+    """Every sync, rename and removal is a place to die; the next run ends the work."""
+    dicom.write(site.archive / "a", *pet()[:2])
+    for step in range(80):
+        if again:
+            site.run(Choices(regions=(f"{step}",)))
+        elif step % 2:
+            shutil.rmtree(site.cases)
         with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", die(os.fsync))
-            patch.setattr(Path, "rename", die(Path.rename))
+            left = [step]
+            patch.setattr(os, "fsync", dying(os.fsync, left))
+            patch.setattr(os, "unlink", dying(os.unlink, left))
+            patch.setattr(Path, "rename", dying(Path.rename, left))
             try:
                 site.run()
             except KilledError:
@@ -244,9 +269,7 @@ def test_killed_at_any_step_no_case_is_there_in_part(
         for name in site.names():
             if not name.startswith("."):
                 files = {path.name for path in (site.cases / name).iterdir()}
-                assert files == {"PET.nii.gz", "PET.json", "CT.nii.gz", "CT.json", "import.json"}
-        if step % 2:
-            shutil.rmtree(site.cases)
+                assert files == {"PET.nii.gz", "PET.json", "import.json"}
     else:
         pytest.fail("never through")
     assert step > 5
@@ -327,6 +350,8 @@ REFUSED: dict[str, tuple[str, dicom.Change]] = {
     "fewer pixels": ("damaged_file", having(PixelData=b"\0\0")),
     "more rows": ("damaged_file", having(Rows=4000, Columns=4000)),
     "huge": ("bad_size", having(Rows=65535, Columns=65535)),
+    "intercept": ("not_plausible", having(RescaleIntercept=-1e30)),
+    "endless slope": ("not_plausible", having(RescaleSlope=1e300)),
     "slope": ("not_plausible", having(RescaleSlope=1e30)),
     "more slices told": ("missing_slices", having(NumberOfSlices=6)),
     "no id": ("no_patient_id", having(PatientID="")),
