@@ -7,15 +7,12 @@ it was made. Run again, finished cases are not made again.
 import fcntl
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +30,7 @@ from fedmq.imaging.dicom.pseudonyms import (
     table,
 )
 from fedmq.imaging.dicom.studies import OLD, PART, import_study, read_outcome
+from fedmq.imaging.dicom.workers import workers
 
 REPORT_JSON: Final = "import-report.json"
 REPORT_TEXT: Final = "import-report.txt"
@@ -122,7 +120,7 @@ def _read_entries(
 ) -> tuple[list[Entry], list[Foreign]]:
     entries: list[Entry] = []
     foreign: list[Foreign] = []
-    with _workers(jobs) as pool:
+    with workers(jobs) as pool:
         found: Iterable[Entry | Foreign]
         read = partial(read_entry, source)
         found = pool.map(read, files, chunksize=_FILES_AT_ONCE) if pool else map(read, files)
@@ -242,7 +240,7 @@ def _remove(folder: Path) -> None:
 def _make_all(
     studies: Sequence[Study], source: Path, target: Path, choices: Choices, jobs: int
 ) -> Iterator[Outcome]:
-    with _workers(min(jobs, len(studies))) as pool:
+    with workers(min(jobs, len(studies))) as pool:
         if pool is None:
             for study in studies:
                 yield import_study(study, source, target, choices)
@@ -262,32 +260,6 @@ def _make_all(
                         fix="import again, with fewer --jobs",
                     ),
                 )
-
-
-@contextmanager
-def _workers(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Yield processes; None where one at a time is enough, which is this one."""
-    if jobs <= 1:
-        yield None
-        return
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin_worker() -> None:
-    """A worker leaves Ctrl-C to the process that leads, and ends with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    leader = parent_process()
-
-    def end_with_leader() -> None:
-        if leader is not None:
-            leader.join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_leader, daemon=True).start()
 
 
 @contextmanager

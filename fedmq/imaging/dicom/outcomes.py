@@ -94,7 +94,7 @@ def report_text(plan: Plan, outcomes: Sequence[Outcome], removed: Sequence[str])
     lines = ["DICOM import", "", ", ".join(told)]
     lines += [f"{case_id}: removed: it is another case by now" for case_id in removed]
     for kind, number in sorted(plan.left_out.items()):
-        lines.append(f"in no case: {kind}: {number} files")
+        lines.append(f"in no case: {kind}: {_files(number)}")
     for one in outcomes:
         lines += ["", *_case_lines(one)]
     tags: Counter[str] = Counter()
@@ -118,8 +118,12 @@ def _case_lines(one: Outcome) -> list[str]:
         told = ", ".join(f"{name} {value}" for name, value in figures.items() if value is not None)
         lines.append(f"  {modality}: {told}")
     lines += [f"  note: {note}" for note in one.notes]
-    lines += [f"  left out: {kind}: {number} files" for kind, number in one.left_out.items()]
+    lines += [f"  left out: {kind}: {_files(number)}" for kind, number in one.left_out.items()]
     return lines
+
+
+def _files(number: int) -> str:
+    return "1 file" if number == 1 else f"{number} files"
 
 
 def _without_keys(one: Outcome) -> dict[str, object]:

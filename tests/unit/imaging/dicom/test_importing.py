@@ -422,6 +422,26 @@ def test_what_is_no_slice_is_left_out_by_name(site: Site) -> None:
     assert imported.plan.left_out == {"no DICOM": 1, "DICOMDIR": 1}
 
 
+def test_a_folder_that_cannot_be_read_is_no_empty_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cases would be dropped without a word."""
+    dicom.write(site.archive / "a", *pet(patient="a"))
+    dicom.write(site.archive / "b", *pet(patient="b"))
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("b"):
+            raise PermissionError(errno.EACCES, "no", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DatasetError) as caught:
+        site.run()
+    assert caught.value.code == "unreadable_folder"
+    assert str(site.folder) not in str(caught.value)
+
+
 def test_copies_of_files_are_left_out_and_told(site: Site) -> None:
     """An archive that exported twice; the volume is the same."""
     dicom.write(site.archive / "a", *pet())
@@ -562,6 +582,16 @@ def test_folders_of_others_are_left_alone(site: Site) -> None:
     assert site.names() == [case_id]
     (site.cases / case_id / "import.json").unlink()
     assert site.only().code == "folder_taken"
+    assert site.names() == [case_id]
+
+
+def test_what_a_killed_import_left_of_others_is_removed(site: Site) -> None:
+    """Parts of cases that are in no archive any more."""
+    for name in (".part-pt-0123456789ab", ".old-pt-0123456789ab"):
+        (site.cases / name).mkdir(parents=True)
+        (site.cases / name / "PET.nii.gz").write_bytes(b"half")
+    dicom.write(site.archive, *pet())
+    case_id = site.only().case_id
     assert site.names() == [case_id]
 
 
