@@ -40,7 +40,7 @@ def test_the_import_equals_the_reference_voxel_by_voxel(patient: Path, tmp_path:
         np.testing.assert_allclose(ours.affine, reference.affine, atol=1e-3)
     told = site.sidecar(outcome.case_id)
     assert told["InjectedRadioactivity"] == pytest.approx(386.819)
-    assert told["InjectionStart"] == -3937.0
+    assert told["InjectionStart"] == told["ImageDecayCorrectionTime"] == -3937.0
     text = "".join(path.read_text() for path in site.cases.rglob("*.json"))
     assert "STS_008" not in text
     for one in (outcome.case_id, outcome.token, outcome.key):

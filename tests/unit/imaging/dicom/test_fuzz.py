@@ -157,8 +157,8 @@ def batches(tmp_path: Path, seeds: range) -> None:
 
 
 def test_damaged_files_are_refused_by_name_and_the_rest_goes_on(tmp_path: Path) -> None:
-    """A few hundred, each in a patient of its own."""
-    batches(tmp_path, range(11))
+    """Two hundred, each in a patient of its own."""
+    batches(tmp_path, range(9))
 
 
 @pytest.mark.long

@@ -181,6 +181,7 @@ def test_intervals_stand_in_the_place_of_times(site: Site) -> None:
     told = site.sidecar(site.only().case_id)
     assert told["TimeZero"] == "00:00:00"
     assert (told["ScanStart"], told["InjectionStart"]) == (0, -3600.0)
+    assert told["ImageDecayCorrectionTime"] == 0
     assert told["InjectedRadioactivity"] == 300.0
     assert (told["Units"], told["TracerName"], told["TracerRadionuclide"]) == ("g/mL", "FDG", "F18")
     assert (told["Manufacturer"], told["ManufacturersModelName"]) == ("Siemens", "Biograph")

@@ -118,6 +118,13 @@ def test_a_segmentation_is_unpacked_to_its_slices(site: Site) -> None:
     assert united.taken["MASK"]["regions"] == 2
 
 
+def test_a_segmentation_on_voxels_that_are_longer_than_wide(site: Site) -> None:
+    """Rows and columns are not mistaken for each other."""
+    slices = pet(spacing=(4.0, 5.0, 3.0))
+    dicom.write(site.archive, *slices, dicom.segmentation(slices, {"Lesion": segments()}))
+    np.testing.assert_array_equal(mask_of(site, site.only()), segments())
+
+
 def other_study(one: FileDataset) -> FileDataset:
     """Return a file that a planning system made a study of its own of."""
     one.StudyInstanceUID = "1.2.3.4"

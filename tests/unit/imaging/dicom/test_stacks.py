@@ -91,10 +91,9 @@ def test_every_voxel_keeps_its_place_in_the_patient(
         (voxel,) = np.argwhere(volume.array == array[i, j, k])
         ras = (volume.affine @ [*voxel, 1])[:3]
         np.testing.assert_allclose(ras, lps * [-1, -1, 1], atol=1e-6)
-    assert (np.abs(volume.affine[:3, :3]).argmax(axis=0) == [0, 1, 2]).all() or (
-        np.abs(axes).max() < 0.95
-    )
-    assert np.linalg.det(volume.affine[:3, :3]) > 0 or np.linalg.det(axes) < 0
+    directions = volume.affine[:3, :3] / volume.spacing_mm
+    if (np.abs(directions).max(axis=0) > 0.8).all():
+        assert (np.diag(directions) > 0.8).all()
 
 
 def test_a_copy_byte_for_byte_is_left_out_and_told() -> None:
