@@ -37,6 +37,7 @@ from fedmq.cli.node_data_dictionary import (
     show_matching,
     show_progress,
 )
+from fedmq.cli.node_data_import import import_dicom
 from fedmq.cli.node_home import open_own_records
 from fedmq.cli.words import count
 
@@ -49,6 +50,7 @@ _SHORT = 12
 
 app = typer.Typer(no_args_is_help=True, help="Datasets: what experiments may learn from.")
 app.command("dictionary")(dictionary_command)
+app.command("import")(import_dicom)
 
 Dataset = Annotated[str, typer.Argument(help="The name that experiments use, such as lung-petct")]
 

@@ -19,6 +19,7 @@ import numpy as np
 from nibabel import imageglobals
 from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
@@ -108,6 +109,20 @@ def load_volume(path: Path) -> Volume:
     if not np.isfinite(array).all():
         raise _fault(path, "not_finite", "it holds NaN or infinite values")
     return Volume(array=array, affine=affine)
+
+
+def turn_to_ras(array: NDArray[np.float32], affine: NDArray[np.float64]) -> Volume:
+    """Return the volume of an array whose axes run anyhow: they are swapped and reversed to RAS+.
+
+    Every voxel keeps its value and its place; nothing is interpolated.
+
+    Args:
+        array: shape (3 axes), float32.
+        affine: shape (4, 4), voxel indices to mm in RAS+.
+    """
+    turn = io_orientation(affine)
+    turned = np.ascontiguousarray(apply_orientation(array, turn), dtype=np.float32)
+    return Volume(array=turned, affine=affine @ inv_ornt_aff(turn, array.shape))
 
 
 def save_volume(volume: Volume, path: Path) -> None:

@@ -9,7 +9,7 @@ BLOCK = """
 import importlib.abc, sys
 class Absent(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name.split(".")[0] in {"torch", "monai", "nibabel", "scipy"}:
+        if name.split(".")[0] in {"torch", "monai", "nibabel", "scipy", "pydicom"}:
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Absent())
 """
@@ -58,4 +58,13 @@ def test_help_imports_nothing_heavy() -> None:
     result = run(code)
     modules = set(result.stdout.rpartition("MODULES")[2].split())
     assert {"fedmq", "typer"} <= modules, result.stderr
-    assert not modules & {"torch", "numpy", "pika", "pydantic", "msgpack", "nibabel", "structlog"}
+    assert not modules & {
+        "torch",
+        "numpy",
+        "pika",
+        "pydantic",
+        "msgpack",
+        "nibabel",
+        "pydicom",
+        "structlog",
+    }

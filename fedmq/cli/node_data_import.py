@@ -1,0 +1,172 @@
+"""The command that makes a dataset of an archive's DICOM files."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from fedmq.cli.console import FAILED, Json, next_command, say, show, show_json, typed
+from fedmq.cli.node_home import require_node
+from fedmq.cli.words import count
+
+if TYPE_CHECKING:
+    from fedmq.imaging.dicom.importing import Imported
+    from fedmq.imaging.dicom.outcomes import Outcome
+
+FOLDER: Final = "imports"
+_MOST_JOBS: Final = 4
+"""Each may take 2 GB for a whole body."""
+_SPEAKS_EVERY: Final = {"file": 1000, "case": 10}
+
+
+def import_dicom(  # noqa: PLR0913 - as many as there are options
+    dicom_dir: Annotated[Path, typer.Argument(help="The folder that the archive exported to")],
+    dataset_folder: Annotated[Path, typer.Argument(help="The folder of cases to be made")],
+    *,
+    roi: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which regions of RTSTRUCT and SEG make the mask, as GTV*; may be repeated"
+            " (default: names with GTV, lesion, tumour)"
+        ),
+    ] = None,
+    pet_series: Annotated[
+        str, typer.Option(help="Which PET, where a study has several: its description, as *TOF*")
+    ] = "",
+    ct_series: Annotated[str, typer.Option(help="Which CT, where a study has several")] = "",
+    time_zero: Annotated[
+        Path | None,
+        typer.Option(help="A table with patient_id,date: days of scans count from there"),
+    ] = None,
+    clinical: Annotated[
+        Path | None, typer.Option(help="The site's clinical table, to become the dataset's")
+    ] = None,
+    id_column: Annotated[
+        str, typer.Option(help="Which column of it has the PatientID")
+    ] = "patient_id",
+    keep_column: Annotated[
+        list[str] | None,
+        typer.Option(help="A column of it that goes into the dataset; may be repeated"),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Cases at a time (default: as many as cores, 4)")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Make a dataset of the PET and CT in a folder of DICOM files, without names and dates.
+
+    May be stopped and started again: what is finished is not done again.
+    """
+    # pydicom and nibabel come with an extra, and take a while to be read.
+    try:
+        from fedmq.imaging.dicom.importing import import_archive
+    except ModuleNotFoundError as error:
+        raise _missing_extra() from error
+    from fedmq.disk import LocalDisk
+    from fedmq.imaging.dicom.planning import Choices
+    from fedmq.imaging.dicom.site_tables import read_time_zero
+
+    home = require_node() / FOLDER
+    home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o700)
+    choices = Choices(
+        regions=tuple(roi or ()),
+        pet_series=pet_series,
+        ct_series=ct_series,
+        time_zero=read_time_zero(time_zero) if time_zero else {},
+    )
+    imported = import_archive(
+        dicom_dir,
+        dataset_folder,
+        LocalDisk(home),
+        choices,
+        jobs=jobs or min(_MOST_JOBS, len(os.sched_getaffinity(0))),
+        progress=_progress,
+    )
+    if choices.time_zero:
+        known = {study.patient_id for study in imported.plan.studies}
+        others = count(len(choices.time_zero.keys() - known), "row")
+        say(f"time zero: {others} of patients that are not in the archive")
+    if clinical is not None:
+        _translate(clinical, dataset_folder, id_column, keep_column or [], imported)
+    if as_json:
+        show_json(_document(imported))
+    else:
+        _show(imported)
+        say(f"whose pseudonyms they are, and what is in no case: {typed(home)}, for you alone")
+        next_command(f"fedmq node data add NAME {typed(dataset_folder)}")
+    if imported.num_refused:
+        raise typer.Exit(FAILED)
+
+
+def _translate(
+    clinical: Path, folder: Path, id_column: str, kept: list[str], imported: "Imported"
+) -> None:
+    from fedmq.disk import LocalDisk
+    from fedmq.imaging.datasets import CLINICAL_FILE
+    from fedmq.imaging.dicom.pseudonyms import replace
+    from fedmq.imaging.dicom.site_tables import translate_table
+
+    written = {one.case_id for one in imported.outcomes if one.state != "refused"}
+    cases: dict[str, list[str]] = {}
+    for study in imported.plan.studies:
+        if study.case_id in written:
+            cases.setdefault(study.patient_id, []).append(study.case_id)
+    table = translate_table(clinical, id_column, kept, cases)
+    replace(LocalDisk(folder), CLINICAL_FILE, table.text)
+    say(
+        f"{CLINICAL_FILE}: {count(table.num_rows, 'row')} with {count(len(kept), 'column')}; "
+        f"{count(table.num_others, 'row')} of patients without a case left out"
+    )
+
+
+def _progress(what: str, done: int, of: int) -> None:
+    if done == of or done % _SPEAKS_EVERY[what] == 0:
+        verb = "looked at" if what == "file" else "done with"
+        say(f"{verb} {done} of {count(of, what)}")
+
+
+def _show(imported: "Imported") -> None:
+    for case_id in imported.removed:
+        show(f"{case_id}: removed: what it was made of has changed")
+    for kind, number in sorted(imported.plan.left_out.items()):
+        show(f"in no case: {kind}: {count(number, 'file')}")
+    for one in imported.outcomes:
+        for line in _lines(one):
+            show(line)
+    num_refused = imported.num_refused
+    show(f"{count(len(imported.outcomes) - num_refused, 'case')}, {num_refused} refused")
+
+
+def _lines(one: "Outcome") -> list[str]:
+    if one.state == "refused":
+        return [f"{one.case_id}: refused: {one.code}: {one.why}", f"  fix: {one.fix}"]
+    taken = ", ".join(
+        f"{name} of {figures.get('slices')} slices"
+        if "slices" in figures
+        else f"{name} of {figures.get('volume_ml')} ml"
+        for name, figures in one.taken.items()
+    )
+    lines = [f"{one.case_id}: {one.state}: {taken}"]
+    lines += [f"  note: {note}" for note in one.notes]
+    lines += [f"  left out: {kind}: {count(many, 'file')}" for kind, many in one.left_out.items()]
+    return lines
+
+
+def _document(imported: "Imported") -> dict[str, object]:
+    import json
+
+    from fedmq.imaging.dicom.outcomes import report_json
+
+    report = json.loads(report_json(imported.plan, imported.outcomes, imported.removed))
+    report.pop("schema_version")
+    return dict(report)
+
+
+def _missing_extra() -> Exception:
+    from fedmq.errors import ConfigurationError
+
+    return ConfigurationError(
+        "DICOM cannot be read by this install",
+        why="pydicom or nibabel is not installed",
+        fix="pip install 'fedmq[dicom]'",
+    )

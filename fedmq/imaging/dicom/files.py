@@ -1,0 +1,247 @@
+"""Files of an archive's export: which of them are DICOM, what they are, and whose.
+
+A file is read whole, into memory of its own size: a length inside it that claims more than there is
+finds nothing behind it. Nothing is inflated.
+"""
+
+import hashlib
+import io
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_file_meta_info
+
+from fedmq.errors import DatasetError
+from fedmq.imaging.dicom.elements import day, first_item, items, text, texts
+
+MAX_FILE_BYTES: Final = 2 * 1024**3
+_MAGIC_AT: Final = 128
+_MAGIC: Final = b"DICM"
+_ROOT: Final = b"1.2.840.10008."
+"""With this begins every UID of the standard: files of DICOM alone have it near their beginning."""
+_ROOT_WITHIN: Final = 2048
+_SUFFIXES: Final = (".dcm", ".dicom", ".ima")
+_DEFLATED: Final = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95"})
+_IMAGES: Final = {
+    "1.2.840.10008.5.1.4.1.1.2": "CT",
+    "1.2.840.10008.5.1.4.1.1.128": "PT",
+}
+_STRUCTURES: Final = "1.2.840.10008.5.1.4.1.1.481.3"
+_SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
+_DIRECTORY: Final = "1.2.840.10008.1.3.10"
+MULTI_FRAME: Final = "multi-frame image"
+_OTHERS: Final = {
+    _STRUCTURES: "RTSTRUCT",
+    _SEGMENTATION: "SEG",
+    "1.2.840.10008.5.1.4.1.1.2.1": MULTI_FRAME,
+    "1.2.840.10008.5.1.4.1.1.2.2": MULTI_FRAME,
+    "1.2.840.10008.5.1.4.1.1.128.1": MULTI_FRAME,
+    "1.2.840.10008.5.1.4.1.1.130": MULTI_FRAME,
+    "1.2.840.10008.5.1.4.1.1.7": "secondary capture",
+}
+_NO_SLICES: Final = {
+    "LOCALIZER": "localiser",
+    "SCOUT": "localiser",
+    "MIP": "projection",
+    "MINIP": "projection",
+    "PROJECTION IMAGE": "projection",
+}
+"""Values of Image Type that tell what only looks like a slice."""
+_CAPTURES: Final = "1.2.840.10008.5.1.4.1.1.7."
+_REPORTS: Final = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.")
+
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+# Its warnings print values, which may be names; what is wrong with a file is said here by name.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One file of DICOM that may belong to a case."""
+
+    path: str
+    """Below the folder that is imported."""
+    digest: str
+    """SHA-256 of its bytes."""
+    kind: str
+    """CT, PT, RTSTRUCT, SEG; of others why it is left out, in words of this module."""
+    patient_id: str
+    study_uid: str
+    series_uid: str
+    birth_date: str
+    day: int | None
+    """On which it was taken, in days of a running number."""
+    references: frozenset[str]
+    """Of RTSTRUCT and SEG: the series on which they were drawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreign:
+    """One file that is of no use here: `why` is no DICOM, DICOMDIR, damaged or too large."""
+
+    path: str
+    why: str
+
+
+def find_files(folder: Path) -> tuple[str, ...]:
+    """Return all files below a folder, by their paths from there, sorted.
+
+    Raises:
+        DatasetError: code missing_file (there is no such folder), or unreadable_folder: what lies
+            in it would be dropped without a word.
+    """
+    if not folder.is_dir():
+        raise DatasetError(
+            "the folder to import is missing", code="missing_file", fix="give its right path"
+        )
+    found: list[str] = []
+    for place, _, names in os.walk(folder, onerror=_refuse_folder):
+        found += [os.path.relpath(os.path.join(place, name), folder) for name in names]  # noqa: PTH118 - a Path for each of a million files takes longer
+    return tuple(sorted(found))
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise DatasetError(
+        "a folder below the one to import cannot be read",
+        code="unreadable_folder",
+        why=os.strerror(error.errno) if error.errno else "",
+        fix="give the node's user the right to read all of it",
+    ) from error
+
+
+def read_entry(folder: Path, path: str) -> Entry | Foreign:
+    """Return what a file is; no file breaks it."""
+    place = folder / path
+    try:
+        if place.stat().st_size > MAX_FILE_BYTES:
+            return Foreign(path=path, why="too large")
+        content = place.read_bytes()
+        if not _looks_like_dicom(place, content):
+            return Foreign(path=path, why="no DICOM")
+        dataset = parse(place, content, with_pixels=False)
+        return _entry_of(path, hashlib.sha256(content).hexdigest(), dataset)
+    except (DatasetError, OSError):
+        return Foreign(path=path, why="damaged")
+
+
+def read_dataset(path: Path, digest: str, *, with_pixels: bool) -> Dataset:
+    """Return the dataset of a file that was looked at before.
+
+    Raises:
+        DatasetError: code changed_file (it is another file by now) or damaged_file.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        content = b""
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise DatasetError(
+            f"{path.name} has changed while it was imported",
+            code="changed_file",
+            fix="let the export end first, then import again",
+        )
+    return parse(path, content, with_pixels=with_pixels)
+
+
+def parse(path: Path, content: bytes, *, with_pixels: bool) -> Dataset:
+    """Return the dataset of these bytes of the file at `path`.
+
+    Raises:
+        DatasetError: code damaged_file or transfer_syntax.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            has_magic = content[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
+            if has_magic:
+                _require_not_deflated(path)
+            return pydicom.dcmread(
+                io.BytesIO(content), stop_before_pixels=not with_pixels, force=not has_magic
+            )
+    except DatasetError:
+        raise
+    except Exception as error:  # pydicom raises anything on what is no DICOM
+        raise DatasetError(
+            f"{path.name} cannot be read",
+            code="damaged_file",
+            why="it is cut off or damaged",
+            fix="export the series again",
+        ) from error
+
+
+def _require_not_deflated(path: Path) -> None:
+    if text(read_file_meta_info(path), "TransferSyntaxUID") in _DEFLATED:
+        raise DatasetError(
+            f"{path.name} is deflated",
+            code="transfer_syntax",
+            why="its size when unpacked is not told",
+            fix="export the series uncompressed (Explicit VR Little Endian)",
+        )
+
+
+def _looks_like_dicom(path: Path, content: bytes) -> bool:
+    """Return whether a file is DICOM, or was before something broke it."""
+    return (
+        content[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
+        or _ROOT in content[:_ROOT_WITHIN]
+        or path.name.lower().endswith(_SUFFIXES)
+        or not content
+    )
+
+
+def _entry_of(path: str, digest: str, dataset: Dataset) -> Entry | Foreign:
+    sop_class = text(dataset, "SOPClassUID")
+    directory = text(getattr(dataset, "file_meta", Dataset()), "MediaStorageSOPClassUID")
+    if _DIRECTORY in {sop_class, directory}:
+        return Foreign(path=path, why="DICOMDIR")
+    series = text(dataset, "SeriesInstanceUID")
+    if not (sop_class and series and text(dataset, "SOPInstanceUID")):
+        return Foreign(path=path, why="damaged")
+    return Entry(
+        path=path,
+        digest=digest,
+        kind=_kind_of(sop_class, dataset),
+        patient_id=text(dataset, "PatientID"),
+        study_uid=text(dataset, "StudyInstanceUID"),
+        series_uid=series,
+        birth_date=text(dataset, "PatientBirthDate"),
+        day=day(dataset, "StudyDate") or day(dataset, "SeriesDate"),
+        references=frozenset(_references(sop_class, dataset)),
+    )
+
+
+def _kind_of(sop_class: str, dataset: Dataset) -> str:
+    """Return modality or, in words that a report may show, what else the file is."""
+    words = {word.upper() for word in texts(dataset, "ImageType")}
+    kind = "other object"
+    if sop_class in _IMAGES:
+        kind = next((why for word, why in _NO_SLICES.items() if word in words), _IMAGES[sop_class])
+    elif sop_class in _OTHERS:
+        kind = _OTHERS[sop_class]
+    elif sop_class.startswith(_CAPTURES):
+        kind = "secondary capture"
+    elif sop_class.startswith(_REPORTS):
+        kind = "report"
+    return kind
+
+
+def _references(sop_class: str, dataset: Dataset) -> list[str]:
+    if sop_class == _SEGMENTATION:
+        return [
+            text(series, "SeriesInstanceUID")
+            for series in items(dataset, "ReferencedSeriesSequence")
+        ]
+    if sop_class != _STRUCTURES:
+        return []
+    return [
+        text(series, "SeriesInstanceUID")
+        for frame in items(dataset, "ReferencedFrameOfReferenceSequence")
+        for study in items(frame, "RTReferencedStudySequence")
+        for series in items(study, "RTReferencedSeriesSequence")
+    ] or [text(first_item(dataset, "ReferencedSeriesSequence"), "SeriesInstanceUID")]

@@ -1,0 +1,281 @@
+"""Importing: an archive's export becomes a dataset, case by case, in several processes.
+
+May be killed at any time: a case's folder is there whole or not at all, and says of which content
+it was made. Run again, finished cases are not made again.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from fedmq.disk import LocalDisk
+from fedmq.errors import DatasetError
+from fedmq.imaging.dicom.files import Entry, Foreign, find_files, read_entry
+from fedmq.imaging.dicom.outcomes import Outcome, as_kept, refused, report_json, report_text
+from fedmq.imaging.dicom.planning import Choices, Plan, Refusal, Study, plan_studies
+from fedmq.imaging.dicom.pseudonyms import (
+    add_links,
+    pseudonym,
+    read_secret,
+    replace,
+    sign,
+    table,
+)
+from fedmq.imaging.dicom.studies import OLD, PART, import_study, read_outcome
+from fedmq.imaging.dicom.workers import workers
+
+REPORT_JSON: Final = "import-report.json"
+REPORT_TEXT: Final = "import-report.txt"
+LEFT_OUT_FILE: Final = "left-out.csv"
+_FILES_AT_ONCE: Final = 64
+
+Progress = Callable[[str, int, int], None]
+"""What is counted (file, case), how many are done, of how many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """How an import ended."""
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    removed: tuple[str, ...]
+    """Cases of an earlier import whose place others have taken."""
+
+    @property
+    def num_refused(self) -> int:
+        """Cases that are not there."""
+        return sum(one.state == "refused" for one in self.outcomes)
+
+
+def import_archive(
+    source: Path,
+    target: Path,
+    keeping: LocalDisk,
+    choices: Choices,
+    *,
+    jobs: int = 1,
+    progress: Progress,
+) -> Imported:
+    """Every study below `source` with PET or CT has a folder in `target`, or is refused by name.
+
+    `keeping` is a folder of the node's home for what stays at the site and names patients: the
+    secret, the table of pseudonyms, the list of files that are in no case.
+
+    Raises:
+        DatasetError: code missing_file (no such source), empty (nothing in it is an image), busy.
+        StorageError: a disk refuses.
+    """
+    files = find_files(source)
+    _make_target(source, target)
+    with _alone(keeping.path("."), "this node"), _alone(target, "this dataset"):
+        secret = read_secret(keeping)
+        entries, foreign = _read_entries(source, files, jobs, progress)
+        plan = plan_studies(
+            entries,
+            foreign,
+            choices,
+            name=partial(pseudonym, secret),
+            sign=partial(sign, secret),
+        )
+        _keep_links(keeping, plan, entries, foreign)
+        if not plan.studies:
+            raise DatasetError(
+                "nothing to import was found",
+                code="empty",
+                why=f"of {len(files)} files none is a slice of PET or CT",
+                fix="give the folder that holds the export",
+            )
+        _clear(target)
+        outcomes, removed = _import_studies(plan.studies, source, target, choices, jobs, progress)
+        report = LocalDisk(target)
+        replace(report, REPORT_JSON, report_json(plan, outcomes, removed))
+        replace(report, REPORT_TEXT, report_text(plan, outcomes, removed))
+    return Imported(plan=plan, outcomes=tuple(outcomes), removed=tuple(removed))
+
+
+def _make_target(source: Path, target: Path) -> None:
+    if target.resolve().is_relative_to(source.resolve()) or source.resolve().is_relative_to(
+        target.resolve()
+    ):
+        raise DatasetError(
+            "the dataset's folder and the archive's are within each other",
+            code="folder_within",
+            why="what is written would be read again",
+            fix="choose a folder elsewhere for the dataset",
+        )
+    LocalDisk(target)  # made, or its refusal told as one of the disk
+
+
+def _read_entries(
+    source: Path, files: Sequence[str], jobs: int, progress: Progress
+) -> tuple[list[Entry], list[Foreign]]:
+    entries: list[Entry] = []
+    foreign: list[Foreign] = []
+    with workers(jobs) as pool:
+        found: Iterable[Entry | Foreign]
+        read = partial(read_entry, source)
+        found = pool.map(read, files, chunksize=_FILES_AT_ONCE) if pool else map(read, files)
+        for done, one in enumerate(found, start=1):
+            (entries if isinstance(one, Entry) else foreign).append(one)  # type: ignore[arg-type]
+            progress("file", done, len(files))
+    return entries, foreign
+
+
+def _keep_links(
+    keeping: LocalDisk, plan: Plan, entries: Sequence[Entry], foreign: Sequence[Foreign]
+) -> None:
+    """The site knows whose pseudonyms they are, and which files are in no case."""
+    add_links(keeping, {one.pseudonym: one.patient_id for one in plan.studies if one.patient_id})
+    in_cases = {entry.path for one in plan.studies for entry in (*one.images, *one.drawn)}
+    rows = [(one.path, one.why) for one in foreign]
+    rows += [(one.path, one.kind) for one in entries if one.path not in in_cases]
+    replace(keeping, LEFT_OUT_FILE, table([("file", "what it is"), *sorted(rows)]))
+
+
+def _clear(target: Path) -> None:
+    """Remove what a killed import left: folders that were not yet, or no longer, cases."""
+    for leftover in target.iterdir():
+        if leftover.name.startswith((PART, OLD)):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _import_studies(
+    studies: Sequence[Study],
+    source: Path,
+    target: Path,
+    choices: Choices,
+    jobs: int,
+    progress: Progress,
+) -> tuple[list[Outcome], list[str]]:
+    outcomes: dict[str, Outcome] = {}
+    waiting: list[Study] = []
+    removed: list[str] = []
+    held = _held(studies, target)
+    for study in studies:
+        before = read_outcome(target / study.case_id)
+        if study.refusal or study.pseudonym in held:
+            outcomes[study.case_id] = refused(study, study.refusal or held[study.pseudonym])
+        elif before is not None and before.key == study.key and before.state == "written":
+            outcomes[study.case_id] = as_kept(before)
+        else:
+            waiting.append(study)
+    removed += _remove_others(studies, held, outcomes, target)
+    progress("case", len(outcomes), len(studies))
+    for outcome in _make_all(waiting, source, target, choices, jobs):
+        outcomes[outcome.case_id] = outcome
+        if outcome.state == "refused" and (target / outcome.case_id).exists():
+            _remove(target / outcome.case_id)
+            removed.append(outcome.case_id)
+        progress("case", len(outcomes), len(studies))
+    return [outcomes[study.case_id] for study in studies], removed
+
+
+def _held(studies: Sequence[Study], target: Path) -> dict[str, Refusal]:
+    """Return the patients whose folders in the dataset are not this archive's to replace."""
+    tokens: dict[str, set[str]] = {}
+    for study in studies:
+        tokens.setdefault(study.pseudonym, set()).add(study.token)
+    held: dict[str, Refusal] = {}
+    for name, known in tokens.items():
+        for folder in _folders_of(name, target):
+            before = read_outcome(folder)
+            if before is None:
+                held[name] = Refusal(
+                    code="folder_taken",
+                    why="the dataset has a folder of its name that no import made",
+                    fix="move that folder away",
+                )
+            elif before.token not in known:
+                held[name] = Refusal(
+                    code="other_scans",
+                    why="the dataset has a scan of this patient that is not in this archive",
+                    fix="import from one folder that holds all scans of the patient",
+                )
+    return held
+
+
+def _remove_others(
+    studies: Sequence[Study],
+    held: dict[str, Refusal],
+    outcomes: dict[str, Outcome],
+    target: Path,
+) -> list[str]:
+    """Remove folders of these patients that are cases no more, or refused by now."""
+    removed = []
+    there = {study.case_id for study in studies}
+    gone = {name for name, one in outcomes.items() if one.state == "refused"}
+    for name in sorted({study.pseudonym for study in studies} - set(held)):
+        for folder in _folders_of(name, target):
+            if folder.name not in there or folder.name in gone:
+                _remove(folder)
+                removed.append(folder.name)
+    return removed
+
+
+def _folders_of(name: str, target: Path) -> list[Path]:
+    return [
+        folder
+        for folder in sorted(target.glob(f"{name}*"))
+        if folder.name == name or folder.name.startswith(f"{name}_scan-")
+    ]
+
+
+def _remove(folder: Path) -> None:
+    """Take a case out at once, its files afterwards."""
+    old = folder.with_name(f"{OLD}{folder.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _make_all(
+    studies: Sequence[Study], source: Path, target: Path, choices: Choices, jobs: int
+) -> Iterator[Outcome]:
+    with workers(min(jobs, len(studies))) as pool:
+        if pool is None:
+            for study in studies:
+                yield import_study(study, source, target, choices)
+            return
+        running: dict[Future[Outcome], Study] = {
+            pool.submit(import_study, study, source, target, choices): study for study in studies
+        }
+        for future in as_completed(running):
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                yield refused(
+                    running[future],
+                    Refusal(
+                        code="process_ended",
+                        why="a process that imported was ended, perhaps for want of memory",
+                        fix="import again, with fewer --jobs",
+                    ),
+                )
+
+
+@contextmanager
+def _alone(folder: Path, what: str) -> Iterator[None]:
+    """Keep other imports away from a folder meanwhile."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DatasetError(
+                "another import is under way",
+                code="busy",
+                why=f"it writes to {what}",
+                fix="wait for its end, or end it",
+            ) from error
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,180 @@
+"""Masks: the regions of an RTSTRUCT or SEG file, on the grid of the series they were drawn on."""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+
+from fedmq.errors import DatasetError
+from fedmq.imaging.dicom.contours import Region, fill_region
+from fedmq.imaging.dicom.elements import first_item, items, numbers, text, whole
+from fedmq.imaging.dicom.series import MAX_SIDE, pixels
+from fedmq.imaging.dicom.stacks import MAX_VOXELS, Stack
+
+_USUAL: Final = re.compile(r"gtv|lesion|lésion|tumou?r|tumeur|neoplasm", re.IGNORECASE)
+_NEAR: Final = 0.05
+"""In voxels: a segmentation lies on the grid of its images, or it is of others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DrawnMask:
+    """The union of the regions that were asked for."""
+
+    array: NDArray[np.bool_]
+    """Shape (columns, rows, slices), on the grid it was drawn on."""
+    num_united: int
+    num_regions: int
+    """In the file, those that were not asked for too."""
+
+
+def draw_mask(kind: str, dataset: Dataset, grid: Stack, patterns: Sequence[str]) -> DrawnMask:
+    """Return the union of the regions of a file whose names match any of the patterns.
+
+    Args:
+        kind: RTSTRUCT or SEG.
+        dataset: the whole file.
+        grid: of the series that the file refers to.
+        patterns: with `*` and `?`, in any case; none: the usual names of tumours.
+
+    Raises:
+        DatasetError: code contour_off_grid, mask_other_grid, bad_mask or transfer_syntax.
+    """
+    mask = np.zeros(grid.shape, np.bool_)
+    if kind == "RTSTRUCT":
+        regions = list(read_regions(dataset))
+        wanted = [one for one in regions if one.contours and is_wanted(one.name, patterns)]
+        for region in wanted:
+            mask |= fill_region(region, grid.affine, grid.shape)
+        return DrawnMask(array=mask, num_united=len(wanted), num_regions=len(regions))
+    segments = tuple(items(dataset, "SegmentSequence"))
+    numbers_wanted = {
+        whole(one, "SegmentNumber")
+        for one in segments
+        if is_wanted(_name_of(one, with_type=not patterns), patterns)
+    }
+    if numbers_wanted:
+        _mark_segments(dataset, numbers_wanted, grid, mask)
+    return DrawnMask(array=mask, num_united=len(numbers_wanted), num_regions=len(segments))
+
+
+def is_wanted(name: str, patterns: Sequence[str]) -> bool:
+    """Return whether a region of this name is asked for."""
+    if not patterns:
+        return _USUAL.search(name) is not None
+    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+
+
+def read_regions(dataset: Dataset) -> Iterator[Region]:
+    """Yield the regions of an RTSTRUCT file with their closed outlines.
+
+    Raises:
+        DatasetError: code bad_mask: an outline is no list of points.
+    """
+    names = {
+        whole(one, "ROINumber"): text(one, "ROIName")
+        for one in items(dataset, "StructureSetROISequence")
+    }
+    for one in items(dataset, "ROIContourSequence"):
+        outlines = tuple(
+            _points(contour)
+            for contour in items(one, "ContourSequence")
+            if text(contour, "ContourGeometricType").startswith("CLOSED_PLANAR")
+        )
+        yield Region(name=names.get(whole(one, "ReferencedROINumber"), ""), contours=outlines)
+
+
+def _points(contour: Dataset) -> NDArray[np.float64]:
+    """Return the points of an outline; as text, a whole body's are read a hundred times faster."""
+    raw: object = contour.get_item("ContourData")
+    try:
+        if isinstance(raw, RawDataElement) and raw.value:
+            flat = np.array([float(one) for one in raw.value.split(b"\\")])
+        else:
+            flat = np.array(numbers(contour, "ContourData"))
+    except ValueError as error:
+        raise _fault("bad_mask", "an outline holds what is no number") from error
+    if len(flat) % 3 or not np.isfinite(flat).all() or not len(flat):
+        raise _fault("bad_mask", "an outline is no list of points")
+    return flat.reshape(-1, 3)
+
+
+def _name_of(segment: Dataset, *, with_type: bool) -> str:
+    kind = first_item(segment, "SegmentedPropertyTypeCodeSequence")
+    names = [text(segment, "SegmentLabel"), text(kind, "CodeMeaning") if with_type else ""]
+    return " ".join(names).strip()
+
+
+def _mark_segments(
+    dataset: Dataset, wanted: Collection[int | None], grid: Stack, mask: NDArray[np.bool_]
+) -> None:
+    """Set in `mask` the voxels of these segments, each frame's on its slice."""
+    frames = tuple(items(dataset, "PerFrameFunctionalGroupsSequence"))
+    shared = first_item(dataset, "SharedFunctionalGroupsSequence")
+    for frame, image in zip(frames, frames_of(dataset, len(frames)), strict=True):
+        identity = first_item(frame, "SegmentIdentificationSequence")
+        if whole(identity, "ReferencedSegmentNumber") in wanted:
+            place = _slice_of(frame, shared, grid)
+            if image.T.shape != grid.shape[:2]:
+                raise _fault("mask_other_grid", "its segmentation has another number of pixels")
+            mask[:, :, place] |= image.T != 0
+
+
+def frames_of(dataset: Dataset, num_frames: int) -> NDArray[np.generic]:
+    """Return the frames of a segmentation, shape (frames, rows, columns).
+
+    Raises:
+        DatasetError: code bad_mask: it is none of zeros and ones, or its header does not fit it.
+    """
+    if text(dataset, "SegmentationType") != "BINARY":
+        raise _fault("bad_mask", "its segmentation is not binary")
+    rows, columns = whole(dataset, "Rows") or 0, whole(dataset, "Columns") or 0
+    is_usable = (
+        0 < rows <= MAX_SIDE
+        and 0 < columns <= MAX_SIDE
+        and num_frames == whole(dataset, "NumberOfFrames")
+        and 0 < num_frames * rows * columns <= MAX_VOXELS
+    )
+    if not is_usable:
+        raise _fault("bad_mask", "its segmentation does not tell a usable size")
+    stored = pixels(dataset)
+    return stored.reshape(num_frames, rows, columns)
+
+
+def _slice_of(frame: Dataset, shared: Dataset, grid: Stack) -> int:
+    """Return the slice on which a frame lies, if it covers just that slice."""
+    position = numbers(first_item(frame, "PlanePositionSequence"), "ImagePositionPatient")
+    directions = _of_either(frame, shared, "PlaneOrientationSequence", "ImageOrientationPatient")
+    spacing = _of_either(frame, shared, "PixelMeasuresSequence", "PixelSpacing")
+    if (len(position), len(directions), len(spacing)) != (3, 6, 2):
+        raise _fault("bad_mask", "its segmentation does not say where it lies")
+    axes = np.column_stack(
+        [np.array(directions[:3]) * spacing[1], np.array(directions[3:]) * spacing[0]]
+    )
+    inverse = np.linalg.inv(grid.affine)
+    place = inverse[:3, :3] @ np.array(position) + inverse[:3, 3]
+    # The far corner moves by as many voxels as there are for each that differs in size.
+    steps = (inverse[:3, :3] @ axes - np.eye(3)[:, :2]) * np.array(grid.shape[:2])
+    number = round(float(place[2]))
+    off = np.abs(place - [0.0, 0.0, number]).max() > _NEAR or np.abs(steps).max() > _NEAR
+    if off or not 0 <= number < grid.shape[2]:
+        raise _fault("mask_other_grid", "its segmentation lies on another grid than its images")
+    return number
+
+
+def _of_either(frame: Dataset, shared: Dataset, sequence: str, key: str) -> tuple[float, ...]:
+    return numbers(first_item(frame, sequence), key) or numbers(first_item(shared, sequence), key)
+
+
+def _fault(code: str, why: str) -> DatasetError:
+    return DatasetError(
+        "its regions of interest cannot be used",
+        code=code,
+        why=why,
+        fix="export them together with the series on which they were drawn",
+    )

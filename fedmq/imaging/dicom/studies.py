@@ -1,0 +1,240 @@
+"""Studies: one study of an archive becomes the folder of one case."""
+
+import json
+import os
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from fedmq.disk import NO_ROOM
+from fedmq.errors import DatasetError, DiskFull, FedmqError, StorageError
+from fedmq.imaging.dicom.choosing import Chosen, choose_ct, choose_pet
+from fedmq.imaging.dicom.files import Entry, read_dataset
+from fedmq.imaging.dicom.masks import DrawnMask, draw_mask
+from fedmq.imaging.dicom.outcomes import Outcome, from_json, refused, to_json
+from fedmq.imaging.dicom.pet import read_pet_facts
+from fedmq.imaging.dicom.planning import Choices, Refusal, Study
+from fedmq.imaging.dicom.series import Series, as_volume, count_tags, load, read_series
+from fedmq.imaging.dicom.sidecars import KEPT, Sidecar, ct_sidecar, pet_sidecar
+from fedmq.imaging.dicom.stacks import Stack
+from fedmq.imaging.suv import find_suv_scale
+from fedmq.imaging.volumes import Volume, save_volume
+
+OUTCOME_FILE: Final = "import.json"
+PART: Final = ".part-"
+OLD: Final = ".old-"
+
+
+@dataclass(slots=True)
+class _Making:
+    """What has been found out about a case so far."""
+
+    volumes: dict[str, Volume] = field(default_factory=dict)
+    sidecars: dict[str, Sidecar] = field(default_factory=dict)
+    taken: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def import_study(study: Study, source: Path, target: Path, choices: Choices) -> Outcome:
+    """The case's folder in `target` is whole, or the outcome says why it is not there.
+
+    Raises:
+        StorageError: the disk refuses: that is no fault of the case.
+    """
+    try:
+        made = _make(study, source, choices)
+    except DatasetError as error:
+        return refused(study, Refusal(code=error.code, why=_why(error), fix=error.fix))
+    except FedmqError:
+        raise
+    except Exception as error:  # noqa: BLE001 - files are hostile: one case, never the rest
+        why = f"something in its files is as no program makes it ({type(error).__name__})"
+        return refused(study, Refusal(code="unreadable", why=why, fix="export it again"))
+    outcome = Outcome(
+        case_id=study.case_id,
+        state="written",
+        scan_day=study.when.days,
+        time_zero=study.when.time_zero,
+        taken=made.taken,
+        notes=tuple(made.notes),
+        left_out=dict(sorted(made.left_out.items())),
+        dropped_tags=dict(sorted(made.dropped.items())),
+        token=study.token,
+        key=study.key,
+    )
+    try:
+        _write(made, outcome, target)
+    except OSError as error:
+        kind = DiskFull if error.errno in NO_ROOM else StorageError
+        raise kind(
+            f"case {study.case_id} could not be written",
+            why=os.strerror(error.errno) if error.errno else "",
+            fix="free space on the disk, or choose a folder that you may write",
+        ) from error
+    return outcome
+
+
+def read_outcome(folder: Path) -> Outcome | None:
+    """Return what an earlier import says of a case's folder; None if it made none."""
+    try:
+        return from_json((folder / OUTCOME_FILE).read_text())
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _why(error: DatasetError) -> str:
+    """Return why, without `what`, which may name a file."""
+    return error.why or error.code.replace("_", " ")
+
+
+def _make(study: Study, source: Path, choices: Choices) -> _Making:
+    made = _Making(left_out=Counter(study.left_out))
+    by_series: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in study.images:
+        by_series[entry.kind, entry.series_uid].append(entry)
+    series: dict[str, list[Series]] = {"PT": [], "CT": []}
+    for (modality, _), entries in sorted(by_series.items()):
+        series[modality].append(read_series(source, modality, entries))
+    pet = choose_pet(series["PT"], choices.pet_series)
+    ct = choose_ct(series["CT"], choices.ct_series, pet.taken)
+    for one, what in (*pet.left_out, *ct.left_out):
+        made.left_out[what] += len(one.entries)
+    if pet.taken is None and ct.taken is None:
+        raise DatasetError("the study has no image", code="no_image", why="no series is left")
+    if pet.taken is not None:
+        _add_pet(made, pet.taken, study, source)
+    if ct.taken is not None:
+        _add_ct(made, ct.taken, study, source)
+    _add_mask(made, study, source, choices, (pet.taken, ct.taken))
+    if study.when.time_zero != "treatment" and choices.time_zero:
+        made.notes.append("the table of time zero does not have it: days count from its first scan")
+    return made
+
+
+def _add_pet(made: _Making, chosen: Chosen, study: Study, source: Path) -> None:
+    facts = read_pet_facts(chosen.series.heads)
+    scale = find_suv_scale(facts)
+    array = load(source, chosen.series, chosen.grid, scale.factors)
+    made.volumes["PET"] = as_volume(array, chosen.grid)
+    made.sidecars["PET"] = pet_sidecar(chosen.series.head, facts, scale, study.when)
+    delay_min = None if scale.delay_s is None else round(scale.delay_s / 60, 1)
+    _tell(
+        made,
+        "PET",
+        chosen,
+        {"suv_by": scale.rule, "delay_min": delay_min, "suv_max": round(float(array.max()), 2)},
+    )
+
+
+def _add_ct(made: _Making, chosen: Chosen, study: Study, source: Path) -> None:
+    array = load(source, chosen.series, chosen.grid)
+    made.volumes["CT"] = as_volume(array, chosen.grid)
+    made.sidecars["CT"] = ct_sidecar(chosen.series.head, study.when)
+    _tell(
+        made,
+        "CT",
+        chosen,
+        {"hu_min": round(float(array.min())), "hu_max": round(float(array.max()))},
+    )
+
+
+def _add_mask(
+    made: _Making,
+    study: Study,
+    source: Path,
+    choices: Choices,
+    images: tuple[Chosen | None, Chosen | None],
+) -> None:
+    """Add the mask that was drawn on the PET, or else that on the CT."""
+    drawn: dict[str, list[DrawnMask]] = {"PET": [], "CT": []}
+    grids: dict[str, Stack] = {}
+    for entry in study.drawn:
+        dataset = read_dataset(source / entry.path, entry.digest, with_pixels=True)
+        made.dropped[f"all of {entry.kind}"] += 1
+        for name, chosen in zip(("PET", "CT"), images, strict=True):
+            if chosen is not None and chosen.series.uid in entry.references:
+                grids[name] = chosen.grid
+                mask = draw_mask(entry.kind, dataset, chosen.grid, choices.regions)
+                drawn[name].append(mask)
+                break
+        else:
+            made.left_out[f"{entry.kind} drawn on other images"] += 1
+    with_regions = {name: [one for one in masks if one.num_united] for name, masks in drawn.items()}
+    for modality, masks in drawn.items():
+        _tell_unwanted(made, modality, masks)
+    usable = [modality for modality, masks in with_regions.items() if masks]
+    if not usable:
+        return
+    name = usable[0]
+    if name == "PET" and with_regions["CT"]:
+        made.notes.append("regions drawn on the CT were left out: others were drawn on the PET")
+    array = np.logical_or.reduce([one.array for one in with_regions[name]])
+    num_united = sum(one.num_united for one in with_regions[name])
+    made.volumes["MASK"] = as_volume(array.astype(np.float32), grids[name])
+    if num_united > 1:
+        made.notes.append(f"its mask unites {num_united} regions")
+    if not array.any():
+        made.notes.append("its mask is empty")
+    made.taken["MASK"] = {
+        "grid": name,
+        "regions": num_united,
+        "volume_ml": round(float(array.sum()) * made.volumes["MASK"].voxel_ml, 2),
+    }
+
+
+def _tell_unwanted(made: _Making, name: str, masks: list[DrawnMask]) -> None:
+    unwanted = sum(one.num_regions - one.num_united for one in masks)
+    if unwanted:
+        made.notes.append(
+            f"regions drawn on the {name} with names that were not asked for (--roi): {unwanted}"
+        )
+
+
+def _tell(made: _Making, name: str, chosen: Chosen, figures: Mapping[str, object]) -> None:
+    spacing = made.volumes[name].spacing_mm
+    made.taken[name] = {
+        "slices": chosen.grid.shape[2],
+        "spacing_mm": [round(one, 3) for one in spacing],
+        **figures,
+    }
+    if chosen.grid.duplicates:
+        made.notes.append(
+            f"files of its {name} that were copies, byte for byte: {len(chosen.grid.duplicates)}"
+        )
+    made.dropped.update(count_tags(chosen.series, KEPT))
+
+
+def _write(made: _Making, outcome: Outcome, target: Path) -> None:
+    """Write everything under another name, then give it its own: no case is there in part."""
+    part, old = target / f"{PART}{outcome.case_id}", target / f"{OLD}{outcome.case_id}"
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    part.mkdir()
+    for name, volume in made.volumes.items():
+        save_volume(volume, part / f"{name}.nii.gz")
+    for name, sidecar in made.sidecars.items():
+        (part / f"{name}.json").write_text(json.dumps(sidecar, indent=1) + "\n")
+    (part / OUTCOME_FILE).write_text(to_json(outcome))
+    for path in (*part.iterdir(), part):
+        _sync(path)
+    place = target / outcome.case_id
+    if place.exists():
+        place.rename(old)
+    part.rename(place)
+    _sync(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

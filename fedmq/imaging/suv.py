@@ -1,0 +1,292 @@
+"""SUV: from what a PET series says of itself, the factors that make its values SUV. Pure.
+
+SUVbw = activity concentration [Bq/ml] x body weight [g] / dose [Bq], the dose decayed to the time
+to which the voxels are decay-corrected: QIBA's vendor-neutral pseudo-code for SUV and the IBSI
+note on it; units and decay correction in DICOM PS3.3 C.8.9.1. What is missing, absurd or
+contradictory is refused by name, never guessed: tools that guess differ by a third.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final, NoReturn
+
+from fedmq.errors import DatasetError
+
+F18_HALF_LIFE_S: Final = 6586.2
+_HALF_LIFE_TOLERANCE: Final = 0.02
+_WEIGHT_KG: Final = (2.0, 350.0)
+_BODY_MASS_INDEX: Final = (8.0, 90.0)
+_DOSE_BQ: Final = (1e7, 2e9)
+_MEGA_BELOW: Final = 1e4
+"""Nobody is given 10 kBq: such a figure is in MBq, or in mCi."""
+MIN_DELAY_S: Final = 30 * 60.0
+MAX_DELAY_S: Final = 180 * 60.0
+_DAY_S: Final = 86_400.0
+_SAME_TIME_S: Final = 60.0
+_FDG_CODES: Final = frozenset({"C-B1031", "Y-X1743", "35321007"})
+_FDG_WORDS: Final = ("FDG", "FLUORODEOXYGLUCOSE", "FLUDEOXYGLUCOSE", "FLUORO-2-DEOXY")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A time on a clock of the hospital, with its day where the file tells it."""
+
+    second: float
+    """Seconds since midnight of that day; reckoned times may lie on either side of it."""
+    day: int | None = None
+    """Any running number of days."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """When the counts of one slice were taken; slices of one bed share it."""
+
+    acquisition: Moment | None
+    """Begin of the bed (Acquisition Date and Time)."""
+    reference_s: float | None
+    """Frame Reference Time, in s."""
+    duration_s: float | None
+    """Actual Frame Duration, in s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PetFacts:
+    """What a PET series says about dose, patient, times and corrections; None is not told."""
+
+    units: str
+    suv_type: str
+    decay_correction: str
+    corrections: frozenset[str]
+    """Corrected Image."""
+    tracers: tuple[str, ...]
+    """Names and codes of the radiopharmaceutical."""
+    weight_kg: float | None
+    size_m: float | None
+    dose_bq: float | None
+    half_life_s: float | None
+    injection: Moment | None
+    """By Radiopharmaceutical Start DateTime, or else by Start Time, which has no day."""
+    injection_time_only: Moment | None
+    """By Start Time, where both are there: they have to agree."""
+    series: Moment | None
+    private_scan: Moment | None
+    """GE's own scan date and time (0009,100D), which a later reconstruction leaves alone."""
+    frames: tuple[Frame, ...]
+    """One for each slice, at least one."""
+    philips_suv: float | None
+    """7053,1000."""
+    philips_bqml: float | None
+    """7053,1009."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuvScale:
+    """What rescaled values are multiplied by."""
+
+    factors: tuple[float, ...]
+    """One for each frame, in the facts' order; all equal unless voxels are not decay-corrected."""
+    rule: str
+    """Which of the ways it was: gml, philips_suv, start, admin or none."""
+    delay_s: float | None
+    """From injection to scan, where both times are told."""
+
+
+def find_suv_scale(facts: PetFacts) -> SuvScale:
+    """Return the factors that turn the rescaled values of each slice into SUVbw [g/ml].
+
+    Raises:
+        DatasetError: a code of this vocabulary: tracer, units, suv_type, philips_factors,
+            corrections, decay_correction, weight, dose, half_life, times_missing, times_disagree,
+            over_midnight, injection_after_scan, delay.
+    """
+    _require_fdg(facts)
+    _require_corrections(facts)
+    _require_plausible(facts)
+    scan = _find_scan(facts)
+    delay_s = _checked_delay_s(facts, scan)
+    same = len(facts.frames)
+    if facts.units == "GML":
+        if facts.suv_type not in {"", "BW"}:
+            _refuse("suv_type", "its SUV are normalised by something else than body weight")
+        return SuvScale(factors=(1.0,) * same, rule="gml", delay_s=delay_s)
+    if facts.units == "CNTS" and facts.philips_suv:  # QIBA: before the other one; 0 is not told
+        return SuvScale(factors=(facts.philips_suv,) * same, rule="philips_suv", delay_s=delay_s)
+    unit = _bqml_per_unit(facts)
+    weight_g, dose_bq = _required_weight_kg(facts) * 1000.0, _required_dose_bq(facts)
+    match facts.decay_correction:
+        case "ADMIN":
+            factors = (unit * weight_g / dose_bq,) * same
+        case "START":
+            if delay_s is None:
+                _refuse("times_missing", "it lacks the time of the injection or of the scan")
+            left_bq = dose_bq * _left(delay_s, _required_half_life_s(facts))
+            factors = (unit * weight_g / left_bq,) * same
+        case _:
+            factors = tuple(
+                unit * weight_g / (dose_bq * _left_in(frame, facts)) for frame in facts.frames
+            )
+    return SuvScale(factors=factors, rule=facts.decay_correction.lower(), delay_s=delay_s)
+
+
+def average_count_rate_time_s(duration_s: float, half_life_s: float) -> float:
+    """Return when in a frame the activity has its mean over the frame, in s from its begin.
+
+    QIBA: 1/k * ln(k T / (1 - exp(-k T))), k = ln 2 / half-life.
+    """
+    decays = math.log(2.0) * duration_s / half_life_s
+    if decays <= 0.0:
+        return 0.0
+    return half_life_s / math.log(2.0) * math.log(decays / -math.expm1(-decays))
+
+
+def seconds_between(begin: Moment, end: Moment) -> float:
+    """Return the seconds from one moment to another; without both days they are of one day."""
+    days = 0 if begin.day is None or end.day is None else end.day - begin.day
+    return days * _DAY_S + end.second - begin.second
+
+
+def _require_fdg(facts: PetFacts) -> None:
+    told = [name.strip().upper() for name in facts.tracers if name.strip()]
+    if not any(name in _FDG_CODES or any(w in name for w in _FDG_WORDS) for name in told):
+        _refuse(
+            "tracer", "its tracer is not FDG" if told else "it does not say which tracer was given"
+        )
+
+
+def _require_corrections(facts: PetFacts) -> None:
+    if facts.decay_correction not in {"START", "ADMIN", "NONE"}:
+        _refuse("decay_correction", "it does not say to which time its decay is corrected")
+    if "ATTN" not in facts.corrections:
+        _refuse("corrections", "it is not corrected for attenuation")
+    is_corrected = facts.decay_correction != "NONE"
+    if ("DECY" in facts.corrections) != is_corrected:
+        _refuse("corrections", "what it says about its correction for decay is contradictory")
+    if not is_corrected and (facts.units == "GML" or (facts.units == "CNTS" and facts.philips_suv)):
+        _refuse("corrections", "it claims to be SUV, and not to be corrected for decay")
+
+
+def _require_plausible(facts: PetFacts) -> None:
+    """Refuse figures that nobody has, whether they are needed or not: a scanner used them too."""
+    weight, dose, half_life = facts.weight_kg, facts.dose_bq, facts.half_life_s
+    if weight is not None and not _WEIGHT_KG[0] <= weight <= _WEIGHT_KG[1]:
+        _refuse("weight", "no patient weighs as many kg: is it zero, or in g?")
+    if weight is not None and facts.size_m:
+        low, high = _BODY_MASS_INDEX
+        if not low <= weight / facts.size_m**2 <= high:
+            _refuse("weight", "weight and size do not go together: is one in lb, in or cm?")
+    if dose is not None and not _DOSE_BQ[0] <= dose <= _DOSE_BQ[1]:
+        unit = "it looks like MBq or mCi" if 0 < dose < _MEGA_BELOW else "10 MBq to 2 GBq are"
+        _refuse("dose", f"its dose is not plausible in Bq: {unit}")
+    if any(factor is not None and factor < 0 for factor in (facts.philips_suv, facts.philips_bqml)):
+        _refuse("philips_factors", "a factor of Philips is negative")
+    if half_life is not None and not (
+        abs(half_life / F18_HALF_LIFE_S - 1.0) <= _HALF_LIFE_TOLERANCE
+    ):
+        _refuse("half_life", "its half-life is not that of fluorine 18")
+
+
+def _find_scan(facts: PetFacts) -> Moment | None:
+    """Return the time to which START corrects: the begin of the whole scan, not of a bed.
+
+    Series Date and Time, unless they are later than the first bed's: then the series was
+    reconstructed again, and the time is found by GE's private tag, by the first bed's frame
+    reference time, or is the first bed's begin.
+    """
+    first = _first_frame(facts)
+    acquired = first.acquisition if first else None
+    if facts.series is None:
+        return acquired if facts.decay_correction == "NONE" else None
+    if acquired is None or seconds_between(facts.series, acquired) >= 0.0:
+        if acquired is not None and seconds_between(facts.series, acquired) > _DAY_S / 2:
+            _refuse("times_disagree", "its series is said to begin long before its first bed")
+        return facts.series
+    if facts.private_scan is not None:
+        if seconds_between(facts.private_scan, acquired) < -1.0:
+            _refuse("times_disagree", "GE's time of its scan is later than its first bed")
+        return facts.private_scan
+    if first and first.reference_s and first.duration_s and facts.half_life_s:
+        middle_s = average_count_rate_time_s(first.duration_s, facts.half_life_s)
+        return replace(acquired, second=acquired.second + middle_s - first.reference_s)
+    return acquired
+
+
+def _first_frame(facts: PetFacts) -> Frame | None:
+    """Return the frame of the bed that was scanned first."""
+    timed = [(frame.acquisition, frame) for frame in facts.frames if frame.acquisition is not None]
+    if not timed:
+        return None
+    begin = timed[0][0]
+    offsets = [seconds_between(begin, moment) for moment, _ in timed]
+    if max(offsets) - min(offsets) > _DAY_S / 2:
+        _refuse("over_midnight", "its beds lie half a day apart: the times lack their days")
+    return timed[offsets.index(min(offsets))][1]
+
+
+def _checked_delay_s(facts: PetFacts, scan: Moment | None) -> float | None:
+    injection = facts.injection
+    if injection is not None and facts.injection_time_only is not None:
+        apart_s = abs(injection.second - facts.injection_time_only.second)
+        if min(apart_s, _DAY_S - apart_s) > _SAME_TIME_S:
+            _refuse("times_disagree", "it tells two different times of injection")
+    if injection is None or scan is None:
+        return None
+    delay_s = seconds_between(injection, scan)
+    has_days = injection.day is not None and scan.day is not None
+    if delay_s < 0.0 and not has_days and delay_s + _DAY_S <= MAX_DELAY_S:
+        _refuse("over_midnight", "midnight seems to lie before its scan, and a day is not told")
+    if delay_s < 0.0:
+        _refuse("injection_after_scan", "it was injected after the scan, or a clock was wrong")
+    if has_days and delay_s >= _DAY_S / 2:
+        _refuse("times_disagree", "injection and scan lie half a day apart: were dates shifted?")
+    if not MIN_DELAY_S <= delay_s <= MAX_DELAY_S:
+        _refuse(
+            "delay",
+            f"it was scanned {delay_s / 60:.0f} minutes after injection; 30 to 180 can be SUV",
+        )
+    return delay_s
+
+
+def _bqml_per_unit(facts: PetFacts) -> float:
+    if facts.units == "BQML":
+        return 1.0
+    if facts.units == "CNTS":
+        if facts.philips_bqml:
+            return facts.philips_bqml
+        _refuse("philips_factors", "its values are counts, and no factor of Philips says of what")
+    return _refuse("units", "its values are in units that cannot become SUV")
+
+
+def _required_weight_kg(facts: PetFacts) -> float:
+    return facts.weight_kg or _refuse("weight", "it does not tell the patient's weight")
+
+
+def _required_dose_bq(facts: PetFacts) -> float:
+    return facts.dose_bq or _refuse("dose", "it does not tell the injected dose")
+
+
+def _required_half_life_s(facts: PetFacts) -> float:
+    return facts.half_life_s or _refuse("half_life", "it does not tell the half-life")
+
+
+def _left_in(frame: Frame, facts: PetFacts) -> float:
+    """Return the share of the dose that was left, on average, while a bed was scanned."""
+    half_life_s = _required_half_life_s(facts)
+    if frame.acquisition is None or facts.injection is None or not frame.duration_s:
+        _refuse("times_missing", "not corrected for decay, it has to tell each bed's time")
+    since_s = seconds_between(facts.injection, frame.acquisition)
+    if since_s < 0.0:
+        _refuse("injection_after_scan", "a bed was scanned before the injection")
+    return _left(since_s + average_count_rate_time_s(frame.duration_s, half_life_s), half_life_s)
+
+
+def _left(since_s: float, half_life_s: float) -> float:
+    return float(2.0 ** (-since_s / half_life_s))
+
+
+def _refuse(code: str, why: str) -> NoReturn:
+    raise DatasetError(
+        "the PET cannot be turned to SUV",
+        code=code,
+        why=why,
+        fix="mend it at the scanner's console or in the archive, and export the series again",
+    )

@@ -1,0 +1,95 @@
+"""The command that imports: what it says, how it ends, and the dataset that comes of it."""
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fedmq.types import Role
+from tests.support import dicom
+from tests.unit.cli.line import CommandLine
+from tests.unit.imaging.dicom.archive import ct, pet
+
+LYON = "chu-lyon"
+
+
+@pytest.fixture
+def node(fedmq: CommandLine, credentials: Callable[..., Path], home: Path) -> CommandLine:
+    """Return the command line of a node, beside an archive with PET and CT of one patient."""
+    credentials(LYON, Role.NODE, home / "node" / "credentials.toml")
+    dicom.write(home / "export" / "x", *pet(), *ct())
+    return fedmq
+
+
+def test_an_archive_becomes_a_dataset_that_is_added(node: CommandLine, home: Path) -> None:
+    """The screen ends with the next command, which works; nobody is named."""
+    done = node("node", "data", "import", "export", "cases", "--jobs", "1")
+    assert (done.code, done.ends_with_next) == (0, True)
+    first, last = done.data.splitlines()
+    case_id = first.partition(":")[0]
+    assert first == f"{case_id}: written: PET of 5 slices, CT of 5 slices"
+    assert last == "1 case, 0 refused"
+    assert "looked at 10 of 10 files" in done.talk
+    assert "done with 1 of 1 case" in done.talk
+    assert dicom.SECRETS["id"] not in done.data + done.talk
+    assert "next: fedmq node data add NAME cases" in done.talk
+    assert stat.S_IMODE((home / "node" / "imports").stat().st_mode) == 0o700
+    added = node("node", "data", "add", "lung", "cases")
+    assert added.code == 0
+    assert "lung: 1 case" in added.data
+    again = node("node", "data", "import", "export", "cases", "--jobs", "1", "--json")
+    (case,) = again.json["cases"]
+    assert (case["case_id"], case["state"], again.json["counts"]) == (case_id, "kept", {"kept": 1})
+
+
+def test_a_refused_case_ends_the_command_with_1(node: CommandLine, home: Path) -> None:
+    """What, why and fix, by case; the other one is there."""
+    bad = pet(lambda one: delattr(one, "PatientWeight"), patient="other")
+    dicom.write(home / "export" / "y", *bad)
+    (home / "export" / "notes.txt").write_text("x")
+    done = node("node", "data", "import", "export", "cases", "--jobs", "1")
+    assert done.code == 1
+    assert "in no case: no DICOM: 1 file" in done.data
+    assert ": refused: weight: it does not tell the patient's weight\n  fix: " in done.data
+    assert done.data.endswith("1 case, 1 refused\n")
+    assert done.ends_with_next
+
+
+def test_clinical_rows_and_time_zero_come_by_patient_id(node: CommandLine, home: Path) -> None:
+    """The dataset's table has the case's name, and only the columns that were asked for."""
+    patient = dicom.SECRETS["id"]
+    (home / "table.csv").write_text(f"IPP;name;age\n{patient};Dupontel;73\nX;Y;1\n")
+    (home / "zero.csv").write_text(f"patient_id,date\n{patient},2021-06-24\nX,2021-06-24\n")
+    done = node(
+        *("node", "data", "import", "export", "cases", "--jobs", "1", "--json"),
+        *("--clinical", "table.csv", "--id-column", "IPP", "--keep-column", "age"),
+        *("--time-zero", "zero.csv"),
+    )
+    (case,) = done.json["cases"]
+    assert (case["scan_day"], case["time_zero"]) == (-10, "treatment")
+    assert (home / "cases" / "clinical.csv").read_text() == f"case_id,age\n{case['case_id']},73\n"
+    assert "time zero: 1 row of patients that are not in the archive" in done.talk
+    assert "1 row with 1 column; 1 row of patients without a case left out" in done.talk
+
+
+def test_patterns_choose_series_and_regions(node: CommandLine, home: Path) -> None:
+    """The fix of a refusal is the option that helps."""
+    dicom.write(home / "export" / "z", *pet(series="head"))
+    done = node("node", "data", "import", "export", "cases", "--jobs", "1")
+    assert "several_series" in done.data
+    assert "--pet-series PATTERN" in done.data
+    done = node(
+        *("node", "data", "import", "export", "cases", "--jobs", "1"),
+        *("--pet-series", "PT*", "--ct-series", "CT*", "--roi", "GTV*", "--roi", "node*"),
+    )
+    assert done.code == 0
+    assert "  left out: PET series not asked for: 5 files" in done.data
+
+
+def test_an_empty_folder_is_an_error(node: CommandLine, home: Path) -> None:
+    """What, why and fix."""
+    (home / "nothing").mkdir()
+    done = node("node", "data", "import", "nothing", "cases")
+    assert (done.code, done.data) == (1, "")
+    assert "error: nothing to import was found" in done.talk

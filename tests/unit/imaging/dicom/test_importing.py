@@ -1,0 +1,630 @@
+"""Import: what an archive holds becomes cases, or is refused or left out by name."""
+
+import csv
+import errno
+import fcntl
+import gzip
+import json
+import os
+import re
+import shutil
+import stat
+import tracemalloc
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
+
+from fedmq.disk import LocalDisk
+from fedmq.errors import DatasetError, DiskFull
+from fedmq.imaging.checks import check_case
+from fedmq.imaging.datasets import find_cases
+from fedmq.imaging.dicom.importing import import_archive
+from fedmq.imaging.dicom.planning import Choices
+from fedmq.imaging.suv import average_count_rate_time_s
+from fedmq.imaging.volumes import load_volume
+from tests.support import dicom
+from tests.unit.imaging.dicom.archive import Site, ct, pet, stored
+
+LATER = "20210714"
+
+
+def dated(day: str) -> dicom.Change:
+    """Return what moves a file to a day; the injection too."""
+
+    def change(one: Dataset) -> None:
+        one.StudyDate = one.SeriesDate = one.AcquisitionDate = day
+        if "RadiopharmaceuticalInformationSequence" in one:
+            drug = one.RadiopharmaceuticalInformationSequence[0]
+            drug.RadiopharmaceuticalStartDateTime = f"{day}100000"
+
+    return change
+
+
+def test_a_study_becomes_a_case_that_a_dataset_understands(site: Site) -> None:
+    """SUV and HU by hand, in RAS+; slices lie in any tree, in any order, without suffixes."""
+    dicom.write(site.archive / "a" / "deep", *pet()[::2])
+    dicom.write(site.archive / "b", *pet()[1::2])
+    dicom.write(site.archive / "c", *ct(), name="IMG{}.dcm")
+    outcome = site.only()
+    assert (outcome.state, outcome.notes, outcome.left_out) == ("written", (), {})
+    (case,) = find_cases(site.cases)
+    assert case.volumes.keys() == {"PET", "CT"}
+    left = 300e6 * 2 ** (-3600 / 6586.2)
+    suv = stored() * 2.5 * 70_000 / left
+    volume = case.volume("PET")
+    np.testing.assert_allclose(volume.array[::-1, ::-1], suv.T, rtol=1e-6)
+    np.testing.assert_allclose(
+        volume.affine @ [6, 5, 0, 1], [10, 20, 100, 1]
+    )  # the first pixel, LPS -10, -20
+    hounsfield = case.volume("CT").array[::-1, ::-1]
+    np.testing.assert_allclose(hounsfield, stored(1).T - 1024.0)
+    found = check_case(case)
+    assert {one.code for one in found} <= {"implausible_suv"}
+
+
+def test_slope_and_intercept_are_each_slices_own(site: Site) -> None:
+    """Scanners scale each slice of a PET to its highest value."""
+
+    def scale(one: Dataset) -> None:
+        one.RescaleSlope = 0.5 + int(one.InstanceNumber)
+
+    dicom.write(site.archive, *pet(scale))
+    case_id = site.only().case_id
+    slopes = 0.5 + np.arange(5)
+    expected = stored() * slopes[:, None, None] * 70_000 / (300e6 * 2 ** (-3600 / 6586.2))
+    volume = load_volume(site.cases / case_id / "PET.nii.gz")
+    np.testing.assert_allclose(volume.array[::-1, ::-1], expected.T, rtol=1e-6)
+
+
+def test_each_slice_has_the_factor_of_its_own_bed(site: Site) -> None:
+    """Not corrected for decay, later beds are brought up; slices come in any order."""
+
+    def scan_feet_first(one: Dataset) -> None:
+        one.DecayCorrection, one.CorrectedImage = "NONE", ["ATTN"]
+        one.AcquisitionTime = f"11{40 - 10 * int(one.InstanceNumber):02}00"
+
+    dicom.write(site.archive, *pet(scan_feet_first))
+    volume = load_volume(site.cases / site.only().case_id / "PET.nii.gz")
+    minutes = 60 + 40 - 10 * np.arange(5) + average_count_rate_time_s(120.0, 6586.2) / 60
+    left = 300e6 * 2 ** (-minutes * 60 / 6586.2)
+    expected = stored() * 2.5 * 70_000 / left[:, None, None]
+    np.testing.assert_allclose(volume.array[::-1, ::-1], expected.T, rtol=1e-5)
+
+
+def test_padding_of_a_ct_is_air(site: Site) -> None:
+    """Outside of its circle a scanner writes a value that is no density."""
+
+    def pad(one: Dataset) -> None:
+        pixels = np.frombuffer(one.PixelData, "<i2").copy()
+        pixels[0] = one.PixelPaddingValue = -2000
+        one.PixelData = pixels.tobytes()
+
+    dicom.write(site.archive, *ct(pad))
+    volume = load_volume(site.cases / site.only().case_id / "CT.nii.gz")
+    assert set(volume.array[-1, -1]) == {-1024.0}
+
+
+def test_nothing_of_a_patient_is_in_what_is_written(site: Site) -> None:
+    """No name, id, date, institution, serial number, free text, UID or file name, in any byte."""
+    slices = [*pet(), *ct()]
+    drawn = dicom.structures(ct()[0], {"GTV DUPONTEL": [np.full((3, 3), [-9.0, -19.0, 103.0])]})
+    for one in slices:
+        one.private_block(0x0029, "GLYCINES", create=True).add_new(0x01, "LO", dicom.SECRETS["id"])
+        one.PatientComments = one.ImageComments = dicom.SECRETS["free text"]
+    paths = dicom.write(site.archive / "DUPONTEL Amandine", *slices, name="Dupontel{}.dcm")
+    dicom.write(site.archive / "drawn", drawn)
+    (site.archive / "Dupontel.txt").write_text("no DICOM")
+    outcome = site.only()
+    assert outcome.state == "written"
+    told = {*dicom.SECRETS.values(), "DUPONTEL", "Glycines", "Amandine", "2021-06-14", "1948-03-17"}
+    told |= {str(one.SOPInstanceUID) for one in slices} | {str(slices[0].StudyInstanceUID)}
+    told |= {str(one.SeriesInstanceUID) for one in slices} | {path.name for path in paths}
+    secret = (site.home / "import.secret").read_text()
+    files = [path for path in site.cases.rglob("*") if path.is_file()]
+    assert {path.name for path in files} >= {"PET.nii.gz", "PET.json", "CT.json", "import.json"}
+    for path in files:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)[:348]  # beyond the header are voxels
+        for one in {*told, secret}:
+            where = f"{one} in {path.name}"
+            assert one.lower().encode() not in content.lower(), where
+            assert one.lower() not in str(path.relative_to(site.cases)).lower()
+        if path.suffix == ".json":
+            # A time of day, or a date, in any spelling.
+            dates = re.findall(rb"\b(?:19|20)\d{6}\b|\d{2}:\d{2}:\d{2}", content)
+            assert set(dates) <= {b"00:00:00"}, path.name
+    assert outcome.dropped_tags["PatientName"] == 10
+    assert outcome.dropped_tags["private"] == 20
+    report = json.loads((site.cases / "import-report.json").read_text())
+    assert report["files_in_no_case"] == {"no DICOM": 1}
+
+
+def test_the_site_alone_knows_who_is_who(site: Site) -> None:
+    """Secret, links and names of files: in the node's home, for its owner."""
+    dicom.write(site.archive, *pet())
+    (site.archive / "report.pdf").write_text("of Mme D.")
+    case_id = site.only().case_id
+    for name in ("import.secret", "links.csv", "left-out.csv"):
+        assert stat.S_IMODE((site.home / name).stat().st_mode) == 0o600
+    with (site.home / "links.csv").open() as file:
+        assert list(csv.reader(file))[1:] == [[case_id, dicom.SECRETS["id"]]]
+    with (site.home / "left-out.csv").open() as file:
+        assert list(csv.reader(file))[1:] == [["report.pdf", "no DICOM"]]
+
+
+def test_a_pseudonym_is_the_same_at_one_site_and_another_at_the_next(tmp_path: Path) -> None:
+    """It hangs on the site's secret, which is made once."""
+    names = []
+    for home, cases in (("one", "a"), ("one", "b"), ("two", "c")):
+        dicom.write(tmp_path / "archive", *pet())
+        made = import_archive(
+            tmp_path / "archive",
+            tmp_path / cases,
+            LocalDisk(tmp_path / home),
+            Choices(),
+            progress=lambda *_: None,
+        )
+        names.append(made.outcomes[0].case_id)
+    assert names[0] == names[1] != names[2]
+
+
+def test_intervals_stand_in_the_place_of_times(site: Site) -> None:
+    """By the names of PET-BIDS; words that are on no list are left out."""
+    dicom.write(site.archive, *pet(), *ct())
+    told = site.sidecar(site.only().case_id)
+    assert told["TimeZero"] == "00:00:00"
+    assert (told["ScanStart"], told["InjectionStart"]) == (0, -3600.0)
+    assert told["ImageDecayCorrectionTime"] == 0
+    assert told["InjectedRadioactivity"] == 300.0
+    assert (told["Units"], told["TracerName"], told["TracerRadionuclide"]) == ("g/mL", "FDG", "F18")
+    assert (told["Manufacturer"], told["ManufacturersModelName"]) == ("Siemens", "Biograph")
+    assert told["ReconMethodName"] == "PSF TOF"
+    assert told["fedmq"]["PatientWeight_kg"] == 70.0
+
+
+def test_scans_of_a_patient_are_cases_by_date_with_days_for_dates(site: Site) -> None:
+    """Days count from the first scan, or from time zero where a table of the site tells it."""
+    dicom.write(site.archive / "1", *pet(dated(LATER), study="later"))
+    dicom.write(site.archive / "2", *pet(study="earlier"))
+    outcomes = site.run().outcomes
+    first, second = (one.case_id for one in outcomes)
+    assert (first[-7:], second[-7:], first[:-7]) == ("_scan-1", "_scan-2", second[:-7])
+    days = [site.sidecar(name)["fedmq"] for name in (first, second)]
+    assert [(one["ScanDay"], one["TimeZero"]) for one in days] == [
+        (0, "first scan"),
+        (30, "first scan"),
+    ]
+    zero = {dicom.SECRETS["id"]: date(2021, 6, 20).toordinal()}
+    assert [one.scan_day for one in site.run(Choices(time_zero=zero)).outcomes] == [-6, 24]
+    assert site.sidecar(second)["fedmq"] == {**days[1], "ScanDay": 24, "TimeZero": "treatment"}
+
+
+def test_run_again_finished_cases_are_not_made_again(site: Site) -> None:
+    """By content: a file that was only copied elsewhere is the same."""
+    dicom.write(site.archive / "a", *pet(patient="a"))
+    dicom.write(site.archive / "b", *pet(patient="b"))
+    before = {one.case_id: one for one in site.run().outcomes}
+    times = {name: (site.cases / name / "PET.nii.gz").stat().st_mtime_ns for name in site.names()}
+    (site.archive / "b").rename(site.archive / "c")
+    again = site.run()
+    assert {one.state for one in again.outcomes} == {"kept"}
+    assert {one.case_id: one.taken for one in again.outcomes} == {
+        name: json.loads(json.dumps(one.taken)) for name, one in before.items()
+    }
+    assert times == {
+        name: (site.cases / name / "PET.nii.gz").stat().st_mtime_ns for name in site.names()
+    }
+    # Other content, or other choices, make it anew; other patients' stay.
+    dicom.write(site.archive / "c", *pet(lambda one: setattr(one, "RescaleSlope", 3), patient="b"))
+    assert sorted(one.state for one in site.run().outcomes) == ["kept", "written"]
+    assert {one.state for one in site.run(Choices(regions=("x",))).outcomes} == {"written"}
+
+
+class KilledError(BaseException):
+    """The end of a process."""
+
+
+def dying(act: Callable[..., None], left: list[int]) -> Callable[..., None]:
+    """Return what acts as long as something is left of the one number, and then dies."""
+
+    def maybe(*arguments: object, **options: object) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KilledError
+        act(*arguments, **options)
+
+    return maybe
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["new", "another in its place"])
+def test_killed_at_any_step_no_case_is_there_in_part(
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    again: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """Every sync, rename and removal is a place to die; the next run ends the work."""
+    dicom.write(site.archive / "a", *pet()[:2])
+    for step in range(80):
+        if again:
+            site.run(Choices(regions=(f"{step}",)))
+        elif step % 2:
+            shutil.rmtree(site.cases)
+        with monkeypatch.context() as patch:
+            left = [step]
+            patch.setattr(os, "fsync", dying(os.fsync, left))
+            patch.setattr(os, "unlink", dying(os.unlink, left))
+            patch.setattr(Path, "rename", dying(Path.rename, left))
+            try:
+                site.run()
+            except KilledError:
+                pass
+            else:
+                break
+        for name in site.names():
+            if not name.startswith("."):
+                files = {path.name for path in (site.cases / name).iterdir()}
+                assert files == {"PET.nii.gz", "PET.json", "import.json"}
+    else:
+        pytest.fail("never through")
+    assert step > 5
+    assert site.only().state == "kept"
+    assert site.names() == [site.only().case_id]
+
+
+def test_several_processes_make_the_same_as_one(site: Site, tmp_path: Path) -> None:
+    """Byte for byte; a refused case stops nobody."""
+    for patient in "abc":
+        dicom.write(site.archive / patient, *pet(patient=patient))
+    dicom.write(site.archive / "d", *pet(lambda one: delattr(one, "PatientWeight"), patient="d"))
+    site.run(jobs=2)
+    other = Site(tmp_path / "other")
+    shutil.copytree(site.archive, other.archive)
+    shutil.copytree(site.home, other.home)
+    other.run()
+    assert site.names() == other.names()
+    assert len(site.names()) == 3
+    for path in site.cases.rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (other.cases / path.relative_to(site.cases)).read_bytes()
+
+
+def without(*keys: str) -> dicom.Change:
+    """Return what takes elements out of a file."""
+
+    def change(one: Dataset) -> None:
+        for key in keys:
+            delattr(one, key)
+
+    return change
+
+
+def having(**told: object) -> dicom.Change:
+    """Return what sets elements of a file."""
+
+    def change(one: Dataset) -> None:
+        for key, value in told.items():
+            setattr(one, key, value)
+
+    return change
+
+
+def drug(**told: object) -> dicom.Change:
+    """Return what sets elements of the radiopharmaceutical."""
+    return lambda one: having(**told)(one.RadiopharmaceuticalInformationSequence[0])
+
+
+def compressed(one: FileDataset) -> None:
+    """Claim a compression that nothing here reads."""
+    one.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    one.PixelData = encapsulate([one.PixelData])
+
+
+def half(change: dicom.Change) -> dicom.Change:
+    """Return what changes every other slice."""
+    return lambda one: change(one) if int(one.InstanceNumber) % 2 else None
+
+
+REFUSED: dict[str, tuple[str, dicom.Change]] = {
+    "no weight": ("weight", without("PatientWeight")),
+    "weight 0": ("weight", having(PatientWeight=0)),
+    "MBq": ("dose", drug(RadionuclideTotalDose=300)),
+    "half-life 0": ("half_life", drug(RadionuclideHalfLife=0)),
+    "psma": ("tracer", drug(Radiopharmaceutical="PSMA-1007")),
+    "units": ("units", having(Units="PROPCPS")),
+    "not corrected": ("corrections", having(CorrectedImage=["DECY"])),
+    "half corrected": ("corrections", half(having(CorrectedImage=["ATTN"]))),
+    "late": ("delay", having(SeriesTime="140000", AcquisitionTime="140000")),
+    "two doses": ("mixed_series", half(drug(RadionuclideTotalDose=310e6))),
+    "two weights": ("mixed_series", half(having(PatientWeight=71))),
+    "no position": ("no_position", without("ImagePositionPatient")),
+    "no slope": ("no_rescale", without("RescaleSlope")),
+    "colour": ("bad_pixels", having(SamplesPerPixel=3)),
+    "two spacings": ("mixed_series", half(having(PixelSpacing=[4, 4.5]))),
+    "compressed": ("transfer_syntax", compressed),
+    "fewer pixels": ("damaged_file", having(PixelData=b"\0\0")),
+    "more rows": ("damaged_file", having(Rows=4000, Columns=4000)),
+    "huge": ("bad_size", having(Rows=65535, Columns=65535)),
+    "intercept": ("not_plausible", having(RescaleIntercept=-1e30)),
+    "endless slope": ("not_plausible", having(RescaleSlope=1e300)),
+    "slope": ("not_plausible", having(RescaleSlope=1e30)),
+    "more slices told": ("missing_slices", having(NumberOfSlices=6)),
+    "no id": ("no_patient_id", having(PatientID="")),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_case_that_is_not_sound_is_refused_and_the_others_are_written(
+    site: Site, what: str
+) -> None:
+    """By name, with why and what to do; nothing of it is in the dataset."""
+    code, change = REFUSED[what]
+    dicom.write(site.archive / "bad", *pet(change, patient="bad"))
+    dicom.write(site.archive / "good", *pet(patient="good"))
+    imported = site.run()
+    by_state = {one.state: one for one in imported.outcomes}
+    assert by_state.keys() == {"refused", "written"}
+    bad = by_state["refused"]
+    assert bad.code == code
+    assert bad.why
+    assert bad.fix
+    assert site.names() == [by_state["written"].case_id]
+    assert imported.num_refused == 1
+    assert f"{bad.case_id}: refused: {code}: " in (site.cases / "import-report.txt").read_text()
+
+
+def test_a_case_that_was_written_and_is_refused_by_now_is_taken_out(site: Site) -> None:
+    """What it was made of is no longer what the archive says; that is told."""
+    dicom.write(site.archive, *pet())
+    case_id = site.only().case_id
+    dicom.write(site.archive, *pet(without("PatientWeight")))
+    imported = site.run()
+    assert imported.outcomes[0].state == "refused"
+    assert imported.removed == (case_id,)
+    assert site.names() == []
+
+
+@pytest.mark.parametrize("broken", [b"", b"\0" * 128 + b"DICM\x02\0"], ids=["empty", "cut off"])
+def test_a_file_that_cannot_be_read_refuses_the_cases_beside_it(site: Site, broken: bytes) -> None:
+    """It may be their last slice, and without it a volume looks whole."""
+    dicom.write(site.archive / "a", *pet(patient="a"))
+    dicom.write(site.archive / "b", *pet(patient="b"))
+    (site.archive / "b" / "0004").write_bytes(broken)
+    by_state = {one.state: one.code for one in site.run().outcomes}
+    assert by_state == {"written": "", "refused": "damaged_file"}
+
+
+def test_what_is_no_slice_is_left_out_by_name(site: Site) -> None:
+    """Localisers, projections, captures, reports, DICOMDIR, text; counted for each case."""
+    dicom.write(site.archive / "a", *pet(), *ct())
+    others = {
+        "localiser": (dicom.CT, ["ORIGINAL", "PRIMARY", "LOCALIZER"]),
+        "projection": (dicom.PT, ["DERIVED", "SECONDARY", "MIP"]),
+        "secondary capture": ("1.2.840.10008.5.1.4.1.1.7", []),
+        "report": ("1.2.840.10008.5.1.4.1.1.88.67", []),
+        "other object": ("1.2.840.10008.5.1.4.1.1.11.1", []),
+    }
+    for name, (sop_class, kind) in others.items():
+        one = dicom.base(sop_class, 1, patient=dicom.SECRETS["id"], study="one", series=name)
+        one.ImageType = kind
+        dicom.write(site.archive / name, one)
+    (site.archive / "README.TXT").write_text("exported by somebody")
+    listing = dicom.base("1.2.840.10008.1.3.10", 1, patient="", study="", series="")
+    listing.clear()
+    dicom.write(site.archive, listing, name="DICOMDIR")
+    imported = site.run()
+    assert imported.outcomes[0].left_out == dict.fromkeys(sorted(others), 1)
+    assert imported.plan.left_out == {"no DICOM": 1, "DICOMDIR": 1}
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cases would be dropped without a word."""
+    dicom.write(site.archive / "a", *pet(patient="a"))
+    dicom.write(site.archive / "b", *pet(patient="b"))
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("b"):
+            raise PermissionError(errno.EACCES, "no", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DatasetError) as caught:
+        site.run()
+    assert caught.value.code == "unreadable_folder"
+    assert str(site.folder) not in str(caught.value)
+
+
+def test_copies_of_files_are_left_out_and_told(site: Site) -> None:
+    """An archive that exported twice; the volume is the same."""
+    dicom.write(site.archive / "a", *pet())
+    shutil.copytree(site.archive / "a", site.archive / "b")
+    outcome = site.only()
+    assert outcome.notes == ("files of its PET that were copies, byte for byte: 5",)
+    assert outcome.taken["PET"]["slices"] == 5
+
+
+def test_of_several_series_none_is_guessed(site: Site) -> None:
+    """Refused, until a pattern says which; one without attenuation correction is no choice."""
+    raw = having(CorrectedImage=["DECY"])
+    dicom.write(site.archive / "1", *pet(series="WB TOF"))
+    dicom.write(site.archive / "2", *pet(raw, series="WB NAC"))
+    assert site.only().left_out == {"PET without attenuation correction": 5}
+    dicom.write(site.archive / "3", *pet(series="Head"))
+    refused = site.only()
+    assert (refused.state, refused.code) == ("refused", "several_series")
+    assert "--pet-series" in refused.fix
+    assert "WB" not in refused.why
+    chosen = site.only(Choices(pet_series="*tof"))
+    assert chosen.state == "written"
+    assert chosen.left_out == {"PET series not asked for": 10}
+    assert site.only(Choices(pet_series="brain")).code == "series_not_found"
+
+
+def test_a_ct_of_another_place_is_left_out(site: Site) -> None:
+    """It has to share the PET's frame of reference; of several the one as long as the PET."""
+    dicom.write(site.archive / "pet", *pet())
+    dicom.write(site.archive / "other", *ct(having(FrameOfReferenceUID="1.2.3"), series="other"))
+    outcome = site.only()
+    assert outcome.left_out == {"CT in another frame of reference": 5}
+    assert outcome.taken.keys() == {"PET"}
+    dicom.write(site.archive / "thin", *ct(series="lung", origin=(-10, -20, 109))[:3])
+    dicom.write(site.archive / "ct", *ct())
+    outcome = site.only()
+    assert outcome.taken["CT"]["slices"] == 5
+    assert outcome.left_out["CT series that covers less than the PET"] == 3
+
+
+def test_slices_in_several_frames_per_file_are_refused(site: Site) -> None:
+    """A CT alone would be a case that silently lacks its PET."""
+    one = dicom.base(
+        "1.2.840.10008.5.1.4.1.1.130", 1, patient=dicom.SECRETS["id"], study="one", series="x"
+    )
+    dicom.write(site.archive, one, *ct())
+    assert site.only().code == "multi_frame"
+
+
+def test_two_patients_with_one_id_are_refused(site: Site) -> None:
+    """Their dates of birth differ."""
+    dicom.write(site.archive / "1", *pet())
+    dicom.write(site.archive / "2", *pet(having(PatientBirthDate="19990101"), study="two"))
+    assert {one.code for one in site.run().outcomes} == {"patients_mixed"}
+
+
+def test_of_several_scans_one_without_a_date_is_refused(site: Site) -> None:
+    """Nobody knows which came first; the other one is written."""
+    dicom.write(site.archive / "1", *pet())
+    dicom.write(site.archive / "2", *pet(without("StudyDate", "SeriesDate"), study="two"))
+    assert {one.state: one.code for one in site.run().outcomes} == {
+        "refused": "no_date",
+        "written": "",
+    }
+
+
+def test_a_deflated_file_is_not_inflated(site: Site) -> None:
+    """A small one may grow to any size; it is refused with those beside it."""
+    slices = pet()
+    dicom.write(site.archive / "a", *slices[:4])
+    slices[4].file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    slices[4].PixelData = bytes(50_000_000)
+    (path,) = dicom.write(site.archive / "b", slices[4])
+    assert path.stat().st_size < 100_000
+    path.rename(site.archive / "a" / "deflated")
+    tracemalloc.start()
+    assert site.only().code == "damaged_file"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_two_imports_at_once_do_not_meet(site: Site) -> None:
+    """The second one says so and changes nothing."""
+    dicom.write(site.archive, *pet())
+    site.home.mkdir()
+    handle = os.open(site.home, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(DatasetError) as caught:
+            site.run()
+    finally:
+        os.close(handle)
+    assert caught.value.code == "busy"
+    assert site.only().state == "written"
+
+
+def test_a_file_that_changes_meanwhile_refuses_its_case(site: Site) -> None:
+    """An export that still goes on: what was looked at is not what would be written."""
+    paths = dicom.write(site.archive, *pet())
+
+    def change(what: str, done: int, of: int) -> None:
+        if what == "file" and done == of:
+            paths[2].write_bytes(paths[2].read_bytes() + b"\0")
+
+    made = import_archive(
+        site.archive, site.cases, LocalDisk(site.home), Choices(), progress=change
+    )
+    assert [one.code for one in made.outcomes] == ["changed_file"]
+    assert site.only().state == "written"
+
+
+def test_a_full_disk_ends_the_import_and_is_no_fault_of_a_case(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room is made, and it goes on."""
+    dicom.write(site.archive, *pet())
+
+    def refuse(_path: Path, _content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", refuse)
+        with pytest.raises(DiskFull) as caught:
+            site.run()
+    assert str(site.folder) not in str(caught.value)
+    assert site.only().state == "written"
+
+
+def test_folders_of_others_are_left_alone(site: Site) -> None:
+    """Of a person, or of a scan that is not in this archive."""
+    dicom.write(site.archive, *pet())
+    case_id = site.only().case_id
+    shutil.rmtree(site.archive)
+    dicom.write(site.archive, *pet(dated(LATER), study="later"))
+    outcome = site.only()
+    assert (outcome.state, outcome.code) == ("refused", "other_scans")
+    assert site.names() == [case_id]
+    (site.cases / case_id / "import.json").unlink()
+    assert site.only().code == "folder_taken"
+    assert site.names() == [case_id]
+
+
+def test_what_a_killed_import_left_of_others_is_removed(site: Site) -> None:
+    """Parts of cases that are in no archive any more."""
+    for name in (".part-pt-0123456789ab", ".old-pt-0123456789ab"):
+        (site.cases / name).mkdir(parents=True)
+        (site.cases / name / "PET.nii.gz").write_bytes(b"half")
+    dicom.write(site.archive, *pet())
+    case_id = site.only().case_id
+    assert site.names() == [case_id]
+
+
+def test_a_second_scan_renames_the_first_case(site: Site) -> None:
+    """Both are in the archive: the case without a number gives way, and that is told."""
+    dicom.write(site.archive / "1", *pet())
+    case_id = site.only().case_id
+    dicom.write(site.archive / "2", *pet(dated(LATER), study="later"))
+    imported = site.run()
+    assert site.names() == [f"{case_id}_scan-1", f"{case_id}_scan-2"]
+    assert imported.removed == (case_id,)
+
+
+def test_an_archive_without_images_and_one_within_its_dataset_are_refused(site: Site) -> None:
+    """Said before anything is written."""
+    (site.archive / "x.txt").write_text("x")
+    with pytest.raises(DatasetError) as caught:
+        site.run()
+    assert caught.value.code == "empty"
+    for source, target in ((site.archive, site.archive / "cases"), (site.archive, site.folder)):
+        with pytest.raises(DatasetError) as caught:
+            import_archive(
+                source, target, LocalDisk(site.home), Choices(), progress=lambda *_: None
+            )
+        assert caught.value.code == "folder_within"
+    with pytest.raises(DatasetError) as caught:
+        import_archive(
+            site.folder / "none",
+            site.cases,
+            LocalDisk(site.home),
+            Choices(),
+            progress=lambda *_: None,
+        )
+    assert caught.value.code == "missing_file"
+    assert str(site.folder) not in str(caught.value)
