@@ -1,20 +1,23 @@
 """Datasets: what a node's operator has registered for experiments, by name."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from fedmq.audit.log import AuditLog
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
-from fedmq.imaging.checks import Finding, check_case
+from fedmq.imaging.checks import Finding, check_volumes, read_volumes
 from fedmq.imaging.datasets import case_names, find_cases
 from fedmq.node.audit_facts import DatasetChanged
 from fedmq.node.case_lists import CaseLists
 from fedmq.node.withdrawals import Withdrawals
 from fedmq.transport.journal import Cell, Journal
 from fedmq.types import Digest, parse_id
+
+if TYPE_CHECKING:
+    from fedmq.imaging.volumes import Volume
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS datasets (
@@ -37,9 +40,16 @@ Change = Literal["added", "changed", "removed"]
 Tell = Callable[[int, int], None]
 """Takes how many cases were read, of how many."""
 
+See = Callable[[Case, Mapping[str, "Volume"], Sequence[Finding]], None]
+"""Takes a case, its volumes that could be read, and what is wrong with it."""
+
 
 def _tell_nobody(_done: int, _all: int) -> None:
     """Say nothing."""
+
+
+def _show_nobody(_case: Case, _volumes: Mapping[str, "Volume"], _found: Sequence[Finding]) -> None:
+    """Draw nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +74,12 @@ class Inspection:
     @property
     def num_sound(self) -> int:
         """How many cases nothing was found against."""
-        return len(self.cases) - len({finding.case_id for finding in self.findings})
+        return len(self.cases) - len({finding.case_id for finding in self.faults})
+
+    @property
+    def faults(self) -> tuple[Finding, ...]:
+        """The findings that are more than a doubt."""
+        return tuple(finding for finding in self.findings if not finding.is_doubt)
 
     @property
     def spoiled(self) -> frozenset[tuple[str, str]]:
@@ -112,7 +127,7 @@ class Datasets:
             raise _name_taken(name)
         inspection = inspect(folder, clinical, progress, without=self._withdrawals.names(name))
         if not inspection.num_sound:
-            first = inspection.findings[0]
+            first = inspection.faults[0]
             raise DatasetError(
                 "no case of the folder can be used",
                 code=first.code,
@@ -154,8 +169,12 @@ class Datasets:
                 raise _name_taken(dataset.name)
             self._tell("added", dataset.name, dataset.num_cases, cases)
 
-    def check(self, name: str, progress: Tell = _tell_nobody) -> Inspection:
+    def check(
+        self, name: str, progress: Tell = _tell_nobody, see: See = _show_nobody
+    ) -> Inspection:
         """Return what is found in a dataset now; its count and its unfit volumes are of today.
+
+        `see` is shown each case with its volumes, and what is wrong with it.
 
         Raises:
             ConfigurationError: there is none of that name.
@@ -165,7 +184,7 @@ class Datasets:
         if dataset is None:
             raise unknown_dataset(name)
         inspection = inspect(
-            dataset.folder, dataset.clinical, progress, without=self._withdrawals.names(name)
+            dataset.folder, dataset.clinical, progress, see, without=self._withdrawals.names(name)
         )
         with self._journal.transaction():
             self._journal.execute(
@@ -246,6 +265,7 @@ def inspect(
     folder: Path,
     clinical: Path | None,
     progress: Tell = _tell_nobody,
+    see: See = _show_nobody,
     *,
     without: Collection[str] = (),
 ) -> Inspection:
@@ -264,10 +284,14 @@ def inspect(
     findings: list[Finding] = []
     for number, case in enumerate(cases, start=1):
         # Which modalities are needed is the plan's to say.
-        findings.extend(check_case(case, modalities=()))
+        volumes, found = read_volumes(case)
+        found = check_volumes(case, volumes, found)
         if not case.volumes and not case.clinical:
             text = "it has neither a volume nor a row of the clinical table"
-            findings.append(Finding(case_id=case.case_id, code="empty_case", text=text))
+            found = (*found, Finding(case_id=case.case_id, code="empty_case", text=text))
+        findings.extend(found)
+        see(case, volumes, found)
+        del volumes  # before the next are read: of whole bodies, two are a GB more
         progress(number, len(cases))
     return Inspection(cases=cases, findings=tuple(findings))
 
