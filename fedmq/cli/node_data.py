@@ -15,6 +15,8 @@ from fedmq.cli.console import (
     show_table,
     typed,
 )
+from fedmq.cli.node_data_features import features
+from fedmq.cli.node_data_page import check_and_draw
 from fedmq.cli.node_home import open_own_records
 from fedmq.cli.words import count
 
@@ -73,9 +75,19 @@ def list_datasets(*, as_json: Json = False) -> None:
 
 
 @app.command()
-def check(name: Dataset, *, as_json: Json = False) -> None:
-    """Read every file of a dataset again and say what is wrong; what is not is used from now on."""
-    inspection = open_own_records().datasets.check(name, _progress)
+def check(
+    name: Dataset,
+    *,
+    html: Annotated[
+        Path | None, typer.Option(help="Draw the page there; default in the node's own folder")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read every file of a dataset again and say what is wrong; what is not is used from now on.
+
+    All of it is drawn on a page, for the site's eyes alone.
+    """
+    inspection, page = check_and_draw(name, html, _progress)
     if as_json:
         show_json(
             {
@@ -84,22 +96,30 @@ def check(name: Dataset, *, as_json: Json = False) -> None:
                 "num_sound": inspection.num_sound,
                 "findings": inspection.findings,
                 "cases_without": _cases_without(inspection),
+                "page": page.resolve(),
             }
         )
     else:
         _show_inspection(name, inspection)
-        if inspection.findings:
+        say(f"its page, which shows patients and stays here: {typed(page.resolve())}")
+        if inspection.faults:
             next_command(f"mend the files, then: fedmq node data check {name}")
         else:
             next_command("fedmq node start")
-    if inspection.findings:
+    if inspection.faults:
         raise typer.Exit(FAILED)
+
+
+app.command()(features)
 
 
 @app.command()
 def remove(name: Dataset) -> None:
     """Forget a dataset; its files stay where they are."""
-    open_own_records().datasets.remove(name)
+    records = open_own_records()
+    records.datasets.remove(name)
+    records.features.remove(name)
+    records.check_pages.remove(name)
     say(f"{name} is no dataset of this node any more; its files are untouched")
     next_command("fedmq node data list")
 

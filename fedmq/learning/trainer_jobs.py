@@ -22,6 +22,7 @@ from fedmq.encodings.narrow import widen_parameters
 from fedmq.errors import DatasetError, FedmqError, PlanError, TrainingError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.datasets import find_cases, split_cases
+from fedmq.imaging.feature_table import read_table, with_features
 from fedmq.learning.catalogue import (
     load_plan,
     load_source,
@@ -135,6 +136,8 @@ def _find_cases(job: Job, modalities: tuple[str, ...]) -> _Found:
     found = find_cases(
         Path(job.dataset_folder), Path(job.clinical) if job.clinical else None, without=withdrawn
     )
+    if job.features is not None:
+        found = with_features(found, read_table(Path(job.features)))
     spoiled = frozenset(job.spoiled)
     cases = [_without(spoiled, case) for case in found]
     usable = [case for case in cases if case.volumes.keys() >= set(modalities)]

@@ -19,6 +19,7 @@ def make_job(  # noqa: PLR0913 - a job is made of all of them
     *,
     spoiled: frozenset[tuple[str, str]],
     withdrawn: tuple[Withdrawal, ...],
+    features: Path | None = None,
     num_threads: int,
 ) -> Job:
     """Return the job that a task's request asks for; `source` is the file of a shipped plan.
@@ -44,6 +45,7 @@ def make_job(  # noqa: PLR0913 - a job is made of all of them
         config=spec.config,
         dataset_folder=str(dataset.folder),
         clinical=_absolute(dataset.clinical),
+        features=_absolute(features),
         spoiled=tuple(sorted(spoiled)),
         withdrawn=tuple((one.case_id, one.modalities) for one in withdrawn),
         parameters_path=_absolute(model),

@@ -12,12 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from fedmq.errors import DatasetError, TrainingError
 from fedmq.imaging.clinical import table_without
-from fedmq.imaging.datasets import CLINICAL_FILE, case_names
+from fedmq.imaging.datasets import CLINICAL_FILE, case_names, find_cases
+from fedmq.imaging.feature_table import fresh_rows, read_table, table_text
 from fedmq.learning.trainer_protocol import Job
 
 _CASES: Final = "cases"
+_FEATURES: Final = "features.csv"
+
+log = structlog.get_logger()
 
 
 def shown_names(job: Job) -> frozenset[str]:
@@ -91,6 +97,36 @@ def show_cases(job: Job, inputs: Path) -> Job:
             shown.write_text(rest, encoding="utf-8", newline="")
         clinical = str(shown)
     return replace(job, dataset_folder=str(place), clinical=clinical)
+
+
+def show_features(job: Job, inputs: Path) -> str | None:
+    """Put the features of a job's cases into `inputs`: those of the files that are there now.
+
+    Return where, None where there are none.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    place = inputs / _FEATURES
+    place.unlink(missing_ok=True)
+    if job.features is None:
+        return None
+    gone = dict(job.withdrawn)
+    rows = [row for row in read_table(Path(job.features)) if row.case_id not in gone]
+    try:
+        clinical = None if job.clinical is None else Path(job.clinical)
+        cases = find_cases(Path(job.dataset_folder), clinical, without=gone)
+    except (DatasetError, OSError):  # the trainer finds the same, and says it
+        return None
+    fresh = fresh_rows(rows, cases, job.spoiled)
+    measured = {row.case_id for row in rows if row.sha256}
+    if num_stale := len(measured) - len(fresh):
+        fix = "fedmq node data features"
+        log.warning("features_stale", cases=num_stale, fix=fix)
+    if not fresh:
+        return None
+    place.write_text(table_text(fresh, with_files=False), encoding="utf-8", newline="")
+    return str(place)
 
 
 def _targets(places: Iterable[Path]) -> Iterator[Path]:
