@@ -1,6 +1,6 @@
 """Facts: what is kept of a case once its volumes are out of memory."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,12 +44,13 @@ class CaseFacts:
     hu_counts: NDArray[np.int_]
     """Voxels between `HU_EDGES`; what is beyond is at the ends. Empty without a CT."""
     features: Features | None
-    """Nothing without PET and mask."""
+    """Nothing without PET and mask, both fit for use."""
 
 
-def facts_of(case: Case, volumes: Mapping[str, Volume]) -> CaseFacts:
-    """Return what is to be told of a case with these volumes."""
+def facts_of(case: Case, volumes: Mapping[str, Volume], unfit: Collection[str] = ()) -> CaseFacts:
+    """Return what is to be told of a case with these volumes; no features of those `unfit`."""
     pet, ct, mask = (volumes.get(modality) for modality in ("PET", "CT", "MASK"))
+    is_measured = not {"PET", "MASK"} & set(unfit)
     return CaseFacts(
         case_id=case.case_id,
         has_clinical=bool(case.clinical),
@@ -59,7 +60,7 @@ def facts_of(case: Case, volumes: Mapping[str, Volume]) -> CaseFacts:
         hu_range=None if ct is None else (float(ct.array.min()), float(ct.array.max())),
         suv_counts=_counts(pet, SUV_EDGES),
         hu_counts=_counts(ct, HU_EDGES),
-        features=None if pet is None or mask is None else measure(pet, mask),
+        features=measure(pet, mask) if is_measured and pet and mask else None,
     )
 
 

@@ -87,7 +87,8 @@ class CheckPage:
         Raises:
             StorageError: the disk refuses.
         """
-        facts = facts_of(case, volumes)
+        unfit = {modality for finding in findings for modality in finding.spoils}
+        facts = facts_of(case, volumes, unfit)
         section = case_section(len(self._parts) + 1, facts, draw_case(volumes), findings)
         content = section.encode("utf-8", "replace")
         try:

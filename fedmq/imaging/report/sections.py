@@ -32,6 +32,8 @@ _FEATURE_WORDS: Final[Mapping[str, str]] = {
     "num_lesions": "lesions",
     "dmax_mm": "Dmax, mm",
 }
+_LARGE: Final = 10_000
+"""Numbers from here on are told in full."""
 _SHOWN_SIDE: Final = 240
 """The longer side of a picture on the page, at least."""
 _PLOT: Final = (288, 120)
@@ -100,7 +102,7 @@ def summary_table(facts: Sequence[CaseFacts], findings: Sequence[Finding]) -> st
             )
     rows.append(("with a clinical row", str(sum(one.has_clinical for one in facts))))
     rows += [
-        (f"{what}, lowest to highest", f"{min(known):.3g} to {max(known):.3g}")
+        (f"{what}, lowest to highest", f"{_number(min(known))} to {_number(max(known))}")
         for what, known in (
             ("SUVmax of the PET", [one.suv_max for one in facts if one.suv_max is not None]),
             ("median SUV of the body", [one.body_suv for one in facts if one.body_suv is not None]),
@@ -205,4 +207,6 @@ def _sentence(text: str) -> str:
 
 
 def _number(number: float | None) -> str:
-    return "-" if number is None else f"{number:.4g}"
+    if number is None:
+        return "-"
+    return f"{number:,.0f}" if abs(number) >= _LARGE else f"{number:.4g}"

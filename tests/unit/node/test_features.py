@@ -13,6 +13,7 @@ from fedmq.node.measuring import Measurement, measure_dataset
 from fedmq.node.records import Records, open_records
 from fedmq.node.withdrawing import withdraw_case
 from fedmq.transport.home import LocalHome
+from tests.unit.node.world import DATASET, World
 
 NAME = "lung"
 FIRST, SECOND, THIRD = (f"chu-lyon-{number:03}" for number in (1, 2, 3))
@@ -53,7 +54,7 @@ def table(records: Records) -> str:
 
 
 def test_what_is_measured_stands_in_the_table_and_is_measured_once(records: Records) -> None:
-    """The second time nothing is read; the table is for its owner's eyes."""
+    """The second time nothing is measured; the table is for its owner's eyes."""
     assert records.features.path(NAME) is None
     first = measured(records)
     assert (first.num_measured, first.lacking, first.num_broken) == (3, {}, 0)
@@ -169,6 +170,22 @@ def test_a_clinical_column_called_as_a_feature_is_refused_before_anything_is_mea
         measured(records)
     assert "mtv41_ml" in caught.value.what
     assert records.features.path(NAME) is None
+
+
+def test_a_job_of_the_service_names_the_table_of_its_dataset(tmp_path: Path) -> None:
+    """Before there is one, none; tables of other datasets are not its own."""
+    world = World(tmp_path)
+    try:
+        world.agree()
+        world.service._records.features.save("other", [])
+        world.train(1)
+        assert world.job.features is None
+        world.done()
+        world.service._records.features.save(DATASET, [])
+        world.train(2)
+        assert world.job.features == str(world.home / "features" / f"{DATASET}.csv")
+    finally:
+        world.close()
 
 
 def test_a_dataset_that_is_not_there_is_an_error(records: Records) -> None:

@@ -187,6 +187,19 @@ def test_a_case_without_volumes_and_a_page_without_cases_are_pages_too(tmp_path:
     assert "Nothing was found." in _Document((tmp_path / "page.html").read_text()).words
 
 
+def test_of_an_unfit_pet_no_features_are_told(tmp_path: Path) -> None:
+    """Its numbers are none; large ones are told in full."""
+    volumes = box()
+    pet = Volume(array=volumes["PET"].array * np.float32(5000), affine=volumes["PET"].affine)
+    unfit = Finding(case_id="A", code="implausible_suv", text="Bq/ml", spoils=("PET",))
+    with CheckPage(tmp_path / "page.html", "lung") as page:
+        page.add(case("A"), volumes | {"PET": pet}, [unfit])
+        page.finish(made_at="")
+    words = _Document((tmp_path / "page.html").read_text()).words
+    assert "SUVmax of the PET42,500" in words
+    assert "SUVmax in the mask" not in words
+
+
 def test_nothing_of_a_case_stays_in_memory_once_it_is_drawn(tmp_path: Path) -> None:
     """Two hundred whole bodies take the memory of one."""
     volumes = box()
