@@ -21,6 +21,14 @@ An error says *what* failed, *why*, and the *fix* with who applies it. Texts are
 they arise on; what leaves a site are reason codes only.
 """
 
+from typing import Final
+
+IF_REVOKED: Final = (
+    "ask the hub's operator whether this member was revoked; if so, end its program and keep what"
+    " it stored; if not, "
+)
+"""Begins the fix of a member that is refused, or has no keys any more: it cannot know why."""
+
 
 class FedmqError(Exception):
     """The root: `what` failed, `why`, and how to `fix` it."""

@@ -10,6 +10,8 @@ from typing import Final, TextIO, cast
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from fedmq.errors import IF_REVOKED
+
 ALLOWED: Final = frozenset(
     {
         "activity",
@@ -47,7 +49,9 @@ _COMPARE_ROSTERS: Final = (
     "the federation's governance signed two rosters of one version: compare the roster's hash with"
     " the hub's operator: fedmq node roster"
 )
-_OTHER_LOGIN: Final = "put the credentials that the hub wrote last in place, and start again"
+_OTHER_LOGIN: Final = (
+    IF_REVOKED + "put the credentials that the hub wrote last in place, and start again"
+)
 
 
 class _Unfailing(io.TextIOBase):

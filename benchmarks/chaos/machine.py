@@ -6,11 +6,12 @@ from pathlib import Path
 from benchmarks.chaos.names import change_name, commit_name, file_name, queue_name
 from benchmarks.chaos.steps import Steps
 from fedmq.disk import Disk, LocalDisk
+from fedmq.transport.declarations import Queue
 from fedmq.transport.home import JOURNAL_NAME, LocalHome
 from fedmq.transport.journal import Cell, Journal
 from fedmq.transport.ports import Delivery, Publication, Sink
 from fedmq.transport.rabbitmq import Login, RabbitTransport
-from fedmq.transport.topology import EVENTS, Queue
+from fedmq.transport.topology import EVENTS
 
 
 class NotedDisk(LocalDisk):

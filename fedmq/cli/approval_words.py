@@ -21,6 +21,8 @@ def describe_asked(asked: Asked) -> Iterator[tuple[str, str]]:
     yield "purpose", asked.purpose
     yield "study", describe_study(asked.study)
     yield "dataset", asked.dataset or "-"
+    if asked.dictionary:
+        yield "dictionary", asked.dictionary
     yield "settings", describe_config(asked.config)
     yield "rounds", f"{asked.num_rounds}, each of at least {asked.quorum} nodes"
     if asked.updates:

@@ -22,7 +22,7 @@ from fedmq.transport.home import LocalHome
 from fedmq.transport.lives import Lives
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
-_STAND_BY: Final = "; or let it wait for its turn: fedmq orchestrator start --stand-by"
+_STAND_BY: Final = "let it wait for its turn: fedmq orchestrator start --stand-by"
 
 log = structlog.get_logger()
 
@@ -37,9 +37,12 @@ class Turns:
         clock: Clock,
         lease_s: float,
         stands_by: bool,
+        options: str,
         make_lives: Callable[[Succession], Lives],
     ) -> None:
         """`stands_by`: it waits where another one leads; else that is an error.
+
+        `options` are those by which a command speaks of this orchestrator.
 
         Raises:
             StorageError: the folder cannot be used.
@@ -47,6 +50,7 @@ class Turns:
         self._folder = folder
         self._lock = Lock(folder)
         self._stands_by = stands_by
+        self._to_stand_by = f"{_STAND_BY}{options}"
         self._make_lives = make_lives
         self._clock = clock
         self._lease_s = lease_s
@@ -68,7 +72,7 @@ class Turns:
             StorageError: the disk refuses.
         """
         if not (self._stands_by or self._lock.try_take()):
-            raise self._lock.taken_error("an orchestrator", otherwise=_STAND_BY)
+            raise self._lock.taken_error("an orchestrator", otherwise=f"; or {self._to_stand_by}")
         succession = Succession(
             program=this_program(),
             lock=self._lock,
@@ -96,7 +100,7 @@ class Turns:
                 raise ConfigurationError(
                     f"the experiments in {self._folder} have an orchestrator already",
                     why=f"the {succession.leader} leads them, and gave a sign a moment ago",
-                    fix="end that one, or" + _STAND_BY.removeprefix("; or"),
+                    fix=f"end that one, or {self._to_stand_by}",
                 )
             if not has_told:
                 has_told = True

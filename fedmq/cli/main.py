@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedmq.cli import demo, gc, hub, node, orchestrator, researcher, simulate, watch
+from fedmq.cli import demo, gc, hub, node, nodes, orchestrator, researcher, simulate, watch
 from fedmq.cli.console import INTERRUPTED, say, tell_error
 from fedmq.errors import FedmqError
 
@@ -31,6 +31,7 @@ app.command("roster", rich_help_panel="Researchers")(researcher.roster)
 app.command("rotate", rich_help_panel="Researchers")(researcher.rotate)
 app.command("run", rich_help_panel="Researchers")(researcher.run)
 app.add_typer(researcher.app, name="experiments", rich_help_panel="Researchers")
+app.command("nodes", rich_help_panel="Researchers")(nodes.nodes)
 app.command("simulate", rich_help_panel="Researchers")(simulate.simulate)
 app.command("plans", rich_help_panel="Researchers")(researcher.plans)
 app.command("status", rich_help_panel="Watching")(watch.status)

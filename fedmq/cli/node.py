@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from fedmq.cli import joining, node_audit, node_check, node_data, node_plans, node_policy, rotating
+from fedmq.cli import (
+    joining,
+    node_audit,
+    node_check,
+    node_data,
+    node_plans,
+    node_policy,
+    rosters,
+    rotating,
+)
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, typed
 from fedmq.cli.node_home import (
     open_membership,
@@ -82,17 +91,17 @@ def rotate(
 @app.command()
 def roster(
     *,
-    accept: Annotated[bool, typer.Option(help="Take the one that waits.")] = False,
+    accept: rosters.Accept = False,
+    fingerprint: rosters.Fingerprints = None,
     as_json: Json = False,
 ) -> None:
     """Show who is in the federation with which keys; take a roster that waits for your word."""
-    from fedmq.cli.rosters import show_or_accept
-
-    show_or_accept(
+    rosters.show_or_accept(
         open_membership().keyring,
         "fedmq node roster",
         "fedmq node status",
         accept=accept,
+        fingerprints=fingerprint,
         as_json=as_json,
     )
 
@@ -198,7 +207,6 @@ def leave() -> None:
 def status(*, as_json: Json = False) -> None:
     """Show what this node has waiting, keeps, and turned away; and doubts about its audit log."""
     from fedmq.cli.objection_words import find_doubts, show_doubts
-    from fedmq.cli.rosters import find_mark
     from fedmq.errors import DiskFull
     from fedmq.hub.membership import read_membership
     from fedmq.node.containment import find_containment
@@ -229,7 +237,7 @@ def status(*, as_json: Json = False) -> None:
         )
     }
     reasons = count_rejected(journal)
-    found, mark = find_containment(), find_mark(keyring)
+    found, mark = find_containment(), rosters.find_mark(keyring)
     if as_json:
         containment = {"level": found.level, "means": sorted(found.means), "lacks": found.lacks}
         show_json(

@@ -15,6 +15,14 @@ from fedmq.cli.console import (
     show_table,
     typed,
 )
+from fedmq.cli.node_data_dictionary import (
+    DictionaryFile,
+    LocalFile,
+    dictionary_command,
+    read_meaning,
+    show_matching,
+    show_progress,
+)
 from fedmq.cli.node_data_features import features
 from fedmq.cli.node_data_page import check_and_draw
 from fedmq.cli.node_home import open_own_records
@@ -24,11 +32,12 @@ if TYPE_CHECKING:
     from fedmq.node.datasets import Inspection
 
 _MAX_NAMED = 10
-_SPEAKS_EVERY = 10
 _SHORT = 12
 """Digits of a digest that are shown where there is no room for all."""
 
 app = typer.Typer(no_args_is_help=True, help="Datasets: what experiments may learn from.")
+app.command("dictionary")(dictionary_command)
+app.command("features")(features)
 
 Dataset = Annotated[str, typer.Argument(help="The name that experiments use, such as lung-petct")]
 
@@ -41,12 +50,17 @@ def add(
     clinical: Annotated[
         Path | None, typer.Option(help="The clinical table; default clinical.csv in the folder")
     ] = None,
+    dictionary: DictionaryFile = None,
+    local: LocalFile = None,
 ) -> None:
     """Register a folder of cases, after reading every file."""
     import time
 
+    meaning = read_meaning(dictionary, local)
     records = open_own_records()
-    inspection = records.datasets.add(name, folder, clinical, now=time.time(), progress=_progress)
+    inspection = records.datasets.add(
+        name, folder, clinical, now=time.time(), meaning=meaning, progress=show_progress
+    )
     _show_inspection(name, inspection)
     for case in inspection.cases:
         for other in sorted(records.withdrawals.datasets_with(case.case_id)):
@@ -87,7 +101,7 @@ def check(
 
     All of it is drawn on a page, for the site's eyes alone.
     """
-    inspection, page = check_and_draw(name, html, _progress)
+    inspection, page = check_and_draw(name, html, show_progress)
     if as_json:
         show_json(
             {
@@ -97,6 +111,7 @@ def check(
                 "findings": inspection.findings,
                 "cases_without": _cases_without(inspection),
                 "page": page.resolve(),
+                "columns": inspection.matching,
             }
         )
     else:
@@ -108,9 +123,6 @@ def check(
             next_command("fedmq node start")
     if inspection.faults:
         raise typer.Exit(FAILED)
-
-
-app.command()(features)
 
 
 @app.command()
@@ -182,17 +194,14 @@ def withdrawn(dataset: Dataset, *, as_json: Json = False) -> None:
     next_command(f"fedmq node data withdraw {dataset} CASE", f"fedmq node data check {dataset}")
 
 
-def _progress(done: int, of: int) -> None:
-    if done == of or done % _SPEAKS_EVERY == 0:
-        say(f"read {done} of {count(of, 'case')}")
-
-
 def _show_inspection(name: str, inspection: "Inspection") -> None:
     """Print what is wrong, then what there is; what only some cases lack is no fault, but told."""
     for finding in inspection.findings:
         show(f"{finding.case_id}: {finding.code}: {finding.text}")
     num_cases = len(inspection.cases)
     show(f"{name}: {count(num_cases, 'case')}, {inspection.num_sound} without a finding")
+    if inspection.matching is not None:
+        show_matching(inspection.matching)
     for what, without in _cases_without(inspection).items():
         num_with = num_cases - len(without)
         line = f"  {what:<10}{num_with}"

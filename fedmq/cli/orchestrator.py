@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fedmq.cli import joining, orchestrator_audit, rotating, stores
+from fedmq.cli import joining, orchestrator_audit, rosters, rotating, stores
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_room, show_table
 from fedmq.cli.words import ago, size
 
@@ -47,7 +47,7 @@ def start(
 
     machine: Machine = context.obj
     settings = read_settings()
-    path = stores.find_credentials(credentials)
+    path, words = stores.find_credentials(credentials), stores.own_words(credentials)
     known = read_membership(path, Role.ORCHESTRATOR)
     folder = settings.orchestrator_of(known.credentials.user)
     known.wire(log_roster)  # without keys it is of no use to wait
@@ -98,6 +98,7 @@ def start(
         clock=clock,
         lease_s=settings.lease_s,
         stands_by=stand_by,
+        options=words,
         make_lives=make_lives,
     )
     stores.claim_store(folder, known.credentials.user)
@@ -105,7 +106,6 @@ def start(
     stop_on_signals(turns.stop)
     turns.run()
     say(f"orchestrator {known.credentials.user} has ended; its experiments wait")
-    words = stores.own_words(credentials)
     next_command(f"fedmq orchestrator start{words}", f"fedmq orchestrator status{words}")
 
 
@@ -124,21 +124,22 @@ def renew(
 def roster(
     *,
     credentials: stores.Credentials = None,
-    accept: Annotated[bool, typer.Option(help="Take the one that waits.")] = False,
+    accept: rosters.Accept = False,
+    fingerprint: rosters.Fingerprints = None,
     as_json: Json = False,
 ) -> None:
     """Show who is in the federation with which keys; take a roster that waits for your word."""
-    from fedmq.cli.rosters import show_or_accept
     from fedmq.hub.membership import read_membership
     from fedmq.types import Role
 
     known = read_membership(stores.find_credentials(credentials), Role.ORCHESTRATOR)
     words = stores.own_words(credentials)
-    show_or_accept(
+    rosters.show_or_accept(
         known.keyring,
         f"fedmq orchestrator roster{words}",
         f"fedmq orchestrator status{words}",
         accept=accept,
+        fingerprints=fingerprint,
         as_json=as_json,
     )
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedmq.cli import joining, rotating
+from fedmq.cli import joining, rosters, rotating
 from fedmq.cli.console import (
     INTERRUPTED,
     Json,
@@ -17,7 +17,6 @@ from fedmq.cli.console import (
     show_table,
     typed,
 )
-from fedmq.types import ORCHESTRATOR
 
 if TYPE_CHECKING:
     from fedmq.messages.submissions import ExperimentReport
@@ -78,19 +77,24 @@ def renew(
 def roster(
     *,
     credentials: Credentials = None,
-    accept: Annotated[bool, typer.Option(help="Take the one that waits.")] = False,
+    accept: rosters.Accept = False,
+    fingerprint: rosters.Fingerprints = None,
     as_json: Json = False,
 ) -> None:
     """Show who is in the federation with which keys; take a roster that waits for your word."""
-    from fedmq.cli.rosters import show_or_accept
     from fedmq.hub.membership import read_membership
     from fedmq.settings import read_settings
     from fedmq.types import Role
 
     path = credentials or read_settings().home / "credentials.toml"
     keyring = read_membership(path, Role.RESEARCHER).keyring
-    show_or_accept(
-        keyring, "fedmq roster", "fedmq experiments list", accept=accept, as_json=as_json
+    rosters.show_or_accept(
+        keyring,
+        "fedmq roster",
+        "fedmq experiments list",
+        accept=accept,
+        fingerprints=fingerprint,
+        as_json=as_json,
     )
 
 
@@ -124,12 +128,14 @@ def run(
     """Publish an experiment and follow its rounds; leaving does not stop it."""
     from fedmq.cli.rounds import exit_code
     from fedmq.researcher.experiment import Experiment
+    from fedmq.researcher.silence import orchestrator_words
 
     wanted = Experiment.from_toml(experiment)
     wanted.to_spec()  # says what is wrong before anything is sent
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         taken = client.submit(wanted, orchestrator=orchestrator)
-        say(f"{_named(client.leader_of(taken.id))} leads {taken.id}; you may leave, it goes on")
+        leader = orchestrator_words(client.leader_of(taken.id))
+        say(f"{leader} leads {taken.id}; you may leave, it goes on")
         if detach:
             show(taken.id)
             next_command(f"fedmq experiments follow {taken.id}")
@@ -160,7 +166,7 @@ def list_experiments(
     context: typer.Context, *, credentials: Credentials = None, as_json: Json = False
 ) -> None:
     """List your experiments."""
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         reports = client.experiments()
     if as_json:
         show_json({"experiments": reports, "no_answer_from": reports.silent})
@@ -194,7 +200,7 @@ def show_experiment(
     from fedmq.cli.rounds import print_report
     from fedmq.researcher.run import OVER
 
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         report = client.experiment(identifier).report()
     if as_json:
         show_json(report)
@@ -217,7 +223,7 @@ def follow_experiment(
     """Show the rounds so far, then each round as it closes; as JSON, a document on each line."""
     from fedmq.cli.rounds import exit_code
 
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         report = _follow(client.experiment(identifier), as_json=as_json)
     _say_end(report)
     next_command(f"fedmq experiments show {identifier}")
@@ -229,7 +235,7 @@ def stop_experiment(
     context: typer.Context, identifier: Identifier, *, credentials: Credentials = None
 ) -> None:
     """Stop an experiment; its closed rounds stay."""
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         report = client.experiment(identifier).stop()
     _say_end(report)
     next_command(f"fedmq experiments show {identifier}")
@@ -240,7 +246,7 @@ def pause_experiment(
     context: typer.Context, identifier: Identifier, *, credentials: Credentials = None
 ) -> None:
     """Let nothing new begin; what nodes are doing is finished and kept."""
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         report = client.experiment(identifier).pause()
     say(f"{identifier} {report.state}: {report.reason}")
     next_command(f"fedmq experiments resume {identifier}")
@@ -251,7 +257,7 @@ def resume_experiment(
     context: typer.Context, identifier: Identifier, *, credentials: Credentials = None
 ) -> None:
     """Let a paused experiment go on where it was."""
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         report = client.experiment(identifier).resume()
     say(f"{identifier} {report.state}: {report.reason}")
     next_command(f"fedmq experiments follow {identifier}")
@@ -266,7 +272,7 @@ def fetch_model(
     credentials: Credentials = None,
 ) -> None:
     """Fetch the newest model of an experiment."""
-    with _client(context, credentials) as client:
+    with open_client(context, credentials) as client:
         show(typed(client.experiment(identifier).download(path)))
     next_command(f"fedmq experiments show {identifier}")
 
@@ -283,20 +289,14 @@ def _follow(run: "Run", *, as_json: bool = False) -> "ExperimentReport":
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _named(orchestrator: str) -> str:
-    return (
-        "the orchestrator" if orchestrator == ORCHESTRATOR else f"the orchestrator {orchestrator}"
-    )
-
-
 def _say_end(report: "ExperimentReport") -> None:
     reason = f": {report.reason}" if report.reason else ""
     say_long(f"{report.experiment} {report.state}{reason}")
 
 
-def _client(context: typer.Context, credentials: Path | None) -> "Client":
+def open_client(context: typer.Context, credentials: Path | None) -> "Client":
+    """Return a researcher's client, having said what is to be known of its keys."""
     from fedmq.cli.expiry import say_when_it_ends
-    from fedmq.cli.rosters import say_if_held
     from fedmq.hub.membership import read_membership
     from fedmq.researcher.client import Client
     from fedmq.settings import read_settings
@@ -305,5 +305,5 @@ def _client(context: typer.Context, credentials: Path | None) -> "Client":
     if path.exists():  # if not, the client says what is to be done
         membership = read_membership(path)
         say_when_it_ends(membership)
-        say_if_held(membership.keyring, "fedmq roster")
+        rosters.say_if_held(membership.keyring, "fedmq roster")
     return Client.from_credentials(path, machine=context.obj)

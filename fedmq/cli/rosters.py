@@ -1,28 +1,47 @@
 """The roster at a member: shown, and taken where a person has to look first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from fedmq.cli.console import next_command, say, say_long, show_json, show_table
 
 if TYPE_CHECKING:
     from fedmq.hub.keyring import Keyring
     from fedmq.hub.members import Hub
-    from fedmq.security.roster import Roster, SignedRoster
+    from fedmq.security.roster import Enrolled, Roster, SignedRoster
+
+Accept = Annotated[bool, typer.Option("--accept", help="Take the one that waits.")]
+Fingerprints = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fingerprint",
+        help="To take it: an orchestrator's, as the hub's operator read it out; again for another."
+        " Asked for, if it is not given.",
+    ),
+]
 
 
 def show_or_accept(
-    keyring: "Keyring", command: str, otherwise: str, *, accept: bool, as_json: bool
+    keyring: "Keyring",
+    command: str,
+    otherwise: str,
+    *,
+    accept: bool,
+    fingerprints: Sequence[str] | None,
+    as_json: bool,
 ) -> None:
     """Show the roster by which somebody works, or take the one that waits.
 
     `command` is what was typed without its options; `otherwise` is next where nothing waits.
 
     Raises:
-        ConfigurationError: none waits that could be taken.
+        ConfigurationError: none waits that could be taken, or another one than was compared.
     """
     if accept:
-        accept_held(keyring, command)
+        accept_held(keyring, command, fingerprints or ())
     else:
         print_roster(keyring, command, otherwise, as_json=as_json)
 
@@ -60,25 +79,55 @@ def print_roster(keyring: "Keyring", command: str, otherwise: str, *, as_json: b
     next_command(f"{command} --accept")
 
 
-def accept_held(keyring: "Keyring", command: str) -> None:
-    """Take the roster that waits, since the operator says so.
+def accept_held(keyring: "Keyring", command: str, given: Sequence[str]) -> None:
+    """Show what the roster that waits changes; take it once its orchestrators were compared.
 
     Raises:
-        ConfigurationError: none waits.
+        ConfigurationError: none waits, another one does by now, or a fingerprint is another one.
     """
     from fedmq.errors import ConfigurationError
+    from fedmq.security.roster import unproven
+    from fedmq.types import Role
 
-    held = keyring.held_roster()
+    signed, held = keyring.rosters()
     if held is None:
         raise ConfigurationError(
             "no roster waits for your word",
             why="the one in use is the newest that came",
             fix=command,
         )
-    keyring.roster(held)  # the governance's signature, once more
+    roster, waiting = keyring.roster(signed), keyring.roster(held)
+    say(f"roster {waiting.version} waits; its hash: {held.fingerprint}")
+    _say_changes(_changes(roster, waiting, keyring.believed(roster, held)))
+    for stranger in unproven(roster, waiting, Role.ORCHESTRATOR):
+        _compare(stranger, roster.find(stranger.name), given)
+    if keyring.held_roster() != held:
+        raise ConfigurationError(
+            f"roster {waiting.version} is not taken",
+            why="another one came meanwhile",
+            fix=f"{command}, and compare again if one waits",
+        )
     keyring.write_roster(held)
     say("the roster is taken; a program that runs has it within a second")
     next_command(command)
+
+
+def _compare(stranger: "Enrolled", known: "Enrolled | None", given: Sequence[str]) -> None:
+    """Return if a person has compared the fingerprint of an orchestrator that is not known here."""
+    from fedmq.errors import ConfigurationError
+
+    name, shown = stranger.name, stranger.public.fingerprint
+    if known is not None:
+        say(f"{name} has   {known.public.fingerprint}")
+    say(f"{name} shows {shown}")
+    said = given or [typer.prompt(f"type what the hub's operator reads out for {name}", err=True)]
+    if shown.replace(" ", "") not in {"".join(one.split()).lower() for one in said}:
+        raise ConfigurationError(
+            "the roster that waits is not taken",
+            why=f"no fingerprint that was given is that of {name} in it",
+            fix="ask the hub's operator for it again: fedmq orchestrator roster; if they differ "
+            "still, leave that roster and tell the operator",
+        )
 
 
 def _print(roster: "Roster") -> None:

@@ -109,6 +109,9 @@ def print_report(report: ExperimentReport) -> None:
     for line in below(report.reason, width=screen_width()):
         show(line)
     show(f"plan        {spec.plan.name} {spec.plan.digest[:12]} on {spec.dataset}")
+    if spec.dictionary is not None:
+        asked = spec.dictionary
+        show(f"dictionary  {asked.name} {asked.version} {asked.digest[:12]}")
     show(f"nodes       {', '.join(spec.nodes) or 'all that are heard of'}; quorum {spec.quorum}")
     for one in report.nodes:
         show(f"{'':<12}{describe_standing(one)}")

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from fedmq.transport.declarations import Binding, Exchange, Policy, Queue, Topology
 from fedmq.transport.rights import Rights
-from fedmq.transport.topology import Binding, Exchange, Policy, Queue, Topology
 
 SALT_BYTES: Final = 4
 
@@ -45,9 +45,9 @@ def make_definitions(
         "users": [_user(user) for user in known],
         "permissions": [_permission(user, vhost) for user in known],
         "topic_permissions": [
-            {"user": user.name, "vhost": vhost, "exchange": exchange, "write": keys, "read": "^$"}
+            _topic_permission(user, vhost, exchange)
             for user in known
-            for exchange, keys in sorted(user.rights.topics.items())
+            for exchange in sorted(user.rights.topics | user.rights.bindings)
         ],
         "policies": [_policy(policy, vhost) for policy in topology.policies],
         "exchanges": [_exchange(exchange, vhost) for exchange in topology.exchanges],
@@ -78,6 +78,17 @@ def _permission(user: User, vhost: str) -> Entry:
         "configure": user.rights.configure,
         "write": user.rights.write,
         "read": user.rights.read,
+    }
+
+
+def _topic_permission(user: User, vhost: str, exchange: str) -> Entry:
+    # Without an entry RabbitMQ allows every key, and with one it asks both patterns.
+    return {
+        "user": user.name,
+        "vhost": vhost,
+        "exchange": exchange,
+        "write": user.rights.topics.get(exchange, "^$"),
+        "read": user.rights.bindings.get(exchange, "^$"),
     }
 
 

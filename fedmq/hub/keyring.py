@@ -12,14 +12,14 @@ key.pem
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from fedmq.errors import ConfigurationError, ProtocolError
+from fedmq.errors import IF_REVOKED, ConfigurationError, ProtocolError
 from fedmq.hub.files import locked, make_folder, replace_file
 from fedmq.messages.fields import Id, Value
 from fedmq.messages.notices import RosterNotice
@@ -157,12 +157,17 @@ class Keyring:
                 if self.held_roster() is None:
                     (self.folder / _HELD).unlink(missing_ok=True)
 
-    def hold_roster(self, signed: SignedRoster) -> None:
-        """This roster waits for a person's word, unless a newer one does."""
+    def hold_roster(self, signed: SignedRoster) -> bool:
+        """Return whether this roster waits for a person's word from now on.
+
+        Not where it does already, or one of its version or a newer one waits or was accepted.
+        """
         with locked(self.folder / _LOCK):
-            known = self.held_roster()
-            if known is None or self.roster(known).version <= self.roster(signed).version:
+            accepted, held = self.rosters()
+            is_newer = self.roster(held or accepted).version < self.roster(signed).version
+            if is_newer:
                 replace_file(self.folder / _HELD, signed.notice.model_dump_json(indent=1))
+            return is_newer
 
     def signed_roster(self) -> SignedRoster:
         """Return the member's roster as it was signed.
@@ -245,7 +250,7 @@ class Keyring:
             raise ConfigurationError(
                 f"the keys in {self.folder} cannot be read",
                 why=f"{name}: {error.strerror or error}",
-                fix="join the federation again: ask the hub's operator for a new token",
+                fix=IF_REVOKED + "put back a copy, or have them let it in anew",
             ) from error
         except ValidationError as error:
             raise ConfigurationError(
@@ -295,9 +300,14 @@ class KeptWire(SealedWire):
         self._stamp = keyring.roster_stamp()
         self._signed, held = keyring.rosters()
         self._accepted = keyring.roster(self._signed)
-        roster = keyring.believed(self._accepted, held)
         identity, roster_hash = keyring.settle(self._accepted), self._signed.hash
-        super().__init__(identity, roster, random=os.urandom, roster_hash=roster_hash)
+        super().__init__(identity, self._accepted, random=os.urandom, roster_hash=roster_hash)
+        self._hold(held)
+
+    @property
+    def newest(self) -> int:
+        """The version of the newest roster that is known: one may wait for a person's word."""
+        return self._known[-1][0]
 
     def learn(self, notice: RosterNotice) -> None:
         """Take a roster, if the governance signed it and it is newer than the one that is known.
@@ -309,6 +319,7 @@ class KeptWire(SealedWire):
             ProtocolError: roster_forged, roster_invalid; or roster_forked: the governance signed
                 two different rosters of one version.
         """
+        self.review()
         signed = read_notice(notice)
         roster = self._keyring.roster(signed)
         if roster.version == self.roster.version and signed.content != self._signed.content:
@@ -318,21 +329,24 @@ class KeptWire(SealedWire):
         if roster.federation != self.roster.federation:
             raise ProtocolError("roster_forged", "the roster is of another federation")
         held = self._keyring.held_roster()
-        held_version = 0 if held is None else self._keyring.roster(held).version
-        if held is not None and roster.version == held_version and signed.content != held.content:
+        is_rival = held is not None and signed.content != held.content
+        if held is not None and is_rival and roster.version == self._keyring.roster(held).version:
             raise ProtocolError("roster_forked", f"there are two rosters {roster.version}")
         strangers = unproven(self._accepted, roster, Role.ORCHESTRATOR)
         if not strangers:
             self._keyring.write_roster(signed)
             self._refresh()
-        elif roster.version >= held_version:
-            self._keyring.hold_roster(signed)
+        elif self._keyring.hold_roster(signed):
             self._refresh()
             self._tell("roster_held", roster.version, ", ".join(one.name for one in strangers))
 
     def notice(self) -> RosterNotice | None:
         """Return the roster for others."""
         return self._signed.notice
+
+    def notices(self, *, beyond: int) -> Sequence[tuple[int, RosterNotice]]:
+        """Return the rosters for others that are newer than a version, one that waits too."""
+        return [(version, one.notice) for version, one in self._known if version > beyond]
 
     def review(self) -> None:
         """Look whether another program of this machine has written a newer roster."""
@@ -346,7 +360,7 @@ class KeptWire(SealedWire):
         if roster.version > self.roster.version:
             self._take(signed, roster, held)
         else:
-            self.roster = self._keyring.believed(self._accepted, held)
+            self._hold(held)
         # That of before the reading: what was written since is read with the next look.
         self._stamp = stamp
 
@@ -354,7 +368,14 @@ class KeptWire(SealedWire):
         # The keys first: where the disk refuses them, the roster is taken again with the next look.
         before, identity = self.identity, self._keyring.settle(roster)
         self._signed, self._accepted, self.identity = signed, roster, identity
-        self.roster, self.roster_hash = self._keyring.believed(roster, held), signed.hash
+        self.roster_hash = signed.hash
+        self._hold(held)
         if identity.public != before.public:
             self._tell("keys_changed", roster.version, "")
         self._tell("roster_learnt", roster.version, "")
+
+    def _hold(self, held: SignedRoster | None) -> None:
+        """What waits takes away from what is accepted, and is known to others by this member."""
+        self.roster = self._keyring.believed(self._accepted, held)
+        waiting = [] if held is None else [(self._keyring.roster(held).version, held)]
+        self._known = [(self._accepted.version, self._signed), *waiting]

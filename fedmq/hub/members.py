@@ -17,7 +17,7 @@ from fedmq.hub.ports import LOOPBACK
 from fedmq.hub.register import BUILT_IN, ExternalBroker, Member, Register
 from fedmq.security.certificates import DAY_S, WARNING_DAYS
 from fedmq.security.joining import JOINER
-from fedmq.transport.topology import Topology
+from fedmq.transport.declarations import Topology
 from fedmq.types import Role, parse_id, with_article
 
 

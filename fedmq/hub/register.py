@@ -13,6 +13,7 @@ from fedmq.security.certificates import expires_at
 from fedmq.security.joining import JOINER
 from fedmq.security.revocation import serial_of
 from fedmq.transport import asking, topology
+from fedmq.transport.declarations import Topology
 from fedmq.transport.rights import (
     Rights,
     join_rights,
@@ -21,7 +22,7 @@ from fedmq.transport.rights import (
     orchestrator_rights,
     researcher_rights,
 )
-from fedmq.transport.topology import Profile, Topology, profile_at
+from fedmq.transport.topology import Profile, profile_at
 from fedmq.types import NodeId, ResearcherId, Role
 
 VHOST: Final = "fedmq"

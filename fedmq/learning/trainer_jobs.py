@@ -22,6 +22,8 @@ from fedmq.encodings.narrow import widen_parameters
 from fedmq.errors import DatasetError, FedmqError, PlanError, TrainingError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.datasets import find_cases, split_cases
+from fedmq.imaging.dictionary.applying import apply_dictionary
+from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.feature_table import read_table, with_features
 from fedmq.learning.catalogue import (
     load_plan,
@@ -136,6 +138,9 @@ def _find_cases(job: Job, modalities: tuple[str, ...]) -> _Found:
     found = find_cases(
         Path(job.dataset_folder), Path(job.clinical) if job.clinical else None, without=withdrawn
     )
+    if job.meaning is not None:
+        # What the operator was told of at the last check is as the table is now: read it again.
+        found = apply_dictionary(Meaning.model_validate_json(job.meaning), found).cases
     if job.features is not None:
         found = with_features(found, read_table(Path(job.features)))
     spoiled = frozenset(job.spoiled)

@@ -59,6 +59,9 @@ class Job:
     dataset_folder: str
     clinical: str | None
     """The clinical table, where it does not stand in the dataset's folder."""
+    meaning: str | None = None
+    """By what the table is read (`fedmq.imaging.dictionary.model.Meaning`, JSON); None: as it is.
+    """
     spoiled: tuple[tuple[str, str], ...]
     """Case and modality of each volume that was found unfit; such a case lacks it."""
     withdrawn: tuple[tuple[str, tuple[str, ...]], ...]

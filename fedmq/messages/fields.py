@@ -98,6 +98,14 @@ class PlanReference(Value):
     """False: the plan is in the catalogue installed with fedmq. True: its source is sent along."""
 
 
+class DictionaryReference(Value):
+    """A data dictionary by name, version and the digest of what it says."""
+
+    name: Id
+    version: ShortText
+    digest: DigestField
+
+
 class Study(Value):
     """The study that an experiment belongs to: what an ethics committee has agreed to."""
 

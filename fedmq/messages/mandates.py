@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from fedmq.encodings.kinds import Encoding, Kind, parse_encoding, parse_model_kind
 from fedmq.messages.fields import (
     Config,
+    DictionaryReference,
     EncodingField,
     Id,
     Manifest,
@@ -46,6 +47,8 @@ class ExperimentSpec(Value):
     purpose: ShortText
     plan: PlanReference
     dataset: ShortText
+    dictionary: DictionaryReference | None = None
+    """What the sites have to mean by their clinical tables; None: whatever they do."""
     config: Config = Field(default_factory=dict)
     num_rounds: Annotated[int, Field(ge=1, le=100_000)]
     nodes: Ids = Field(default_factory=list)

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
+from fedmq.messages.data import Summaries
 from fedmq.messages.fields import (
     Count,
     Id,
@@ -43,6 +44,8 @@ class Hello(Value):
     TYPE: ClassVar = "hello"
 
     nonce: ShortText
+    datasets: Summaries = Field(default_factory=list)
+    """What the node tells of its data; empty where it has none, or tells nothing."""
 
 
 class Welcome(Value):

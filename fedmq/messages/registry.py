@@ -32,6 +32,8 @@ from fedmq.messages.requests import (
 from fedmq.messages.submissions import (
     Acceptance,
     ExperimentReport,
+    NodesReport,
+    OrderReport,
     Query,
     Rejection,
     ReportList,
@@ -64,6 +66,8 @@ Body = (
     | Query
     | ExperimentReport
     | ReportList
+    | NodesReport
+    | OrderReport
     | Chunk
     | ResendRequest
 )

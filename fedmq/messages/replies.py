@@ -26,6 +26,7 @@ class RefusalCode(StrEnum):
     PLAN_REJECTED = "plan_rejected"
     UNKNOWN_DATASET = "unknown_dataset"
     TOO_FEW_CASES = "too_few_cases"
+    DICTIONARY_DIFFERS = "dictionary_differs"
     EXPIRED = "expired"
     STALE = "stale"
     NOT_MANDATED = "not_mandated"
@@ -52,6 +53,7 @@ class RefusalCode(StrEnum):
 AWAITS_OPERATOR: Final = frozenset(
     {
         RefusalCode.PLAN_AWAITS_APPROVAL,
+        RefusalCode.DICTIONARY_DIFFERS,
         RefusalCode.RESEARCHER_NOT_APPROVED,
         RefusalCode.STUDY_NOT_APPROVED,
         RefusalCode.DATASET_NOT_APPROVED,
@@ -61,7 +63,7 @@ AWAITS_OPERATOR: Final = frozenset(
         RefusalCode.ROUNDS_NOT_APPROVED,
     }
 )
-"""An approval of the node's operator would change the answer."""
+"""The node's operator can change the answer: by an approval, or by the dictionary of the data."""
 
 HELD: Final = AWAITS_OPERATOR | {
     RefusalCode.ROSTER_AWAITED,

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from fedmq.messages.data import KnownNode
 from fedmq.messages.fields import (
     Count,
     DigestField,
@@ -57,18 +58,28 @@ class QueryKind(StrEnum):
 
     LIST = "list"
     SHOW = "show"
+    ORDER = "order"
+    NODES = "nodes"
     STOP = "stop"
     PAUSE = "pause"
     RESUME = "resume"
 
 
 class Query(Value):
-    """Ask about one experiment, or about all of them; or stop, pause or resume one."""
+    """Ask about one experiment, its order, or all of them; or stop, pause or resume one."""
 
     TYPE: ClassVar = "experiment.query"
 
     kind: Annotated[QueryKind, Word]
     experiment: Id = "-"
+
+
+class NodesReport(Value):
+    """The nodes that an orchestrator has heard of, and what they tell of their data."""
+
+    TYPE: ClassVar = "nodes.report"
+
+    nodes: Annotated[list[KnownNode], Field(max_length=10_000)]
 
 
 class NodeOutcome(Value):
@@ -152,3 +163,11 @@ class ReportList(Value):
     reports: Annotated[list[ExperimentReport], Field(max_length=10_000)]
     num_running: Count
     """Experiments that the orchestrator leads, of whomever."""
+
+
+class OrderReport(Value):
+    """By what order the orchestrator leads an experiment: nobody else can show one of its own."""
+
+    TYPE: ClassVar = "experiment.order"
+
+    mandate: Mandate

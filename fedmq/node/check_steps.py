@@ -18,6 +18,7 @@ from fedmq.node.needs import read_room
 from fedmq.security.certificates import DAY_S
 from fedmq.security.joining import JoinToken
 from fedmq.security.presented import read_presented
+from fedmq.security.roster import Roster
 from fedmq.transport import topology
 from fedmq.transport.address import Address
 from fedmq.transport.home import LocalHome
@@ -160,14 +161,40 @@ def _roster(membership: Membership) -> str:
         )
     held = keyring.held_roster()
     if held is not None:
-        waiting = keyring.roster(held).version
+        waiting = keyring.roster(held)
+        _require_stays(membership.credentials.user, keyring.believed(roster, held), waiting)
         raise ConfigurationError(
-            f"roster {waiting} waits for your word; {roster.version} is in use",
+            f"roster {waiting.version} waits for your word; {roster.version} is in use",
             why="in it an orchestrator has keys for which its earlier ones do not vouch",
             fix="compare fingerprints with the hub's operator, by telephone: fedmq node roster; if "
             "they are the same: fedmq node roster --accept; if not, leave it and tell the operator",
         )
     return f"version {roster.version} of {roster.federation}, with {len(roster.members)} members"
+
+
+def _require_stays(node: str, believed: Roster, waiting: Roster) -> None:
+    """Return if a node is believed still where a roster waits that may have put it out.
+
+    Raises:
+        ConfigurationError: it is out, or the keys that it has are.
+    """
+    if believed.find(node) is not None:
+        return
+    if waiting.find(node) is None:
+        raise ConfigurationError(
+            f"this node is out, by roster {waiting.version}, which waits for your word",
+            why="it does not name this node: nobody who has it believes what the node says",
+            fix="ask the hub's operator, by telephone, whether the node was revoked; if it was not,"
+            " leave that roster, since its governance may have been taken over",
+        )
+    raise ConfigurationError(
+        f"this node's present keys are out, by roster {waiting.version}, which waits for your word",
+        why="it names other keys of this node: nobody who has it believes what the present ones "
+        "sign",
+        fix="compare fingerprints with the hub's operator, by telephone: fedmq node roster; if "
+        "they are the same: fedmq node roster --accept, and the node has its new keys; if not, "
+        "leave it and tell the operator",
+    )
 
 
 def _names(login: Login) -> str:

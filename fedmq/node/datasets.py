@@ -10,8 +10,12 @@ from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.checks import Finding, check_volumes, read_volumes
 from fedmq.imaging.datasets import case_names, find_cases
+from fedmq.imaging.dictionary.applying import Applied, apply_dictionary
+from fedmq.imaging.dictionary.columns import Matching
+from fedmq.imaging.dictionary.model import Meaning
 from fedmq.node.audit_facts import DatasetChanged
 from fedmq.node.case_lists import CaseLists
+from fedmq.node.meanings import Meanings
 from fedmq.node.withdrawals import Withdrawals
 from fedmq.transport.journal import Cell, Journal
 from fedmq.types import Digest, parse_id
@@ -70,6 +74,8 @@ class Inspection:
 
     cases: tuple[Case, ...]
     findings: tuple[Finding, ...]
+    matching: Matching | None = None
+    """Which columns the dictionary was found in; None where there is no dictionary."""
 
     @property
     def num_sound(self) -> int:
@@ -104,6 +110,7 @@ class Datasets:
         self._audit = audit
         self._case_lists = case_lists
         self._withdrawals = withdrawals
+        self.meanings = Meanings(journal)
 
     def add(
         self,
@@ -112,9 +119,12 @@ class Datasets:
         clinical: Path | None = None,
         *,
         now: float,
+        meaning: Meaning | None = None,
         progress: Tell = _tell_nobody,
     ) -> Inspection:
         """Register the cases of a folder; return what was found in them.
+
+        `meaning` is by what its clinical table is read; without one its cells are as written.
 
         No experiment reads the volumes that were found unfit, until a check finds them fit.
 
@@ -125,7 +135,9 @@ class Datasets:
         parse_id(name, kind="dataset")
         if self.find(name) is not None:
             raise _name_taken(name)
-        inspection = inspect(folder, clinical, progress, without=self._withdrawals.names(name))
+        inspection = inspect(
+            folder, clinical, progress, without=self._withdrawals.names(name), meaning=meaning
+        )
         if not inspection.num_sound:
             first = inspection.faults[0]
             raise DatasetError(
@@ -146,6 +158,7 @@ class Datasets:
                 ),
                 inspection.cases,
             )
+            self.meanings.keep(name, meaning)
             self._note_spoiled(name, inspection)
         return inspection
 
@@ -175,6 +188,26 @@ class Datasets:
         """Return what is found in a dataset now; its count and its unfit volumes are of today.
 
         `see` is shown each case with its volumes, and what is wrong with it.
+        """
+        return self._check(name, self.meanings.of(name), progress, see)
+
+    def mean(self, name: str, meaning: Meaning | None, progress: Tell = _tell_nobody) -> Inspection:
+        """Read a dataset's clinical table by a dictionary from now on, or by none; check it by it.
+
+        Raises:
+            ConfigurationError: there is no dataset of that name.
+            DatasetError: the table does not fit the dictionary as a whole; nothing changes.
+        """
+        return self._check(name, meaning, progress)
+
+    def _check(
+        self,
+        name: str,
+        meaning: Meaning | None,
+        progress: Tell,
+        see: See = _show_nobody,
+    ) -> Inspection:
+        """Return what is found in a dataset read by `meaning`, which is kept with it.
 
         Raises:
             ConfigurationError: there is none of that name.
@@ -184,9 +217,15 @@ class Datasets:
         if dataset is None:
             raise unknown_dataset(name)
         inspection = inspect(
-            dataset.folder, dataset.clinical, progress, see, without=self._withdrawals.names(name)
+            dataset.folder,
+            dataset.clinical,
+            progress,
+            see,
+            without=self._withdrawals.names(name),
+            meaning=meaning,
         )
         with self._journal.transaction():
+            self.meanings.keep(name, meaning)
             self._journal.execute(
                 "UPDATE datasets SET num_cases = ? WHERE name = ?", (len(inspection.cases), name)
             )
@@ -239,6 +278,7 @@ class Datasets:
             if not self._journal.execute("DELETE FROM datasets WHERE name = ?", (name,)):
                 raise unknown_dataset(name)
             self._journal.execute("DELETE FROM spoiled WHERE dataset = ?", (name,))
+            self.meanings.keep(name, None)
             self._tell("removed", name, 0, ())
 
     def _tell(self, change: Change, name: str, num_cases: int, cases: Collection[Case]) -> None:
@@ -268,11 +308,12 @@ def inspect(
     see: See = _show_nobody,
     *,
     without: Collection[str] = (),
+    meaning: Meaning | None = None,
 ) -> Inspection:
     """Return the cases of a folder but for some, and what is wrong with them, each file read.
 
     Raises:
-        DatasetError: the folder or its clinical table cannot be read.
+        DatasetError: the folder or its clinical table cannot be read, or not by its dictionary.
     """
     if not folder.is_dir():
         raise DatasetError(
@@ -281,7 +322,8 @@ def inspect(
             fix="name the folder that holds one folder for each case",
         )
     cases = find_cases(folder, clinical, without=without)
-    findings: list[Finding] = []
+    applied = None if meaning is None else apply_dictionary(meaning, cases)
+    findings = [] if applied is None else _misread(applied)
     for number, case in enumerate(cases, start=1):
         # Which modalities are needed is the plan's to say.
         volumes, found = read_volumes(case)
@@ -293,7 +335,18 @@ def inspect(
         see(case, volumes, found)
         del volumes  # before the next are read: of whole bodies, two are a GB more
         progress(number, len(cases))
-    return Inspection(cases=cases, findings=tuple(findings))
+    return Inspection(
+        cases=cases,
+        findings=tuple(findings),
+        matching=None if applied is None else applied.matching,
+    )
+
+
+def _misread(applied: Applied) -> list[Finding]:
+    """Return the cells that are not what the dictionary says; their cases go without a row."""
+    return [
+        Finding(case_id=fault.case_id, code=fault.code, text=fault.text) for fault in applied.faults
+    ]
 
 
 def unknown_dataset(name: str) -> ConfigurationError:

@@ -1,5 +1,7 @@
 """Greetings: after every break a node asks each orchestrator for a word behind all that waits.
 
+One that comes into the roster between breaks is asked then.
+
 What is no longer wanted, a stop, newer work, is known then before anything is begun; and the hour
 of who gives orders, by which they expire.
 """
@@ -32,6 +34,7 @@ class Greetings:
         """The nonce of the newest question, by whom it was put to."""
         self._asked_again: set[str] = set()
         self._welcomed: set[str] = set()
+        self._listed = frozenset(orchestrators())
         self._settled_at = clock.steady() + SETTLE_S
 
     def greet(self) -> None:
@@ -39,7 +42,21 @@ class Greetings:
         self._welcomed.clear()
         self._asked.clear()
         self._asked_again.clear()
+        self._listed = frozenset(self._orchestrators())
         self._ask(self._orchestrators())
+
+    def review(self) -> None:
+        """Ask who is new in the roster: what it sent before it was known comes again by that."""
+        listed = frozenset(self._orchestrators())
+        newcomers, self._listed = listed - self._listed, listed
+        if newcomers:
+            self._ask(sorted(newcomers))
+
+    def repeat(self) -> None:
+        """Say all of it again, since something in it has changed; no work waits for the answers."""
+        nonce = self._next_nonce()
+        for name in self._orchestrators():
+            self._say(nonce, name)
 
     def heard(self, name: str) -> None:
         """Ask who speaks and has not answered, though there was time: greeting or answer was lost.
@@ -69,8 +86,11 @@ class Greetings:
 
     def _ask(self, orchestrators: Sequence[str]) -> None:
         self._settled_at = self._clock.steady() + SETTLE_S
-        self._num_nonces += 1
-        nonce = f"{int(self._clock.now() * 1000)}.{self._num_nonces}"
+        nonce = self._next_nonce()
         for name in orchestrators:
             self._asked[name] = nonce
             self._say(nonce, name)
+
+    def _next_nonce(self) -> str:
+        self._num_nonces += 1
+        return f"{int(self._clock.now() * 1000)}.{self._num_nonces}"

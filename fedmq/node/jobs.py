@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import assert_never
 
+from fedmq.imaging.dictionary.model import Meaning
 from fedmq.learning.trainer_protocol import Job, JobKind
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.datasets import Dataset
@@ -17,6 +18,7 @@ def make_job(  # noqa: PLR0913 - a job is made of all of them
     source: Path | None,
     storage: Storage,
     *,
+    meaning: Meaning | None,
     spoiled: frozenset[tuple[str, str]],
     withdrawn: tuple[Withdrawal, ...],
     features: Path | None = None,
@@ -45,6 +47,7 @@ def make_job(  # noqa: PLR0913 - a job is made of all of them
         config=spec.config,
         dataset_folder=str(dataset.folder),
         clinical=_absolute(dataset.clinical),
+        meaning=None if meaning is None else meaning.model_dump_json(),
         features=_absolute(features),
         spoiled=tuple(sorted(spoiled)),
         withdrawn=tuple((one.case_id, one.modalities) for one in withdrawn),

@@ -10,7 +10,14 @@ from fedmq.audit.log import AuditLog
 from fedmq.disk import Disk
 from fedmq.errors import ConfigurationError, PlanError, StorageError
 from fedmq.learning.catalogue import CATALOGUE, plan_digest, plan_source
-from fedmq.messages.fields import MAX_SOURCE_BYTES, Config, PlanReference, Study, Value
+from fedmq.messages.fields import (
+    MAX_SOURCE_BYTES,
+    Config,
+    DictionaryReference,
+    PlanReference,
+    Study,
+    Value,
+)
 from fedmq.messages.mandates import Mandate
 from fedmq.node.approvals import Agreement, Approvals
 from fedmq.node.audit_words import plan_decision_of
@@ -53,6 +60,8 @@ class Asked(Value):
     researcher: str = ""
     purpose: str = ""
     dataset: str = ""
+    dictionary: str = ""
+    """By which the dataset is to be read: name, version, digest; empty: by any."""
     study: Study | None = None
     config: Config = Field(default_factory=dict)
     num_rounds: int = 0
@@ -84,9 +93,14 @@ def asked_by(mandate: Mandate) -> Asked:
         quorum=spec.quorum,
         updates="" if spec.encoding is None else str(spec.encoding),
         models=spec.model_encoding,
+        dictionary=_dictionary_words(spec.dictionary),
         signed_by=order.researcher if mandate.signature else "",
         mandate=mandate,
     )
+
+
+def _dictionary_words(asked: DictionaryReference | None) -> str:
+    return "" if asked is None else f"{asked.name} {asked.version} {asked.digest}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +178,10 @@ class Plans:
             "UPDATE plans SET decision = ? WHERE digest = ? AND decision = ?",
             (Decision.AWAITING, digest, Decision.APPROVED),
         )
+        self.note_waiting(digest, experiment, code)
+
+    def note_waiting(self, digest: Digest, experiment: str, code: str) -> None:
+        """Note why an experiment waits, empty where it does not any more."""
         self._journal.execute(
             "UPDATE askings SET asked = json_set(asked, '$.code', ?)"
             " WHERE digest = ? AND experiment = ?",

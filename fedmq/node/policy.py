@@ -5,12 +5,15 @@ from enum import IntEnum, StrEnum
 from typing import Final
 
 from fedmq.messages.envelope import Envelope
-from fedmq.messages.fields import PlanReference, Study
+from fedmq.messages.fields import DictionaryReference, PlanReference, Study
 from fedmq.messages.replies import HELD, RefusalCode
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.hours import ALWAYS, Hours, Zone, day_ends_at, local_day
 from fedmq.node.terms import Approval, Dependencies, Request, judge_terms
 from fedmq.types import Digest
+
+LEAST_CELL: Final = 10
+"""Usual for published tables of patients."""
 
 
 class Decision(StrEnum):
@@ -59,6 +62,10 @@ class Policy:
     """When work may begin."""
     zone: Zone = None
     """Of hours and dates; None: the machine's own."""
+    tells_data: bool = True
+    """Whether researchers are told how many cases of what kind there are."""
+    least_cell: int = LEAST_CELL
+    """They are told of no group of fewer cases."""
     devices: tuple[str, ...] = ("cpu",)
     """What plans may compute on. Nothing chooses one yet: all of them compute on the CPU."""
     file: str = field(default="", compare=False)
@@ -112,6 +119,8 @@ class Situation:
     """Of the experiment; None where nothing was ordered yet."""
     num_cases: int | None
     """Of the dataset; None where there is no such dataset."""
+    dictionary: Digest | None = None
+    """By which the dataset's clinical table is read; None: by none."""
     decision: Decision | None
     """On the plan's digest; None where nobody asked for it yet."""
     found: Digest | None
@@ -152,6 +161,7 @@ def judge_request(
         or judge_mandate(envelope, request, situation.signature, situation.leader)
         or _judge_encoding(request)
         or judge_data(situation.num_cases, policy)
+        or judge_dictionary(request.spec.dictionary, situation.dictionary)
         or _judge_study(request.spec.study, policy, today)
         or _judge_quorum(request, policy)
         or _judge_plan(request, situation, today)
@@ -191,6 +201,15 @@ def judge_data(num_cases: int | None, policy: Policy) -> RefusalCode | None:
     if num_cases is None:
         return RefusalCode.UNKNOWN_DATASET
     return RefusalCode.TOO_FEW_CASES if num_cases < policy.min_cases else None
+
+
+def judge_dictionary(asked: DictionaryReference | None, own: Digest | None) -> RefusalCode | None:
+    """Return that the data mean something else here than the experiment says, None if they do not.
+
+    An experiment that names no dictionary takes the data as each site has them.
+    """
+    differs = asked is not None and asked.digest != own
+    return RefusalCode.DICTIONARY_DIFFERS if differs else None
 
 
 def judge_bytes(plan: PlanReference, found: Digest | None) -> RefusalCode | None:

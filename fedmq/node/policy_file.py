@@ -49,6 +49,8 @@ class PolicyTable(BaseModel):
     paused: bool = False
     hours: Annotated[list[str], Field(max_length=100)] = Field(default_factory=list)
     time_zone: str | None = None
+    tell_data: bool = _USUAL.tells_data
+    least_cell: Annotated[int, Field(ge=2, le=10_000)] = _USUAL.least_cell
     devices: Annotated[
         list[Annotated[str, Field(pattern=r"^(cpu|cuda:\d{1,2})$")]],
         Field(min_length=1, max_length=64),
@@ -115,6 +117,8 @@ def table_of(policy: Policy) -> dict[str, Any]:
         "paused": policy.is_paused,
         "hours": [str(window) for window in policy.hours.windows],
         "time_zone": None if policy.zone is None else str(policy.zone),
+        "tell_data": policy.tells_data,
+        "least_cell": policy.least_cell,
         "devices": list(policy.devices),
     }
 
@@ -168,6 +172,8 @@ def _parse(path: Path, content: bytes | None) -> Policy:
         is_paused=table.paused,
         hours=_named(path, "hours", lambda: parse_hours(table.hours)),
         zone=None if table.time_zone is None else _zone(path, table.time_zone),
+        tells_data=table.tell_data,
+        least_cell=table.least_cell,
         devices=tuple(table.devices),
         file=hashlib.sha256(content).hexdigest(),
     )

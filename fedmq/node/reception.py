@@ -74,6 +74,7 @@ class Reception:
             signature=self._signature(envelope, request),
             leader=self._records.epochs.leader(envelope.experiment),
             num_cases=None if dataset is None else dataset.num_cases,
+            dictionary=self._records.datasets.meanings.digest(spec.dataset),
             decision=plans.decision(spec.plan.digest),
             found=plans.found_digest(spec.plan, source),
             approvals=plans.approvals.in_force(spec.plan.digest, policy, envelope),
@@ -127,10 +128,11 @@ class Reception:
         """Let a task wait, and say why; call it inside a transaction."""
         self._records.tasks.hold(task_id_of(envelope), objection)
         self._answers.refuse(envelope, objection, before=before)
-        if objection.code in AWAITS_OPERATOR:
-            self._records.plans.await_approval(
-                request.spec.plan.digest, envelope.experiment, objection.code
-            )
+        plans, plan = self._records.plans, request.spec.plan.digest
+        if objection.code is RefusalCode.DICTIONARY_DIFFERS:
+            plans.note_waiting(plan, envelope.experiment, objection.code)
+        elif objection.code in AWAITS_OPERATOR:
+            plans.await_approval(plan, envelope.experiment, objection.code)
 
     def wants_model(self, envelope: Envelope, work: Work) -> bool:
         """Return whether work may be done once its model is here.
@@ -168,6 +170,8 @@ class Reception:
                     objection = self._judge_again(task)
                 if objection is None:
                     self._records.tasks.free(task.task_id)
+                    plan = task.request.spec.plan.digest
+                    self._records.plans.note_waiting(plan, task.envelope.experiment, "")
                     self._records.audit.note(decision_of(task.envelope, None))
                 elif objection.is_held:
                     self.hold(task.envelope, task.request, objection, before=task.num_answers)

@@ -15,6 +15,8 @@ from fedmq.node import (
     computing,
     datasets,
     epochs,
+    found,
+    meanings,
     payloads,
     plans,
     tasks,
@@ -26,6 +28,7 @@ from fedmq.node.computing import Computing
 from fedmq.node.datasets import Datasets
 from fedmq.node.epochs import Epochs
 from fedmq.node.features import FEATURES, FeatureTables
+from fedmq.node.found import Found
 from fedmq.node.payloads import Payloads
 from fedmq.node.plans import Plans
 from fedmq.node.tasks import Tasks
@@ -39,6 +42,8 @@ PLANS: Final = "plans"
 SCHEMA: Final = (
     couriers.SCHEMA
     + datasets.SCHEMA
+    + meanings.SCHEMA
+    + found.SCHEMA
     + plans.SCHEMA
     + approvals.SCHEMA
     + tasks.SCHEMA
@@ -69,6 +74,7 @@ class Records:
     epochs: Epochs
     features: FeatureTables
     check_pages: CheckPages
+    found: Found
 
     def close(self) -> None:
         """Close the file."""
@@ -107,4 +113,5 @@ def open_records(
         epochs=Epochs(journal),
         features=FeatureTables(home.disk(FEATURES), journal, withdrawn),
         check_pages=CheckPages(home.disk(PAGES)),
+        found=Found(journal),
     )

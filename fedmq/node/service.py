@@ -41,6 +41,7 @@ from fedmq.node.answers import Answers
 from fedmq.node.audit_words import request_of, start_of
 from fedmq.node.containment import Containment
 from fedmq.node.dependencies import read_dependencies
+from fedmq.node.found import Telling
 from fedmq.node.greetings import Greetings
 from fedmq.node.policy import Policy
 from fedmq.node.policy_in_force import PolicyInForce
@@ -165,6 +166,9 @@ class NodeService:
         )
         self._late: set[str] = set()
         self._turned_away = TurnedAwayCount()
+        self._telling = Telling(
+            lambda: self._records.found.tell(self._records.datasets.meanings, self._policy.get())
+        )
         self._greetings = Greetings(
             clock, orchestrators=partial(wire.members, Role.ORCHESTRATOR), say=self._say_hello
         )
@@ -223,6 +227,9 @@ class NodeService:
         if now >= self._review_at:
             self._review_at = now + REVIEW_S
             self._policy.look()
+            self._greetings.review()
+            if self._telling.has_changed:
+                self._greetings.repeat()
             self._reception.review_held()
             self._work.review()
             self._worker.end_unused(now)
@@ -345,7 +352,8 @@ class NodeService:
         self._work.go_on(may_begin=self._greetings.is_settled)
 
     def _say_hello(self, nonce: str, orchestrator: str) -> None:
-        message = self._courier.write(Hello(nonce=nonce), f"hello.{nonce}", orchestrator, Place())
+        hello = Hello(nonce=nonce, datasets=self._telling.say())
+        message = self._courier.write(hello, f"hello.{nonce}", orchestrator, Place())
         self._courier.say(message, from_node(self._node, orchestrator))
 
     def _hour_at(self, orchestrator: str) -> float:

@@ -187,6 +187,7 @@ class Work:
                 dataset,
                 source,
                 self._storage,
+                meaning=self._records.datasets.meanings.of(dataset.name),
                 spoiled=self._records.datasets.spoiled(dataset.name),
                 withdrawn=self._leave_out(dataset.name),
                 features=self._records.features.path(dataset.name),

@@ -27,6 +27,11 @@ class EpochWire:
         """The version of the roster."""
         return self._wire.version
 
+    @property
+    def newest(self) -> int:
+        """The version of the newest roster that is known."""
+        return self._wire.newest
+
     def role_of(self, name: str) -> Role | None:
         """Return what the roster says that somebody is."""
         return self._wire.role_of(name)
@@ -86,6 +91,10 @@ class EpochWire:
     def notice(self) -> RosterNotice | None:
         """Return the roster for others, None where there is none."""
         return self._wire.notice()
+
+    def notices(self, *, beyond: int) -> Sequence[tuple[int, RosterNotice]]:
+        """Return the rosters for others that are newer than a version."""
+        return self._wire.notices(beyond=beyond)
 
     def review(self) -> None:
         """Look whether another program of this machine has a newer roster."""

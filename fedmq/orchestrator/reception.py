@@ -6,10 +6,19 @@ from typing import Final
 import structlog
 
 from fedmq.messages.codec import Message
+from fedmq.messages.data import KnownNode
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.mandates import Mandate
 from fedmq.messages.registry import Body
-from fedmq.messages.submissions import Acceptance, Query, QueryKind, Rejection, Submission
+from fedmq.messages.submissions import (
+    Acceptance,
+    NodesReport,
+    OrderReport,
+    Query,
+    QueryKind,
+    Rejection,
+    Submission,
+)
 from fedmq.orchestrator import answers
 from fedmq.orchestrator.events import Event, PauseAsked, ResumeAsked, StopAsked
 from fedmq.orchestrator.leader import Leader
@@ -31,8 +40,14 @@ class Reception:
     """Answers every submission and every query, once."""
 
     def __init__(
-        self, courier: Courier, leader: Leader, *, is_given: Callable[[Mandate], bool]
+        self,
+        courier: Courier,
+        leader: Leader,
+        *,
+        is_given: Callable[[Mandate], bool],
+        known_nodes: Callable[[], list[KnownNode]],
     ) -> None:
+        self._known_nodes = known_nodes
         self._is_given = is_given
         self._courier = courier
         self._leader = leader
@@ -86,6 +101,9 @@ class Reception:
 
     def take_query(self, query: Query, envelope: Envelope) -> None:
         """Answer what a researcher asks of experiments of their own; stop one."""
+        if query.kind is QueryKind.NODES:
+            self._answer(envelope, NodesReport(nodes=self._known_nodes()))
+            return
         own = [lead for lead in self._leader if lead.kept.researcher == envelope.sender]
         if query.kind is QueryKind.LIST:
             chosen = [one for one in own if query.experiment in {one.kept.experiment, NOWHERE}]
@@ -97,6 +115,9 @@ class Reception:
         if lead is None:
             text = f"you have no experiment {query.experiment}"
             self._answer(envelope, Rejection(reason=text))
+            return
+        if query.kind is QueryKind.ORDER:
+            self._answer(envelope, OrderReport(mandate=lead.kept.mandate))
             return
         wish = _WISHES.get(query.kind)
         if wish is not None:

@@ -14,6 +14,7 @@ from fedmq.clocks import Clock
 from fedmq.errors import ProtocolError
 from fedmq.logs import log_link, log_rejected
 from fedmq.messages.codec import Message
+from fedmq.messages.data import KnownNode
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.notices import Hello, Overview, Welcome
 from fedmq.messages.payloads import CHUNK_BYTES
@@ -27,7 +28,7 @@ from fedmq.messages.replies import (
     TrainReply,
 )
 from fedmq.messages.submissions import Query, Submission
-from fedmq.orchestrator import answers, heard, leadership, running_time, store, witness
+from fedmq.orchestrator import answers, heard, leadership, running_time, store, told, witness
 from fedmq.orchestrator.audit_facts import OrchestratorStarted
 from fedmq.orchestrator.epoch_wire import EpochWire
 from fedmq.orchestrator.fenced_home import FencedHome
@@ -41,6 +42,7 @@ from fedmq.orchestrator.queues import Queues
 from fedmq.orchestrator.reception import Reception
 from fedmq.orchestrator.sole_reader import SoleReader
 from fedmq.orchestrator.state import Experiment
+from fedmq.orchestrator.told import Told
 from fedmq.orchestrator.updates import find_fault
 from fedmq.orchestrator.witness import Witness
 from fedmq.transport import courier as couriers
@@ -98,6 +100,7 @@ class OrchestratorService:
             store.SCHEMA,
             running_time.SCHEMA,
             heard.SCHEMA,
+            told.SCHEMA,
             audit_log.SCHEMA,
             witness.SCHEMA,
             leadership.SCHEMA,
@@ -111,6 +114,7 @@ class OrchestratorService:
         self._witness = Witness(self._journal, self._audit, wire, clock)
         self._turned_away = TurnedAwayCount()
         self._presence = Presence(clock, self._journal)
+        self._told = Told(self._journal)
         self._transport = make_transport(self.loop.put)
         self._common = SoleReader(name, self._transport, clock)
         self._courier = Courier(
@@ -135,7 +139,12 @@ class OrchestratorService:
             audit=self._audit,
             leadership=self._leadership,
         )
-        self._reception = Reception(self._courier, self._leader, is_given=wire.is_given)
+        self._reception = Reception(
+            self._courier,
+            self._leader,
+            is_given=wire.is_given,
+            known_nodes=self._known_nodes,
+        )
         self._overviews = Overviews(
             courier=self._courier,
             leader=self._leader,
@@ -250,10 +259,17 @@ class OrchestratorService:
     def hear(self, message: Message) -> None:
         """Note a node's sign of life; experiments that are open to all nodes ask it."""
         if isinstance(message.body, Hello):
+            self._told.keep(message.envelope.sender, message.body.datasets)
             self._welcome(message.body, NodeId(message.envelope.sender))
         # Orchestrators hear each other too.
         if not isinstance(message.body, Overview):
             self._leader.hear(self._presence.note(message))
+
+    def _known_nodes(self) -> list[KnownNode]:
+        return [
+            KnownNode(node=one.node, heard_at=one.heard_at, datasets=self._told.of(one.node))
+            for one in self._presence.overview()
+        ]
 
     def fetched(self, digest: Digest) -> None:
         """A payload is here; the message that announced it follows."""

@@ -91,7 +91,7 @@ def _error() -> SecondStore:
         "another program serves under this orchestrator's name",
         why="it reads the queue of its submissions, and its store is not the folder of this one;"
         " or it died a moment ago, and the broker has not noticed yet",
-        fix="end one of the two; or let both see one folder, and start one of them with: fedmq"
-        " orchestrator start --stand-by; or give this one a name of its own, with: fedmq hub"
+        fix="end one of the two; or let both see one folder, and start one of them as it was"
+        " started, with --stand-by added; or give this one a name of its own, with: fedmq hub"
         " add-orchestrator NAME",
     )

@@ -11,10 +11,13 @@ from types import TracebackType
 from typing import Final, Self
 
 from fedmq.errors import BrokerRefused, ConfigurationError, TransportError
+from fedmq.messages.data import KnownNode
 from fedmq.messages.registry import Body
 from fedmq.messages.submissions import (
     Acceptance,
     ExperimentReport,
+    NodesReport,
+    OrderReport,
     Query,
     QueryKind,
     Rejection,
@@ -22,10 +25,12 @@ from fedmq.messages.submissions import (
 )
 from fedmq.parameters import Parameters
 from fedmq.researcher.experiment import Experiment
-from fedmq.researcher.mailbox import submission_id
+from fedmq.researcher.mailbox import Mailbox, submission_id
+from fedmq.researcher.nodes import KnownNodes
 from fedmq.researcher.reports import ExperimentReports
 from fedmq.researcher.run import Run
 from fedmq.researcher.session import Session
+from fedmq.researcher.silence import orchestrator_words
 from fedmq.transport.home import Home
 from fedmq.transport.machine import LocalMachine, Machine
 from fedmq.transport.ports import Sink, Transport
@@ -142,7 +147,7 @@ class Client:
         try:
             answer = self._session.await_answer(submission_id(identifier), leader, self._timeout_s)
         except TransportError as error:
-            raise _kept(error, identifier) from error
+            raise _kept(error, identifier, leader) from error
         _require_taken(answer, identifier)
         return Run(identifier, self)
 
@@ -160,6 +165,24 @@ class Client:
             found.extend(answer.reports)
         silent = tuple(name for name in names if name not in answers)
         return ExperimentReports(tuple(found), silent)
+
+    def nodes(self) -> KnownNodes:
+        """Return the nodes of the federation that were heard of, and what they tell of their data.
+
+        What an orchestrator that does not answer knows is missing; it is named.
+        """
+        names = self._orchestrators()
+        answers = self._ask(QueryKind.NODES, NOWHERE, names, self._timeout_s, grace_s=CHOOSE_S)
+        found: dict[str, KnownNode] = {}
+        for answer in answers.values():
+            if not isinstance(answer, NodesReport):
+                raise _unexpected(answer)
+            for one in answer.nodes:
+                known = found.get(one.node)
+                if known is None or known.heard_at < one.heard_at:
+                    found[one.node] = one
+        silent = tuple(name for name in names if name not in answers)
+        return KnownNodes(tuple(found[name] for name in sorted(found)), silent)
 
     def experiment(self, identifier: str) -> Run:
         """Return the run of an experiment that was submitted before.
@@ -187,24 +210,11 @@ class Client:
         self, experiment: ExperimentId, wish: QueryKind = QueryKind.SHOW
     ) -> ExperimentReport:
         """Return an experiment as it stands, after stopping, pausing or resuming it if wished."""
-        names = self._leaders(experiment)
-        answers = self._ask(wish, experiment, names, self._timeout_s)
-        for name, answer in answers.items():
-            if isinstance(answer, ExperimentReport):
-                self._session.note_leader(experiment, name)
-                return answer
-        silent = [name for name in names if name not in answers]
-        if silent:
-            raise TransportError(
-                f"no answer from {', '.join(silent)}",
-                why=f"nobody else leads {experiment}",
-                fix="ask again once it is there; the hub's operator: fedmq status",
-            )
-        for answer in answers.values():
-            if not isinstance(answer, Rejection):
-                raise _unexpected(answer)
-        reason = f"you have no experiment {experiment}"
-        raise ConfigurationError(reason, fix="see: fedmq experiments list")
+        leader = self._find_leader(experiment)
+        answer = self._ask(wish, experiment, [leader], self._timeout_s)[leader]
+        if isinstance(answer, ExperimentReport):
+            return answer
+        raise _none_such(experiment) if isinstance(answer, Rejection) else _unexpected(answer)
 
     def fetch_model(self, experiment: ExperimentId) -> Path:
         """Return the file of the newest model, which belongs to the client.
@@ -220,7 +230,7 @@ class Client:
             if report.model is None:
                 raise ConfigurationError(f"{experiment} has no model yet", why=report.reason)
             try:
-                (leader,) = self._leaders(experiment)  # who has just answered
+                leader = self._find_leader(experiment)  # who has just answered
                 return self._session.fetch(report.model, experiment, leader, self._timeout_s)
             except TransportError as error:
                 # What is more than "not yet" is told by the next report.
@@ -235,6 +245,7 @@ class Client:
         timeout_s: float,
         *,
         grace_s: float = math.inf,
+        is_enough: Callable[[Mailbox, str, Body], bool] = lambda *_: False,
     ) -> Mapping[str, Body]:
         name = "all" if experiment == NOWHERE else experiment
         return self._session.ask(
@@ -242,20 +253,57 @@ class Client:
             f"{name}.{kind}.{secrets.token_hex(8)}",
             names,
             timeout_s,
-            is_enough=lambda body: isinstance(body, ExperimentReport),
+            is_enough=is_enough,
             grace_s=grace_s,
         )
 
-    def _leaders(self, experiment: ExperimentId) -> Sequence[str]:
-        """Return who leads an experiment, or all who may."""
+    def _find_leader(self, experiment: ExperimentId) -> str:
+        """Return who leads an experiment; where this home does not know, who shows its order.
+
+        Raises:
+            ConfigurationError: it has none, or none that is in the federation.
+            TransportError: one that may lead it does not answer, or does not show its order.
+        """
         leader, names = self._session.leader(experiment), self._orchestrators()
-        if leader is None or leader in names:
-            return names if leader is None else [leader]
+        if leader is None:
+            return names[0] if len(names) == 1 else self._ask_who_leads(experiment, names)
+        if leader in names:
+            return leader
         raise ConfigurationError(
             f"nobody leads {experiment} any more",
             why=f"{leader} led it, and is no member of the federation now",
             fix="submit the experiment again",
         )
+
+    def _ask_who_leads(self, experiment: ExperimentId, names: Sequence[str]) -> str:
+        answers = self._ask(
+            QueryKind.ORDER,
+            experiment,
+            names,
+            self._timeout_s,
+            is_enough=lambda mailbox, name, answer: mailbox.learn_leader(experiment, name, answer),
+        )
+        leader = self._session.leader(experiment)
+        if leader is not None:
+            return leader
+        silent = [name for name in names if name not in answers]
+        if silent:
+            raise TransportError(
+                f"no answer from {', '.join(silent)}",
+                why=f"nobody else leads {experiment}",
+                fix="ask again once it is there; the hub's operator: fedmq status",
+            )
+        for name, answer in answers.items():
+            if isinstance(answer, OrderReport):
+                raise TransportError(
+                    f"{name} does not show that it leads {experiment}",
+                    why="there is no order of yours that names it, signed with keys that count",
+                    fix="if keys of yours were stolen, submit it again; "
+                    "if not, tell the hub's operator",
+                )
+            if not isinstance(answer, Rejection):
+                raise _unexpected(answer)
+        raise _none_such(experiment)
 
     def _orchestrators(self) -> Sequence[str]:
         names = self._session.orchestrators()
@@ -310,14 +358,19 @@ def _require_taken(answer: Body, experiment: ExperimentId) -> None:
         raise _unexpected(answer)
 
 
-def _kept(error: TransportError, experiment: ExperimentId) -> TransportError:
+def _kept(error: TransportError, experiment: ExperimentId, leader: str) -> TransportError:
     """Return the error with what has become of the submission."""
     return type(error)(
         error.what,
         why=error.why,
         fix=f"{error.fix}; the submission is not lost: it waits as {experiment}, and is run when "
-        "an orchestrator is there and a client of this home has sent it",
+        f"{orchestrator_words(leader)} is there and a client of this home has sent it",
     )
+
+
+def _none_such(experiment: ExperimentId) -> ConfigurationError:
+    reason = f"you have no experiment {experiment}"
+    return ConfigurationError(reason, fix="see: fedmq experiments list")
 
 
 def _unexpected(answer: Body) -> TransportError:

@@ -4,6 +4,7 @@
 name = "lung-pfs"
 plan = "petct-survival"        # of the catalogue, or the path of a Python file of one's own
 dataset = "lung-petct"
+dictionary = "dictionary.toml" # what the sites mean by their clinical tables; may be left out
 rounds = 8
 quorum = 3
 
@@ -27,10 +28,11 @@ from pydantic import ValidationError
 
 from fedmq.encodings.kinds import KINDS, MODEL_KINDS
 from fedmq.errors import ConfigurationError, FedmqError, PlanError
+from fedmq.imaging.dictionary.reading import read_dictionary
 from fedmq.learning.catalogue import load_plan, load_source, plan_digest, plan_source
 from fedmq.learning.configs import make_config
 from fedmq.learning.plan import TrainingPlan
-from fedmq.messages.fields import MAX_SOURCE_BYTES, PlanReference
+from fedmq.messages.fields import MAX_SOURCE_BYTES, DictionaryReference, PlanReference
 from fedmq.messages.mandates import MAX_SPEC_BYTES, ExperimentSpec
 from fedmq.parameters import Parameters
 from fedmq.researcher.experiment_file import read_tables
@@ -75,6 +77,9 @@ class Experiment:
     """A plan of the catalogue, or the path of a Python file (.py) with one's own."""
     dataset: str
     """The name under which nodes registered their data."""
+    dictionary: str = ""
+    """The path of a data dictionary (.toml); nodes that read their data by another one wait until
+    they do by this one. Empty: as each site has them."""
     rounds: int
     quorum: int
     """Least number of nodes whose updates make a round."""
@@ -136,6 +141,8 @@ class Experiment:
         plan = settings["plan"]
         if _is_file(plan):
             settings["plan"] = str(path.parent / plan)
+        if isinstance(settings.get("dictionary"), str) and settings["dictionary"]:
+            settings["dictionary"] = str(path.parent / settings["dictionary"])
         return cls(**settings, config=tables.config, study=tables.study)
 
     def to_spec(self) -> tuple[ExperimentSpec, str | None, type[TrainingPlan]]:
@@ -207,6 +214,7 @@ class Experiment:
             "purpose": self.purpose,
             "plan": plan,
             "dataset": self.dataset,
+            "dictionary": self._read_dictionary(),
             "config": _as_lists(self.config),
             "num_rounds": self.rounds,
             "nodes": list(self.nodes) if isinstance(self.nodes, (list, tuple)) else self.nodes,
@@ -240,6 +248,14 @@ class Experiment:
         if (size := len(spec.model_dump_json().encode())) > MAX_SPEC_BYTES:
             raise _wrong("the experiment", f"at most {MAX_SPEC_BYTES} bytes as JSON", size)
         return spec
+
+    def _read_dictionary(self) -> DictionaryReference | None:
+        if not isinstance(self.dictionary, str):
+            raise _wrong("dictionary", "the path of a TOML file", self.dictionary)
+        if not self.dictionary:
+            return None
+        said = read_dictionary(Path(self.dictionary))
+        return DictionaryReference(name=said.name, version=said.version, digest=said.digest)
 
     def _repr_html_(self) -> str:
         rows = "".join(

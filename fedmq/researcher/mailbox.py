@@ -20,6 +20,7 @@ from fedmq.messages.registry import Body
 from fedmq.messages.submissions import (
     Acceptance,
     ExperimentReport,
+    OrderReport,
     Rejection,
     ReportList,
     Submission,
@@ -187,8 +188,22 @@ class Mailbox:
         )
         return None if found is None else str(found)
 
-    def note_leader(self, experiment: ExperimentId, orchestrator: str) -> None:
-        """Note who leads an experiment."""
+    def learn_leader(self, experiment: ExperimentId, orchestrator: str, answer: Body) -> bool:
+        """Return whether an answer shows that an orchestrator was ordered to lead; note it if so.
+
+        This researcher ordered it, maybe from another home: nobody else's word counts.
+        """
+        if not isinstance(answer, OrderReport):
+            return False
+        order = answer.mandate.order
+        named = order.experiment, order.researcher, order.orchestrator
+        is_shown = named == (experiment, self._researcher, orchestrator)
+        if not (is_shown and self._wire.is_given(answer.mandate)):
+            return False
+        self._note_leader(experiment, orchestrator)
+        return True
+
+    def _note_leader(self, experiment: ExperimentId, orchestrator: str) -> None:
         self._journal.execute(
             "INSERT OR REPLACE INTO leaders VALUES (?, ?)", (experiment, orchestrator)
         )
@@ -223,7 +238,7 @@ class Mailbox:
                 "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?)",
                 (message_id, manifest.digest, orchestrator),
             )
-            self.note_leader(experiment, orchestrator)
+            self._note_leader(experiment, orchestrator)
             order = Order(
                 experiment=experiment,
                 researcher=self._researcher,
@@ -269,7 +284,7 @@ class Mailbox:
     def accept(self, message: Message) -> None:
         """Keep an answer for whoever asked."""
         match message.body:
-            case Acceptance() | Rejection() | ExperimentReport() | ReportList():
+            case Acceptance() | Rejection() | ExperimentReport() | ReportList() | OrderReport():
                 self._keep(message)
             case ExperimentOver():
                 pass

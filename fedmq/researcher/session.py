@@ -78,10 +78,6 @@ class Session:
         """Return to whom an experiment was given; None where this home does not know."""
         return self._call(lambda mailbox: mailbox.leader(experiment))
 
-    def note_leader(self, experiment: ExperimentId, orchestrator: str) -> None:
-        """Note who leads an experiment."""
-        self._call(lambda mailbox: mailbox.note_leader(experiment, orchestrator))
-
     def submit(
         self,
         experiment: ExperimentId,
@@ -102,13 +98,13 @@ class Session:
         orchestrators: Sequence[str],
         timeout_s: float,
         *,
-        is_enough: Callable[[Body], bool] = lambda _: False,
+        is_enough: Callable[[Mailbox, str, Body], bool] = lambda *_: False,
         grace_s: float = math.inf,
     ) -> Mapping[str, Body]:
         """Return what orchestrators answer, by name: all of them, or those until one is enough.
 
         The question is sent until each has it. Who does not answer within `timeout_s`, or within
-        `grace_s` of the first answer, is left out.
+        `grace_s` of the first answer, is left out. `is_enough` is asked on the session's thread.
 
         Raises:
             BrokerRefused: the broker says no to this researcher.
@@ -120,7 +116,7 @@ class Session:
         for name, own_id in ids.items():
             self._call(partial(Mailbox.post, body=body, message_id=own_id, orchestrator=name))
         found: dict[str, Body] = {}
-        until = math.inf
+        until = time.monotonic() + timeout_s
 
         def look(mailbox: Mailbox) -> Mapping[str, Body] | None:
             nonlocal until
@@ -129,15 +125,13 @@ class Session:
                 if answer is not None:
                     found[name] = answer.body
                     until = min(until, time.monotonic() + grace_s)
-            is_all = len(found) == len(ids) or time.monotonic() >= until
-            return found if is_all or any(map(is_enough, found.values())) else None
-
-        try:
-            return self._await(look, timeout_s, orchestrators)
-        except TransportError:
             if not found:
-                raise
-            return found
+                return None  # why, is looked for once it is overdue
+            is_all = len(found) == len(ids) or time.monotonic() >= until
+            is_done = any(is_enough(mailbox, name, body) for name, body in found.items())
+            return found if is_done or is_all else None
+
+        return self._await(look, timeout_s, orchestrators)
 
     def await_answer(self, message_id: str, orchestrator: str, timeout_s: float) -> Body:
         """Return an orchestrator's answer to a message that was sent.
@@ -258,7 +252,8 @@ class Session:
         of: Sequence[str],
         mailbox: Mailbox,
     ) -> tuple[T | None, TransportError | None]:
-        return look(mailbox), self._hopeless(mailbox, deadline, of)
+        found = look(mailbox)
+        return found, None if found is not None else self._hopeless(mailbox, deadline, of)
 
     def _run(self) -> None:
         try:

@@ -18,6 +18,11 @@ class Readers:
     never more than one."""
 
 
+def orchestrator_words(name: str) -> str:
+    """Return an orchestrator as people read of it: the one that every hub has needs no name."""
+    return "the orchestrator" if name == ORCHESTRATOR else f"the orchestrator {name}"
+
+
 def explain_silence(readers: Mapping[str, Readers]) -> TransportError:
     """Return the error of who was answered in time by none of them, at a broker that works.
 

@@ -81,6 +81,11 @@ class SealedWire:
         """The version of the roster."""
         return self.roster.version
 
+    @property
+    def newest(self) -> int:
+        """The version of the roster: none waits here."""
+        return self.version
+
     def role_of(self, name: str) -> Role | None:
         """Return what somebody is, None where nobody vouches for that.
 
@@ -161,6 +166,10 @@ class SealedWire:
     def notice(self) -> RosterNotice | None:
         """There is none for others."""
         return None
+
+    def notices(self, *, beyond: int) -> Sequence[tuple[int, RosterNotice]]:  # noqa: ARG002 - port
+        """There are none for others."""
+        return ()
 
     def review(self) -> None:
         """Nothing else writes it."""

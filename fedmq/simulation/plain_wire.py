@@ -15,7 +15,7 @@ from fedmq.types import ORCHESTRATOR, Role
 class PlainWire:
     """Neither signs nor seals; a chunk's hash is looked at."""
 
-    version = 0
+    version = newest = 0
 
     def __init__(self, orchestrators: Sequence[str] = (ORCHESTRATOR,)) -> None:
         self._orchestrators = orchestrators
@@ -69,6 +69,10 @@ class PlainWire:
     def notice(self) -> RosterNotice | None:
         """There is no roster."""
         return None
+
+    def notices(self, *, beyond: int) -> Sequence[tuple[int, RosterNotice]]:  # noqa: ARG002 - port
+        """There is no roster."""
+        return ()
 
     def review(self) -> None:
         """Nothing changes."""

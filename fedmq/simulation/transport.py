@@ -6,10 +6,11 @@ from random import Random
 from typing import Final
 
 from fedmq.simulation.faults import Fault, Misfortune
+from fedmq.transport.declarations import Queue, Topology
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.memory_queue import MemoryQueue, Stored
 from fedmq.transport.ports import Confirmed, Delivery, Publication
-from fedmq.transport.topology import EVENTS, Lane, Queue, Topology
+from fedmq.transport.topology import EVENTS, Lane
 
 LOST_EVENTS: Final = 0.75
 """Of the events, which may be lost: so they are, and cost less."""

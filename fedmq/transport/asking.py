@@ -6,7 +6,7 @@ The only place that knows their names, as `topology` is for all others.
 import re
 from typing import Final
 
-from fedmq.transport.topology import Binding, Exchange, Policy, Queue
+from fedmq.transport.declarations import Binding, Exchange, Policy, Queue
 
 _REQUESTS: Final = "hub.joins"
 _JOIN: Final = "fedmq.join"

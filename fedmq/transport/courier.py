@@ -58,7 +58,7 @@ from fedmq.transport.spool import Spool
 from fedmq.transport.topology import Lane
 from fedmq.transport.troubles import Troubles, refusal_of
 from fedmq.transport.wires import Wire
-from fedmq.types import Digest, Role
+from fedmq.types import Digest
 
 SCHEMA: Final = outbox.SCHEMA + inbox.SCHEMA + counters.SCHEMA
 
@@ -82,7 +82,7 @@ class Courier:
     ) -> None:
         """`is_alone`: no other program has the journal; `admit` raises for what is not taken.
 
-        `brings_rosters`: to members who know an older one.
+        `brings_rosters`: to all nodes, as orchestrators do.
         """
         self.me = me
         self._admit = admit
@@ -92,7 +92,6 @@ class Courier:
         self._wire = wire
         self._journal = journal
         self._clock = clock
-        self._brings_rosters = brings_rosters
         self._receiver: Receiver
         self._written: list[Callable[[], None]] = []
         """What is done once the transaction under way is written."""
@@ -105,8 +104,7 @@ class Courier:
         self._pusher = Pusher(me, spool, transport, wire, self._tickets, clock)
         self._speaker = Speaker(me, wire, self._counters, transport, self._tickets, clock)
         self._receipts = Receipts(self._speaker, clock, witness)
-        reaches = (Role.NODE, Role.RESEARCHER) if brings_rosters else (Role.ORCHESTRATOR,)
-        self._crier = Crier(wire, clock, self._speaker.say_roster, reaches=reaches)
+        self._crier = Crier(wire, clock, self._speaker.say_roster, tells_nodes=brings_rosters)
         self._fetcher = Fetcher(spool, clock, self._ask, self._accept_waiting)
 
     def attach(self, receiver: Receiver) -> None:
@@ -226,7 +224,7 @@ class Courier:
 
     def tick(self) -> None:
         """Do what is due: repeat what has no receipt, ask for what has not come."""
-        self._crier.tick(tells_all=self._brings_rosters)
+        self._crier.tick()
         self._outbox.settle()
         self._flush()
         self._receipts.tick()
@@ -255,7 +253,7 @@ class Courier:
             case Connected():
                 self._pusher.connected()
                 self._crier.connected()
-                self._crier.tick(tells_all=self._brings_rosters)  # before what new keys signed
+                self._crier.tick()  # before what new keys signed
                 self._outbox.connected()
                 self._fetcher.connected()
             case Disconnected():
@@ -275,8 +273,8 @@ class Courier:
         except ProtocolError as error:
             self._turn_away(TurnedAway.of_delivery(delivery, error.reason))
             self._transport.reject(delivery)
-            if self._brings_rosters and error.reason == "bad_signature":
-                self._crier.misheard(delivery.properties.user_id)
+            login, exchange = delivery.properties.user_id, delivery.exchange
+            self._crier.misheard(login, error.reason, exchange=exchange)
         else:
             self._transport.acknowledge(delivery)
             self._finish(message, delivery)
@@ -289,14 +287,16 @@ class Courier:
         """Make durable what came."""
         if isinstance(message.body, RosterNotice):  # signed within: its envelope proves nothing
             self._wire.learn(message.body)
+            self._crier.heard(message.envelope)
             return
         self._newest[message.envelope.sender] = message.envelope.sent_at - self._clock.steady()
         self._crier.heard(message.envelope)
+        self._outbox.heard(message.envelope.sender, message.envelope.roster)
         match message.body:
             case Chunk() as chunk:
                 if self.spool.add(chunk, message.data):
                     self._fetcher.arrived(chunk.manifest)
-                self._fetcher.saw_chunk(chunk.manifest.digest, message.envelope.correlation_id)
+                self._fetcher.saw_chunk(chunk.manifest, message.envelope.correlation_id)
                 self.inbox.count_bytes(
                     delivery.exchange, message.envelope.experiment, len(delivery.body)
                 )

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
 
+from fedmq.transport.declarations import Policy, Queue, Topology
 from fedmq.transport.memory_queue import Consumer, MemoryQueue, Stored, key_matches
 from fedmq.transport.ports import (
     Confirmed,
@@ -32,7 +33,7 @@ from fedmq.transport.ports import (
     Returned,
     Sink,
 )
-from fedmq.transport.topology import DEAD, EXCHANGES, Policy, Queue, Topology
+from fedmq.transport.topology import DEAD, EXCHANGES
 
 _TOPIC: Final = "topic"
 

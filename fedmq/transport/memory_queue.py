@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from fedmq.transport.declarations import Policy, Queue
 from fedmq.transport.ports import Publication
-from fedmq.transport.topology import Policy, Queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

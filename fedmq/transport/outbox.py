@@ -10,6 +10,7 @@ A receipt is taken at once, and its row removed a moment later with those of oth
 lets stand is sent once more, and its receiver knows it.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -38,6 +39,8 @@ FIRST_REPEAT_S: Final = 300.0
 LAST_REPEAT_S: Final = 6 * 3600.0
 FIRST_RETRY_S: Final = 1.0
 LAST_RETRY_S: Final = 60.0
+HASTE_S: Final = 5.0
+"""So long after a message was published it is not published again because its reader has spoken."""
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ class _Letter:
     recipient: str
     properties: Properties
     due: float
+    published_at: float = -math.inf
     sealed: tuple[int, bytes] | None = None
     """The roster that it is sealed by, and its bytes: until they are published, once."""
     retry_s: float = FIRST_RETRY_S
@@ -73,6 +77,8 @@ class Outbox:
         self._refusals: dict[str, str] = {}
         self._settled: set[str] = set()
         """Messages whose receipts came, and whose rows are still there."""
+        self._rosters: dict[str, int] = {}
+        """By member: the newest roster that it has named."""
         self._is_connected = False
         self._version = wire.version
         now = clock.steady()
@@ -150,6 +156,21 @@ class Outbox:
         asked = answer.correlation_id
         if asked is not None and self._recipient(asked) == answer.sender:
             self.received(asked, by=answer.sender)
+
+    def heard(self, sender: str, roster: int) -> None:
+        """Publish soon what waits for a member that has a newer roster than when it spoke before.
+
+        It may know keys by now that it did not: a person there has agreed to them. That is so once
+        for each roster, whatever is said how often.
+        """
+        known = self._rosters.get(sender, roster)
+        self._rosters[sender] = max(known, roster)
+        if not known < roster <= self._wire.version:
+            return
+        for letter in self._letters.values():
+            if letter.recipient == sender:
+                soon = max(self._clock.steady(), letter.published_at + HASTE_S)
+                letter.due, letter.repeat_s = min(letter.due, soon), FIRST_REPEAT_S
 
     def settle(self) -> None:
         """Remove the rows of all messages whose receipts came: one commit, however many."""
@@ -235,7 +256,7 @@ class Outbox:
         for message_id, letter in list(self._letters.items()):
             if letter.due <= now:
                 # Until the broker's word; a word that never comes is a broken connection.
-                letter.due = now + LAST_REPEAT_S
+                letter.published_at, letter.due = now, now + LAST_REPEAT_S
                 self._publish(message_id, letter)
 
     def _publish(self, message_id: str, letter: _Letter) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fedmq.transport.topology import Queue
+from fedmq.transport.declarations import Queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

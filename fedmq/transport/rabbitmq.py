@@ -18,6 +18,7 @@ from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from fedmq.errors import ConfigurationError
 from fedmq.transport.address import Address
+from fedmq.transport.declarations import Queue
 from fedmq.transport.ports import (
     Connected,
     Delivery,
@@ -30,7 +31,6 @@ from fedmq.transport.proxy import Proxy
 from fedmq.transport.rabbitmq_connection import read_in_larger_pieces
 from fedmq.transport.rabbitmq_link import HEARTBEAT_S, Link
 from fedmq.transport.rabbitmq_tls import Tls
-from fedmq.transport.topology import Queue
 
 RECONNECT_S: Final = 60.0
 _CLOSE_TIMEOUT_S: Final = 3.0

@@ -14,10 +14,10 @@ from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker
 from pika.frame import Method
 
+from fedmq.transport.declarations import Queue
 from fedmq.transport.ports import ConsumerLost, ReadersCounted
 from fedmq.transport.rabbitmq_faults import is_transient, reason_of
 from fedmq.transport.rabbitmq_life import Life
-from fedmq.transport.topology import Queue
 
 TRANSIENT_RETRY_S: Final = 0.25
 

@@ -19,6 +19,7 @@ from pika.credentials import ExternalCredentials
 from fedmq.errors import FedmqError
 from fedmq.transport import rabbitmq_publishing
 from fedmq.transport.address import Address
+from fedmq.transport.declarations import Queue
 from fedmq.transport.look import find_obstacle
 from fedmq.transport.ports import Delivery, Publication, TransportEvent
 from fedmq.transport.proxy import Proxy
@@ -29,7 +30,6 @@ from fedmq.transport.rabbitmq_publishing import Publisher
 from fedmq.transport.rabbitmq_reading import Reader
 from fedmq.transport.rabbitmq_tls import Tls
 from fedmq.transport.rabbitmq_tunnel import Tunnel
-from fedmq.transport.topology import Queue
 
 HEARTBEAT_S: Final = 30
 BLOCKED_TIMEOUT_S: Final = 24 * 3600

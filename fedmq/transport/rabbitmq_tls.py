@@ -44,6 +44,7 @@ class Tls:
             raise ConfigurationError(
                 "the certificates for the broker cannot be used",
                 why=f"{self.certificate or self.authority}: {error.strerror or error}",
-                fix="put back a copy, or join the federation again",
+                fix="put back a copy; if the hub removed it, ask its operator whether this member"
+                " was revoked",
             ) from error
         return context

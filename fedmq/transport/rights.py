@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from fedmq.transport.asking import join_answers, join_exchange
+from fedmq.transport.declarations import exactly
 from fedmq.transport.topology import (
     ANSWERS,
     DESK,
@@ -21,7 +22,6 @@ from fedmq.transport.topology import (
     TASKS,
     Lane,
     desk,
-    exactly,
     node_payloads,
     node_tasks,
     orchestrator_events,
@@ -41,6 +41,11 @@ class Rights:
     read: str = "^$"
     topics: dict[str, str] = field(default_factory=dict)
     """Exchange -> pattern of the routing keys that the user may publish there."""
+    bindings: dict[str, str] = field(default_factory=dict)
+    """Exchange -> pattern of the keys by which the user may bind there; by no other key.
+
+    Only where the user may read the exchange too. It is asked for exchanges as for queues.
+    """
 
 
 def node_rights(node: NodeId) -> Rights:
@@ -57,9 +62,14 @@ def node_rights(node: NodeId) -> Rights:
 
 
 def orchestrator_rights(orchestrator: str) -> Rights:
-    """Return an orchestrator's rights: it declares the queues of its own experiments, no others."""
+    """Return an orchestrator's rights: it declares the queues of its own experiments, no others.
+
+    And it binds them to what is for itself: a queue with its name would else get what others are
+    sent, and be full when it likes.
+    """
     name = re.escape(orchestrator)
     own = rf"experiment\.{desk(ID_OR_NOWHERE, name)}\.[a-z]+"
+    sent_to_it = rf"^\*\.{desk(ID_OR_NOWHERE, name)}\.({Lane.CONTROL}|{Lane.BULK})$"
     inbox, events = map(
         re.escape, (orchestrator_inbox(orchestrator), orchestrator_events(orchestrator))
     )
@@ -70,6 +80,7 @@ def orchestrator_rights(orchestrator: str) -> Rights:
         rf"|{re.escape(join_exchange(orchestrator))}|{own})$",
         read=rf"^({inbox}|{events}|{own}|{re.escape(REPLIES)}|{re.escape(SUBMISSIONS)})$",
         topics={EVENTS: rf"^({ID_OR_NOWHERE})\.{name}\.[a-z]+$"},
+        bindings={REPLIES: sent_to_it, SUBMISSIONS: sent_to_it},
     )
 
 

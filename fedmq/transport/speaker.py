@@ -111,13 +111,15 @@ class Speaker:
         """Publish a small message once to whom the route leads; it may be lost."""
         self.say(message, route.exchange, route.key(Lane.CONTROL))
 
-    def say_roster(self, notice: RosterNotice, members: Sequence[str], role: Role) -> None:
-        """Send the roster to members of one role, once for as many as a message goes to."""
+    def say_roster(
+        self, notice: RosterNotice, version: int, members: Sequence[str], role: Role
+    ) -> None:
+        """Send a roster to members of one role, once for as many as a message goes to."""
         for first in range(0, len(members), MAX_READERS):
             group = members[first : first + MAX_READERS]
             routes = [self._to_member(name, role) for name in group]
             recipient = group[0] if len(group) == 1 else NOWHERE
-            message_id = f"roster.{self._wire.version}.{group[0]}"
+            message_id = f"roster.{version}.{group[0]}"
             key, *others = (route.key(Lane.CONTROL) for route in routes)
             message = self.write(notice, message_id, recipient, Place())
             self.say(message, routes[0].exchange, key, also_to=tuple(others))

@@ -4,13 +4,12 @@ Pure data, made from the names of the federation's members. `fedmq.hub` turns it
 loads at boot; the transports publish and consume by it. Reasons: docs/adr/0002-topology.md.
 """
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
 
+from fedmq.transport.declarations import Binding, Exchange, Policy, Queue, Topology, exactly
 from fedmq.types import NOWHERE, ORCHESTRATOR, ExperimentId, NodeId, ResearcherId, Role
 
 TASKS: Final = "fedmq.tasks"
@@ -75,55 +74,6 @@ class Profile(StrEnum):
 def profile_at(url: str) -> Profile:
     """Return the profile of the broker at an AMQP address, which names each node of a cluster."""
     return Profile.CLUSTER if "," in urlsplit(url).netloc.rpartition("@")[2] else Profile.SINGLE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
-    """Messages of `exchange` whose routing key matches `key` go to the queue."""
-
-    exchange: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queue:
-    """A queue with its arguments at declaration; what may change later is in a policy."""
-
-    name: str
-    arguments: dict[str, str | bool]
-    bindings: tuple[Binding, ...]
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether readers leave what they read in it."""
-        return self.arguments.get("x-queue-type") == "stream"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """A durable exchange."""
-
-    name: str
-    type: str
-    internal: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """Arguments by the names of queues, changeable on a running broker."""
-
-    name: str
-    pattern: str
-    definition: dict[str, str | int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Topology:
-    """Everything that stands on the broker before the first experiment."""
-
-    exchanges: tuple[Exchange, ...]
-    queues: tuple[Queue, ...]
-    policies: tuple[Policy, ...]
 
 
 EXCHANGES: Final = (
@@ -392,8 +342,3 @@ def federation(
     for researcher in sorted(researchers):
         queues.extend(researcher_queues(researcher, profile))
     return Topology(exchanges=EXCHANGES, queues=tuple(queues), policies=policies())
-
-
-def exactly(*names: str) -> str:
-    """Return the pattern, as the broker reads it, of these names and no others."""
-    return "^(" + "|".join(re.escape(name) for name in names) + ")$"

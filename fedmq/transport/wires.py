@@ -17,6 +17,10 @@ class Wire(Protocol):
     def version(self) -> int:
         """The version of the roster."""
 
+    @property
+    def newest(self) -> int:
+        """The version of the newest roster that is known: one may wait for a person's word."""
+
     def role_of(self, name: str) -> Role | None:
         """Return what the roster says that somebody is; None where nobody vouches for that."""
 
@@ -61,6 +65,9 @@ class Wire(Protocol):
 
     def notice(self) -> RosterNotice | None:
         """Return the roster for others, None where there is none."""
+
+    def notices(self, *, beyond: int) -> Sequence[tuple[int, RosterNotice]]:
+        """Return the rosters for others that are newer than a version, one that waits too."""
 
     def review(self) -> None:
         """Look whether another program of this machine has a newer roster."""

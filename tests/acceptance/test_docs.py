@@ -15,6 +15,10 @@ import typer
 
 import fedmq
 from fedmq.cli.main import app
+from fedmq.imaging.datasets import find_cases
+from fedmq.imaging.dictionary.applying import apply_dictionary
+from fedmq.imaging.dictionary.model import Meaning
+from fedmq.imaging.dictionary.reading import read_dictionary, read_local_words
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.messages.fields import RatioField
 from fedmq.messages.notices import Heartbeat, Hello, NodeOnline, Receipt
@@ -154,6 +158,20 @@ def test_every_example_can_be_submitted(path: Path) -> None:
     """It is read, its plan is there, and its settings are the plan's."""
     spec, _, _ = fedmq.Experiment.from_toml(path).to_spec()
     assert spec.purpose
+
+
+def test_the_dictionary_of_the_examples_fits_the_demonstration_and_the_words_in_the_docs(
+    tmp_path: Path,
+) -> None:
+    """A hospital can begin with both files as they stand."""
+    dictionary = read_dictionary(EXAMPLES / "dictionaries" / "lung-io.toml")
+    write_cohort(SITES["chu-lyon"], tmp_path / "cases", num_cases=12, has_volumes=False)
+    applied = apply_dictionary(Meaning(dictionary=dictionary), find_cases(tmp_path / "cases"))
+    assert (applied.faults, applied.matching.missing) == ((), ())
+    local, _ = fenced(ROOT / "docs" / "dictionary.md", "toml")
+    (tmp_path / "ours.toml").write_text(local, encoding="utf-8")
+    words = read_local_words(tmp_path / "ours.toml", dictionary)
+    assert words.units == {"pfs_months": "days"}
 
 
 def test_the_experiment_in_readme_is_the_example() -> None:

@@ -1,5 +1,6 @@
 """Two orchestrators with stores of their own in one federation; one is killed in a round."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -39,16 +40,17 @@ def start(federation: Federation, name: str) -> Program:
 
 def add(federation: Federation, name: str) -> None:
     """Let there be another orchestrator, to whose keys everybody agrees."""
-    federation.do(CENTRE, "hub", "add-orchestrator", name)
+    read_out = federation.do(CENTRE, "hub", "add-orchestrator", name).data.strip()
+    accept = ("roster", "--accept", "--fingerprint", read_out)
     for node in (LYON, PARIS):
         until(
             lambda node=node: federation.do(node, "node", "roster", "--json").json["held"],
             f"the roster at {node}",
         )
-        federation.do(node, "node", "roster", "--accept")
+        federation.do(node, "node", *accept)
     # A researcher hears of it with an answer.
     federation.do(RESEARCHER, "experiments", "list")
-    federation.do(RESEARCHER, "roster", "--accept")
+    federation.do(RESEARCHER, *accept)
 
 
 def test_each_leads_its_own_and_a_kill_of_one_changes_no_bit_of_either(
@@ -86,3 +88,9 @@ def test_each_leads_its_own_and_a_kill_of_one_changes_no_bit_of_either(
     homes = [federation.home(CENTRE) / "orchestrator", federation.home(CENTRE) / "orchestrators"]
     kept = {path.name for home in homes for path in home.glob("**/experiments/*")}
     assert {held, other} <= kept
+
+    # To a home that does not know who leads, each shows the order that names it.
+    shutil.rmtree(federation.home(RESEARCHER) / f"{RESEARCHER}-files")
+    for identifier in (held, other):
+        shown = federation.do(RESEARCHER, "experiments", "show", identifier, "--json").json
+        assert shown["state"] == "finished"

@@ -170,7 +170,7 @@ def test_an_orchestrator_with_a_store_of_its_own_takes_nothing_and_says_why(
     )
     other.expect("inbox_taken")
     assert "another program serves under this orchestrator's name" in other.log()
-    assert "fedmq orchestrator start --stand-by" in other.log()
+    assert "with --stand-by added" in other.log()
     identifier = federation.submit(federation.write_experiment())
     assert federation.digests(identifier) == undisturbed
     shown = federation.do("elsewhere", "orchestrator", "status", "--json").json

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from fedmq.transport import topology
+from fedmq.transport.declarations import Topology
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import (
     Connected,
@@ -17,7 +18,7 @@ from fedmq.transport.ports import (
     TransportEvent,
 )
 from fedmq.transport.rabbitmq import RabbitTransport
-from fedmq.transport.topology import Profile, Topology
+from fedmq.transport.topology import Profile
 from fedmq.types import NodeId, ResearcherId
 from tests.support.broker import TestBroker, open_rights
 from tests.support.proxy import Proxy

@@ -26,6 +26,7 @@ from fedmq.hub.processes import wait_for_end
 from fedmq.security.certificates import make_authority
 from fedmq.settings import Settings
 from fedmq.transport import asking, topology
+from fedmq.transport.declarations import Topology
 from fedmq.transport.ports import Connected, ConsumerLost, Disconnected
 from fedmq.transport.proxy import read_proxy
 from fedmq.transport.rabbitmq import Login, RabbitTransport
@@ -188,7 +189,7 @@ def owned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owned]:
         private.ports()  # makes its folder
         hashed = password_hash(OWNER, bytes(SALT_BYTES))
         admin = User(name=OWNER, password_hash=hashed, rights=EVERYTHING, tags=("administrator",))
-        empty = topology.Topology(exchanges=(), queues=(), policies=())
+        empty = Topology(exchanges=(), queues=(), policies=())
         private.definitions.write_text(json.dumps(make_definitions("/", empty, [admin])))
         ports = private.start().ports
         url = f"http://127.0.0.1:{ports.management}"

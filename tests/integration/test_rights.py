@@ -21,6 +21,7 @@ from fedmq.hub.membership import Membership, read_membership
 from fedmq.hub.register import VHOST
 from fedmq.monitor.hindrances import find_hindrances
 from fedmq.transport import asking, topology
+from fedmq.transport.declarations import exactly
 from fedmq.transport.ports import (
     Confirmed,
     Connected,
@@ -416,31 +417,6 @@ def test_the_orchestrator_changes_nothing_but_the_queues_of_its_experiments(
         watched.refuses(act, "ACCESS_REFUSED", "orchestrator")
 
 
-def test_an_orchestrator_can_lead_replies_to_watchers_and_to_no_other_member(
-    folder: Path, watched: Watched
-) -> None:
-    """RabbitMQ has no right of its own for binding exchanges: the docs say so.
-
-    Keys of replies have three words and those of tasks and answers two, so nobody is bound to them.
-    """
-    reply = key(LYON, "e-none@orchestrator", "control")
-
-    def ends(kind: type[Confirmed | Returned]) -> bool:
-        with joined(credentials(folder, LYON)) as node:
-            publish(node, REPLIES, reply)
-            return bool(node.of(kind))
-
-    assert ends(Returned)
-    with watched.channel("orchestrator") as channel:
-        for to in (TASKS, ANSWERS):
-            channel.exchange_bind(to, REPLIES, "#")
-        assert ends(Returned)
-        channel.exchange_bind(EVENTS, REPLIES, "#")
-        assert ends(Confirmed)
-        for to in (TASKS, ANSWERS, EVENTS):
-            channel.exchange_unbind(to, REPLIES, "#")
-
-
 def test_what_a_member_may_do_is_not_refused(watched: Watched) -> None:
     """The same way of asking, for what is its own: else the refusals above would say nothing."""
     with watched.channel(LYON) as channel:
@@ -489,7 +465,7 @@ def _small(admin: Management, name: str, queue: str) -> Iterator[None]:
     """Let a queue take a megabyte at most, and otherwise what its policy says."""
     (usual,) = [one for one in topology.policies() if one.name == name]
     content = {
-        "pattern": topology.exactly(queue),
+        "pattern": exactly(queue),
         "definition": usual.definition | {"max-length-bytes": 2**20},
         "priority": 10,
         "apply-to": "queues",

@@ -19,6 +19,7 @@ from fedmq.hub.broker import PrivateBroker, find_server
 from fedmq.hub.definitions import User, make_definitions, password_hash
 from fedmq.hub.management import Management
 from fedmq.hub.ports import LOOPBACK
+from fedmq.transport.declarations import Topology
 from fedmq.transport.rabbitmq import Login, make_login
 from fedmq.transport.rights import (
     Rights,
@@ -27,7 +28,7 @@ from fedmq.transport.rights import (
     orchestrator_rights,
     researcher_rights,
 )
-from fedmq.transport.topology import Profile, Topology
+from fedmq.transport.topology import Profile
 from fedmq.types import NodeId, ResearcherId
 from tests.support.cluster import Cluster
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from fedmq.logs import configure, drop_unknown_keys, log_ending, log_rejected
+from fedmq.logs import configure, drop_unknown_keys, log_ending, log_link, log_rejected
 
 
 @pytest.fixture
@@ -53,6 +53,17 @@ def test_two_rosters_of_one_version_are_named_in_words(logged: StringIO) -> None
     assert known["fix"].endswith(
         "compare the roster's hash with the hub's operator: fedmq node roster"
     )
+
+
+def test_who_is_refused_by_the_broker_is_told_of_both_that_it_may_be(logged: StringIO) -> None:
+    """Other credentials are of no use to who was revoked, and what it kept is not to be lost."""
+    log_link("the hub has taken this login's certificate back", refused=True)
+    log_link("the line broke", refused=False)
+    refused, broken = map(json.loads, logged.getvalue().splitlines())
+    assert refused["fix"].startswith("ask the hub's operator whether this member was revoked")
+    assert "if so, end its program and keep what it stored" in refused["fix"]
+    assert "if not, put the credentials that the hub wrote last in place" in refused["fix"]
+    assert "fix" not in broken
 
 
 def test_a_certificate_near_its_end_is_a_line_with_what_to_do(logged: StringIO) -> None:

@@ -8,14 +8,17 @@ from typing import Self
 import numpy as np
 
 from fedmq.errors import ConfigurationError
+from fedmq.messages.data import KnownNode
 from fedmq.messages.fields import PlanReference, RatioField
 from fedmq.messages.mandates import ExperimentSpec
 from fedmq.messages.submissions import ExperimentReport, NodeOutcome, QueryKind, RoundRecord
 from fedmq.parameters import save_parameters
 from fedmq.researcher.experiment import Experiment
+from fedmq.researcher.nodes import KnownNodes
 from fedmq.researcher.reports import ExperimentReports
 from fedmq.researcher.run import Run
 from fedmq.types import ORCHESTRATOR, ExperimentId
+from tests.unit.messages.examples import DATASET
 
 LUNG = "lung-pfs-16bc7b"
 NODES = ("chu-lyon", "ghu-paris", "ico-nantes", "umc-basel")
@@ -107,6 +110,17 @@ class Told:
         _trace: TracebackType | None,
     ) -> None:
         self.is_closed = True
+
+    def nodes(self) -> KnownNodes:
+        """Tell of one node with data, and one without."""
+        heard_at = 1_800_000_000.0
+        return KnownNodes(
+            (
+                KnownNode(node="chu-lyon", heard_at=heard_at, datasets=[DATASET]),
+                KnownNode(node="ghu-paris", heard_at=heard_at, datasets=[]),
+            ),
+            self._silent,
+        )
 
     def submit(self, experiment: Experiment, *, orchestrator: str = "") -> Run:
         """Take an experiment."""

@@ -17,6 +17,8 @@ from fedmq.transport.home import LocalHome
 from fedmq.transport.lives import Lives
 from tests.support.clock import FakeClock
 
+NORTH = " --credentials centre-north.toml"
+
 
 class FakeLives:
     """What is led: each turn ends as a test wants it to."""
@@ -35,7 +37,12 @@ class FakeLives:
 
 
 def make_turns(
-    folder: Path, lives: FakeLives, *, stands_by: bool, clock: Clock | None = None
+    folder: Path,
+    lives: FakeLives,
+    *,
+    stands_by: bool,
+    clock: Clock | None = None,
+    options: str = "",
 ) -> Turns:
     """Return the turns of one program."""
     return Turns(
@@ -43,6 +50,7 @@ def make_turns(
         clock=clock or SystemClock(),
         lease_s=0.1,
         stands_by=stands_by,
+        options=options,
         make_lives=lambda _succession: cast("Lives", lives),
     )
 
@@ -50,9 +58,9 @@ def make_turns(
 def test_who_was_not_to_stand_by_is_told_who_has_the_folder(tmp_path: Path) -> None:
     """And how it would wait for its turn."""
     with claimed(tmp_path, "an orchestrator"), pytest.raises(ConfigurationError) as caught:
-        make_turns(tmp_path, FakeLives([]), stands_by=False).run()
+        make_turns(tmp_path, FakeLives([]), stands_by=False, options=NORTH).run()
     assert "runs already" in str(caught.value)
-    assert "fedmq orchestrator start --stand-by" in caught.value.fix
+    assert caught.value.fix.endswith(f": fedmq orchestrator start --stand-by{NORTH}")
 
 
 def test_who_was_not_to_stand_by_is_told_of_a_leader_without_the_lock(tmp_path: Path) -> None:
@@ -67,11 +75,13 @@ def test_who_was_not_to_stand_by_is_told_of_a_leader_without_the_lock(tmp_path: 
         )
         return 0.0
 
-    turns = make_turns(tmp_path, FakeLives([]), stands_by=False, clock=FakeClock(tick))
+    turns = make_turns(
+        tmp_path, FakeLives([]), stands_by=False, clock=FakeClock(tick), options=NORTH
+    )
     with pytest.raises(ConfigurationError) as caught:
         turns.run()
     assert "process 7 on far leads them" in caught.value.why
-    assert "--stand-by" in caught.value.fix
+    assert caught.value.fix.endswith(f": fedmq orchestrator start --stand-by{NORTH}")
 
 
 def lose() -> None:

@@ -82,6 +82,7 @@ def test_programs_get_the_same_without_patients(node: CommandLine, home: Path) -
         "num_cases": 3,
         "num_sound": 2,
         "cases_without": {"CT": [finding["case_id"]], "MASK": [], "PET": [], "clinical": []},
+        "columns": None,
     }
 
 
@@ -181,3 +182,78 @@ def test_another_dataset_with_a_case_of_that_name_is_told(node: CommandLine, hom
     node("node", "data", "withdraw", "whole", first)
     assert "again has a case" in node("node", "data", "withdraw", "whole", first).talk
     assert "whole has a case" not in node("node", "data", "withdraw", "lung", first).talk
+
+
+DICTIONARY = """
+name = "lung-io"
+version = "1.0"
+variables.age = {type = "number", unit = "years", range = [18, 110], meaning = "at diagnosis"}
+variables.sex = {type = "category", codes = ["F", "M"]}
+variables.pfs_months = {type = "number", unit = "months", range = [0, 240]}
+variables.progressed = {type = "flag"}
+endpoint = {time = "pfs_months", event = "progressed", time_zero = "first infusion"}
+baseline = {window_days = [-42, 0]}
+"""
+
+
+def table(home: Path, *, months: str = "pfs_months", sex: str = "F") -> Path:
+    """Write the table of the three cases, with a column's name and one case's sex as given."""
+    path = home / "cases" / "clinical.csv"
+    names = sorted(one.name for one in (home / "cases").iterdir() if one.is_dir())
+    rows = [f"{name},64,{sex if number == 0 else 'M'},9,1" for number, name in enumerate(names)]
+    path.write_text("\n".join([f"case_id,age,sex,{months},progressed", *rows]), encoding="utf-8")
+    return path
+
+
+def test_a_dataset_is_read_by_a_dictionary(node: CommandLine, home: Path) -> None:
+    """It is shown by what; another table is refused by name, and nothing changes."""
+    (home / "dictionary.toml").write_text(DICTIONARY, encoding="utf-8")
+    table(home)
+    added = node("node", "data", "add", "lung", "cases", "--dictionary", "dictionary.toml")
+    assert added.code == 0
+    assert "  age                 column age, in years" in added.data
+    shown = node("node", "data", "dictionary", "lung")
+    assert shown.data.splitlines()[0].startswith("lung-io 1.0  ")
+    assert "endpoint: pfs_months until progressed, from first infusion" in shown.data
+    assert "baseline: the last scan of day -42 to 0" in shown.data
+    assert "at diagnosis" in shown.data
+    assert node("node", "data", "dictionary", "lung", "--json").json["digest"] in shown.data
+
+    first = min(one.name for one in (home / "cases").iterdir() if one.is_dir())
+    table(home, sex="divers")
+    checked = node("node", "data", "check", "lung")
+    assert checked.code == 1
+    assert f"{first}: unknown_code: column sex: 'divers' is none of F, M" in checked.data
+
+    table(home, months="pfs_days")
+    refused = node("node", "data", "check", "lung")
+    assert refused.code == 1
+    assert "its name says days; the dictionary wants months" in refused.talk
+    (home / "local.toml").write_text('[units]\npfs_months = "days"\n', encoding="utf-8")
+    node("node", "data", "dictionary", "lung", "--remove")
+    assert "it has no dictionary" in node("node", "data", "dictionary", "lung").talk
+    files = ("--set", "dictionary.toml", "--local", "local.toml")
+    said = node("node", "data", "dictionary", "lung", *files)
+    assert "  pfs_months          column pfs_days, in days" in said.data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("dictionary", "liver"), "there is no dataset liver"),
+        (("dictionary", "lung", "--local", "local.toml"), "--local is read with a dictionary"),
+        (("dictionary", "lung", "--set", "dictionary.toml", "--remove"), "--remove goes with no"),
+        (("dictionary", "lung", "--set", "absent.toml"), "absent.toml cannot be read"),
+        (("add", "x", "cases", "--local", "local.toml"), "there is none"),
+    ],
+)
+def test_what_makes_no_sense_is_said(
+    node: CommandLine, home: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    """And nothing is registered or changed."""
+    (home / "dictionary.toml").write_text(DICTIONARY, encoding="utf-8")
+    node("node", "data", "add", "lung", "cases")
+    refused = node("node", "data", *arguments)
+    assert refused.code == 1
+    assert says in refused.talk
+    assert node("node", "data", "dictionary", "lung", "--json").json["dictionary"] is None

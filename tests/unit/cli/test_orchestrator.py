@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedmq.claims import claimed
+from fedmq.cli.console import typed
 from fedmq.messages.fields import Manifest
 from fedmq.messages.mandates import Order
 from fedmq.orchestrator import store
@@ -50,6 +51,7 @@ def test_each_orchestrator_of_a_machine_has_a_store_of_its_own(
         outcome = fedmq("orchestrator", "start", "--credentials", str(path))
     assert outcome.code == 1
     assert f"error: an orchestrator runs already in {home / store}\n" in outcome.talk
+    assert f"fedmq orchestrator start --stand-by --credentials {typed(path)}" in outcome.talk
     assert (home / store / "owner").read_text() == f"{name}\n"
 
 

@@ -255,3 +255,29 @@ def test_the_catalogue_is_listed_with_the_digests_that_are_approved(fedmq: Comma
         "schema_version": 1,
         "plans": [{"name": name, "digest": digest} for name, digest in digests.items()],
     }
+
+
+def test_nodes_are_listed_with_what_they_tell_of_their_data(
+    fedmq: CommandLine, tell: Callable[..., Told]
+) -> None:
+    """Counts and ranges; what is not told is said to be so."""
+    tell(silent=("hub-b",))
+    plain = fedmq("nodes")
+    assert plain.data.splitlines() == [
+        "node       last heard",
+        "chu-lyon   2027-01-15 08:00 UTC",
+        "ghu-paris  2027-01-15 08:00 UTC",
+    ]
+    assert "without what hub-b alone may know: no answer" in plain.talk
+    assert plain.ends_with_next
+    lines = [line.strip() for line in fedmq("nodes", "--data").data.splitlines()]
+    assert lines[2:] == [
+        "lung-petct: 40 cases, read by lung-io 1.0 abababababab",
+        "CT: 30, voxels 1 to 1.5 x 1 to 1.5 x 2.5 to 3 mm",
+        "PET: too few have it, or lack it, to be told",
+        "ghu-paris  2027-01-15 08:00 UTC",
+        "tells of no data",
+    ]
+    content = fedmq("nodes", "--json").json
+    assert content["no_answer_from"] == ["hub-b"]
+    assert [one["node"] for one in content["nodes"]] == ["chu-lyon", "ghu-paris"]

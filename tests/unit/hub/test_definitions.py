@@ -1,11 +1,12 @@
 """Definitions: the form that RabbitMQ loads."""
 
 import json
+import re
 
 from fedmq.hub.definitions import User, make_definitions, password_hash
 from fedmq.transport import topology
-from fedmq.transport.rights import Rights, node_rights
-from fedmq.types import NodeId
+from fedmq.transport.rights import Rights, node_rights, orchestrator_rights
+from fedmq.types import ORCHESTRATOR, NodeId
 
 HASH = "h"
 LYON = NodeId("chu-lyon")
@@ -18,7 +19,7 @@ def test_a_password_is_hashed_as_rabbitmq_does_it() -> None:
 
 
 def test_a_users_rights_become_permissions_of_the_vhost() -> None:
-    """Also those by routing key, one line for each exchange; nobody reads by exchange."""
+    """Also those by routing key, one line for each exchange; a node binds nothing."""
     user = User(name=LYON, password_hash=HASH, rights=node_rights(LYON))
     layout = topology.federation(nodes=[LYON], researchers=[])
     definitions = make_definitions("v", layout, [user])
@@ -41,6 +42,22 @@ def test_a_users_rights_become_permissions_of_the_vhost() -> None:
         }
         for exchange in (topology.EVENTS, topology.REPLIES)
     ]
+
+
+def test_an_orchestrator_binds_by_its_own_keys_at_every_exchange_that_it_may_read() -> None:
+    """An exchange without a line of its own would be open to every key."""
+    rights = orchestrator_rights(ORCHESTRATOR)
+    user = User(name=ORCHESTRATOR, password_hash=HASH, rights=rights)
+    layout = topology.federation(nodes=[LYON], researchers=[])
+    lines = make_definitions("v", layout, [user])["topic_permissions"]
+    assert isinstance(lines, list)
+    assert {line["exchange"]: (line["write"], line["read"]) for line in lines} == {
+        topology.EVENTS: (rights.topics[topology.EVENTS], "^$"),
+        topology.REPLIES: ("^$", rights.bindings[topology.REPLIES]),
+        topology.SUBMISSIONS: ("^$", rights.bindings[topology.SUBMISSIONS]),
+    }
+    readable = [one.name for one in topology.EXCHANGES if re.search(rights.read, one.name)]
+    assert set(readable) == set(rights.bindings)
 
 
 def test_the_order_of_users_makes_no_difference() -> None:

@@ -1,5 +1,6 @@
 """A roster that waits for a person: what it takes away counts at once, what it adds does not."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,6 +178,32 @@ def test_an_older_held_roster_takes_the_place_of_no_newer_one(place: Place) -> N
     place.keyring.hold_roster(read_notice(older))
     assert out_of(place.live()) == {ADA}
     assert place.heard == ["roster_held 3"]
+
+
+def test_one_that_is_brought_again_is_written_and_warned_of_once(place: Place) -> None:
+    """Others bring it for as long as nobody has agreed: in this life, the next, another program."""
+    wire, other = place.live(), place.live()
+    notice = place.stranger()
+    wire.learn(notice)
+    stamp = place.keyring.roster_stamp()
+    for one in (wire, other, place.live()):
+        one.learn(notice)
+    assert place.heard == ["roster_held 2"]
+    assert place.keyring.roster_stamp() == stamp
+
+
+def test_one_that_somebody_has_agreed_to_meanwhile_waits_no_more(place: Place) -> None:
+    """In another program, a moment ago: what is brought then is compared with what is on disk."""
+    wire = place.live()
+    older = place.stranger()
+    notice = place.without(ADA)
+    wire.learn(notice)
+    place.accept()
+    for one in (notice, older):
+        wire.learn(one)
+    assert place.heard == ["roster_held 3", "roster_learnt 3"]
+    assert not (place.keyring.folder / "held.json").exists()
+    assert wire.roster == place.newest
 
 
 def test_an_older_one_that_waits_nowhere_is_taken_and_the_newer_one_goes_on_waiting(
@@ -390,3 +417,13 @@ def test_killed_at_any_step_nobody_is_back_in(place: Place) -> None:
 
 def _basel() -> Enrolled:
     return enrolled(new_identity("umc-basel", Role.NODE).public)
+
+
+def test_a_program_whose_keys_were_removed_is_told_that_it_may_be_revoked(place: Place) -> None:
+    """At the hub they are, of an orchestrator that runs there; it cannot join with a token."""
+    wire = place.live()
+    shutil.rmtree(place.keyring.folder)
+    with pytest.raises(ConfigurationError, match=r"keys in .* cannot be read") as caught:
+        wire.review()
+    assert "ask the hub's operator whether this member was revoked" in caught.value.fix
+    assert "if so, end its program and keep what it stored" in caught.value.fix

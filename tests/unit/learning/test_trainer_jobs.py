@@ -8,7 +8,8 @@ import pytest
 
 from fedmq.encodings.kinds import Kind
 from fedmq.encodings.narrow import write_narrow
-from fedmq.learning.trainer_jobs import perform
+from fedmq.imaging.dictionary.model import Meaning
+from fedmq.learning.trainer_jobs import _find_cases, perform
 from fedmq.learning.trainer_protocol import (
     Broken,
     Done,
@@ -22,6 +23,7 @@ from fedmq.messages.replies import FailureCode
 from fedmq.parameters import load_parameters
 from tests.support.files import new_file, stored
 from tests.support.tiny_plan import write_cases, write_job
+from tests.unit.imaging.dictionary.examples import lung
 
 
 def ignore(share: float, text: str) -> None:
@@ -59,6 +61,25 @@ def test_training_writes_what_the_plan_learned_from_the_training_cases(tmp_path:
     assert learned.dtype == np.float32
     assert learned.tolist() == [total] * 3
     assert reports == [(0.5, "learn")]
+
+
+def test_a_table_is_read_by_its_dictionary_as_it_is_when_the_job_begins(tmp_path: Path) -> None:
+    """A case whose cell is none of the dictionary's goes without its row: no plan sees the cell."""
+    age = {"type": "number", "columns": ["x"], "range": [0, 4]}
+    meaning = Meaning(dictionary=lung(variables={"value": age}, endpoint=None))
+    job = write_job(tmp_path)
+    folder = Path(job.dataset_folder)
+    names = sorted(one.name for one in folder.iterdir() if one.is_dir())
+    rows = [f"{name},{number}" for number, name in enumerate(names)]
+    (folder / "clinical.csv").write_text("\n".join(["case_id,X", *rows]))
+    found = _find_cases(replace(job, meaning=meaning.model_dump_json()), ())
+    values = {case.case_id: case.clinical for case in (*found.training, *found.validation)}
+    assert [values[name].get("value") for name in names] == ["0.0", "1.0", "2.0", "3.0", "4.0"]
+    (folder / "clinical.csv").write_text("\n".join(["case_id,X", *rows[:4], f"{names[4]},7"]))
+    found = _find_cases(replace(job, meaning=meaning.model_dump_json()), ())
+    values = {case.case_id: case.clinical for case in (*found.training, *found.validation)}
+    assert values[names[4]] == {}
+    assert values[names[3]] == {"value": "3.0"}
 
 
 def test_a_model_that_came_narrow_is_trained_in_its_own_types(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from typing import Final
 
 from fedmq.messages.codec import Message
+from fedmq.messages.data import DatasetSummary, KnownNode, ModalitySummary
 from fedmq.messages.envelope import Envelope
-from fedmq.messages.fields import Manifest, PlanReference, RatioField, Study
+from fedmq.messages.fields import DictionaryReference, Manifest, PlanReference, RatioField, Study
 from fedmq.messages.mandates import ExperimentSpec, Mandate, Order
 from fedmq.messages.notices import (
     Activity,
@@ -42,7 +43,9 @@ from fedmq.messages.submissions import (
     Acceptance,
     ExperimentReport,
     NodeOutcome,
+    NodesReport,
     NodeStanding,
+    OrderReport,
     Query,
     QueryKind,
     Rejection,
@@ -79,6 +82,18 @@ RECORD: Final = RoundRecord(
     bytes_up=10,
     bytes_down=5,
     duration_s=2.0,
+)
+DATASET = DatasetSummary(
+    dataset="lung-petct",
+    num_cases=40,
+    least_cell=10,
+    modalities=[
+        ModalitySummary(
+            modality="CT", num_cases=30, least_mm=[1.0, 1.0, 2.5], most_mm=[1.5, 1.5, 3.0]
+        ),
+        ModalitySummary(modality="PET", num_cases=None, least_mm=None, most_mm=None),
+    ],
+    dictionary=DictionaryReference(name="lung-io", version="1.0", digest=Digest("ab" * 32)),
 )
 REPORT: Final = ExperimentReport(
     experiment="pfs-12-a1",
@@ -117,7 +132,7 @@ BODIES: Final[tuple[Body, ...]] = (
     Failure(code=FailureCode.OUT_OF_MEMORY, request_type="train.request", incident="i-1"),
     Receipt(of="m-1"),
     NodeOnline(version="0.1.0"),
-    Hello(nonce="1800000000000.1"),
+    Hello(nonce="1800000000000.1", datasets=[DATASET]),
     Welcome(nonce="1800000000000.1"),
     Heartbeat(version="0.1.0", activity=Activity.TRAINING, progress=0.5, num_waiting=1),
     Overview(
@@ -147,6 +162,8 @@ BODIES: Final[tuple[Body, ...]] = (
     Query(kind=QueryKind.STOP, experiment="pfs-12-a1"),
     REPORT,
     ReportList(reports=[REPORT], num_running=2),
+    OrderReport(mandate=MANDATE),
+    NodesReport(nodes=[KnownNode(node="chu-lyon", heard_at=1_800_000_000.5, datasets=[DATASET])]),
     Chunk(manifest=MANIFEST, index=0, sha256=chunk_hash(DATA)),
     ResendRequest(
         manifest=Manifest(digest=Digest("ef" * 32), size_bytes=9, chunk_bytes=4), missing=[0, 2]

@@ -16,7 +16,14 @@ from fedmq.node.check_steps import Subject, _folders_to_be, _token, steps_of
 from fedmq.node.containment import Containment
 from fedmq.security.certificates import DAY_S, certify, make_authority
 from fedmq.security.joining import JoinToken, Way
-from fedmq.security.roster import enrolled, sign_roster, with_member
+from fedmq.security.roster import (
+    enrolled,
+    sign_roster,
+    with_member,
+    with_next_keys,
+    without_member,
+)
+from fedmq.security.rotation import make_rotation_request
 from fedmq.transport.rabbitmq_tls import Tls
 from fedmq.types import Role
 from tests.support.keys import Keys
@@ -77,6 +84,31 @@ def test_a_roster_that_waits_for_a_persons_word_is_not_well(
     assert "fedmq node roster --accept" in found.fix
     keyring.write_roster(held)
     assert look("roster").words.startswith("version 2 ")
+
+
+@pytest.mark.parametrize("how", ["revoked", "stolen"])
+def test_a_node_that_is_out_in_a_roster_that_waits_is_told_so(
+    look: Callable[[str], Finding], keyring: Keyring, keys: Keys, how: str
+) -> None:
+    """Nobody believes it where that roster is; what to do depends on whether it has other keys."""
+    north = enrolled(new_identity("centre-north", Role.ORCHESTRATOR).public)
+    newest = with_member(keys.roster, north, at=2.0)
+    if how == "revoked":
+        newest = without_member(newest, LYON, "left", at=3.0)
+    else:
+        asked = make_rotation_request(*keyring.prepare())
+        newest = with_next_keys(newest, asked.public, asked.proof, are_stolen=True, at=3.0)
+    keyring.hold_roster(sign_roster(newest, keys.governance))
+    found = look("roster")
+    assert found.state is State.FAILED
+    if how == "revoked":
+        assert found.words == "this node is out, by roster 3, which waits for your word"
+        assert "does not name this node" in found.why
+        assert "ask the hub's operator" in found.fix
+        assert "--accept" not in found.fix
+    else:
+        assert found.words.startswith("this node's present keys are out, by roster 3, ")
+        assert "fedmq node roster --accept" in found.fix
 
 
 @pytest.mark.parametrize("allows_1_2", [True, False])

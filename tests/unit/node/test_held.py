@@ -6,13 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from fedmq.imaging.dictionary.model import Meaning
 from fedmq.learning.trainer_protocol import JobKind
+from fedmq.messages.fields import DictionaryReference
 from fedmq.messages.replies import PrepareReply, Refusal, RefusalCode, TrainReply
 from fedmq.node.hours import parse_hours
+from fedmq.node.policy import Decision
 from fedmq.node.proposals import Wishes
+from fedmq.node.records import open_records
 from fedmq.node.terms import Limit
+from fedmq.transport.home import LocalHome
 from tests.support.zones import PARIS
-from tests.unit.node.world import DATASET, LYON, OWN, RELAXED, Killed, World
+from tests.unit.imaging.dictionary.examples import lung
+from tests.unit.node.world import DATASET, LYON, OWN, RELAXED, TINY, Killed, World
 
 OPENS_AT = 3_600.0
 """02:00 on the first day of 1970, in Paris; the world begins at 01:16."""
@@ -266,3 +272,31 @@ def test_rounds_beyond_those_that_were_approved_wait(world: World) -> None:
     assert isinstance(world.orchestrator.answers[-1], TrainReply)
     world.train(2)
     assert world.orchestrator.answers[-1] == no(RefusalCode.ROUNDS_NOT_APPROVED)
+
+
+def test_data_of_another_dictionary_wait_until_they_are_read_by_the_asked_one(
+    world: World,
+) -> None:
+    """The operator sees by which; approvals stay what they are."""
+    meaning = Meaning(
+        dictionary=lung(variables={"x": {"type": "integer", "range": [1, 5]}}, endpoint=None)
+    )
+    asked = DictionaryReference(name="lung-io", version="1.0", digest=meaning.dictionary.digest)
+    world.agree()
+    world.prepare("liver", dictionary=asked)
+    assert world.orchestrator.answers[-1] == no(RefusalCode.DICTIONARY_DIFFERS, "prepare.request")
+    (shown,) = [one for one in world.plans.askings(TINY.digest) if one.experiment == "liver"]
+    assert (shown.code, shown.dictionary) == (
+        "dictionary_differs",
+        f"lung-io 1.0 {meaning.dictionary.digest}",
+    )
+    assert world.plans.decision(TINY.digest) is Decision.APPROVED
+    records = open_records(LocalHome(world.home))
+    records.datasets.mean(DATASET, meaning)
+    records.close()
+    world.run(seconds=3)
+    world.done()
+    assert isinstance(world.orchestrator.answers[-1], PrepareReply)
+    assert world.job.meaning == meaning.model_dump_json()
+    (shown,) = [one for one in world.plans.askings(TINY.digest) if one.experiment == "liver"]
+    assert shown.code == ""

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 
 from fedmq.messages.envelope import Envelope
-from fedmq.messages.fields import Manifest, PlanReference, Study
+from fedmq.messages.fields import DictionaryReference, Manifest, PlanReference, Study
 from fedmq.messages.replies import HELD, RefusalCode
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.hours import parse_hours
@@ -92,6 +92,7 @@ def judged(*arguments: Any, **others: Any) -> RefusalCode | None:  # noqa: ANN40
         (GOOD, None),
         (replace(GOOD, num_cases=None), RefusalCode.UNKNOWN_DATASET),
         (replace(GOOD, num_cases=9), RefusalCode.TOO_FEW_CASES),
+        (replace(GOOD, dictionary=DIGEST), None),
         (replace(GOOD, found=None), RefusalCode.UNKNOWN_PLAN),
         (replace(GOOD, found=OTHER), RefusalCode.PLAN_DIFFERS),
         (replace(GOOD, approvals=()), RefusalCode.PLAN_AWAITS_APPROVAL),
@@ -266,3 +267,23 @@ def test_only_what_may_change_is_held() -> None:
     held = {code for code in RefusalCode if Objection(code=code).is_held}
     assert held == HELD
     assert not held & {RefusalCode.PLAN_REJECTED, RefusalCode.STUDY_ENDED, RefusalCode.EXPIRED}
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+@pytest.mark.parametrize(
+    ("own", "code"),
+    [
+        (DIGEST, None),
+        (None, RefusalCode.DICTIONARY_DIFFERS),
+        (OTHER, RefusalCode.DICTIONARY_DIFFERS),
+    ],
+    ids=["the same", "none", "another"],
+)
+def test_data_that_mean_something_else_are_not_used(
+    request_: Request, own: Digest | None, code: RefusalCode | None
+) -> None:
+    """It is held: the operator may read the data by that dictionary."""
+    asked = DictionaryReference(name="lung-io", version="1.0", digest=DIGEST)
+    found = objection(changed(request_, dictionary=asked), replace(GOOD, dictionary=own))
+    assert (None if found is None else found.code) == code
+    assert found is None or found.is_held

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from fedmq.learning.trainer_protocol import JobKind
@@ -13,7 +15,9 @@ from fedmq.messages.registry import Body
 from fedmq.messages.replies import PrepareReply, RefusalCode, TrainReply
 from fedmq.messages.requests import CancelRequest, PrepareRequest, TrainRequest
 from fedmq.node.patience import MAX_AWAITING
+from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport.routes import to_node
+from fedmq.types import ORCHESTRATOR
 from tests.support.clock import FakeClock
 from tests.support.mandates import mandate
 from tests.unit.node.test_mandates import Signed, agreed, asks_for_much
@@ -21,6 +25,13 @@ from tests.unit.node.test_service import refusal
 from tests.unit.node.world import DATASET, LIVER, LUNG, LYON, SOURCE, TINY, Orchestrator, World
 
 SECOND = "second"
+SAID: dict[str, Any] = {
+    "dataset": DATASET,
+    "config": {"mood": "learn"},
+    "validation_share": 0.4,
+    "num_rounds": 3,
+}
+"""Of the order of another experiment."""
 
 
 @pytest.fixture
@@ -45,8 +56,7 @@ def unsent(world: World) -> list[Body]:
 
 def asks(world: World, by: Orchestrator, orchestrator: str, experiment: str = LIVER) -> None:
     """Let an orchestrator ask whether the node takes part in what one of them is to lead."""
-    said = {"config": {"mood": "learn"}, "validation_share": 0.4, "num_rounds": 3}
-    order = mandate(TINY, experiment=experiment, dataset=DATASET, orchestrator=orchestrator, **said)
+    order = mandate(TINY, experiment=experiment, orchestrator=orchestrator, **SAID)
     request = PrepareRequest(mandate=order, plan_source=SOURCE)
     by.ask(request, f"{experiment}.prepare.by.{by.courier.me}", Place(experiment=experiment))
     world.run()
@@ -116,6 +126,28 @@ def test_an_update_is_for_who_leads_its_experiment(world: World) -> None:
     world.orchestrator.transport.connect()
     world.run(seconds=5)
     assert world.orchestrator.courier.spool.has(reply.update.digest)
+
+
+def test_the_end_of_one_experiment_takes_its_model_from_no_other(world: World) -> None:
+    """Both begin with the same one, which neither has yet; the other's comes from who leads it."""
+    (second,) = world.others
+    world.agree()
+    asks(world, second, SECOND)
+    world.done()
+    model = second.make_model({"w": np.zeros(3, np.float32)})
+    assert model == world.model
+    world.orchestrator.courier.spool.remove(model.digest)
+    world.train(is_pushed=False)
+    order = mandate(TINY, experiment=LIVER, orchestrator=SECOND, initial=model, **SAID)
+    request = TrainRequest(mandate=order, parameters=model)
+    second.ask(request, f"{LIVER}.1.train", Place(experiment=LIVER, round=1))
+    world.run()
+    assert JobKind.TRAIN not in [job.kind for job in world.worker.jobs]
+    world.over()
+    world.run(seconds=5)
+    assert (world.job.kind, world.job.round) == (JobKind.TRAIN, 1)
+    world.done()
+    assert isinstance(second.answers[-1], TrainReply)
 
 
 def test_orders_expire_by_the_time_of_who_gave_them(world: World) -> None:
@@ -243,3 +275,15 @@ def test_one_that_asks_for_much_takes_nobody_elses_room(signed: Signed) -> None:
     assert signed.rows("tasks") == MAX_AWAITING
     asks_for_much(signed, MAX_AWAITING)
     assert signed.rows("tasks") == 2 * MAX_AWAITING
+
+
+def test_one_that_comes_into_the_roster_is_greeted_at_once(tmp_path: Path) -> None:
+    """The line holds; without a greeting its orders would expire by the node's own clock."""
+    known = [ORCHESTRATOR]
+    world = World(tmp_path, others=[SECOND], wires={LYON: PlainWire(known)})
+    world.run(seconds=2)
+    assert not world.service._greetings.is_welcome(SECOND)
+    known.append(SECOND)
+    world.run(seconds=2)
+    assert world.service._greetings.is_welcome(SECOND)
+    world.close()

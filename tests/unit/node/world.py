@@ -13,6 +13,7 @@ from fedmq.imaging.datasets import find_cases, split_cases
 from fedmq.learning.catalogue import plan_digest
 from fedmq.learning.trainer_protocol import Broken, Done, Job, JobKind
 from fedmq.messages.codec import Message
+from fedmq.messages.data import DatasetSummary
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import Manifest, PlanReference
 from fedmq.messages.mandates import Mandate
@@ -116,6 +117,8 @@ class Orchestrator:
     def __init__(self, world: "World", name: str = ORCHESTRATOR) -> None:
         self.accepted: list[Message] = []
         self.heard: list[Message] = []
+        self.told: list[list[DatasetSummary]] = []
+        """What the node told of its data, each time."""
         self.is_mute = False
         """Whether greetings are lost."""
         self.folder = world.folder / name
@@ -162,7 +165,8 @@ class Orchestrator:
         match message.body:
             case Hello() if self.is_mute:
                 pass
-            case Hello(nonce=nonce):
+            case Hello(nonce=nonce, datasets=datasets):
+                self.told.append(datasets)
                 welcome = self.courier.write(Welcome(nonce=nonce), "welcome", LYON, Place())
                 self.courier.say(welcome, to_node(LYON))
             case _:

@@ -9,10 +9,11 @@ import numpy as np
 
 from fedmq.disk import LocalDisk
 from fedmq.messages.codec import Message
+from fedmq.messages.data import DatasetSummary
 from fedmq.messages.envelope import Envelope, Place
 from fedmq.messages.fields import Manifest, RatioField
 from fedmq.messages.mandates import ExperimentSpec, Order
-from fedmq.messages.notices import Activity, ExperimentOver, Heartbeat
+from fedmq.messages.notices import Activity, ExperimentOver, Heartbeat, Hello
 from fedmq.messages.registry import Body
 from fedmq.messages.replies import (
     EvaluateReply,
@@ -230,6 +231,15 @@ class Node(Member):
         message = self.courier.write(body, message_id, ORCHESTRATOR, place)
         with self.courier.transaction():
             self.courier.post(message, from_node(self.node, ORCHESTRATOR, key))
+
+    def says_hello(self, datasets: list[DatasetSummary]) -> None:
+        """Greet the orchestrator, and tell of data."""
+        self._num_hellos += 1
+        hello = Hello(nonce=str(self._num_hellos), datasets=datasets)
+        message = self.courier.write(hello, f"hello.{self._num_hellos}", ORCHESTRATOR, Place())
+        self.courier.say(message, from_node(self.node, ORCHESTRATOR))
+
+    _num_hellos = 0
 
     def beat(self) -> None:
         """Give a sign of life."""

@@ -8,6 +8,8 @@ import pytest
 from fedmq.messages.submissions import (
     Acceptance,
     ExperimentReport,
+    NodesReport,
+    OrderReport,
     QueryKind,
     Rejection,
     ReportList,
@@ -16,6 +18,7 @@ from fedmq.parameters import parameters_bytes
 from fedmq.transport import topology
 from fedmq.transport.routes import from_researcher
 from fedmq.types import ORCHESTRATOR, ExperimentId
+from tests.unit.messages.examples import DATASET
 from tests.unit.orchestrator.arithmetic import (
     ADA,
     LUNG,
@@ -167,6 +170,19 @@ def test_researchers_see_and_stop_their_own_experiments_only(world: World) -> No
     assert world.bob.report(two).reason == "0 of 3; waiting for chu-lyon, ghu-paris, umc-basel"
 
 
+def test_a_researcher_is_shown_the_order_by_which_an_experiment_is_led(world: World) -> None:
+    """As it was signed; another's experiment is as if it were not."""
+    world.nodes[LYON].spoils = {1: "silent"}
+    world.ada.submit(make_spec())
+    world.run(seconds=5)
+    shown = world.ada.ask(QueryKind.ORDER, LUNG)
+    assert isinstance(shown, OrderReport)
+    order = shown.mandate.order
+    assert (order.experiment, order.researcher) == (LUNG, ADA)
+    assert order.orchestrator == ORCHESTRATOR
+    assert isinstance(world.bob.ask(QueryKind.ORDER, LUNG), Rejection)
+
+
 def test_a_query_of_all_experiments_stops_and_shows_none(world: World) -> None:
     """Only a list is of all."""
     world.nodes[LYON].spoils = {1: "silent"}
@@ -235,3 +251,26 @@ def test_an_experiment_of_very_many_rounds_is_still_shown(world: World) -> None:
     assert report.state == "stopped"
     assert report.records[-1].round == 5_000
     assert world.rejected() == []
+
+
+def test_researchers_are_told_what_nodes_tell_of_their_data(world: World) -> None:
+    """As each did last; the orchestrator's next life knows it too."""
+    node = world.nodes[LYON]
+    node.says_hello([DATASET])
+    world.run(seconds=2)
+    for _ in range(2):
+        told = world.ada.ask(QueryKind.NODES)
+        assert isinstance(told, NodesReport)
+        known = {one.node: one.datasets for one in told.nodes}
+        assert known[LYON] == [DATASET]
+        assert not any(datasets for name, datasets in known.items() if name != LYON)
+        world.die()
+        world.live()
+        for one in world.nodes.values():
+            one.beat()
+        world.run(seconds=1)
+    node.says_hello([])
+    world.run(seconds=2)
+    told = world.ada.ask(QueryKind.NODES)
+    assert isinstance(told, NodesReport)
+    assert {len(one.datasets) for one in told.nodes} == {0}

@@ -26,6 +26,7 @@ from fedmq.messages.submissions import (
 from fedmq.orchestrator.leader import LOOK_S
 from fedmq.parameters import parameters_bytes
 from fedmq.transport import topology
+from fedmq.transport.declarations import Binding, Queue
 from fedmq.transport.ports import Properties, Publication
 from fedmq.transport.routes import from_node
 from fedmq.types import ORCHESTRATOR, ExperimentId
@@ -409,8 +410,8 @@ def test_the_overview_tells_nodes_and_experiments(world: World) -> None:
 
 def watch(world: World) -> None:
     """Let a queue take every event from here on, as watchers' streams do."""
-    events = topology.Binding(exchange=topology.EVENTS, key="#")
-    world.broker.declare(topology.Queue(name="watcher", arguments={}, bindings=(events,)))
+    events = Binding(exchange=topology.EVENTS, key="#")
+    world.broker.declare(Queue(name="watcher", arguments={}, bindings=(events,)))
 
 
 def watched(world: World) -> list[Message]:

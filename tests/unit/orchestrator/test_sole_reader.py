@@ -78,7 +78,7 @@ def test_a_second_reader_waits_says_so_and_is_refused_by_name(sides: Sides) -> N
     assert sides.num_readers() == 1
     assert sides.two.errors == []
     sides.run(20)
-    assert "--stand-by" in str(sides.two.errors[0])
+    assert "start one of them as it was started, with --stand-by added" in str(sides.two.errors[0])
     assert sides.one.errors == []
 
 

@@ -14,10 +14,10 @@ from fedmq.researcher.client import Client
 from fedmq.researcher.experiment import Experiment
 from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import topology
+from fedmq.transport.declarations import Queue
 from fedmq.transport.home import LocalHome
 from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import Delivery, Publication, Sink, Transport
-from fedmq.transport.topology import Queue
 from fedmq.types import ORCHESTRATOR, NodeId, ResearcherId
 
 ANNA = "anna"
@@ -51,6 +51,8 @@ class SharedTransport:
 
     def __init__(self, inner: MemoryTransport, turn: threading.Condition) -> None:
         self.inner = inner
+        self.counted: list[str] = []
+        """The queues whose readers were asked for."""
         self._turn = turn
 
     def start(self) -> None:
@@ -71,6 +73,7 @@ class SharedTransport:
 
     def count_readers(self, queues: Sequence[str]) -> None:
         """As the port says."""
+        self.counted.extend(queues)
         self._take(lambda: self.inner.count_readers(queues))
 
     def declare(self, queues: Sequence[Queue]) -> None:
@@ -117,6 +120,7 @@ class Federation:
         self._thread = threading.Thread(target=self._drive, daemon=True)
         self._serving: dict[str, tuple[OrchestratorService, threading.Thread]] = {}
         self._clients: list[Client] = []
+        self._transports: dict[str, list[SharedTransport]] = {}
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -134,7 +138,17 @@ class Federation:
 
     def transport(self, user: str) -> Callable[[Sink], Transport]:
         """Return what makes the transport of a user."""
-        return lambda sink: SharedTransport(MemoryTransport(self.broker, user, sink), self._turn)
+
+        def make(sink: Sink) -> Transport:
+            made = SharedTransport(MemoryTransport(self.broker, user, sink), self._turn)
+            self._transports.setdefault(user, []).append(made)
+            return made
+
+        return make
+
+    def counted(self, user: str) -> list[str]:
+        """Return the queues of whose readers the programs of a user asked."""
+        return [queue for one in self._transports.get(user, []) for queue in one.counted]
 
     def client(self, home: str = "home", timeout_s: float = SETTLES_S) -> Client:
         """Return a client of anna's."""

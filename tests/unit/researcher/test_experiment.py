@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedmq.errors import ConfigurationError, PlanError
+from fedmq.imaging.dictionary.reading import read_dictionary
 from fedmq.learning.catalogue import plan_digest, plan_source
 from fedmq.messages.fields import MAX_SOURCE_BYTES, Study
 from fedmq.parameters import parameters_bytes
@@ -257,3 +258,21 @@ def test_an_experiment_shows_itself_as_text_and_as_a_table() -> None:
     assert str(shown) == "lung: 2 rounds of clinical-logistic on lung-petct at chu-lyon, quorum 1"
     assert "&lt;script&gt;" in shown._repr_html_()
     assert "<script>" not in shown._repr_html_()
+
+
+def test_a_dictionary_is_named_by_what_it_says(tmp_path: Path) -> None:
+    """Its path is relative to the file; nodes compare digests, people names and versions."""
+    said = 'name = "lung-io"\nversion = "1.0"\nvariables.age = {type = "number", unit = "years"}\n'
+    (tmp_path / "dictionary.toml").write_text(said, encoding="utf-8")
+    path = written(tmp_path, WHOLE + 'dictionary = "dictionary.toml"\n')
+    spec = Experiment.from_toml(path).to_spec()[0]
+    assert spec.dictionary is not None
+    assert (spec.dictionary.name, spec.dictionary.version) == ("lung-io", "1.0")
+    assert spec.dictionary.digest == read_dictionary(tmp_path / "dictionary.toml").digest
+    assert Experiment.from_toml(written(tmp_path, WHOLE)).to_spec()[0].dictionary is None
+    for wrong, says in (
+        ('"absent.toml"', "absent.toml cannot be read"),
+        ("7", "the path of a TOML"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            Experiment.from_toml(written(tmp_path, f"{WHOLE}dictionary = {wrong}\n"))

@@ -10,11 +10,19 @@ from fedmq.disk import LocalDisk
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Place
 from fedmq.messages.fields import Manifest
+from fedmq.messages.mandates import Mandate, Order
 from fedmq.messages.notices import ExperimentOver
 from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.messages.registry import Body
 from fedmq.messages.requests import CancelRequest
-from fedmq.messages.submissions import Acceptance, Query, QueryKind, Rejection, Submission
+from fedmq.messages.submissions import (
+    Acceptance,
+    OrderReport,
+    Query,
+    QueryKind,
+    Rejection,
+    Submission,
+)
 from fedmq.parameters import parameters_bytes
 from fedmq.researcher import mailbox as mailboxes
 from fedmq.researcher.mailbox import Mailbox
@@ -29,9 +37,10 @@ from fedmq.transport.memory import MemoryBroker, MemoryTransport
 from fedmq.transport.ports import TransportEvent
 from fedmq.transport.routes import to_researcher
 from fedmq.transport.spool import Spool
+from fedmq.transport.wires import Wire
 from fedmq.types import ORCHESTRATOR, Digest, ExperimentId, ResearcherId
 from tests.support.clock import FakeClock
-from tests.unit.messages.examples import SPEC
+from tests.unit.messages.examples import MANIFEST, REPORT, SPEC
 
 ANNA = ResearcherId("anna")
 LUNG, LIVER = ExperimentId("lung-000001"), ExperimentId("liver-000002")
@@ -128,14 +137,14 @@ class World:
         self.centre, self.other = Centre(self), Centre(self, "hub-b")
         self.programs: list[tuple[Mailbox, MemoryTransport]] = []
 
-    def open(self) -> Mailbox:
+    def open(self, wire: Wire | None = None) -> Mailbox:
         """Return the mailbox of one more program."""
         transport = MemoryTransport(self.broker, ANNA, _hear_nothing)
         made = Mailbox(
             researcher=ANNA,
             home=LocalHome(self.folder / "home"),
             transport=transport,
-            wire=PlainWire(),
+            wire=wire or PlainWire(),
             clock=FakeClock(lambda: self.now),
         )
         transport.sink = made.handle
@@ -200,6 +209,48 @@ def ask(world: World, mailbox: Mailbox, message_id: str = "all.list.1") -> Messa
     mailbox.post(Query(kind=QueryKind.LIST), message_id, ORCHESTRATOR)
     world.run()
     return world.centre.accepted[-1]
+
+
+class Doubting(PlainWire):
+    """A wire of somebody who believes no signature."""
+
+    def is_given(self, mandate: Mandate) -> bool:  # noqa: ARG002 - port
+        """Nobody signed it."""
+        return False
+
+
+def shown(**changes: str) -> OrderReport:
+    """Return an orchestrator's word that anna ordered the first experiment of hub-b."""
+    named = {"experiment": LUNG, "researcher": ANNA, "orchestrator": "hub-b"} | changes
+    order = Order.model_validate({**named, "spec": SPEC, "initial": MANIFEST})
+    return OrderReport(mandate=PlainWire().sign(order))
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_shown"),
+    [
+        (shown(), True),
+        (shown(experiment=LIVER), False),
+        (shown(researcher="bob"), False),
+        (shown(orchestrator=ORCHESTRATOR), False),
+        (REPORT.model_copy(update={"experiment": LUNG}), False),
+        (Rejection(reason="no"), False),
+    ],
+)
+def test_who_leads_is_learnt_of_an_order_of_ones_own_that_names_them(
+    world: World, answer: Body, *, is_shown: bool
+) -> None:
+    """Each row: what hub-b answers, and whether that shows that it leads the first experiment."""
+    mailbox = world.open()
+    assert mailbox.learn_leader(LUNG, "hub-b", answer) is is_shown
+    assert mailbox.leader(LUNG) == ("hub-b" if is_shown else None)
+
+
+def test_an_order_that_nobody_signed_shows_nothing(world: World) -> None:
+    """Or with a key that was revoked."""
+    mailbox = world.open(Doubting())
+    assert not mailbox.learn_leader(LUNG, "hub-b", shown())
+    assert mailbox.leader(LUNG) is None
 
 
 def test_a_killed_client_submits_once_whenever_it_dies(tmp_path: Path) -> None:

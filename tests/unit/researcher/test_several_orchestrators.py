@@ -1,5 +1,6 @@
 """A researcher in a federation with several orchestrators."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from fedmq.errors import ConfigurationError, TransportError
 from fedmq.researcher.client import Client
-from tests.unit.researcher.federation import Federation, experiment
+from tests.unit.researcher.federation import ANNA, Federation, experiment
 
 BOTH = ("hub-a", "hub-b")
 
@@ -75,6 +76,15 @@ def test_who_is_away_gets_nothing_new_and_is_named_where_something_is_missing(
     assert away.report().state == "preparing"
 
 
+def test_who_has_an_answer_looks_no_longer_why_others_are_silent(federation: Federation) -> None:
+    """Choosing takes as long as orchestrators have to answer, and not what counting takes too."""
+    federation.start_orchestrator("hub-a")
+    client = federation.client(timeout_s=2.0)
+    assert leader(client, client.submit(experiment()).id) == "hub-a"
+    assert client.experiments().silent == ("hub-b",)
+    assert federation.counted(ANNA) == []
+
+
 def test_another_home_finds_an_experiment_at_whoever_leads_it(federation: Federation) -> None:
     """It asks all of them; one that is away may be the one."""
     for name in BOTH:
@@ -93,6 +103,41 @@ def test_another_home_finds_an_experiment_at_whoever_leads_it(federation: Federa
     assert "nobody else leads lung-000000" in caught.value.why
 
 
+def test_another_home_believes_nobody_who_shows_no_order_that_names_them(
+    federation: Federation,
+) -> None:
+    """One that took the store of the other has its order, and answers first; it names the other."""
+    federation.start_orchestrator("hub-b")
+    with federation.client() as first:
+        run = first.submit(experiment(), orchestrator="hub-b")
+    federation.stop_orchestrator("hub-b")
+    shutil.copytree(federation.folder / "hub-b", federation.folder / "hub-a")
+    federation.start_orchestrator("hub-a")
+    other = federation.client("another", timeout_s=2.0)
+    with pytest.raises(TransportError, match="no answer from hub-b"):
+        other.experiment(run.id)
+    assert leader(other, run.id) is None
+    federation.start_orchestrator("hub-b")
+    assert other.experiment(run.id).report().state == "preparing"
+    assert leader(other, run.id) == "hub-b"
+
+
+def test_who_alone_says_that_it_leads_and_cannot_show_it_is_named(federation: Federation) -> None:
+    """The one that was ordered to has lost its store; neither is believed to lead."""
+    federation.start_orchestrator("hub-b")
+    with federation.client() as first:
+        run = first.submit(experiment(), orchestrator="hub-b")
+    federation.stop_orchestrator("hub-b")
+    shutil.move(federation.folder / "hub-b", federation.folder / "hub-a")
+    for name in BOTH:
+        federation.start_orchestrator(name)
+    other = federation.client("another")
+    with pytest.raises(TransportError, match="hub-a does not show that it leads") as caught:
+        other.experiment(run.id)
+    assert "no order of yours" in caught.value.why
+    assert leader(other, run.id) is None
+
+
 def test_a_submission_waits_for_one_where_none_is_there(federation: Federation) -> None:
     """Which one is settled; it is run when that one comes."""
     client = federation.client(timeout_s=0.3)
@@ -102,3 +147,4 @@ def test_a_submission_waits_for_one_where_none_is_there(federation: Federation) 
     chosen = leader(client, identifier)
     assert chosen in BOTH
     assert f"no answer from {chosen}" in caught.value.what
+    assert f"is run when the orchestrator {chosen} is there" in caught.value.fix

@@ -10,7 +10,7 @@ from fedmq.disk import LocalDisk
 from fedmq.messages.fields import Manifest
 from fedmq.messages.payloads import CHUNK_BYTES, Chunk
 from fedmq.transport.fetcher import LAST_PATIENCE_S, PATIENCE_S, Fetcher
-from fedmq.transport.routes import to_node
+from fedmq.transport.routes import Route, from_node, to_node
 from fedmq.transport.spool import Spool
 from fedmq.types import Digest, NodeId
 from tests.support.clock import FakeClock
@@ -25,13 +25,16 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.now = 100.0
         self.questions: list[tuple[float, list[int]]] = []
+        self.asked: list[tuple[str, str]] = []
+        """Of each question: who was asked, and in which experiment."""
         LocalDisk(folder / "sender").write("new", 0, CONTENT)
         self.manifest = Spool(LocalDisk(folder / "sender")).adopt("new")
         self.spool = Spool(LocalDisk(folder / "receiver"))
         self.fetcher = Fetcher(self.spool, FakeClock(lambda: self.now), self.ask, self.tell)
 
-    def ask(self, _manifest: Manifest, missing: object, _route: object, _exp: str) -> str:
+    def ask(self, _manifest: Manifest, missing: object, route: Route, exp: str) -> str:
         """Note a question."""
+        self.asked.append((route.reader, exp))
         self.questions.append((self.now, list(missing)))  # type: ignore[call-overload]
         return f"question {len(self.questions)}"
 
@@ -51,7 +54,7 @@ class World:
         digest = Digest(hashlib.sha256(data).hexdigest())
         if self.spool.add(Chunk(manifest=self.manifest, index=index, sha256=digest), data):
             self.fetcher.arrived(self.manifest)
-        self.fetcher.saw_chunk(self.manifest.digest, answers)
+        self.fetcher.saw_chunk(self.manifest, answers)
 
 
 @pytest.fixture
@@ -114,3 +117,100 @@ def test_a_payload_that_never_comes_is_asked_for_ever_less_often(world: World) -
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert gaps == sorted(gaps)
     assert gaps[-1] == LAST_PATIENCE_S
+
+
+LUNG = from_node(NodeId("chu-lyon"), "orchestrator", "lung")
+HEART = from_node(NodeId("chu-lyon"), "hub-b", "heart")
+"""The ways to two orchestrators, whose experiments begin with the same model."""
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> World:
+    """Return a connected fetcher that awaits one payload for two experiments of two leaders."""
+    made = World(tmp_path)
+    made.fetcher.connected()
+    made.fetcher.want(made.manifest, LUNG, "lung", at_once=False)
+    made.fetcher.want(made.manifest, HEART, "heart", at_once=False)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("ends", "left"), [("lung", ("hub-b", "heart")), ("heart", ("orchestrator", "lung"))]
+)
+def test_what_two_experiments_want_is_awaited_when_one_of_them_ends(
+    shared: World, ends: str, left: tuple[str, str]
+) -> None:
+    """And asked of who leads the other one, in its name."""
+    shared.fetcher.drop(ends)
+    assert len(shared.fetcher) == 1
+    shared.run(PATIENCE_S)
+    assert shared.asked == [left]
+    shared.arrive(0, "question 1")
+    assert shared.asked == [left, left]
+    shared.fetcher.drop(left[1])
+    assert len(shared.fetcher) == 0
+
+
+def test_what_two_experiments_want_is_fetched_once(shared: World) -> None:
+    """From who is asked first, as long as that one answers."""
+    shared.run(PATIENCE_S)
+    shared.arrive(0, "question 1")
+    assert [chunks for _, chunks in shared.questions] == [[0], [1, 2, 3]]
+    assert len(set(shared.asked)) == 1, "who answered is asked for the rest"
+    for index in (1, 2, 3):
+        shared.run(1.0)
+        shared.arrive(index)
+    assert len(shared.fetcher) == 0
+    assert len(shared.questions) == 2
+
+
+def test_what_is_on_its_way_for_one_is_not_asked_of_another(tmp_path: Path) -> None:
+    """All of it was asked for: it would come twice."""
+    world = World(tmp_path)
+    world.fetcher.connected()
+    world.fetcher.want(world.manifest, LUNG, "lung", at_once=True)
+    world.fetcher.want(world.manifest, HEART, "heart", at_once=True)
+    for index in range(4):
+        world.run(1.0)
+        world.arrive(index)
+    assert world.questions == [(100.0, [])]
+    assert world.asked == [("orchestrator", "lung")]
+
+
+def test_who_does_not_answer_keeps_a_payload_from_no_other_experiment(tmp_path: Path) -> None:
+    """It was asked for so long that it is asked once a minute; the other is asked soon."""
+    world = World(tmp_path)
+    world.fetcher.connected()
+    world.fetcher.want(world.manifest, LUNG, "lung", at_once=False)
+    world.run(600.0)
+    world.asked.clear()
+    world.fetcher.want(world.manifest, HEART, "heart", at_once=True)
+    world.run(PATIENCE_S)
+    assert world.asked == [("hub-b", "heart")]
+    world.run(2 * LAST_PATIENCE_S)
+    assert {("orchestrator", "lung"), ("hub-b", "heart")} == set(world.asked)
+
+
+def test_the_answer_for_an_experiment_that_is_over_asks_no_more_of_it(shared: World) -> None:
+    """Who leads the other one is asked for the rest, once nothing comes any more."""
+    shared.run(PATIENCE_S)
+    (first,) = shared.asked
+    shared.fetcher.drop(first[1])
+    shared.arrive(0, "question 1")
+    assert shared.asked == [first]
+    shared.run(3 * PATIENCE_S)
+    assert set(shared.asked[1:]) == {("hub-b", "heart"), ("orchestrator", "lung")} - {first}
+
+
+def test_a_false_size_for_a_digest_keeps_nobody_from_the_payload(tmp_path: Path) -> None:
+    """One orchestrator says it of the model that another one has: they are two wants."""
+    world = World(tmp_path)
+    world.fetcher.connected()
+    false = world.manifest.model_copy(update={"size_bytes": CHUNK_BYTES})
+    world.fetcher.want(false, LUNG, "lung", at_once=False)
+    world.fetcher.want(world.manifest, HEART, "heart", at_once=False)
+    world.run(PATIENCE_S)
+    assert ("hub-b", "heart") in world.asked
+    for index in range(4):
+        world.arrive(index)
+    assert len(world.fetcher) == 0, "what has this digest is here, whatever was said of it"

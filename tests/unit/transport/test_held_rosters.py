@@ -5,6 +5,7 @@ from pathlib import Path
 from fedmq.hub.keyring import KeptWire, new_identity
 from fedmq.messages.codec import Message
 from fedmq.messages.envelope import Place
+from fedmq.messages.notices import Activity, Heartbeat, Hello
 from fedmq.messages.replies import Refusal, RefusalCode
 from fedmq.messages.requests import CancelRequest
 from fedmq.security.roster import enrolled, sign_roster, with_member, without_member
@@ -92,5 +93,53 @@ def test_an_orchestrator_that_a_held_roster_revokes_is_obeyed_and_written_to_no_
     assert [one.envelope.sender for one in world.node.accepted] == [SECOND, CENTRE, CENTRE]
     assert num_sent_to_second(world) == num_before
     assert world.node.courier.num_unsent == 3, "they wait, as for anybody whose keys are not known"
+    for member in (world.node, world.orchestrator):
+        member.journal.close()
+
+
+def beat(world: World) -> None:
+    """The node gives a sign of life, which all orchestrators read."""
+    body = Heartbeat(version="0", activity=Activity.IDLE, progress=0.0, num_waiting=0)
+    world.node.courier.tell(world.node.courier.write(body, "heartbeat", "-", Place()), "heartbeat")
+    world.run()
+
+
+def greet(world: World, nonce: str) -> None:
+    """The node says hello to the orchestrator, in the queue that it reads."""
+    hello = world.node.courier.write(Hello(nonce=nonce), f"hello.{nonce}", CENTRE, Place())
+    world.node.courier.say(hello, from_node(LYON, CENTRE, LUNG))
+    world.run()
+
+
+def test_what_an_orchestrator_asked_before_it_was_agreed_to_comes_again_with_the_nodes_next_word(
+    tmp_path: Path,
+) -> None:
+    """Not when the outbox repeats it, which is up to six hours later."""
+    keys = Keys({LYON: Role.NODE, CENTRE: Role.ORCHESTRATOR, SECOND: Role.ORCHESTRATOR})
+    newest = keys.make_roster(2, LYON, CENTRE, SECOND)
+    keys.roster = keys.make_roster(1, LYON, SECOND)
+    node_ring = keys.write_keyring(tmp_path / "keys" / LYON, keys.identities[LYON])
+    keys.roster = newest
+    centre_ring = keys.write_keyring(tmp_path / "keys" / CENTRE, keys.identities[CENTRE])
+    world = World(tmp_path, {LYON: KeptWire(node_ring), CENTRE: KeptWire(centre_ring)})
+    world.orchestrator.transport.consume(topology.orchestrator_events(CENTRE), prefetch=4)
+    world.run(seconds=2)
+    assert (world.wires[LYON].version, world.wires[LYON].newest) == (1, 2), "nobody has agreed yet"
+    beat(world)
+    world.cancel()
+    world.run(seconds=1200)
+    assert set(world.node.reasons()) == {"unknown_sender"}
+    assert world.orchestrator.courier.num_unsent == 1
+
+    held = node_ring.held_roster()
+    assert held is not None
+    node_ring.write_roster(held)
+    world.run(seconds=2)
+    assert world.wires[LYON].version == 2
+    assert world.orchestrator.courier.num_unsent == 1
+    greet(world, "1")
+    world.run(seconds=1)
+    assert [type(one.body) for one in world.node.accepted] == [CancelRequest]
+    assert world.orchestrator.courier.num_unsent == 0
     for member in (world.node, world.orchestrator):
         member.journal.close()

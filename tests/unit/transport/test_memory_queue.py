@@ -7,18 +7,11 @@ from dataclasses import replace
 import pytest
 
 from fedmq.transport import topology
+from fedmq.transport.declarations import Binding, Policy, Queue
 from fedmq.transport.memory import MemoryBroker
 from fedmq.transport.memory_queue import MemoryQueue, Stored, key_matches
 from fedmq.transport.ports import Properties, Publication
-from fedmq.transport.topology import (
-    EVENTS,
-    TASKS,
-    Binding,
-    Policy,
-    Queue,
-    federation,
-    orchestrator_events,
-)
+from fedmq.transport.topology import EVENTS, TASKS, federation, orchestrator_events
 from fedmq.types import ORCHESTRATOR, NodeId
 
 

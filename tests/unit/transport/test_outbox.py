@@ -15,7 +15,7 @@ from fedmq.security.roster import Roster, sign_roster, with_next_keys
 from fedmq.security.rotation import make_rotation_request
 from fedmq.security.wire import SealedWire
 from fedmq.transport.journal import Cell, Journal
-from fedmq.transport.outbox import SCHEMA, Outbox
+from fedmq.transport.outbox import HASTE_S, SCHEMA, Outbox
 from fedmq.transport.ports import Publication
 from fedmq.transport.routes import to_node
 from fedmq.types import NodeId, Role
@@ -46,6 +46,7 @@ class Desk:
         self.wire = self.keys.wire(CENTRE)
         self.journal = Journal(folder / "journal.sqlite", SCHEMA)
         self.sent = Sent()
+        self.now = 0.0
         self.outbox = self.opened()
 
     def opened(self) -> Outbox:
@@ -55,7 +56,7 @@ class Desk:
             self.sent,  # type: ignore[arg-type]
             self.wire,
             itertools.count(1),
-            FakeClock(lambda: 0.0),
+            FakeClock(lambda: self.now),
         )
         made.connected()
         return made
@@ -237,3 +238,51 @@ def test_what_is_dropped_needs_no_settling(desk: Desk) -> None:
     assert num_rows(desk) == 0
     desk.outbox.settle()
     assert len(desk.outbox) == 0
+
+
+def test_who_has_a_newer_roster_than_before_is_sent_again_what_waits_once(desk: Desk) -> None:
+    """However often it speaks: nothing is sent for words alone, nor at once what has just left."""
+    for _ in range(2):
+        desk.changed(CENTRE)  # roster 3 is the newest
+    desk.post()
+    desk.outbox.confirmed(1)
+    for now, roster, num_sent in [
+        (1.0, 1, 1),
+        (60.0, 1, 1),  # it says nothing new
+        (60.0, 9, 1),  # a roster that is not here: with it all goes again
+        (60.0, 3, 1),
+    ]:
+        desk.now = now
+        desk.outbox.heard(LYON, roster)
+        desk.outbox.flush()
+        assert len(desk.sent.bodies) == num_sent, (now, roster)
+    desk.outbox.heard("ghu-paris", 1)
+    desk.outbox.heard("ghu-paris", 2)
+    desk.outbox.flush()
+    assert len(desk.sent.bodies) == 1, "it is for Lyon"
+
+
+def test_a_node_that_takes_one_roster_after_the_other_is_sent_again_what_waits_each_time(
+    desk: Desk,
+) -> None:
+    """At the earliest a few seconds after the last time."""
+    for _ in range(2):
+        desk.changed(CENTRE)
+    desk.post()
+    desk.outbox.confirmed(1)
+    desk.outbox.heard(LYON, 1)
+    desk.now = 60.0
+    for _ in range(3):
+        desk.outbox.heard(LYON, 2)
+        desk.outbox.flush()
+        assert len(desk.sent.bodies) == 2
+    desk.outbox.confirmed(2)
+    desk.now = 61.0
+    desk.outbox.heard(LYON, 3)
+    desk.outbox.flush()
+    assert len(desk.sent.bodies) == 2
+    desk.now = 60.0 + HASTE_S
+    for _ in range(3):
+        desk.outbox.heard(LYON, 3)
+        desk.outbox.flush()
+    assert len(desk.sent.bodies) == 3

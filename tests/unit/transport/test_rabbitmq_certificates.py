@@ -1,8 +1,12 @@
 """What is said of a login's certificate that the broker refuses."""
 
+from pathlib import Path
+
 import pytest
 
+from fedmq.errors import ConfigurationError
 from fedmq.transport.rabbitmq_certificates import certificate_words, is_revoked
+from fedmq.transport.rabbitmq_tls import Tls
 
 NOW = 1_924_992_000.0  # 2031-01-01
 
@@ -29,3 +33,11 @@ def test_other_words_are_left_as_they_are() -> None:
     """Of the broker's own certificate `inspection` speaks."""
     for text in ("Hostname mismatch", "certificate is not yet valid", "certificate has expired"):
         assert certificate_words(f"certificate verify failed: {text}", NOW) == ""
+
+
+def test_a_certificate_that_is_gone_may_be_that_of_who_was_revoked(tmp_path: Path) -> None:
+    """The hub removes those in its own folder, where an orchestrator may still run."""
+    tls = Tls(authority=None, certificate=tmp_path / "c.pem", key=tmp_path / "k.pem")
+    with pytest.raises(ConfigurationError, match="cannot be used") as caught:
+        tls.context()
+    assert caught.value.fix.endswith("ask its operator whether this member was revoked")

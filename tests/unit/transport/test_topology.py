@@ -191,6 +191,39 @@ def test_an_orchestrator_has_nothing_to_do_with_what_is_of_another(foreign: str)
     assert not may(rights.configure, foreign)
 
 
+@pytest.mark.parametrize("orchestrator", [ORCHESTRATOR, "hub-b"])
+def test_an_orchestrator_may_make_every_binding_of_its_experiments(orchestrator: str) -> None:
+    """It makes them itself, again after each break."""
+    rights = orchestrator_rights(orchestrator)
+    for queue in experiment_queues(ExperimentId("e-1"), orchestrator):
+        for binding in queue.bindings:
+            assert may(rights.read, binding.exchange)
+            assert may(rights.bindings[binding.exchange], binding.key)
+
+
+@pytest.mark.parametrize("exchange", [REPLIES, SUBMISSIONS])
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "*.e-1@hub-b.control",
+        "*.-@hub-b.control",
+        "*.e-1@orchestrator-2.bulk",
+        "*.e-1@an-orchestrator.bulk",
+        "*.*.control",
+        "*.e-1@orchestrator.#",
+        "#.e-1@orchestrator.control",
+        "*.#.e-1@orchestrator.control",
+        "#",
+        "",
+    ],
+)
+def test_an_orchestrator_may_bind_by_no_key_of_what_is_for_another(
+    exchange: str, foreign: str
+) -> None:
+    """Nor by one in which any name may stand."""
+    assert not may(orchestrator_rights(ORCHESTRATOR).bindings[exchange], foreign)
+
+
 def test_each_orchestrator_has_queues_of_its_own() -> None:
     """What is for one of them goes to no other; signs of life are for all."""
     both = federation(nodes=[], researchers=[], orchestrators=["hub-b", "orchestrator"])

@@ -1,0 +1,1 @@
+"""The data dictionary: what the sites of a study mean by each clinical variable."""
