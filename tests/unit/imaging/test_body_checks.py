@@ -133,6 +133,23 @@ def test_how_sure_a_check_is_stands_in_its_words() -> None:
         assert words in text
 
 
+def test_slices_of_nothing_at_the_ends_are_no_gap() -> None:
+    """A scanner pads what it did not see."""
+    body = whole_body()
+    array = np.pad(body["PET"].array, ((0, 0), (0, 0), (4, 4)))
+    assert found({"PET": changed(body["PET"], array)}) == []
+
+
+def test_the_table_below_a_patient_is_no_lung() -> None:
+    """Hollow from end to end, it would hide where the lungs are."""
+    ct = whole_body()["CT"]
+    array = ct.array.copy()
+    array[10:50, 0:4, :] = -300.0
+    array[11:49, 1:3, :] = -850.0
+    (doubt,) = found({"CT": turned(changed(ct, array))})
+    assert doubt.code == "upside_down"
+
+
 def test_a_short_scan_is_not_judged() -> None:
     """Of a box around a tumour nobody can tell where the head is."""
     short = {
