@@ -19,7 +19,7 @@ from fedmq.errors import DatasetError
 from fedmq.imaging.clinical import read_table
 from fedmq.imaging.layouts.data_map import DataMap
 from fedmq.imaging.volumes import load_volume
-from fedmq.node.datasets import inspect
+from fedmq.node.inspection import inspect
 from tests.support.mutations import mutated_table, mutated_volume, sound_volume
 
 SEED = 20261129

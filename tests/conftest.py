@@ -4,7 +4,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from fedmq.containment.cell import Means
 from fedmq.errors import HubError
 from fedmq.node.containment import Containment, find_containment
 from tests.support import broker as support
-from tests.support import hosts, small_disk, walled
+from tests.support import browser, hosts, small_disk, walled
 from tests.support.broker import Kind, TestBroker
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -78,6 +78,10 @@ def _containment() -> Containment:
     return find_containment()
 
 
+def _has(mark: str, marks: set[str]) -> bool:
+    return mark in marks
+
+
 def left_out(config: pytest.Config) -> Iterator[LeftOut]:
     """Yield what this run leaves out."""
     kind = Kind(config.getoption("--broker"))
@@ -117,18 +121,13 @@ def left_out(config: pytest.Config) -> Iterator[LeftOut]:
             why="FEDMQ_TEST_DATA names no folder",
             has=lambda marks: "real_data" in marks,
         )
-    if why := hosts.why_not():
-        yield LeftOut(
-            what="faults of lines between hosts (namespaces)",
-            why=why,
-            has=lambda marks: "namespaces" in marks,
-        )
-    if why := walled.why_not():
-        yield LeftOut(
-            what="hospitals behind firewalls (firewalls)",
-            why=why,
-            has=lambda marks: "firewalls" in marks,
-        )
+    for what, mark, why in (
+        ("pages in a browser", "browser", browser.why_not()),
+        ("faults of lines between hosts", "namespaces", hosts.why_not()),
+        ("hospitals behind firewalls", "firewalls", walled.why_not()),
+    ):
+        if why:
+            yield LeftOut(what=f"{what} ({mark})", why=why, has=partial(_has, mark))
     here = _containment()
     if lacking := {f"contained_by_{one}" for one in Means if one not in here.means}:
         yield LeftOut(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fedmq.imaging.contents import MapChoices
     from fedmq.imaging.layouts.arranging import Ignored
     from fedmq.imaging.matching import Matching
-    from fedmq.node.datasets import Inspection
+    from fedmq.node.inspection import Inspection
 
 _MAX_NAMED: Final = 10
 

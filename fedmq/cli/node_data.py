@@ -37,12 +37,14 @@ from fedmq.cli.node_data_dictionary import (
     show_matching,
     show_progress,
 )
+from fedmq.cli.node_data_features import features
 from fedmq.cli.node_data_import import import_dicom
+from fedmq.cli.node_data_page import check_and_draw
 from fedmq.cli.node_home import open_own_records
 from fedmq.cli.words import count
 
 if TYPE_CHECKING:
-    from fedmq.node.datasets import Inspection
+    from fedmq.node.inspection import Inspection
 
 _MAX_NAMED = 10
 _SHORT = 12
@@ -51,6 +53,7 @@ _SHORT = 12
 app = typer.Typer(no_args_is_help=True, help="Datasets: what experiments may learn from.")
 app.command("dictionary")(dictionary_command)
 app.command("import")(import_dicom)
+app.command("features")(features)
 
 Dataset = Annotated[str, typer.Argument(help="The name that experiments use, such as lung-petct")]
 
@@ -126,25 +129,39 @@ def list_datasets(*, as_json: Json = False) -> None:
 
 
 @app.command()
-def check(name: Dataset, *, as_json: Json = False) -> None:
-    """Read every file of a dataset again and say what is wrong; what is not is used from now on."""
-    inspection = open_own_records().datasets.check(name, show_progress)
+def check(
+    name: Dataset,
+    *,
+    html: Annotated[
+        Path | None, typer.Option(help="Draw the page there; default in the node's own folder")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read every file of a dataset again and say what is wrong; what is not is used from now on.
+
+    All of it is drawn on a page, for the site's eyes alone.
+    """
+    inspection, page = check_and_draw(name, html, show_progress)
     if as_json:
-        show_json(inspection_document(name, inspection))
+        show_json({**inspection_document(name, inspection), "page": page.resolve()})
     else:
         _show_inspection(name, inspection)
-        if inspection.findings:
+        say(f"its page, which shows patients and stays here: {typed(page.resolve())}")
+        if inspection.faults:
             next_command(f"mend the files, then: fedmq node data check {name}")
         else:
             next_command("fedmq node start")
-    if inspection.findings:
+    if inspection.faults:
         raise typer.Exit(FAILED)
 
 
 @app.command()
 def remove(name: Dataset) -> None:
     """Forget a dataset; its files stay where they are."""
-    open_own_records().datasets.remove(name)
+    records = open_own_records()
+    records.datasets.remove(name)
+    records.features.remove(name)
+    records.check_pages.remove(name)
     say(f"{name} is no dataset of this node any more; its files are untouched")
     next_command("fedmq node data list")
 

@@ -102,9 +102,9 @@ def _translate(
     clinical: Path, folder: Path, id_column: str, kept: list[str], imported: "Imported"
 ) -> None:
     from fedmq.disk import LocalDisk
-    from fedmq.imaging.datasets import CLINICAL_FILE
     from fedmq.imaging.dicom.pseudonyms import replace
     from fedmq.imaging.dicom.site_tables import translate_table
+    from fedmq.imaging.layouts.data_map import CLINICAL_FILE
 
     written = {one.case_id for one in imported.outcomes if one.state != "refused"}
     cases: dict[str, list[str]] = {}

@@ -1,6 +1,6 @@
 """Checks: what in a case would spoil the training, said before it starts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedmq.errors import DatasetError
+from fedmq.imaging.body_checks import check_gaps, check_marked, check_tissue
 from fedmq.imaging.cases import Case
+from fedmq.imaging.upright import judge_upright
 from fedmq.imaging.volumes import Volume
 
 MIN_SUV_MAX: Final = 0.5
@@ -32,31 +34,74 @@ class Finding:
     text: str
     spoils: tuple[str, ...] = ()
     """The modalities of the case that are not to be used; a doubt about a mask spoils none."""
+    is_doubt: bool = False
+    """Worth a look, and perhaps as it should be: the case counts as sound."""
 
 
 def check_case(case: Case, *, modalities: Sequence[str] = ("PET", "CT")) -> tuple[Finding, ...]:
     """Return what is wrong with `case` for plans that need `modalities`; nothing if all is well."""
-    found: list[tuple[str, str, tuple[str, ...]]] = []
+    return check_volumes(case, *read_volumes(case, modalities))
+
+
+def read_volumes(
+    case: Case, modalities: Sequence[str] = ()
+) -> tuple[Mapping[str, Volume], tuple[Finding, ...]]:
+    """Return the volumes of `case` by modality, and what is wrong with those that it lacks.
+
+    What it is looked for are `modalities`, and all that it has.
+    """
     volumes: dict[str, Volume] = {}
+    found = []
     for modality in sorted(set(modalities) | set(case.volumes)):
         try:
             volumes[modality] = case.volume(modality)
         except DatasetError as error:
             spoils = (modality,) if modality in case.volumes else ()
-            found.append((error.code, str(error), spoils))
+            found.append(
+                Finding(case_id=case.case_id, code=error.code, text=str(error), spoils=spoils)
+            )
+    return volumes, tuple(found)
+
+
+def check_volumes(
+    case: Case, volumes: Mapping[str, Volume], found_before: Sequence[Finding] = ()
+) -> tuple[Finding, ...]:
+    """Return what is wrong with volumes that could be read, behind what was found before."""
     pet, ct, mask = (volumes.get(modality) for modality in ("PET", "CT", "MASK"))
+    found: list[tuple[str, str, tuple[str, ...]]] = []
     if pet is not None:
-        found += [(*one, ("PET",)) for one in _check_uptake(pet)]
+        found += _check_pet(pet, mask)
     if ct is not None:
-        found += [(*one, ("CT",)) for one in _check_densities(ct)]
+        found += [(*one, ("CT",)) for one in _check_densities(ct) or check_tissue(ct)]
+        found += [(*one, ()) for one in check_gaps("CT", ct)]
     if pet is not None and ct is not None:
         found += [(*one, ("PET", "CT")) for one in _check_overlap(pet, ct)]
     if mask is not None:
         found += [(*one, ()) for one in _check_mask(mask, pet)]
-    return tuple(
+    faults = [
         Finding(case_id=case.case_id, code=code, text=text, spoils=spoils)
         for code, text, spoils in found
-    )
+    ]
+    upright = judge_upright(pet, ct)
+    if upright is not None:
+        faults.append(
+            Finding(
+                case_id=case.case_id,
+                code=upright.code,
+                text=upright.text,
+                is_doubt=not upright.is_sure,
+            )
+        )
+    return *found_before, *faults
+
+
+def _check_pet(pet: Volume, mask: Volume | None) -> list[tuple[str, str, tuple[str, ...]]]:
+    uptake = _check_uptake(pet)
+    # Where the scale is wrong, nothing is learnt from what of it lies in the body.
+    marked = check_marked(mask, pet) if mask is not None and not uptake else []
+    return [(*one, ("PET",)) for one in uptake] + [
+        (*one, ()) for one in check_gaps("PET", pet) + marked
+    ]
 
 
 def _check_uptake(pet: Volume) -> list[tuple[str, str]]:

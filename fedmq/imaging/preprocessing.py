@@ -80,7 +80,7 @@ def prepare_case(case: Case, frame: Frame, *, with_mask: bool = False) -> Prepar
             window_ct(resample(case.volume("CT"), grid, outside=AIR_HU)),
         ]
     )
-    mask = _resample_mask(case.volume("MASK"), grid) if with_mask else None
+    mask = resample_mask(case.volume("MASK"), grid) if with_mask else None
     return PreparedCase(images=images, mask=mask, affine=grid.affine)
 
 
@@ -146,7 +146,8 @@ def _middle(suv: Floats) -> Shape:
     return x // 2, y // 2, z // 2
 
 
-def _resample_mask(mask: Volume, grid: Grid) -> NDArray[np.bool_]:
+def resample_mask(mask: Volume, grid: Grid) -> NDArray[np.bool_]:
+    """Return which voxels of `grid` the mask covers by half or more, shape (X, Y, Z)."""
     marked = Volume(array=np.asarray(mask.array > 0, np.float32), affine=mask.affine)
     # Half covered is marked: the nearest voxel alone misses volumes by up to a fifth.
     return np.asarray(resample(marked, grid) >= 0.5)  # noqa: PLR2004

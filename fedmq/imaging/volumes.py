@@ -141,27 +141,6 @@ def save_volume(volume: Volume, path: Path) -> None:
     path.write_bytes(gzip.compress(content, compresslevel=1, mtime=0) if is_packed else content)
 
 
-def read_spacing(path: Path) -> tuple[float, float, float]:
-    """Return the voxel spacing in mm of the NIfTI file at `path`, by its own axes turned to RAS+.
-
-    No voxel is read.
-
-    Raises:
-        DatasetError: as for `load_volume`, as far as the header tells.
-    """
-    try:
-        image = nibabel.load(path)
-        if not isinstance(image, SpatialImage):
-            raise _fault(path, "corrupt_file", "it holds no image")
-        order = nibabel.io_orientation(_checked_affine(image, path))
-        spacing = np.empty(_SPATIAL_AXES)
-        spacing[order[:, 0].astype(int)] = voxel_sizes(image.affine)
-    except _UNREADABLE as error:
-        raise _fault(path, "corrupt_file", "it is cut off, damaged or no NIfTI file") from error
-    x, y, z = spacing
-    return float(x), float(y), float(z)
-
-
 def _require_honest(path: Path) -> None:
     """Return if a file holds as much as its header tells, and is what was packed.
 

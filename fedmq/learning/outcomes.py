@@ -61,8 +61,10 @@ def check_columns(cases: Sequence[Case], columns: Sequence[str]) -> None:
             raise DatasetError(
                 f"no case has the column {column}",
                 code="no_column",
-                why="the clinical table does not have it, or there is no table",
-                fix="name the column in the table so, or set its name in the training config",
+                why="the clinical table does not have it, or there is no table; or it is a feature "
+                "that was not measured in the files as they are",
+                fix="name the column in the table so, or set its name in the training config; "
+                "fedmq node data features measures features",
             )
 
 

@@ -24,6 +24,7 @@ from fedmq.imaging.cases import Case
 from fedmq.imaging.datasets import find_cases, split_cases
 from fedmq.imaging.dictionary.applying import apply_dictionary
 from fedmq.imaging.dictionary.model import Meaning
+from fedmq.imaging.feature_table import read_table, with_features
 from fedmq.learning.catalogue import (
     load_plan,
     load_source,
@@ -143,6 +144,8 @@ def _find_cases(job: Job, modalities: tuple[str, ...]) -> _Found:
     if job.meaning is not None:
         # What the operator was told of at the last check is as the table is now: read it again.
         found = apply_dictionary(Meaning.model_validate_json(job.meaning), found).cases
+    if job.features is not None:
+        found = with_features(found, read_table(Path(job.features)))
     spoiled = frozenset(job.spoiled)
     cases = [_without(spoiled, case) for case in found]
     usable = [case for case in cases if case.volumes.keys() >= set(modalities)]

@@ -80,6 +80,8 @@ class Job:
     validation_share: float
     num_threads: int
     """To compute with, exactly: another number adds in another order."""
+    features: str | None = None
+    """The feature table of the dataset; in a cell, its rows of the files as they are now."""
     is_narrow: bool = False
     """Whether the parameters came in fewer bytes (`fedmq.encodings.narrow`)."""
     version: ShortText = __version__

@@ -18,7 +18,7 @@ from typing import Final
 from fedmq.containment.cell import INPUTS, OUTPUTS, Cell
 from fedmq.errors import DiskFull, StorageError
 from fedmq.learning.trainer_protocol import Done, Job, JobKind
-from fedmq.node.shown_cases import show_cases
+from fedmq.node.shown_cases import show_cases, show_features
 
 _MODEL: Final = "model"
 _SOURCE: Final = "plan"
@@ -51,6 +51,7 @@ def hand_in(job: Job, folder: Path) -> Job:
     try:
         model = _link(job.parameters_path, folder / INPUTS / _MODEL)
         source = _link(job.source_path, folder / INPUTS / _SOURCE)
+        features = show_features(job, folder / INPUTS)
         shown = show_cases(job, folder / INPUTS)
         output = folder / OUTPUTS / _OUTPUT
         _remove(output)
@@ -67,6 +68,7 @@ def hand_in(job: Job, folder: Path) -> Job:
         shown,
         parameters_path=model,
         source_path=source,
+        features=features,
         output_path=None if job.output_path is None else str(output),
     )
 

@@ -1,27 +1,30 @@
 """Datasets: what a node's operator has registered for experiments, by name."""
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
 from fedmq.audit.log import AuditLog
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
-from fedmq.imaging.checks import Finding, check_case
-from fedmq.imaging.contents import Contents, MapChoices, choose_map, read_contents
+from fedmq.imaging.contents import MapChoices, choose_map
 from fedmq.imaging.datasets import case_names
-from fedmq.imaging.dictionary.applying import Applied, apply_dictionary
-from fedmq.imaging.dictionary.columns import Matching
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.layouts.data_map import DataMap, map_json, parse_map
 from fedmq.node.audit_facts import DatasetChanged
 from fedmq.node.case_lists import CaseLists
 from fedmq.node.found import Found
-from fedmq.node.meanings import Meanings, read_by
-from fedmq.node.summaries import Findings
+from fedmq.node.inspection import (
+    Inspection,
+    See,
+    Tell,
+    inspect,
+    require_folder,
+    show_nobody,
+    tell_nobody,
+)
+from fedmq.node.meanings import Meanings
 from fedmq.node.withdrawals import Withdrawals
 from fedmq.transport.journal import Cell, Journal
 from fedmq.types import Digest, parse_id
@@ -52,16 +55,7 @@ _SELECT: Final = (
 )
 
 Change = Literal["added", "changed", "removed"]
-Spacing = tuple[float, float, float]
-Tell = Callable[[int, int], None]
-"""Takes how many cases were read, of how many."""
-
-
 _NOTHING_SAID: Final = MapChoices()
-
-
-def _tell_nobody(_done: int, _all: int) -> None:
-    """Say nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,51 +70,6 @@ class Dataset:
     """Unix seconds."""
     data_map: DataMap = field(default_factory=DataMap)
     """How its files and its table are read: as it was found when the dataset was added."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
-    """What was found in a dataset: its cases, and what is wrong with them."""
-
-    contents: Contents
-    findings: tuple[Finding, ...]
-    spacing_mm: Mapping[str, tuple[Spacing, Spacing]]
-    """Modality -> least and largest voxel spacing by axis, of the volumes that can be read."""
-    matching: Matching | None = None
-    """Which columns the dictionary was found in; None where there is no dictionary."""
-
-    @property
-    def cases(self) -> tuple[Case, ...]:
-        """The cases that are not withdrawn, by name."""
-        return self.contents.cases
-
-    @property
-    def num_sound(self) -> int:
-        """How many cases nothing was found against."""
-        return len(self.cases) - len({finding.case_id for finding in self.findings})
-
-    @property
-    def counted(self) -> Findings:
-        """How many cases have what, and between which spacings; spoiled volumes do not count."""
-        spoiled = self.spoiled
-        num_with = Counter(
-            modality
-            for case in self.cases
-            for modality in case.volumes
-            if (case.case_id, modality) not in spoiled
-        )
-        return Findings(
-            num_cases=len(self.cases),
-            num_with={one: number for one, number in num_with.items() if one in self.spacing_mm},
-            spacing_mm=dict(self.spacing_mm),
-        )
-
-    @property
-    def spoiled(self) -> frozenset[tuple[str, str]]:
-        """The volumes that are not to be used, each by case and modality."""
-        return frozenset(
-            (finding.case_id, modality) for finding in self.findings for modality in finding.spoils
-        )
 
 
 class Datasets:
@@ -150,7 +99,7 @@ class Datasets:
         choices: MapChoices = _NOTHING_SAID,
         now: float,
         meaning: Meaning | None = None,
-        progress: Tell = _tell_nobody,
+        progress: Tell = tell_nobody,
     ) -> Inspection:
         """Register the cases of a folder; return what was found in them.
 
@@ -165,12 +114,12 @@ class Datasets:
         parse_id(name, kind="dataset")
         if self.find(name) is not None:
             raise _name_taken(name)
-        _require_folder(folder)
+        require_folder(folder)
         data_map = choose_map(folder, choices)
         gone = self._withdrawals.names(name)
         inspection = inspect(folder, clinical, data_map, progress, without=gone, meaning=meaning)
         if not inspection.num_sound:
-            first = inspection.findings[0]
+            first = inspection.faults[0]
             raise DatasetError(
                 "no case of the folder can be used",
                 code=first.code,
@@ -216,11 +165,14 @@ class Datasets:
             self._keep_map(dataset.name, dataset.data_map)
             self._tell("added", dataset.name, dataset.num_cases, cases)
 
-    def check(self, name: str, progress: Tell = _tell_nobody) -> Inspection:
-        """Return what is found in a dataset now; its count and its unfit volumes are of today."""
-        return self._check(name, self.meanings.of(name), progress)
+    def check(self, name: str, progress: Tell = tell_nobody, see: See = show_nobody) -> Inspection:
+        """Return what is found in a dataset now; its count and its unfit volumes are of today.
 
-    def mean(self, name: str, meaning: Meaning | None, progress: Tell = _tell_nobody) -> Inspection:
+        `see` is shown each case with its volumes, and what is wrong with it.
+        """
+        return self._check(name, self.meanings.of(name), progress, see)
+
+    def mean(self, name: str, meaning: Meaning | None, progress: Tell = tell_nobody) -> Inspection:
         """Read a dataset's clinical table by a dictionary from now on, or by none; check it by it.
 
         Raises:
@@ -229,7 +181,13 @@ class Datasets:
         """
         return self._check(name, meaning, progress)
 
-    def _check(self, name: str, meaning: Meaning | None, progress: Tell) -> Inspection:
+    def _check(
+        self,
+        name: str,
+        meaning: Meaning | None,
+        progress: Tell,
+        see: See = show_nobody,
+    ) -> Inspection:
         """Return what is found in a dataset read by `meaning`, which is kept with it.
 
         Raises:
@@ -244,6 +202,7 @@ class Datasets:
             dataset.clinical,
             dataset.data_map,
             progress,
+            see,
             without=self._withdrawals.names(name),
             meaning=meaning,
         )
@@ -325,80 +284,6 @@ class Datasets:
         self._journal.execute("DELETE FROM spoiled WHERE dataset = ?", (name,))
         for case_id, modality in sorted(inspection.spoiled):
             self._journal.execute("INSERT INTO spoiled VALUES (?, ?, ?)", (name, case_id, modality))
-
-
-def inspect(
-    folder: Path,
-    clinical: Path | None,
-    data_map: DataMap,
-    progress: Tell = _tell_nobody,
-    *,
-    without: Collection[str] = (),
-    meaning: Meaning | None = None,
-) -> Inspection:
-    """Return the cases of a folder but for some, and what is wrong with them, each file read.
-
-    Raises:
-        DatasetError: the folder or its clinical table cannot be read, or not by its dictionary.
-    """
-    _require_folder(folder)
-    contents = read_contents(
-        folder, clinical, read_by(data_map, meaning), without=without, is_thorough=True
-    )
-    cases = contents.cases
-    applied = None if meaning is None else apply_dictionary(meaning, cases)
-    findings = [] if applied is None else _misread(applied)
-    spacings: dict[str, list[Spacing]] = {}
-    for number, case in enumerate(cases, start=1):
-        # Which modalities are needed is the plan's to say.
-        findings.extend(check_case(case, modalities=()))
-        for modality, spacing in _spacings(case):
-            spacings.setdefault(modality, []).append(spacing)
-        if not case.volumes and not case.clinical:
-            text = "it has neither a volume nor a row of the clinical table"
-            findings.append(Finding(case_id=case.case_id, code="empty_case", text=text))
-        progress(number, len(cases))
-    kept = replace(contents.data_map, baseline=data_map.baseline)  # the site's own word
-    return Inspection(
-        contents=replace(contents, data_map=kept),
-        findings=tuple(findings),
-        spacing_mm={
-            modality: (_by_axis(min, some), _by_axis(max, some))
-            for modality, some in sorted(spacings.items())
-        },
-        matching=None if applied is None else applied.matching,
-    )
-
-
-def _require_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise DatasetError(
-            f"there is no folder {folder}",
-            code="missing_folder",
-            fix="name the folder that holds one folder for each case",
-        )
-
-
-def _spacings(case: Case) -> Iterator[tuple[str, Spacing]]:
-    # nibabel comes with an extra: a node that trains on tables does without.
-    if case.volumes:
-        from fedmq.imaging.volumes import read_spacing
-
-        for modality, path in case.volumes.items():
-            with suppress(DatasetError):  # the check has it among its findings
-                yield modality, read_spacing(path)
-
-
-def _by_axis(pick: Callable[[Iterable[float]], float], spacings: list[Spacing]) -> Spacing:
-    x, y, z = (pick(one[axis] for one in spacings) for axis in range(3))
-    return x, y, z
-
-
-def _misread(applied: Applied) -> list[Finding]:
-    """Return the cells that are not what the dictionary says; their cases go without a row."""
-    return [
-        Finding(case_id=fault.case_id, code=fault.code, text=fault.text) for fault in applied.faults
-    ]
 
 
 def unknown_dataset(name: str) -> ConfigurationError:

@@ -22,6 +22,7 @@ def make_job(  # noqa: PLR0913 - a job is made of all of them
     meaning: Meaning | None,
     spoiled: frozenset[tuple[str, str]],
     withdrawn: tuple[Withdrawal, ...],
+    features: Path | None = None,
     num_threads: int,
 ) -> Job:
     """Return the job that a task's request asks for; `source` is the file of a shipped plan.
@@ -49,6 +50,7 @@ def make_job(  # noqa: PLR0913 - a job is made of all of them
         clinical=_absolute(dataset.clinical),
         data_map=read_by(dataset.data_map, meaning),
         meaning=None if meaning is None else meaning.model_dump_json(),
+        features=_absolute(features),
         spoiled=tuple(sorted(spoiled)),
         withdrawn=tuple((one.case_id, one.modalities) for one in withdrawn),
         parameters_path=_absolute(model),

@@ -23,9 +23,11 @@ from fedmq.node import (
     withdrawals,
 )
 from fedmq.node.case_lists import CaseLists, MakeKey
+from fedmq.node.check_pages import PAGES, CheckPages
 from fedmq.node.computing import Computing
 from fedmq.node.datasets import Datasets
 from fedmq.node.epochs import Epochs
+from fedmq.node.features import FEATURES, FeatureTables
 from fedmq.node.payloads import Payloads
 from fedmq.node.plans import Plans
 from fedmq.node.tasks import Tasks
@@ -69,6 +71,8 @@ class Records:
     case_lists: CaseLists
     withdrawals: Withdrawals
     epochs: Epochs
+    features: FeatureTables
+    check_pages: CheckPages
 
     def close(self) -> None:
         """Close the file."""
@@ -105,4 +109,6 @@ def open_records(
         case_lists=lists,
         withdrawals=withdrawn,
         epochs=Epochs(journal),
+        features=FeatureTables(home.disk(FEATURES), journal, withdrawn),
+        check_pages=CheckPages(home.disk(PAGES)),
     )

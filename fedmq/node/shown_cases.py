@@ -13,10 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from fedmq.errors import DatasetError, TrainingError
 from fedmq.imaging.clinical import table_with
 from fedmq.imaging.contents import read_arrangement, table_format
-from fedmq.imaging.datasets import case_names
+from fedmq.imaging.datasets import case_names, find_cases
+from fedmq.imaging.feature_table import fresh_rows, read_table, table_text
 from fedmq.imaging.layouts.arranging import Arrangement, depth_of
 from fedmq.imaging.layouts.data_map import CLINICAL_FILE
 from fedmq.imaging.layouts.listing import list_entries
@@ -26,6 +29,9 @@ from fedmq.imaging.matching import ids_of
 from fedmq.learning.trainer_protocol import Job
 
 _CASES: Final = "cases"
+_FEATURES: Final = "features.csv"
+
+log = structlog.get_logger()
 
 
 def shown_names(job: Job) -> frozenset[str]:
@@ -108,6 +114,36 @@ def _with_table(job: Job, place: Path) -> Job:
             return replace(job, clinical=None)
         place.write_text(rest, encoding="utf-8", newline="")
     return replace(job, clinical=str(place), data_map=replace(job.data_map, encoding=""))
+
+
+def show_features(job: Job, inputs: Path) -> str | None:
+    """Put the features of a job's cases into `inputs`: those of the files that are there now.
+
+    Return where, None where there are none.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    place = inputs / _FEATURES
+    place.unlink(missing_ok=True)
+    if job.features is None:
+        return None
+    gone = dict(job.withdrawn)
+    rows = [row for row in read_table(Path(job.features)) if row.case_id not in gone]
+    try:
+        clinical = None if job.clinical is None else Path(job.clinical)
+        cases = find_cases(Path(job.dataset_folder), clinical, data_map=job.data_map, without=gone)
+    except (DatasetError, OSError):  # the trainer finds the same, and says it
+        return None
+    fresh = fresh_rows(rows, cases, job.spoiled)
+    measured = {row.case_id for row in rows if row.sha256}
+    if num_stale := len(measured) - len(fresh):
+        fix = "fedmq node data features"
+        log.warning("features_stale", cases=num_stale, fix=fix)
+    if not fresh:
+        return None
+    place.write_text(table_text(fresh, with_files=False), encoding="utf-8", newline="")
+    return str(place)
 
 
 def _gone(job: Job) -> frozenset[str]:

@@ -39,6 +39,7 @@ def withdraw_case(
 
     Raises:
         ConfigurationError: the dataset, or a case of that name in it, was never here.
+        StorageError: the case is withdrawn, but its features or the page could not be removed.
     """
     case_id = plain_name(case_id)
     found = records.datasets.find(dataset)
@@ -67,6 +68,9 @@ def withdraw_case(
             fact = CaseWithdrawn(dataset=dataset, case=case, models=models, by=by)
             records.audit.note(fact)
         rest = records.datasets.find(dataset)
+    # Behind the commit, and a second time too: a file that cannot be removed keeps no case in.
+    records.features.forget(dataset, case_id)
+    records.check_pages.remove(dataset)
     num_cases = None if rest is None else rest.num_cases
     return Withdrawn(
         case_hash=case,

@@ -182,16 +182,15 @@ class Work:
                 self._records.tasks.start(task.task_id)
         self.current, self._began_at, self.progress = task, self._clock.steady(), 0.0
         try:
-            spoiled = self._records.datasets.spoiled(dataset.name)
-            withdrawn = self._leave_out(dataset.name)
             job = make_job(
                 task,
                 dataset,
                 source,
                 self._storage,
                 meaning=self._records.datasets.meanings.of(dataset.name),
-                spoiled=spoiled,
-                withdrawn=withdrawn,
+                spoiled=self._records.datasets.spoiled(dataset.name),
+                withdrawn=self._leave_out(dataset.name),
+                features=self._records.features.path(dataset.name),
                 num_threads=num_threads,
             )
             self._worker.begin(key, job)

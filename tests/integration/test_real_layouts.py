@@ -10,7 +10,7 @@ import pytest
 from fedmq.imaging.baseline import BaselineRule
 from fedmq.imaging.contents import MapChoices
 from fedmq.imaging.layouts.data_map import Layout
-from fedmq.node.datasets import Inspection
+from fedmq.node.inspection import Inspection
 from fedmq.node.records import Records, open_records
 from fedmq.transport.home import LocalHome
 

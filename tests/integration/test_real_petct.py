@@ -7,7 +7,9 @@ import nibabel
 import numpy as np
 import pytest
 
+from fedmq.imaging.checks import check_case
 from fedmq.imaging.datasets import find_cases
+from fedmq.imaging.features import measure
 from fedmq.imaging.preprocessing import SUV_MAX, Frame, prepare_case
 from fedmq.imaging.volumes import load_volume
 
@@ -44,6 +46,27 @@ def test_uptake_and_volume_in_the_mask_equal_the_reference(patients: Path, patie
         metabolic_ml, abs=0.1
     )
     assert inside.sum() * pet.voxel_ml == pytest.approx(mask_ml, abs=0.1)
+
+
+@pytest.mark.parametrize("patient", EXPECTED)
+def test_features_of_a_real_patient_equal_the_reference(patients: Path, patient: str) -> None:
+    """SUVmax within 0.01, volumes within 0.1 ml; one tumour, and a peak below the maximum."""
+    (case,) = [case for case in find_cases(patients) if case.case_id == patient]
+    found = measure(case.volume("PET"), case.volume("MASK"))
+    suv_max, metabolic_ml, mask_ml = EXPECTED[patient]
+    assert found.suv_max == pytest.approx(suv_max, abs=0.01)
+    assert found.mtv41_ml == pytest.approx(metabolic_ml, abs=0.1)
+    assert found.mask_ml == pytest.approx(mask_ml, abs=0.1)
+    assert (found.num_lesions, found.dmax_mm) == (1, 0.0)
+    assert found.suv_peak is not None
+    assert found.suv_peak_at_max is not None
+    assert found.suv_peak_at_max <= found.suv_peak < suv_max
+
+
+def test_nothing_is_found_against_the_real_patients(patients: Path) -> None:
+    """Checks of body, gaps, tissue and masks hold nothing against what is sound."""
+    for case in find_cases(patients):
+        assert check_case(case) == ()
 
 
 @pytest.mark.parametrize("patient", EXPECTED)

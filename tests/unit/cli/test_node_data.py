@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fedmq.imaging.synthetic import SITES, write_cohort
+from fedmq.imaging.volumes import Volume, load_volume, save_volume
 from fedmq.types import Role
 from tests.unit.cli.line import CommandLine
 
@@ -55,10 +57,15 @@ def test_a_dataset_is_added_listed_checked_and_removed(node: CommandLine, home: 
 
     checked = node("node", "data", "check", "lung")
     assert (checked.code, checked.data, checked.ends_with_next) == (1, added.data, True)
+    assert "its page, which shows patients and stays here: node/checks/lung.html" in checked.talk
+    page = home / "node" / "checks" / "lung.html"
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert bad in page.read_text()
 
     removed = node("node", "data", "remove", "lung")
     assert removed.code == 0
     assert removed.ends_with_next
+    assert not page.exists()
     assert node("node", "data", "list", "--json").json == {"schema_version": 1, "datasets": []}
 
 
@@ -72,7 +79,8 @@ def test_programs_get_the_same_without_patients(node: CommandLine, home: Path) -
     assert checked.code == 1
     content = checked.json
     (finding,) = content.pop("findings")
-    assert finding["code"] == "corrupt_file"
+    assert (finding["code"], finding["is_doubt"]) == ("corrupt_file", False)
+    assert content.pop("page") == str(home / "node" / "checks" / "lung.html")
     assert {
         "schema_version": 1,
         "dataset": "lung",
@@ -96,7 +104,35 @@ def test_a_sound_dataset_ends_its_check_with_0(node: CommandLine, home: Path) ->
     assert "next: fedmq node start" in checked.talk
 
 
-@pytest.mark.parametrize("command", ["check", "remove"])
+def test_a_doubt_is_told_and_ends_no_check_with_1(node: CommandLine, home: Path) -> None:
+    """A case of another scale than the others: it is sound until somebody says otherwise."""
+    write_cohort(SITES[LYON], home / "sites", num_cases=6)
+    odd = home / "sites" / "chu-lyon-004" / "PET.nii.gz"
+    pet = load_volume(odd)
+    save_volume(Volume(array=pet.array * np.float32(4.0), affine=pet.affine), odd)
+    node("node", "data", "add", "six", "sites")
+    checked = node("node", "data", "check", "six", "--html", "here.html")
+    assert checked.code == 0
+    assert checked.data.splitlines()[0].startswith("chu-lyon-004: odd_scale: ")
+    assert "six: 6 cases, 6 without a finding" in checked.data
+    assert "stays here: here.html" in checked.talk
+    assert "odd_scale" in (home / "here.html").read_text()
+    (doubt,) = node("node", "data", "check", "six", "--json").json["findings"]
+    assert (doubt["code"], doubt["is_doubt"]) == ("odd_scale", True)
+
+
+def test_a_page_that_cannot_be_written_is_an_error_before_anything_is_read(
+    node: CommandLine,
+) -> None:
+    """What, why and the fix."""
+    node("node", "data", "add", "lung", "cases")
+    outcome = node("node", "data", "check", "lung", "--html", "nowhere/page.html")
+    assert (outcome.code, outcome.data) == (1, "")
+    assert "error: the page page.html cannot be written" in outcome.talk
+    assert "read" not in outcome.talk
+
+
+@pytest.mark.parametrize("command", ["check", "remove", "features"])
 def test_a_dataset_that_is_not_there_is_an_error(command: str, node: CommandLine) -> None:
     """The fix lists those that are."""
     outcome = node("node", "data", command, "nobodys")
