@@ -64,7 +64,7 @@ def dictionary_command(
         if inspection is not None and inspection.matching is not None:
             show_matching(inspection.matching)
         next_command(f"fedmq node data check {dataset}")
-    if inspection is not None and inspection.findings:
+    if inspection is not None and inspection.faults:
         raise typer.Exit(FAILED)
 
 
