@@ -107,10 +107,12 @@ def _translate(
     from fedmq.imaging.layouts.data_map import CLINICAL_FILE
 
     written = {one.case_id for one in imported.outcomes if one.state != "refused"}
-    cases: dict[str, list[str]] = {}
-    for study in imported.plan.studies:
-        if study.case_id in written:
-            cases.setdefault(study.patient_id, []).append(study.case_id)
+    # A case of a dataset is a patient, however many scans there are of them.
+    cases = {
+        study.patient_id: study.pseudonym
+        for study in imported.plan.studies
+        if study.case_id in written
+    }
     table = translate_table(clinical, id_column, kept, cases)
     replace(LocalDisk(folder), CLINICAL_FILE, table.text)
     say(

@@ -146,12 +146,12 @@ def pet_sidecar(head: Dataset, facts: PetFacts, scale: SuvScale, when: ScanDay) 
         "AttenuationCorrection": "corrected",
         "fedmq": {
             **_day(when),
-            "SuvRule": scale.rule,
-            "InjectionToScan_s": scale.delay_s,
-            "Corrections": sorted(facts.corrections & _CORRECTIONS),
-            "PatientWeight_kg": facts.weight_kg,
-            "PatientSize_m": facts.size_m,
-            "PatientSex": _sex(head),
+            "suv_rule": scale.rule,
+            "injection_to_scan_s": scale.delay_s,
+            "corrections": sorted(facts.corrections & _CORRECTIONS),
+            "patient_weight_kg": facts.weight_kg,
+            "patient_size_m": facts.size_m,
+            "patient_sex": _sex(head),
         },
     }
 
@@ -188,7 +188,10 @@ def _sex(head: Dataset) -> str:
 
 
 def _day(when: ScanDay) -> dict[str, object]:
-    return {"ScanDay": _or_unknown(when.days), "TimeZero": when.time_zero}
+    """Return the day by the name that layouts read, which count from time zero alone."""
+    name = "scan_day" if when.time_zero == "treatment" else "days_from_first_scan"
+    told = {} if when.days is None else {name: when.days}
+    return {**told, "time_zero": when.time_zero}
 
 
 def _or_unknown(value: float | None) -> object:

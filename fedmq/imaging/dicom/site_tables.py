@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -52,17 +52,15 @@ def read_time_zero(path: Path) -> Mapping[str, int]:
 
 
 def translate_table(
-    path: Path, id_column: str, kept: Sequence[str], cases: Mapping[str, Collection[str]]
+    path: Path, id_column: str, kept: Sequence[str], cases: Mapping[str, str]
 ) -> Translated:
     """Return the table of a site with a row for each case, and of its columns those in `kept`.
-
-    A row of a patient with several scans stands once for each of them.
 
     Args:
         path: CSV in UTF-8, split by commas or semicolons.
         id_column: which column has the PatientID.
         kept: the columns that go on; free text and dates are not for a dataset.
-        cases: PatientID -> its cases.
+        cases: PatientID -> case.
 
     Raises:
         DatasetError: as `read_time_zero`; date_in_table: a column to keep has a date in it;
@@ -84,9 +82,10 @@ def translate_table(
             raise _fault(path, number, "date_in_table", "a column that is to be kept has a date")
         if any(cell in ids and not cell.isdigit() for cell in cells):
             raise _fault(path, number, "id_in_table", "a column that is to be kept has an id")
-        named = sorted(cases.get(row[patients], ()))
-        num_others += not named
-        written += [(name, *cells) for name in named]
+        if row[patients] in cases:
+            written.append((cases[row[patients]], *cells))
+        else:
+            num_others += 1
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(written)
     return Translated(text=text.getvalue(), num_rows=len(written) - 1, num_others=num_others)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 
 from fedmq.types import Role
 from tests.support import dicom
@@ -71,6 +72,33 @@ def test_clinical_rows_and_time_zero_come_by_patient_id(node: CommandLine, home:
     assert (home / "cases" / "clinical.csv").read_text() == f"case_id,age\n{case['case_id']},73\n"
     assert "time zero: 1 row of patients that are not in the archive" in done.talk
     assert "1 row with 1 column; 1 row of patients without a case left out" in done.talk
+
+
+def test_scans_of_a_patient_are_one_case_whose_baseline_is_chosen_by_their_days(
+    node: CommandLine, home: Path
+) -> None:
+    """The last scan before treatment: what is written is what `data add` understands."""
+
+    def later(one: Dataset) -> None:
+        one.StudyDate = one.SeriesDate = one.AcquisitionDate = "20210714"
+        drug = one.RadiopharmaceuticalInformationSequence[0]
+        drug.RadiopharmaceuticalStartDateTime = "20210714100000"
+
+    dicom.write(home / "export" / "later", *pet(later, study="later"))
+    (home / "zero.csv").write_text(f"patient_id,date\n{dicom.SECRETS['id']},2021-06-24\n")
+    (home / "table.csv").write_text(f"patient_id,age\n{dicom.SECRETS['id']},73\n")
+    done = node(
+        *("node", "data", "import", "export", "cases", "--jobs", "1", "--time-zero", "zero.csv"),
+        *("--clinical", "table.csv", "--keep-column", "age"),
+    )
+    assert done.code == 0
+    first = done.data.partition(":")[0]
+    assert first.endswith("_scan-1")
+    added = node("node", "data", "add", "lung", "cases", "--baseline", "last")
+    assert added.code == 0
+    assert "lung: 1 case" in added.data
+    assert f"{first.removesuffix('_scan-1')} scan-1" in added.data
+    assert "clinical  1" in added.data
 
 
 def test_patterns_choose_series_and_regions(node: CommandLine, home: Path) -> None:

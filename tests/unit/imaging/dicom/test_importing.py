@@ -186,7 +186,7 @@ def test_intervals_stand_in_the_place_of_times(site: Site) -> None:
     assert (told["Units"], told["TracerName"], told["TracerRadionuclide"]) == ("g/mL", "FDG", "F18")
     assert (told["Manufacturer"], told["ManufacturersModelName"]) == ("Siemens", "Biograph")
     assert told["ReconMethodName"] == "PSF TOF"
-    assert told["fedmq"]["PatientWeight_kg"] == 70.0
+    assert told["fedmq"]["patient_weight_kg"] == 70.0
 
 
 def test_scans_of_a_patient_are_cases_by_date_with_days_for_dates(site: Site) -> None:
@@ -197,13 +197,14 @@ def test_scans_of_a_patient_are_cases_by_date_with_days_for_dates(site: Site) ->
     first, second = (one.case_id for one in outcomes)
     assert (first[-7:], second[-7:], first[:-7]) == ("_scan-1", "_scan-2", second[:-7])
     days = [site.sidecar(name)["fedmq"] for name in (first, second)]
-    assert [(one["ScanDay"], one["TimeZero"]) for one in days] == [
-        (0, "first scan"),
-        (30, "first scan"),
-    ]
+    assert days[0]["days_from_first_scan"] == 0
+    assert days[1]["days_from_first_scan"] == 30
+    assert all("scan_day" not in one and one["time_zero"] == "first scan" for one in days)
     zero = {dicom.SECRETS["id"]: date(2021, 6, 20).toordinal()}
     assert [one.scan_day for one in site.run(Choices(time_zero=zero)).outcomes] == [-6, 24]
-    assert site.sidecar(second)["fedmq"] == {**days[1], "ScanDay": 24, "TimeZero": "treatment"}
+    told = site.sidecar(second)["fedmq"]
+    assert (told["scan_day"], told["time_zero"]) == (24, "treatment")
+    assert "days_from_first_scan" not in told
 
 
 def test_run_again_finished_cases_are_not_made_again(site: Site) -> None:

@@ -11,7 +11,7 @@ from fedmq.errors import DatasetError
 from fedmq.imaging.clinical import read_clinical
 from fedmq.imaging.dicom.site_tables import read_time_zero, translate_table
 
-CASES = {"007": ["pt-a"], "8": ["pt-b_scan-1", "pt-b_scan-2"]}
+CASES = {"007": "pt-a", "8": "pt-b"}
 
 
 def write(folder: Path, text: str) -> Path:
@@ -28,22 +28,21 @@ def test_time_zero_is_a_day_for_each_patient(tmp_path: Path) -> None:
 
 
 def test_a_clinical_table_becomes_that_of_the_cases(tmp_path: Path) -> None:
-    """Columns that were asked for; a row for each scan; patients without a case are counted."""
+    """Only columns that were asked for; patients without a case are counted."""
     text = (
         "name;IPP;age;stage;born\nDupont;007;61,5;IV;1960-01-01\nX;8;70;III;1951-01-01\nY;9;1;I;\n"
     )
     made = translate_table(write(tmp_path, text), "IPP", ["age", "stage"], CASES)
-    assert (made.num_rows, made.num_others) == (3, 1)
+    assert (made.num_rows, made.num_others) == (2, 1)
     rows = list(csv.reader(io.StringIO(made.text)))
     assert rows == [
         ["case_id", "age", "stage"],
         ["pt-a", "61,5", "IV"],
-        ["pt-b_scan-1", "70", "III"],
-        ["pt-b_scan-2", "70", "III"],
+        ["pt-b", "70", "III"],
     ]
     path = tmp_path / "clinical.csv"
     path.write_text(made.text)
-    assert read_clinical(path).keys() == {"pt-a", "pt-b_scan-1", "pt-b_scan-2"}
+    assert read_clinical(path).keys() == {"pt-a", "pt-b"}
 
 
 REFUSED = {
