@@ -16,6 +16,7 @@ from fedmq.imaging.dictionary.applying import Applied, apply_dictionary
 from fedmq.imaging.dictionary.columns import Matching
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.layouts.data_map import DataMap, map_json, parse_map
+from fedmq.imaging.layouts.words import is_volume
 from fedmq.node.audit_facts import DatasetChanged
 from fedmq.node.case_lists import CaseLists
 from fedmq.node.meanings import Meanings, read_by
@@ -155,7 +156,7 @@ class Datasets:
                 "no case of the folder can be used",
                 code=first.code,
                 case=first.case_id,
-                why=f"{first.case_id}: {first.text}",
+                why=f"{first.case_id}: {first.text}{_ignored_volume(inspection.contents)}",
                 fix="mend the files, then add the dataset again",
             )
         with self._journal.transaction():
@@ -345,6 +346,14 @@ def inspect(
         },
         matching=None if applied is None else applied.matching,
     )
+
+
+def _ignored_volume(contents: Contents) -> str:
+    """Return why the first of the volumes that are no case's is ignored; "" where there is none."""
+    for one in contents.ignored:
+        if is_volume(one.path):
+            return f"; {one.path.rpartition('/')[2]} is ignored: {one.why}"
+    return ""
 
 
 def _require_folder(folder: Path) -> None:
