@@ -10,6 +10,8 @@ from pydantic import ConfigDict
 
 from fedmq.errors import ConfigurationError
 
+_DATE: Final = re.compile(r"(?<!\d)\d{1,2}[-._ ]\d{1,2}[-._ ](\d{4}|\d{2})(?!\d)")
+"""A date that ends in its year, day or month first: nobody knows which, and names sort wrongly."""
 _STRICT: Final = ConfigDict(strict=True, extra="forbid")
 
 
@@ -76,8 +78,7 @@ def choose_baseline(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
     if not undated:
         return _by_day(scans, rule)
     if len(undated) == len(scans) and rule.window_days is None:
-        ranked = sorted(scans, key=lambda one: name_order(one.name))
-        return Choice(scan=ranked[-1 if rule.pick is Pick.LAST else 0])
+        return _by_name(scans, rule)
     named = ", ".join(one or "one without a name" for one in undated)
     return Choice(scan=None, why=f"no scan_day is known of {named}")
 
@@ -98,6 +99,15 @@ def _named(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
     if not _is_inside(found[0], rule.window_days):
         return Choice(scan=None, why=f"the scan {rule.scan} is of day {found[0].day}")
     return Choice(scan=found[0])
+
+
+def _by_name(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
+    dates = [one.name for one in scans if _DATE.search(one.name)]
+    if dates:
+        why = f"the scans are named after dates that do not sort by name, such as {dates[0]}"
+        return Choice(scan=None, why=f"{why}: write their scan_day")
+    ranked = sorted(scans, key=lambda one: name_order(one.name))
+    return Choice(scan=ranked[-1 if rule.pick is Pick.LAST else 0])
 
 
 def _by_day(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:

@@ -209,7 +209,7 @@ def _header(path: Path, lines: list[list[str]], how: TableFormat) -> _Header:
             raise _fault(
                 path, full[0] + 1, "corrupt_file", "it has a cell in a column without a name"
             )
-        notes.append(f"{path.name} has {len(nameless)} empty columns at no name")
+        notes.append(f"{len(nameless)} empty columns of {path.name} have no name: left out")
     scan_column = None
     if how.scan_column:
         if how.scan_column not in columns:

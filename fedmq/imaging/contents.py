@@ -1,6 +1,5 @@
 """Contents: what a dataset's folder and its clinical table hold, read by a data map."""
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -234,7 +233,7 @@ def _require_clear(arrangement: Arrangement, names: Collection[str], data_map: D
 
 
 def _require_one_scan(arrangement: Arrangement, names: Collection[str]) -> None:
-    counts = Counter(scan.case_id for scan in arrangement.scans)
+    counts = {name: len(arrangement.scans_of(name)) for name in names}
     several = [name for name in names if counts[name] > 1]
     if several:
         more = len(several) - _MAX_NAMED

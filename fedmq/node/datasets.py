@@ -8,10 +8,11 @@ from typing import Final, Literal
 from fedmq.audit.log import AuditLog
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
-from fedmq.imaging.contents import MapChoices, choose_map
+from fedmq.imaging.contents import Contents, MapChoices, choose_map
 from fedmq.imaging.datasets import case_names
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.layouts.data_map import DataMap, map_json, parse_map
+from fedmq.imaging.layouts.words import is_volume
 from fedmq.node.audit_facts import DatasetChanged
 from fedmq.node.case_lists import CaseLists
 from fedmq.node.found import Found
@@ -124,7 +125,7 @@ class Datasets:
                 "no case of the folder can be used",
                 code=first.code,
                 case=first.case_id,
-                why=f"{first.case_id}: {first.text}",
+                why=f"{first.case_id}: {first.text}{_ignored_volume(inspection.contents)}",
                 fix="mend the files, then add the dataset again",
             )
         with self._journal.transaction():
@@ -284,6 +285,14 @@ class Datasets:
         self._journal.execute("DELETE FROM spoiled WHERE dataset = ?", (name,))
         for case_id, modality in sorted(inspection.spoiled):
             self._journal.execute("INSERT INTO spoiled VALUES (?, ?, ?)", (name, case_id, modality))
+
+
+def _ignored_volume(contents: Contents) -> str:
+    """Return why the first of the volumes that are no case's is ignored; "" where there is none."""
+    for one in contents.ignored:
+        if is_volume(one.path):
+            return f"; {one.path.rpartition('/')[2]} is ignored: {one.why}"
+    return ""
 
 
 def unknown_dataset(name: str) -> ConfigurationError:

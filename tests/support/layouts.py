@@ -26,7 +26,8 @@ def put_scan(folder: Path, *, day: int | None = None, names: str = "PET CT MASK"
     for name in names.split():
         put_volume(folder / f"{name}.nii.gz", {"SUV": "PET", "SEG": "MASK"}.get(name, name[:4]))
     if day is not None:
-        (folder / "PET.json").write_text(json.dumps({"fedmq": {"scan_day": day}}))
+        sidecar = folder / f"{names.split(maxsplit=1)[0]}.json"
+        sidecar.write_text(json.dumps({"fedmq": {"scan_day": day}}))
 
 
 def put_bids(folder: Path) -> None:
@@ -64,9 +65,10 @@ def put_msd(folder: Path) -> None:
 
 
 def put_autopet(folder: Path) -> None:
-    """Write two patients, the second with two studies."""
-    for study in ("PETCT_a/07-05-2000", "PETCT_b/01-02-2001", "PETCT_b/03-04-2002"):
-        put_scan(folder / study, names="SUV CTres SEG")
+    """Write two patients, the second with two studies, called by dates as there."""
+    days = {"PETCT_a/07-05-2000": -1, "PETCT_b/03-04-2002": -9, "PETCT_b/11-02-2001": -250}
+    for study, day in days.items():
+        put_scan(folder / study, names="SUV CTres SEG", day=day)
 
 
 def put_folders(folder: Path) -> None:

@@ -53,8 +53,8 @@ class Arrangement:
 
     cases: tuple[str, ...]
     """All of them, sorted, also those without any volume."""
-    scans: tuple[ScanFiles, ...]
-    """By case, then by name; scans without a volume are none."""
+    scans: Mapping[str, tuple[ScanFiles, ...]]
+    """Case -> its scans, by name; one without a volume is none."""
     clashes: tuple[Clash, ...]
     ignored: tuple[Ignored, ...]
     folders: Mapping[str, tuple[str, ...]]
@@ -62,7 +62,7 @@ class Arrangement:
 
     def scans_of(self, case_id: str) -> tuple[ScanFiles, ...]:
         """Return the scans of a case."""
-        return tuple(scan for scan in self.scans if scan.case_id == case_id)
+        return self.scans.get(case_id, ())
 
     def files_of(self, case_id: str) -> tuple[str, ...]:
         """Return the volumes of a case that lie outside of its own folders."""
@@ -203,9 +203,10 @@ def _case_by_folder(name: str, data_map: DataMap) -> str | None:
 
 def _settle(
     found: Mapping[tuple[str, str], Mapping[str, Mapping[int, list[str]]]], ignored: list[Ignored]
-) -> tuple[tuple[ScanFiles, ...], tuple[Clash, ...]]:
+) -> tuple[dict[str, tuple[ScanFiles, ...]], tuple[Clash, ...]]:
     """Return the scans with the best file of each modality; the others are ignored, with why."""
-    scans, clashes = [], []
+    scans: dict[str, tuple[ScanFiles, ...]] = {}
+    clashes = []
     for (case_id, name), by_modality in sorted(found.items()):
         volumes = {}
         for modality, by_preference in sorted(by_modality.items()):
@@ -215,8 +216,9 @@ def _settle(
                 clashes.append(Clash(case_id=case_id, modality=modality, paths=tuple(best)))
             why = f"{best[0].rpartition('/')[2]} is taken for the {modality}"
             ignored.extend(Ignored(path=path, why=why) for some in others for path in some)
-        scans.append(ScanFiles(case_id=case_id, name=name, volumes=volumes))
-    return tuple(scans), tuple(clashes)
+        scan = ScanFiles(case_id=case_id, name=name, volumes=volumes)
+        scans[case_id] = (*scans.get(case_id, ()), scan)
+    return scans, tuple(clashes)
 
 
 def _summed(ignored: Sequence[Ignored], data_map: DataMap) -> Iterator[Ignored]:

@@ -37,7 +37,7 @@ CHANGING = frozenset(
             "node audit export",
             "orchestrator audit export",
         ),
-        *("node start", "node data add", "node data remove"),
+        *("node start", "node data remove"),
         *("node plans approve", "node plans reject", "orchestrator start"),
         "hub fingerprint",  # one line, to be read out
     }

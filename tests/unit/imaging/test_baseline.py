@@ -49,6 +49,11 @@ WINDOW = BaselineRule(window_days=(-42, 0))
         (BaselineRule(pick=Pick.NAMED, scan="x"), {"a": -3, "b": 40}, None),
         (BaselineRule(pick=Pick.NAMED, scan="b", window_days=(-9, 0)), {"b": 40}, None),
         (LAST, {}, None),
+        (LAST, {"07-02-2003-NA-PET": None, "01-05-2004-NA-PET": None}, None),
+        (LAST, {"1.2.03": None, "3.4.02": None}, None),
+        (LAST, {"2003-07-02": None, "2004-01-05": None}, "2004-01-05"),
+        (LAST, {"20030702": None, "20040105": None}, "20040105"),
+        (LAST, {"07-02-2003": -30, "01-05-2004": -3}, "01-05-2004"),
     ],
 )
 def test_a_rule_picks_one_scan_or_says_why_none(

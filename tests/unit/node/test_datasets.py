@@ -194,6 +194,19 @@ def test_a_folder_without_a_usable_case_is_refused(datasets: Datasets, tmp_path:
     assert datasets.all() == ()
 
 
+def test_volumes_that_lie_too_deep_are_said_where_nothing_else_is_there(
+    datasets: Datasets, tmp_path: Path
+) -> None:
+    """The folder above was named, or one was put too much."""
+    put_scan(tmp_path / "cases" / "data" / "site" / "case-1")
+    with pytest.raises(DatasetError, match=r"CT\.nii\.gz is ignored: it lies too deep"):
+        datasets.add("petct", tmp_path / "cases", now=0.0)
+    put_scan(tmp_path / "above" / "cases" / "case-1")
+    put_scan(tmp_path / "above" / "cases" / "case-2")
+    with pytest.raises(DatasetError, match="if its scans are patients: name the folder one below"):
+        datasets.add("petct", tmp_path / "above", now=0.0)
+
+
 def test_a_folder_that_is_not_there_is_named(datasets: Datasets, tmp_path: Path) -> None:
     """The operator mistyped it."""
     with pytest.raises(DatasetError, match=r"there is no folder .*elsewhere") as caught:
