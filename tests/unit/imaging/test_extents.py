@@ -35,11 +35,12 @@ def test_the_middle_is_the_body_s_wherever_it_lies(middle: tuple[float, float, f
 
 
 def test_table_and_arm_move_nothing() -> None:
-    """A shell of 10 mm below, and a small piece beside; both are as dense as tissue."""
-    ct = body_at((0.0, 20.0, 0.0))
+    """A shell of 10 mm on which the body lies, and a small piece beside; both are dense."""
+    ct = body_at((0.0, -70.0, 0.0))
     plain = found_mm(ct)
     array = ct.array.copy()
-    array[:, 4:6, :] = 100.0  # the table, 20 to 30 mm above the rim of the image
+    array[:58, 5:7, :20] = 100.0  # the table, which reaches further to the left and downwards
+    array[30, 6:9, 10] = 100.0  # and touches
     array[2:8, 30:38, :20] = 40.0  # an arm
     np.testing.assert_array_equal(found_mm(Volume(array=array, affine=AFFINE)), plain)
 

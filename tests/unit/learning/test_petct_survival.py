@@ -222,6 +222,8 @@ def test_all_that_is_there_is_learnt_from() -> None:
         assert all(one is not None and one.abs().sum() > 0 for one in gradients.values())
         by_channel = gradients["stem.weight"].reshape(2, -1).abs().sum(dim=1)  # type: ignore[union-attr]
         assert (by_channel > 0).tolist() == [absent != 0, absent != 1]
+        told = gradients["head.weight"][:, 16:18].abs().sum(dim=0)  # type: ignore[index]
+        assert (told > 0).tolist() == [absent != 0, absent != 1]
 
 
 def test_what_is_dropped_comes_from_the_task_alone(cases: tuple[Case, ...]) -> None:
