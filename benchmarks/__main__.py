@@ -14,6 +14,7 @@ from benchmarks import (
     faults,
     fuzz,
     fuzz_data,
+    missing,
     on_paper,
     rounds,
     scale,
@@ -133,6 +134,9 @@ _MEASURES: Mapping[str, Callable[[argparse.ArgumentParser, argparse.Namespace], 
     "training": lambda _, options: training_speed.measure(
         num_cases=options.cases, num_turns=options.turns
     ),
+    "missing": lambda _, options: missing.measure(
+        options.seeds, options.first, is_choice=options.choose
+    ),
     "fuzz": lambda _, options: fuzz.measure(options.inputs),
     "fuzz-data": lambda _, options: fuzz_data.measure(options.inputs),
     "rounds": _measure_rounds,
@@ -226,6 +230,7 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     eighth.add_argument("--turns", type=_count, default=5, help="every way is measured so often")
     ninth = names.add_parser("encodings", help="bytes of updates, and what they cost")
     ninth.add_argument("--seeds", type=_count, default=3, help="of patients, split and training")
+    _add_missing(names.add_parser("missing", help="learning from cases without CT or PET"))
     names.add_parser("model", help="a round's cost, fitted to kept lines; 10,000 nodes on paper")
     tenth = names.add_parser("page", help="the page that shows what is kept in results/*.jsonl")
     tenth.add_argument("--to", type=Path, default=RESULTS / "page.html", metavar="FILE")
@@ -248,6 +253,14 @@ def _count(text: str) -> int:
 
 def _numbers(text: str) -> list[int]:
     return [_count(one) for one in text.split(",")]
+
+
+def _add_missing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seeds", type=_count, default=12, help="of patients and of training")
+    parser.add_argument("--from", dest="first", type=int, default=1, help="the first seed")
+    parser.add_argument(
+        "--choose", action="store_true", help="rates of modality dropout, beside each other"
+    )
 
 
 def _add_chaos(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from fedmq.cli.tables import below
 from fedmq.cli.words import size
 from fedmq.messages.replies import AWAITS_OPERATOR
 from fedmq.messages.submissions import ExperimentReport, NodeStanding, RoundRecord, Stand
+from fedmq.researcher.counts import describe_counts, is_count
 from fedmq.researcher.run import OVER, Run, num_updated, ratio
 
 _SHORT_NAMES: Final = {"c_index": "C-index"}
@@ -27,7 +28,8 @@ class RoundTable:
     def __init__(self, first: RoundRecord, num_rounds: int, *, width: int | None) -> None:
         self._num_rounds = num_rounds
         self._width = width
-        self._names = list(_fitting(sorted(first.metrics), width))
+        names = sorted(name for name in first.metrics if not is_count(name))
+        self._names = list(_fitting(names, width))
 
     def header(self) -> str:
         """Return the titles."""
@@ -75,7 +77,9 @@ def follow(run: Run) -> ExperimentReport:
                 say_long(f"  {line}")
             told = words
 
-    return _follow(run, tell_round, tell_wait)
+    report = _follow(run, tell_round, tell_wait)
+    _show_counts(report)
+    return report
 
 
 def follow_as_json(run: Run) -> ExperimentReport:
@@ -122,6 +126,7 @@ def print_report(report: ExperimentReport) -> None:
         for record in report.records:
             for line in table.lines(record):
                 show(line)
+        _show_counts(report)
 
 
 def describe_standing(one: NodeStanding) -> str:
@@ -165,6 +170,13 @@ def _follow(
         if report.state not in OVER and report.reason and not _USUAL.fullmatch(report.reason):
             tell_wait(report)
     return report if report is not None else run.report()
+
+
+def _show_counts(report: ExperimentReport) -> None:
+    """Show how many cases of the last round lacked what, where the plan counts them."""
+    for line in describe_counts(report.records[-1]) if report.records else ():
+        for part in below(line, width=screen_width()):
+            show(part)
 
 
 def _fitting(names: list[str], width: int | None) -> Iterator[str]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fedmq.imaging.preprocessing import BODY_SUV, resample_mask
+from fedmq.imaging.extents import BODY_SUV
+from fedmq.imaging.preprocessing import resample_mask
 from fedmq.imaging.resampling import grid_of
 from fedmq.imaging.volumes import Volume
 

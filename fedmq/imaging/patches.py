@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedmq.imaging.preprocessing import BODY_SUV, SUV_MAX, PreparedCase
+from fedmq.imaging.extents import BODY_SUV
+from fedmq.imaging.preprocessing import SUV_MAX, PreparedCase
 from fedmq.imaging.resampling import Floats, Shape
 
 
@@ -35,7 +36,10 @@ def draw_patches(
     """
     mask = np.zeros(case.images.shape[1:], np.bool_) if case.mask is None else case.mask
     lesion = np.flatnonzero(mask)
-    body = np.flatnonzero(case.images[0] > BODY_SUV / SUV_MAX)
+    # Without a PET, of the CT what is not air.
+    has_pet, _ = case.presence
+    seen = case.images[0] > BODY_SUV / SUV_MAX if has_pet else case.images[1] > 0.0
+    body = np.flatnonzero(seen)
     patches = []
     for _ in range(count):
         is_lesion = rng.random() < lesion_share and len(lesion)

@@ -1,7 +1,8 @@
 """Preprocessing: a case's volumes become arrays on one grid, PET, CT and mask voxel by voxel.
 
 The grid is the PET's own, or follows from it: CT and mask are brought to it, never the PET to
-another. All of it depends on the files and the arguments alone.
+another. Where a case has no PET the grid is the CT's; whichever of the two is missing is zeros, and
+said to be. All of it depends on the files and the arguments alone.
 """
 
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from fedmq.errors import DatasetError
 from fedmq.imaging.cases import Case
+from fedmq.imaging.extents import body_centre, hottest_voxel, trunk_centre
 from fedmq.imaging.resampling import (
     Floats,
     Grid,
@@ -24,29 +26,28 @@ from fedmq.imaging.resampling import (
 )
 from fedmq.imaging.volumes import Volume
 
+CHANNELS: Final = ("PET", "CT")
+"""Of the arrays of a case, in their order."""
 AIR_HU: Final = -1024.0
 SUV_MAX: Final = 20.0
 """Uptake that becomes 1; what is higher is cut."""
-BODY_SUV: Final = 0.3
-"""Averaged over a few voxels, tissue takes up more than this, and the air around it less."""
-_SMOOTHING: Final = 3
-"""Side in voxels of the cube over which uptake is averaged, against noise."""
-_STRAY: Final = 0.01
-"""Share of the body's voxels left out at either end of an axis: noise, a drip beside the arm."""
-
 Centre = Literal["body", "hottest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """Which grid a case is given on: the whole PET as it is, unless a field says otherwise."""
+    """Which grid a case is given on: the whole PET as it is, unless a field says otherwise.
+
+    Of a case without PET it is the CT that all of this is about.
+    """
 
     spacing_mm: Spacing | None = None
     """Nothing: the PET's own, which differs from scanner to scanner."""
     shape: Shape | None = None
     """Voxels by axis: cut, or padded with air; nothing: all of the PET."""
     centre: Centre = "body"
-    """What comes to the middle of `shape`: the body's, or the voxel of highest uptake."""
+    """What comes to the middle of `shape`: the body's, or the voxel of highest uptake. A CT shows
+    no uptake: of a case without PET it is the body's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,11 +55,14 @@ class PreparedCase:
     """The arrays of one case, all on the grid of `affine`."""
 
     images: Floats
-    """PET and CT, shape (2, X, Y, Z), RAS+, scaled to 0 to 1, float32."""
+    """PET and CT, shape (2, X, Y, Z), RAS+, scaled to 0 to 1, float32; zeros where one of them is
+    missing."""
     mask: NDArray[np.bool_] | None
     """Shape (X, Y, Z); nothing where it was not asked for."""
     affine: NDArray[np.float64]
     """Shape (4, 4): voxel indices to millimetres, RAS+."""
+    presence: tuple[bool, ...] = (True,) * len(CHANNELS)
+    """Whether the case has PET and CT: a CT that is missing looks as one of air alone."""
 
     @property
     def size_bytes(self) -> int:
@@ -67,31 +71,47 @@ class PreparedCase:
 
 
 def prepare_case(case: Case, frame: Frame, *, with_mask: bool = False) -> PreparedCase:
-    """Return PET, CT and, if asked for, mask of `case` on the grid that `frame` says.
+    """Return what `case` has of PET, CT and, if asked for, mask on the grid that `frame` says.
 
     Raises:
-        DatasetError: one of them is missing or cannot be read.
+        DatasetError: it has neither PET nor CT, or no mask (code missing_modality), or one of them
+            cannot be read.
     """
-    pet = case.volume("PET")
-    grid = frame_grid(pet, frame)
-    images = np.stack(
-        [
-            scale_pet(resample(pet, grid)),
-            window_ct(resample(case.volume("CT"), grid, outside=AIR_HU)),
-        ]
+    volumes = {name: case.volume(name) for name in CHANNELS if name in case.volumes}
+    if not volumes:
+        raise DatasetError(
+            f"case {case.case_id} has neither PET nor CT",
+            code="missing_modality",
+            case=case.case_id,
+            why="one of them says where the voxels are",
+            fix="add a file, or use a plan that learns without images",
+        )
+    first = next(iter(volumes))
+    grid = frame_grid(volumes[first], frame, modality=first)
+    images = np.zeros((len(CHANNELS), *grid.shape), dtype=np.float32)
+    if "PET" in volumes:
+        images[0] = scale_pet(resample(volumes["PET"], grid))
+    if "CT" in volumes:
+        images[1] = window_ct(resample(volumes["CT"], grid, outside=AIR_HU))
+    return PreparedCase(
+        images=images,
+        mask=resample_mask(case.volume("MASK"), grid) if with_mask else None,
+        affine=grid.affine,
+        presence=tuple(name in volumes for name in CHANNELS),
     )
-    mask = resample_mask(case.volume("MASK"), grid) if with_mask else None
-    return PreparedCase(images=images, mask=mask, affine=grid.affine)
 
 
-def frame_grid(pet: Volume, frame: Frame) -> Grid:
-    """Return the grid on which a case with this PET is given."""
-    own = grid_of(pet)
+def frame_grid(volume: Volume, frame: Frame, *, modality: str = "PET") -> Grid:
+    """Return the grid on which a case is given that has this PET, or this CT and no PET."""
+    own = grid_of(volume)
     grid = own if frame.spacing_mm is None else spaced_grid(own, frame.spacing_mm)
     if frame.shape is None:
         return grid
-    find = body_centre if frame.centre == "body" else hottest_voxel
-    place = np.linalg.inv(grid.affine) @ own.affine @ [*find(pet.array), 1.0]
+    if modality == "CT":
+        centre = trunk_centre(volume)
+    else:
+        centre = (body_centre if frame.centre == "body" else hottest_voxel)(volume.array)
+    place = np.linalg.inv(grid.affine) @ own.affine @ [*centre, 1.0]
     x, y, z = (int(index) for index in np.rint(place[:3]))
     return boxed_grid(grid, frame.shape, (x, y, z))
 
@@ -104,46 +124,6 @@ def scale_pet(suv: Floats, suv_max: float = SUV_MAX) -> Floats:
 def window_ct(hu: Floats, low: float = -160.0, high: float = 240.0) -> Floats:
     """Return HU `low` to `high` (soft tissue) as 0 to 1; lower and higher values are cut."""
     return np.asarray(np.clip((hu - low) / (high - low), 0.0, 1.0), dtype=np.float32)
-
-
-def body_centre(suv: Floats) -> Shape:
-    """Return the middle voxel of the body's extent along each axis; the PET's where none shows.
-
-    By the PET, since the table is on the CT; not weighted by uptake, or a bladder would draw it.
-    """
-    body = _smoothed(suv) > BODY_SUV
-    if not body.any():
-        return _middle(suv)
-    x, y, z = (_middle_of_extent(body.sum(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
-    return x, y, z
-
-
-def hottest_voxel(suv: Floats) -> Shape:
-    """Return the voxel around which uptake is highest; the middle where there is none at all.
-
-    In a whole body that is often brain or bladder.
-    """
-    mean = _smoothed(suv)
-    if mean.max() <= 0.0:
-        return _middle(suv)
-    x, y, z = np.unravel_index(int(mean.argmax()), mean.shape)
-    return int(x), int(y), int(z)
-
-
-def _smoothed(suv: Floats) -> Floats:
-    return np.asarray(ndimage.uniform_filter(suv, size=_SMOOTHING, mode="constant"))
-
-
-def _middle_of_extent(counts: NDArray[np.int_]) -> int:
-    shares = np.cumsum(counts) / counts.sum()
-    first, last = np.searchsorted(shares, [_STRAY, 1.0 - _STRAY])
-    # The upper of two: a box has one voxel less above its `shape // 2` than below.
-    return int(first + last + 1) // 2
-
-
-def _middle(suv: Floats) -> Shape:
-    x, y, z = suv.shape
-    return x // 2, y // 2, z // 2
 
 
 def resample_mask(mask: Volume, grid: Grid) -> NDArray[np.bool_]:

@@ -1,8 +1,9 @@
 """Arrays of cases, prepared once and kept in memory, up to a limit, while the process lives."""
 
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
@@ -10,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedmq.imaging.cases import Case
-from fedmq.imaging.preprocessing import Frame, PreparedCase, prepare_case
+from fedmq.imaging.preprocessing import CHANNELS, Frame, PreparedCase, prepare_case
+from fedmq.learning.modalities import Modalities, has_modalities
 from fedmq.learning.plan import Task
+from fedmq.learning.presence import Presence, find_presence
 
 KEPT_BYTES: Final = 2 * 1024**3
 """A whole body at 4 mm takes some 80 MB, the demonstration's cases 0.1 MB."""
@@ -21,6 +24,16 @@ MOST_READERS: Final = 2
 
 Floats = NDArray[np.float32]
 _Key = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Images:
+    """PET and CT of several cases."""
+
+    arrays: Floats
+    """Shape (n, 2, X, Y, Z), 0 to 1; zeros where a case lacks one of them."""
+    presence: Presence
+    """Shape (n, 2): true where it is there."""
 
 
 class CaseMemory:
@@ -99,13 +112,22 @@ class CaseArrays:
         with ThreadPoolExecutor(num_readers) as pool:
             return list(pool.map(self.read, cases))
 
-    def images(self, cases: Sequence[Case], *, num_readers: int = 1) -> Floats:
-        """Return PET and CT of `cases`, shape (n, 2, X, Y, Z), 0 to 1; the frame has a shape.
+    def images(self, cases: Sequence[Case], *, num_readers: int = 1) -> Images:
+        """Return PET and CT of `cases`, whatever they have of it; the frame has a shape.
 
         Raises:
             DatasetError: as for `read_all`.
+            ValueError: the frame has no shape.
         """
-        return np.stack([one.images for one in self.read_all(cases, num_readers=num_readers)])
+        if self._frame.shape is None:
+            raise ValueError("cases of different shapes cannot be stacked")
+        presence = find_presence(cases, CHANNELS)
+        arrays = np.zeros((*presence.shape, *self._frame.shape), dtype=np.float32)
+        places = np.flatnonzero(presence.any(axis=1))
+        read = self.read_all([cases[place] for place in places.tolist()], num_readers=num_readers)
+        for place, one in zip(places, read, strict=True):
+            arrays[place] = one.images
+        return Images(arrays=arrays, presence=presence)
 
 
 def readers_of(task: Task) -> int:
@@ -113,15 +135,17 @@ def readers_of(task: Task) -> int:
     return min(task.num_threads, MOST_READERS)
 
 
-def cases_with(cases: Sequence[Case], modalities: Collection[str]) -> tuple[Case, ...]:
-    """Return those of `cases` that have every one of `modalities`."""
-    return tuple(case for case in cases if set(modalities) <= set(case.volumes))
+def cases_with(cases: Sequence[Case], needed: Modalities) -> tuple[Case, ...]:
+    """Return those of `cases` that have what is needed."""
+    return tuple(case for case in cases if has_modalities(case.volumes, needed))
 
 
 def _key_of(case: Case, frame: Frame, *, with_mask: bool) -> _Key:
-    files = []
+    files: list[_Key] = []
     for modality, path in sorted(case.volumes.items()):
         if path.is_file():
             status = path.stat()
             files.append((modality, str(path), status.st_mtime_ns, status.st_size))
+        else:  # gone: that is no case without it
+            files.append((modality, str(path)))
     return (frame, with_mask, *files)

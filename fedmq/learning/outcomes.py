@@ -26,6 +26,14 @@ class Outcomes:
     events: NDArray[np.bool_]
     """Shape (n,): true where the end was seen."""
 
+    def select(self, chosen: NDArray[np.bool_]) -> "Outcomes":
+        """Return the cases where `chosen`, shape (n,), is true."""
+        return Outcomes(
+            cases=tuple(case for case, one in zip(self.cases, chosen, strict=True) if one),
+            times=self.times[chosen],
+            events=self.events[chosen],
+        )
+
 
 def read_outcomes(cases: Sequence[Case], *, time_column: str, event_column: str) -> Outcomes:
     """Return the outcomes of those cases that have one, in the order given.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fedmq.imaging.cases import Case
+from fedmq.learning.modalities import Modalities
 from fedmq.parameters import Parameters
 
 
@@ -67,8 +68,12 @@ class TrainingPlan(ABC):
 
     name: ClassVar[str]
     config_class: ClassVar[type[PlanConfig]] = PlanConfig
-    modalities: ClassVar[tuple[str, ...]] = ()
-    """Volumes without which a case is of no use to this plan, such as `("PET", "CT")`."""
+    modalities: ClassVar[Modalities] = ()
+    """Volumes without which a case is of no use to this plan: `("PET", "CT")` are both needed, of
+    `(AnyOf(("PET", "CT")),)` one. The plan is given no other cases."""
+    optional_modalities: ClassVar[tuple[str, ...]] = ()
+    """Volumes that it learns from where a case has them; cases without any are given to it too, and
+    are its to count."""
 
     def __init__(self, config: PlanConfig) -> None:
         self.config = config

@@ -32,6 +32,7 @@ from fedmq.learning.catalogue import (
     plan_source,
 )
 from fedmq.learning.configs import make_config
+from fedmq.learning.modalities import Modalities, describe_modalities, has_modalities
 from fedmq.learning.plan import Assessment, Fit, Metrics, Task, TrainingPlan
 from fedmq.learning.trainer_protocol import (
     MAX_WHAT,
@@ -49,6 +50,7 @@ from fedmq.learning.trainer_results import (
     require_finite,
     require_fit,
 )
+from fedmq.messages.fields import MAX_METRICS
 from fedmq.messages.replies import FailureCode
 from fedmq.parameters import (
     Parameters,
@@ -102,7 +104,8 @@ def _perform(job: Job, report: Report) -> Done:
             return _done(job, found, num_cases=0, metrics={})
         case JobKind.TRAIN:
             fit = _train(job, plan, found, task)
-            return _done(job, found, num_cases=fit.num_cases, metrics=fit.metrics)
+            done = _done(job, found, num_cases=fit.num_cases, metrics=fit.metrics)
+            return _with_left_out(done) if plan.modalities else done
         case JobKind.EVALUATE:
             assessment = _evaluate(job, plan, found, task)
             return _done(job, found, num_cases=assessment.num_cases, metrics=assessment.metrics)
@@ -133,7 +136,7 @@ def _seed_generators(seed: int) -> None:
         torch.manual_seed(seed)
 
 
-def _find_cases(job: Job, modalities: tuple[str, ...]) -> _Found:
+def _find_cases(job: Job, modalities: Modalities) -> _Found:
     withdrawn = dict(job.withdrawn)
     found = find_cases(
         Path(job.dataset_folder),
@@ -148,8 +151,8 @@ def _find_cases(job: Job, modalities: tuple[str, ...]) -> _Found:
         found = with_features(found, read_table(Path(job.features)))
     spoiled = frozenset(job.spoiled)
     cases = [_without(spoiled, case) for case in found]
-    usable = [case for case in cases if case.volumes.keys() >= set(modalities)]
-    gone = [name for name, had in withdrawn.items() if set(had) >= set(modalities)]
+    usable = [case for case in cases if has_modalities(case.volumes, modalities)]
+    gone = [name for name, had in withdrawn.items() if has_modalities(had, modalities)]
     training, validation = split_cases(
         usable, seed=job.split_seed, validation_share=job.validation_share, withdrawn=gone
     )
@@ -157,7 +160,7 @@ def _find_cases(job: Job, modalities: tuple[str, ...]) -> _Found:
         raise DatasetError(
             "no case of the dataset can train",
             code="missing_modality",
-            why=f"{len(cases)} cases, none with all of {', '.join(modalities)} fit for use",
+            why=f"{len(cases)} cases, none with {describe_modalities(modalities)} fit for use",
             fix="add the missing volumes, or use a plan that learns without them",
         )
     return _Found(training=training, validation=validation, num_left_out=len(cases) - len(usable))
@@ -244,6 +247,16 @@ def _done(job: Job, found: _Found, *, num_cases: int, metrics: Metrics) -> Done:
         num_cases_left_out=found.num_left_out,
         cases=tuple(case.case_id for case in _given(job.kind, found)),
     )
+
+
+def _with_left_out(done: Done) -> Done:
+    """Return training that says with its metrics how many cases of the site the plan never saw."""
+    if len(done.metrics) >= MAX_METRICS:
+        return done
+    left_out = done.num_cases_left_out
+    total = done.num_training_cases + done.num_validation_cases + left_out
+    counts = {"left_out_missing_modality": (float(left_out), float(total))}
+    return replace(done, metrics={**done.metrics, **counts})
 
 
 def _given(kind: JobKind, found: _Found) -> tuple[Case, ...]:

@@ -12,6 +12,7 @@ from fedmq.errors import BrokerRefused, StorageError, TransportError
 from fedmq.messages.fields import RatioField
 from fedmq.messages.submissions import ExperimentReport, QueryKind, RoundRecord
 from fedmq.parameters import Parameters, load_parameters
+from fedmq.researcher.counts import describe_counts, is_count
 from fedmq.types import ExperimentId
 
 OVER: Final = frozenset({"finished", "finished_short", "failed", "stopped"})
@@ -151,12 +152,16 @@ class Run:
 
     def _repr_html_(self) -> str:
         report = self.report()
-        names = sorted({name for record in report.records for name in record.metrics})
+        names = sorted(
+            {name for record in report.records for name in record.metrics if not is_count(name)}
+        )
         head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
         rows = "".join(_html_row(record, names) for record in report.records)
+        told = describe_counts(report.records[-1]) if report.records else ()
+        counts = "".join(f"<p>{html.escape(line)}</p>" for line in told)
         return (
             f"<p>{html.escape(str(self))}</p>"
-            f"<table><tr><th>round</th><th>nodes</th>{head}</tr>{rows}</table>"
+            f"<table><tr><th>round</th><th>nodes</th>{head}</tr>{rows}</table>{counts}"
         )
 
 

@@ -65,7 +65,11 @@ def write_script(experiment: Experiment, wishes: Wishes, folder: Path) -> Script
         source=source,
         initial=initial,
         folders=_find_data(
-            wishes, nodes, folder / "data", seed=spec.seed, has_volumes=bool(plan_class.modalities)
+            wishes,
+            nodes,
+            folder / "data",
+            seed=spec.seed,
+            has_volumes=bool(plan_class.modalities or plan_class.optional_modalities),
         ),
         is_invented=not wishes.folders,
     )

@@ -1,6 +1,7 @@
 """Real FDG PET/CT of six patients: what is read equals the published figures."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -113,3 +114,18 @@ def test_a_prepared_patient_keeps_its_pet_and_has_its_ct_on_it(
     spaced = prepare_case(case, Frame(spacing_mm=(4.0, 4.0, 4.0)), with_mask=True)
     assert spaced.mask is not None
     assert spaced.mask.sum() * 0.064 == pytest.approx(mask_ml, rel=0.125)
+
+
+@pytest.mark.parametrize("patient", EXPECTED)
+def test_a_patient_without_pet_is_boxed_around_the_same_middle(
+    patients: Path, patient: str
+) -> None:
+    """Found on the CT, past its table, within one and a half of the network's voxels."""
+    (case,) = [case for case in find_cases(patients) if case.case_id == patient]
+    frame = Frame(spacing_mm=8.0, shape=(48, 48, 32))
+    whole = prepare_case(case, frame)
+    alone = prepare_case(replace(case, volumes={"CT": case.volumes["CT"]}), frame)
+    assert alone.presence == (False, True)
+    assert not alone.images[0].any()
+    middles = [(one.affine @ [24, 24, 16, 1])[:3] for one in (whole, alone)]
+    assert np.abs(middles[0] - middles[1]).max() <= 12.0

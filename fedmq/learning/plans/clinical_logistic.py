@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from fedmq.errors import ConfigurationError, DatasetError, ParametersError
 from fedmq.imaging.cases import Case
-from fedmq.learning.outcomes import check_columns, read_number, read_outcomes
+from fedmq.learning.clinical_features import Scaling, read_features
+from fedmq.learning.outcomes import check_columns, read_outcomes
 from fedmq.learning.plan import Assessment, Fit, Metrics, PlanConfig, Ratio, Task, TrainingPlan
 from fedmq.learning.ranges import Column, Epochs, Finite, LearningRate, Positive
 from fedmq.learning.survival import concordance
@@ -38,12 +39,13 @@ class ClinicalLogisticConfig(PlanConfig):
 
     def __post_init__(self) -> None:
         """Check that each feature has its centre and scale."""
-        if not len(self.features) == len(self.centres) == len(self.scales) >= 1:
-            raise ConfigurationError(
-                "features, centres and scales do not fit together",
-                why=f"they have {len(self.features)}, {len(self.centres)} and {len(self.scales)}",
-                fix="give one centre and one scale for each feature",
-            )
+        if not self.scaling.columns:
+            raise ConfigurationError("features is empty", fix="name a column at least")
+
+    @property
+    def scaling(self) -> Scaling:
+        """How columns become features."""
+        return Scaling(columns=self.features, centres=self.centres, scales=self.scales)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -123,18 +125,10 @@ class ClinicalLogistic(TrainingPlan):
             cases, time_column=config.time_column, event_column=config.event_column
         )
         check_columns(cases, config.features)
-        rows = [
-            [
-                0.0 if (number := read_number(case, column)) is None else (number - centre) / scale
-                for column, centre, scale in zip(
-                    config.features, config.centres, config.scales, strict=True
-                )
-            ]
-            for case in outcomes.cases
-        ]
+        features = read_features(outcomes.cases, config.scaling)
         by_horizon = outcomes.times <= config.horizon_months
         return _Table(
-            features=np.array(rows, dtype=np.float64).reshape(len(rows), len(config.features)),
+            features=features.values,
             labels=(outcomes.events & by_horizon).astype(np.float64),
             is_labelled=outcomes.events | (outcomes.times >= config.horizon_months),
             times=outcomes.times,

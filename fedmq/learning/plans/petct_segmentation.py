@@ -2,8 +2,9 @@
 
 Patches are drawn around lesions and anywhere else in the body; the validation cases are gone
 through window by window, so that a lesion counts wherever it lies, and so does what is marked
-where there is none. Norms are per patch (GroupNorm), never over a batch: statistics of a batch
-would be those of a site.
+where there is none. A case without CT is learnt from and judged as well: the mask is drawn on the
+PET, and in place of the CT there are zeros. Norms are per patch (GroupNorm), never over a batch:
+statistics of a batch would be those of a site.
 """
 
 from collections.abc import Sequence
@@ -21,9 +22,11 @@ from torch import nn
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.patches import Patch, draw_patches
-from fedmq.imaging.preprocessing import Frame, PreparedCase
+from fedmq.imaging.preprocessing import CHANNELS, Frame, PreparedCase
 from fedmq.learning.case_arrays import CaseArrays, cases_with, readers_of
+from fedmq.learning.modalities import Modalities
 from fedmq.learning.plan import Assessment, Fit, PlanConfig, Ratio, Task, TrainingPlan
+from fedmq.learning.presence import count_present, find_presence
 from fedmq.learning.ranges import (
     BatchSize,
     Epochs,
@@ -88,7 +91,8 @@ class PetctSegmentation(TrainingPlan):
 
     name: ClassVar[str] = "petct-segmentation"
     config_class: ClassVar[type[PlanConfig]] = PetctSegmentationConfig
-    modalities: ClassVar[tuple[str, ...]] = ("PET", "CT", "MASK")
+    modalities: ClassVar[Modalities] = ("PET", "MASK")
+    optional_modalities: ClassVar[tuple[str, ...]] = ("CT",)
     ahead: ClassVar[int] = AHEAD
     """Batches that are loaded before they are due; the bits are the same with 0."""
     config: PetctSegmentationConfig
@@ -105,26 +109,29 @@ class PetctSegmentation(TrainingPlan):
         return to_parameters(self._network(seed))
 
     def train(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Fit:
-        """Return the network after `epochs` over patches of the cases that have all three."""
+        """Return the network after `epochs` over patches of the cases that have PET and mask."""
         usable = cases_with(cases, self.modalities)
         if not usable:
             raise DatasetError(
                 "no case can train petct-segmentation",
                 code="no_usable_case",
-                why="none has PET, CT and mask",
+                why="none has PET and mask",
                 fix="add masks, or leave the experiment",
             )
         network, descent = self.descend(parameters, usable, task)
         return Fit(
             parameters=to_parameters(network),
             num_cases=len(usable),
-            metrics={"loss": Ratio(numerator=descent.loss, denominator=float(len(usable)))},
+            metrics={
+                "loss": Ratio(numerator=descent.loss, denominator=float(len(usable))),
+                **count_present(find_presence(usable, CHANNELS), CHANNELS),
+            },
         )
 
     def descend(
         self, parameters: Parameters, usable: Sequence[Case], task: Task
     ) -> tuple[nn.Module, Descent]:
-        """Return the network after `epochs` over cases with all three, of which there is one."""
+        """Return the network after `epochs` over cases with PET and mask, of which there is one."""
         prepare_torch(task)
         network = self._network(task.seed)
         load_into(network, parameters)
@@ -152,7 +159,7 @@ class PetctSegmentation(TrainingPlan):
 
     @torch.no_grad()
     def evaluate(self, parameters: Parameters, cases: Sequence[Case], task: Task) -> Assessment:
-        """Return loss and Dice, both over all voxels of each case that has PET, CT and mask."""
+        """Return loss and Dice, both over all voxels of each case that has PET and mask."""
         prepare_torch(task)
         usable = cases_with(cases, self.modalities)
         network = self._network(task.seed)
@@ -169,6 +176,7 @@ class PetctSegmentation(TrainingPlan):
             metrics={
                 "loss": Ratio(numerator=loss, denominator=count),
                 "dice": Ratio(numerator=dice, denominator=count),
+                **count_present(find_presence(usable, CHANNELS), CHANNELS),
             },
         )
 

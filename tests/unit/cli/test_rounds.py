@@ -52,6 +52,21 @@ def test_on_a_screen_there_are_as_many_metrics_as_fit() -> None:
     )
 
 
+def test_counts_of_cases_are_words_below_the_table_and_no_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of the last round, once, for who follows as for who asks later."""
+    record = make_record(1, metrics=("c_index", "with_ct", "left_out_no_outcome"))
+    report = make_report("finished", [record], num_rounds=1)
+    told = "    validation cases: CT 3 of 4; left out: no outcome 3 of 4"
+    follow(Told(tmp_path, [report]).experiment(LUNG))
+    followed = capsys.readouterr().out.splitlines()
+    assert followed[-1] == told
+    assert sum("with" in line or "left" in line for line in followed) == 1
+    print_report(report)
+    assert capsys.readouterr().out.splitlines()[-3:] == followed
+
+
 def test_each_round_is_told_once_and_each_wait_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,6 +70,13 @@ def test_the_others_are_anywhere_in_the_body_and_not_in_the_air() -> None:
     assert all(2 <= x < 18 and 4 <= y < 16 for x, y, _ in corners)
     assert {x for x, _, _ in corners} == set(range(2, 18))
     assert {z for _, _, z in corners} == set(range(16))
+    without_pet = PreparedCase(
+        images=np.stack([np.zeros(SHAPE, np.float32), case_of().images[0]]),
+        mask=None,
+        affine=np.eye(4),
+        presence=(False, True),
+    )
+    assert draw(without_pet, shape=(1, 1, 1)) == draw(case_of(lesion=None), shape=(1, 1, 1))
     nothing = PreparedCase(images=np.zeros((2, *SHAPE), np.float32), mask=None, affine=np.eye(4))
     assert len({x for x, _, _ in draw(nothing, shape=(1, 1, 1))}) == 20
 

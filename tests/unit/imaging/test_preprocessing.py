@@ -1,19 +1,23 @@
 """Preprocessing: PET, CT and mask meet on the grid that a frame says, voxel by voxel."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
+from fedmq.errors import DatasetError
+from fedmq.imaging.datasets import find_cases
+from fedmq.imaging.extents import body_centre, hottest_voxel
 from fedmq.imaging.preprocessing import (
     Frame,
-    body_centre,
     frame_grid,
-    hottest_voxel,
     prepare_case,
     scale_pet,
     window_ct,
 )
+from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.imaging.volumes import Volume
 from tests.support.fields import GRADIENT, affine_of, ball, case_with, places, plane
 
@@ -138,3 +142,65 @@ def test_without_uptake_the_middle_is_shown(tmp_path: Path) -> None:
     for centre in ("body", "hottest"):
         frame = Frame(spacing_mm=4.0, shape=(11, 11, 11), centre=centre)
         np.testing.assert_allclose(prepare_case(case, frame).images[1], inside, atol=1e-6)
+
+
+@pytest.mark.parametrize("frame", [Frame(), Frame(spacing_mm=5.0, shape=(24, 12, 16))])
+def test_a_case_without_ct_stands_where_it_would_with_one(tmp_path: Path, frame: Frame) -> None:
+    """PET, mask and grid are the same; in place of the CT are zeros, and it is said."""
+    pet = ball(PETS["anisotropic"], SHAPE, 8.0)
+    whole = case_with(
+        tmp_path,
+        PET=pet,
+        CT=plane(affine_of((2.0, 2.0, 2.0), (-40.0, -40.0, -40.0)), (50, 45, 50)),
+        MASK=ball(PETS["anisotropic"], SHAPE, 1.0),
+    )
+    alone = replace(whole, volumes={name: whole.volumes[name] for name in ("PET", "MASK")})
+    one, other = (prepare_case(case, frame, with_mask=True) for case in (alone, whole))
+    assert (one.presence, other.presence) == ((True, False), (True, True))
+    np.testing.assert_array_equal(one.affine, other.affine)
+    np.testing.assert_array_equal(one.images[0], other.images[0])
+    assert one.mask is not None
+    assert other.mask is not None
+    np.testing.assert_array_equal(one.mask, other.mask)
+    assert not one.images[1].any()
+    assert other.images[1].any()
+
+
+def test_a_case_without_pet_stands_on_the_grid_of_its_ct(tmp_path: Path) -> None:
+    """Its voxels untouched, or at the spacing asked for; the mask follows, the PET is zeros."""
+    affine = affine_of((2.0, 2.0, 3.0), (-30.0, -31.0, -32.0), turn=0.2)
+    ct = ball(affine, (40, 40, 25), 300.0)
+    case = case_with(tmp_path, CT=ct, MASK=ball(PETS["oblique"], SHAPE, 1.0))
+    prepared = prepare_case(case, Frame(), with_mask=True)
+    assert prepared.presence == (False, True)
+    np.testing.assert_allclose(prepared.affine, affine, atol=1e-5)
+    np.testing.assert_array_equal(prepared.images[1], window_ct(ct.array))
+    assert not prepared.images[0].any()
+    assert prepared.mask is not None
+    assert prepared.mask.sum() * 12.0 == pytest.approx(4 / 3 * np.pi * 14**3, rel=0.1)
+    coarse = prepare_case(case, Frame(spacing_mm=4.0))
+    assert coarse.images.shape == (2, 20, 20, 19)
+
+
+def test_of_what_has_neither_pet_nor_ct_nothing_can_be_prepared(tmp_path: Path) -> None:
+    """A mask says where a lesion is, not what it looks like."""
+    case = case_with(tmp_path, MASK=ball(PETS["oblique"], SHAPE, 1.0))
+    with pytest.raises(DatasetError) as caught:
+        prepare_case(case, Frame(), with_mask=True)
+    assert (caught.value.code, caught.value.case) == ("missing_modality", "A")
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize("centre", ["body", "hottest"])
+def test_without_pet_a_box_is_laid_around_the_body_on_the_ct(
+    tmp_path: Path, centre: Literal["body", "hottest"]
+) -> None:
+    """As with one to within a voxel: the middle of the body, a CT shows no uptake."""
+    write_cohort(SITES["ico-nantes"], tmp_path, num_cases=3, seed=4)
+    frame = Frame(spacing_mm=8.0, shape=(12, 12, 16), centre=centre)
+    body_frame = replace(frame, centre="body")
+    for case in find_cases(tmp_path):
+        alone = prepare_case(replace(case, volumes={"CT": case.volumes["CT"]}), frame)
+        whole = prepare_case(case, body_frame)
+        middles = [one.affine @ [6, 6, 8, 1] for one in (alone, whole)]
+        assert np.abs(middles[0] - middles[1])[:3].max() <= 8.0

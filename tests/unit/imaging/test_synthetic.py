@@ -1,6 +1,7 @@
 """Synthetic cohorts: the same bytes each time, plausible to every check, and learnable."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from fedmq.errors import ConfigurationError
 from fedmq.imaging.checks import check_case
 from fedmq.imaging.datasets import find_cases
+from fedmq.imaging.preprocessing import Frame, prepare_case
 from fedmq.imaging.synthetic import SITES, true_risk, write_cohort
 from fedmq.learning.survival import concordance
 
@@ -67,6 +69,37 @@ def test_the_true_risk_in_the_images_ranks_as_well_as_a_good_study(
     ratio = concordance(times, events, risks)
     assert 0.70 < ratio.numerator / ratio.denominator < 0.80
     assert 0.6 < np.mean(events) < 0.85
+
+
+def test_density_is_seen_on_the_ct_alone_and_moves_nothing_else(tmp_path: Path) -> None:
+    """PET and mask are the same bytes; the CT, and who progresses when, are others."""
+    plain = SITES["umc-basel"]
+    for name, site in (("a", plain), ("b", replace(plain, density_effect=0.7))):
+        write_cohort(site, tmp_path / name, num_cases=3, seed=1)
+    a, b = (digests(tmp_path / name) for name in "ab")
+    differing = {name.rpartition("/")[2] for name in a if a[name] != b[name]}
+    assert differing == {"CT.nii.gz", "clinical.csv"}
+
+
+def test_the_denser_a_lesion_the_sooner_its_end_where_that_is_so(tmp_path: Path) -> None:
+    """The mean of the CT inside the mask ranks; without the effect it does not."""
+    found = {}
+    for effect in (0.0, 3.0):
+        folder = tmp_path / str(effect)
+        write_cohort(
+            replace(SITES["chu-lyon"], density_effect=effect), folder, num_cases=40, seed=2
+        )
+        times, events, densities = [], [], []
+        for case in find_cases(folder):
+            prepared = prepare_case(case, Frame(), with_mask=True)
+            assert prepared.mask is not None
+            densities.append(float(np.percentile(prepared.images[1][prepared.mask], 90)))
+            times.append(float(case.clinical["pfs_months"]))
+            events.append(case.clinical["progressed"] == "1")
+        ratio = concordance(times, events, densities)
+        found[effect] = ratio.numerator / ratio.denominator
+    assert found[3.0] > 0.75
+    assert found[0.0] < 0.7
 
 
 def test_a_cohort_of_nobody_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Arrays of cases: read once, never more of them than the limit allows, never stale."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,9 +51,9 @@ def test_two_datasets_may_name_their_cases_alike(tmp_path: Path) -> None:
     arrays = CaseArrays(FRAME, memory=CaseMemory())
     cases = [make_case(tmp_path, "a", suv=5.0), make_case(tmp_path, "b", suv=10.0)]
     assert cases[0].case_id == cases[1].case_id
-    assert arrays.images(cases)[:, 0, 0, 0, 0].tolist() == [0.25, 0.5]
+    assert arrays.images(cases).arrays[:, 0, 0, 0, 0].tolist() == [0.25, 0.5]
     again = make_case(tmp_path, "a", suv=15.0)
-    assert arrays.images([again])[0, 0, 0, 0, 0] == 0.75
+    assert arrays.images([again]).arrays[0, 0, 0, 0, 0] == 0.75
 
 
 def test_beyond_the_limit_the_longest_unused_is_forgotten_and_read_again(tmp_path: Path) -> None:
@@ -120,3 +121,35 @@ def test_readers_are_as_many_as_threads_up_to_a_bound(threads: int, readers: int
     """What is unpacked at once takes memory."""
     task = Task(seed=1, round=1, report=lambda _share, _text: None, num_threads=threads)
     assert readers_of(task) == readers
+
+
+def test_a_case_without_ct_is_not_the_one_whose_ct_is_gone(tmp_path: Path) -> None:
+    """The first is normal, the second is an error, whichever was read before."""
+    arrays = CaseArrays(FRAME, memory=CaseMemory())
+    case = make_case(tmp_path, "a")
+    arrays.read(replace(case, volumes={"PET": case.volumes["PET"]}))
+    case.volumes["CT"].unlink()
+    with pytest.raises(DatasetError) as caught:
+        arrays.read(case)
+    assert caught.value.code == "missing_file"
+
+
+def test_cases_are_stacked_whatever_they_have(tmp_path: Path) -> None:
+    """Zeros and a false where something is missing, also all of it; in the order asked for."""
+    arrays = CaseArrays(FRAME, memory=CaseMemory())
+    whole = make_case(tmp_path, "a")
+    lacking = [
+        replace(whole, volumes={name: whole.volumes[name] for name in names})
+        for names in ((), ("PET",), ("CT",), ("PET", "CT"))
+    ]
+    images = arrays.images(lacking, num_readers=2)
+    assert images.presence.tolist() == [[False, False], [True, False], [False, True], [True, True]]
+    assert images.arrays.shape == (4, 2, 8, 8, 8)
+    assert images.arrays.any(axis=(2, 3, 4)).tolist() == images.presence.tolist()
+    assert arrays.images([]).arrays.shape == (0, 2, 8, 8, 8)
+
+
+def test_cases_of_no_common_shape_are_not_stacked(tmp_path: Path) -> None:
+    """Said before anything is read."""
+    with pytest.raises(ValueError, match="stacked"):
+        CaseArrays(Frame()).images([make_case(tmp_path, "a")])

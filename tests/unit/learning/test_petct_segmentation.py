@@ -1,6 +1,7 @@
 """Lesions on PET/CT: it learns to mark them wherever they lie, it repeats, Dice is its formula."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from fedmq.imaging.cases import Case
 from fedmq.imaging.datasets import find_cases, split_cases
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.imaging.volumes import Volume
-from fedmq.learning.plan import Task
+from fedmq.learning.plan import Ratio, Task
 from fedmq.learning.plans.petct_segmentation import (
     PetctSegmentation,
     PetctSegmentationConfig,
@@ -69,11 +70,7 @@ def test_the_same_task_gives_the_same_bits(cases: tuple[Case, ...]) -> None:
 
 def test_cases_without_a_mask_are_left_out_and_counted_so(cases: tuple[Case, ...]) -> None:
     """A site of which nobody has a mask says so."""
-    bare = Case(
-        case_id=cases[0].case_id,
-        volumes={modality: cases[0].volumes[modality] for modality in ("PET", "CT")},
-        clinical={},
-    )
+    bare = lacking(cases[0], "MASK")
     plan = PetctSegmentation(SMALL)
     start = plan.initial_parameters(1)
     assert plan.train(start, [bare, *cases[1:3]], TASK).num_cases == 2
@@ -81,6 +78,26 @@ def test_cases_without_a_mask_are_left_out_and_counted_so(cases: tuple[Case, ...
     with pytest.raises(DatasetError) as caught:
         plan.train(start, [bare], TASK)
     assert caught.value.code == "no_usable_case"
+
+
+def test_a_case_without_ct_is_learnt_from_judged_and_counted(cases: tuple[Case, ...]) -> None:
+    """A site without CT takes part; one without PET does not, whose masks are drawn on it."""
+    plan = PetctSegmentation(SMALL)
+    start = plan.initial_parameters(1)
+    given = [lacking(cases[0], "CT"), lacking(cases[1], "PET"), *cases[2:4]]
+    fit, assessment = plan.train(start, given, TASK), plan.evaluate(start, given, TASK)
+    assert fit.num_cases == assessment.num_cases == 3
+    for metrics in (fit.metrics, assessment.metrics):
+        assert metrics["with_ct"] == Ratio(numerator=2.0, denominator=3.0)
+        assert metrics["with_pet"] == Ratio(numerator=3.0, denominator=3.0)
+    alone = plan.evaluate(start, given[:1], TASK)
+    assert alone.metrics["dice"].denominator == 1.0
+    assert alone.metrics["loss"] != plan.evaluate(start, cases[:1], TASK).metrics["loss"]
+
+
+def lacking(case: Case, name: str) -> Case:
+    """Return the case without one of its modalities."""
+    return replace(case, volumes={key: one for key, one in case.volumes.items() if key != name})
 
 
 def test_dice_is_twice_the_common_over_the_sum() -> None:

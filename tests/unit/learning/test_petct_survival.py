@@ -1,7 +1,9 @@
 """Survival from PET/CT: it learns, it repeats, and its losses are their formulas."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from fedmq.demo.show import COHORT_FACTOR, EXPERIMENT
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.datasets import find_cases, split_cases
+from fedmq.imaging.preprocessing import CHANNELS
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.imaging.volumes import Volume
 from fedmq.learning.configs import make_config
@@ -18,6 +21,7 @@ from fedmq.learning.plan import Fit, Task
 from fedmq.learning.plans.petct_survival import (
     PetctSurvival,
     PetctSurvivalConfig,
+    _Inputs,
     _Intervals,
     _Ranks,
 )
@@ -28,6 +32,11 @@ pytestmark = pytest.mark.training
 
 TASK = Task(seed=1, round=1, report=lambda _share, _text: None)
 SMALL = PetctSurvivalConfig(shape=(8, 8, 8), spacing_mm=12.0, width=4, epochs=1)
+CLINICAL: Final[dict[str, Any]] = {
+    "clinical_features": ("age", "ecog"),
+    "clinical_centres": (65.0, 1.0),
+    "clinical_scales": (10.0, 1.0),
+}
 
 
 @pytest.fixture(scope="module")
@@ -128,21 +137,140 @@ def test_a_site_without_events_trains(cases: tuple[Case, ...]) -> None:
     assert plan.evaluate(fit.parameters, censored, TASK).metrics["c_index"].denominator == 0.0
 
 
-def test_cases_without_ct_or_outcome_are_left_out_and_counted_so(cases: tuple[Case, ...]) -> None:
+def lacking(case: Case, *names: str) -> Case:
+    """Return the case without these modalities."""
+    volumes = {name: path for name, path in case.volumes.items() if name not in names}
+    return replace(case, volumes=volumes)
+
+
+def test_cases_without_image_or_outcome_are_left_out_and_counted_so(
+    cases: tuple[Case, ...],
+) -> None:
     """The count that goes out is the count that spoke; nobody at all is said."""
-    no_ct = Case(
-        case_id=cases[0].case_id,
-        volumes={"PET": cases[0].volumes["PET"]},
-        clinical=cases[0].clinical,
-    )
-    no_row = Case(case_id=cases[1].case_id, volumes=cases[1].volumes, clinical={})
+    no_ct, no_image = lacking(cases[0], "CT"), lacking(cases[1], "CT", "PET")
+    no_row = replace(cases[2], clinical={})
+    given = [no_ct, no_image, no_row, *cases[3:]]
     plan = PetctSurvival(SMALL)
     start = plan.initial_parameters(1)
-    assert plan.train(start, [no_ct, no_row, *cases[2:]], TASK).num_cases == 4
+    fit, assessment = plan.train(start, given, TASK), plan.evaluate(start, given, TASK)
+    assert fit.num_cases == assessment.num_cases == 4
+    for metrics in (fit.metrics, assessment.metrics):
+        counts = {name: (one.numerator, one.denominator) for name, one in metrics.items()}
+        assert counts["with_pet"] == (4.0, 4.0)
+        assert counts["with_ct"] == (3.0, 4.0)
+        assert counts["left_out_no_image"] == counts["left_out_no_outcome"] == (1.0, 6.0)
+        assert counts["left_out_incomplete"] == (0.0, 6.0)
     with pytest.raises(DatasetError) as caught:
-        plan.train(start, [no_ct], TASK)
+        plan.train(start, [no_image], TASK)
     assert caught.value.code == "no_usable_case"
-    assert plan.evaluate(start, [no_ct], TASK).num_cases == 0
+    assert plan.evaluate(start, [no_image], TASK).num_cases == 0
+
+
+def test_complete_cases_alone_are_learnt_from_where_that_is_asked_for(
+    cases: tuple[Case, ...],
+) -> None:
+    """What others are compared with: the same bits as if the other cases were not there."""
+    plan = PetctSurvival(replace(SMALL, missing="drop"))
+    start = plan.initial_parameters(1)
+    fit = plan.train(start, [lacking(cases[0], "CT"), *cases[1:]], TASK)
+    assert fit.num_cases == 5
+    assert fit.metrics["left_out_incomplete"].numerator == 1.0
+    assert content(fit) == content(plan.train(start, cases[1:], TASK))
+
+
+@pytest.mark.parametrize("absent", ["PET", "CT"])
+def test_what_an_absent_image_holds_never_matters(absent: str) -> None:
+    """Not even where it is no number; what is there does, and so does that the other is not."""
+    plan = PetctSurvival(SMALL)
+    network = plan._network(1)
+    generator = torch.Generator().manual_seed(1)
+    channel = CHANNELS.index(absent)
+    presence = torch.ones(3, 2)
+    presence[:, channel] = 0.0
+    outputs = []
+    for content_of_absent in (0.0, 1.0, torch.nan):
+        images = torch.rand((3, 2, 8, 8, 8), generator=generator.manual_seed(2))
+        images[:, channel] = content_of_absent
+        inputs = _Inputs(images=images, presence=presence, clinical=torch.zeros(3, 0))
+        outputs.append(network(inputs))
+    assert torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[0], outputs[2])
+    whole = _Inputs(
+        images=torch.rand((3, 2, 8, 8, 8), generator=generator.manual_seed(2)),
+        presence=torch.ones(3, 2),
+        clinical=torch.zeros(3, 0),
+    )
+    assert outputs[0].shape == network(whole).shape
+    assert not torch.equal(outputs[0], network(whole))
+
+
+def test_all_that_is_there_is_learnt_from() -> None:
+    """Each array has a gradient; the stem of what is absent has none at all."""
+    plan = PetctSurvival(replace(SMALL, **CLINICAL))
+    network = plan._network(1)
+    images = torch.rand((4, 2, 8, 8, 8), generator=torch.Generator().manual_seed(1))
+    clinical = torch.tensor([[0.5, 0.0, 1.0, 0.0]] * 4)
+    for absent in (None, 0, 1):
+        presence = torch.ones(4, 2)
+        if absent is not None:
+            presence[:, absent] = 0.0
+        network.zero_grad()
+        network(
+            _Inputs(images=images, presence=presence, clinical=clinical)
+        ).square().sum().backward()
+        gradients = {name: one.grad for name, one in network.named_parameters()}
+        assert all(one is not None and one.abs().sum() > 0 for one in gradients.values())
+        by_channel = gradients["stem.weight"].reshape(2, -1).abs().sum(dim=1)  # type: ignore[union-attr]
+        assert (by_channel > 0).tolist() == [absent != 0, absent != 1]
+        told = gradients["head.weight"][:, 16:18].abs().sum(dim=0)  # type: ignore[index]
+        assert (told > 0).tolist() == [absent != 0, absent != 1]
+
+
+def test_what_is_dropped_comes_from_the_task_alone(cases: tuple[Case, ...]) -> None:
+    """The same task loses the same; another rate or round is other bits; nothing is lost of one."""
+    often = PetctSurvival(replace(SMALL, modality_dropout=1.0))
+    never = PetctSurvival(replace(SMALL, modality_dropout=0.0))
+    start = often.initial_parameters(1)
+    first = content(often.train(start, cases, TASK))
+    assert first == content(often.train(start, cases, TASK))
+    assert first != content(never.train(start, cases, TASK))
+    alone = [lacking(case, "CT") for case in cases]
+    assert content(often.train(start, alone, TASK)) == content(never.train(start, alone, TASK))
+    # Nobody is judged with less than there is.
+    assert often.evaluate(start, cases, TASK) == never.evaluate(start, cases, TASK)
+
+
+def test_clinical_features_change_the_risk_and_may_be_missing(cases: tuple[Case, ...]) -> None:
+    """A case with nothing else is learnt from too, and a missing cell is not the centre."""
+    plan = PetctSurvival(replace(SMALL, **CLINICAL))
+    start = plan.initial_parameters(1)
+    rows = ({"age": "65", "ecog": "1"}, {"age": "85", "ecog": "1"}, {"age": "", "ecog": "1"})
+    variants = [replace(cases[0], clinical={**cases[0].clinical, **row}) for row in rows]
+    assert len(set(plan.predict(start, variants).tolist())) == 3
+    bare = lacking(cases[0], "PET", "CT", "MASK")
+    fit = plan.train(start, [bare, *cases[1:]], TASK)
+    assert fit.num_cases == 6
+    assert fit.metrics["with_pet"].numerator == 5.0
+    assert fit.metrics["with_clinical"].numerator == 6.0
+    assert np.isfinite(plan.predict(fit.parameters, [bare])).all()
+
+
+def test_a_site_without_ct_learns_to_rank_its_cases(tmp_path: Path) -> None:
+    """By PET alone, and by CT alone: the loss of the cases that it learns from falls."""
+    write_cohort(SITES["chu-lyon"], tmp_path, num_cases=16, seed=1)
+    found = find_cases(tmp_path)
+    plan = PetctSurvival(
+        PetctSurvivalConfig(shape=(12, 12, 12), spacing_mm=8.0, width=4, epochs=15)
+    )
+    start = plan.initial_parameters(1)
+    for absent in ("PET", "CT"):
+        alone = [lacking(case, absent) for case in found]
+        fit = plan.train(start, alone, TASK)
+        before, after = (
+            plan.evaluate(one, alone, TASK).metrics["loss"].numerator
+            for one in (start, fit.parameters)
+        )
+        assert after < 0.95 * before
 
 
 def test_the_discrete_loss_is_the_log_likelihood() -> None:
@@ -169,9 +297,16 @@ def test_the_cox_loss_is_breslows() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"cut_points_months": (6.0, 3.0, 12.0)}, {"horizon_months": 7.0}, {"cut_points_months": ()}],
+    [
+        {"cut_points_months": (6.0, 3.0, 12.0)},
+        {"horizon_months": 7.0},
+        {"cut_points_months": ()},
+        {"clinical_features": ("age",)},
+    ],
 )
-def test_cut_points_rise_and_hold_the_horizon(values: dict[str, object]) -> None:
+def test_cut_points_rise_and_hold_the_horizon_and_features_have_scales(
+    values: dict[str, object],
+) -> None:
     """Refused before anything runs."""
     with pytest.raises(ConfigurationError):
         PetctSurvivalConfig(**values)  # type: ignore[arg-type]

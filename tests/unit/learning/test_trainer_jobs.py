@@ -152,6 +152,23 @@ def test_cases_are_found_by_the_map_of_the_dataset(tmp_path: Path) -> None:
     assert code_of(replace(needy, data_map=DataMap())) is FailureCode.DATASET_ERROR
 
 
+def test_one_modality_of_several_may_be_enough(tmp_path: Path) -> None:
+    """Two cases have a PET, one a CT: three are given to the plan, and the report has the rest."""
+    job = with_source(
+        tmp_path,
+        write_job(tmp_path),
+        "class TinyPlan(TrainingPlan):",
+        "from fedmq.learning.modalities import AnyOf\n\n\nclass TinyPlan(TrainingPlan):",
+    )
+    job = with_source(tmp_path, job, "modalities = ()", 'modalities = (AnyOf(("PET", "CT")),)')
+    for name, file in (("case-2", "PET"), ("case-3", "CT"), ("case-4", "PET"), ("case-5", "MASK")):
+        (tmp_path / "cases" / name / f"{file}.nii.gz").touch()
+    answer = answer_to(replace(job, validation_share=0.0))
+    assert isinstance(answer, Done)
+    assert answer.cases == ("case-2", "case-3", "case-4")
+    assert answer.metrics["left_out_missing_modality"] == (2.0, 5.0)
+
+
 def test_a_case_lacks_the_volumes_that_were_found_unfit(tmp_path: Path) -> None:
     """One damaged file does not stop a site; a plan that does without it has the case."""
     job = write_job(tmp_path, kind=JobKind.PREPARE, spoiled=(("case-2", "PET"), ("gone", "CT")))

@@ -197,6 +197,16 @@ def test_a_run_shows_its_rounds_as_a_table(model: Path) -> None:
     assert str(run) == "pfs-12-a1: training, round 2 of 3; <b>waits</b>"
 
 
+def test_counts_of_cases_stand_below_the_table_in_words(model: Path) -> None:
+    """A share of the cases that had a CT is no column beside the C-index."""
+    shown = report(1)
+    counts = {"with_ct": RatioField(numerator=3.0, denominator=4.0)}
+    record = shown.records[0].model_copy(update={"train_metrics": counts, "metrics": counts})
+    table = a_run(Script(shown.model_copy(update={"records": [record]}), model=model))._repr_html_()
+    assert "<th>round</th><th>nodes</th></tr>" in table
+    assert "<p>training cases: CT 3 of 4</p><p>validation cases: CT 3 of 4</p>" in table
+
+
 @pytest.mark.parametrize(
     ("metric", "value"),
     [
