@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fedmq.imaging.interpolation import are_straight, interpolate
 from fedmq.imaging.volumes import Volume
 
 _EDGE: Final = 0.5 + 1e-6
@@ -68,19 +69,24 @@ def resample(volume: Volume, grid: Grid, *, outside: float = 0.0) -> Floats:
     to_source = np.linalg.inv(volume.affine) @ grid.affine
     if _is_shift(to_source):
         return _moved(volume.array, np.rint(to_source[:3, 3]).astype(int), grid.shape, outside)
-    inside = _is_inside(to_source, volume.array.shape, grid.shape)
     source = _averaged(volume, grid.spacing_mm)
-    to_source = np.linalg.inv(source.affine) @ grid.affine
+    to_averaged = np.linalg.inv(source.affine) @ grid.affine
+    if are_straight(to_averaged, grid.shape):
+        result = interpolate(source.array, to_averaged, grid.shape)
+        for axis, length in enumerate(volume.array.shape):
+            places = np.arange(grid.shape[axis]) * to_source[axis, axis] + to_source[axis, 3]
+            np.moveaxis(result, axis, 0)[~_are_inside(places, length)] = outside
+        return result
     result = np.empty(grid.shape, dtype=np.float32)
     ndimage.affine_transform(
         source.array,
-        to_source[:3, :3],
-        offset=to_source[:3, 3],
+        to_averaged[:3, :3],
+        offset=to_averaged[:3, 3],
         output=result,
         order=1,
         mode="nearest",
     )
-    result[~inside] = outside
+    result[~_is_inside(to_source, volume.array.shape, grid.shape)] = outside
     return result
 
 
@@ -106,8 +112,10 @@ def _moved(array: Floats, corner: NDArray[np.int_], shape: Shape, outside: float
 def _averaged(volume: Volume, spacing_mm: NDArray[np.float64]) -> Volume:
     """Return blocks of whole voxels, as many in a row as fit the new spacing, by their means."""
     array, affine = volume.array, volume.affine.copy()
-    for axis, ratio in enumerate(spacing_mm / grid_of(volume).spacing_mm):
-        factor = int(ratio + _SAME)
+    ratios = spacing_mm / grid_of(volume).spacing_mm
+    # Whole planes are added fastest, and leave less for the other axes.
+    for axis in sorted(range(3), key=lambda axis: -abs(volume.array.strides[axis])):
+        factor = int(ratios[axis] + _SAME)
         if factor > 1:
             array = _block_means(array, axis, factor)
             affine[:3, 3] += affine[:3, axis] * (factor - 1) / 2
@@ -139,5 +147,9 @@ def _is_inside(
     for axis, length in enumerate(source):
         a, b, c, offset = to_source[axis]
         place = a * x + b * y + c * z + offset
-        inside &= (place >= -_EDGE) & (place <= length - 1 + _EDGE)
+        inside &= _are_inside(place, length)
     return inside
+
+
+def _are_inside(places: NDArray[np.float64], length: int) -> NDArray[np.bool_]:
+    return (places >= -_EDGE) & (places <= length - 1 + _EDGE)

@@ -8,7 +8,6 @@ float32: nibabel's own default, float64, doubles the memory and adds nothing to 
 
 import gzip
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,21 +15,29 @@ from typing import Final
 import nibabel
 import numpy as np
 from nibabel.affines import voxel_sizes
-from nibabel.filebasedimages import ImageFileError
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.filebasedimages import ImageFileError, SerializableImage
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 from numpy.typing import NDArray
 
 from fedmq.errors import DatasetError
+from fedmq.imaging.inflating import MOST_TIMES, inflate_errors, open_packed, require_whole
 
 MIN_SPACING_MM: Final = 0.2
 MAX_SPACING_MM: Final = 20.0
 _SPATIAL_AXES: Final = 3
 MAX_VOXELS: Final = 2**31
 """A whole body at 0.7 mm has half of that; a damaged header asks for any amount of memory."""
-_READ_BYTES: Final = 1024 * 1024
 _NUMBERS: Final = "biuf"
 """Kinds of voxels: booleans, integers, floats; no colours, no complex numbers."""
-_UNREADABLE: Final = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
+_UNREADABLE: Final[tuple[type[Exception], ...]] = (
+    ImageFileError,
+    HeaderDataError,
+    OSError,
+    ValueError,
+    *inflate_errors(),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,12 +82,15 @@ def load_volume(path: Path) -> Volume:
         shape = _spatial_shape(image, path)
         if image.get_data_dtype().kind not in _NUMBERS:
             raise _fault(path, "corrupt_file", "its voxels are no plain numbers")
-        _require_whole(path)
-        canonical = nibabel.as_closest_canonical(image)
-        array = np.asarray(canonical.dataobj, dtype=np.float32)
+        if path.suffix == ".gz" and isinstance(image, SerializableImage):
+            _require_fit(image, path)
+            with open_packed(path) as file:
+                array, affine = _turn(type(image).from_stream(file))
+                require_whole(file)  # nibabel stops at the last voxel
+        else:
+            array, affine = _turn(image)
     except _UNREADABLE as error:
         raise _fault(path, "corrupt_file", "it is cut off, damaged or no NIfTI file") from error
-    affine = np.asarray(canonical.affine, dtype=np.float64)
     array = array.reshape(array.shape[: len(shape)])
     if not np.isfinite(array).all():
         raise _fault(path, "not_finite", "it holds NaN or infinite values")
@@ -103,16 +113,32 @@ def save_volume(volume: Volume, path: Path) -> None:
     path.write_bytes(gzip.compress(content, compresslevel=1, mtime=0) if is_packed else content)
 
 
-def _require_whole(path: Path) -> None:
-    """Return if a packed file is what was packed; nibabel stops at the last voxel.
+def _turn(image: SpatialImage) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return an image's numbers and affine, both in RAS+."""
+    array = _scaled(image)
+    turn = io_orientation(image.affine)
+    affine = image.affine @ inv_ornt_aff(turn, array.shape[:_SPATIAL_AXES])
+    return np.asarray(apply_orientation(array, turn)), np.asarray(affine, dtype=np.float64)
 
-    Raises:
-        OSError, EOFError, zlib.error: its checksum, which stands at its end, says otherwise.
-    """
-    if path.suffix == ".gz":
-        with gzip.open(path) as file:
-            while file.read(_READ_BYTES):
-                pass
+
+def _scaled(image: SpatialImage) -> NDArray[np.float32]:
+    """Return an image's numbers in their unit; scaled in float32, nibabel would in float64."""
+    stored = image.dataobj
+    if not isinstance(stored, ArrayProxy):
+        return np.asarray(stored, dtype=np.float32)
+    array = np.array(stored.get_unscaled(), dtype=np.float32, order="K", copy=None)
+    if (stored.slope, stored.inter) != (1.0, 0.0):
+        # What is not copied may be a file's own pages.
+        array = array * np.float32(stored.slope)
+        array += np.float32(stored.inter)
+    return array
+
+
+def _require_fit(image: SpatialImage, path: Path) -> None:
+    """Return if a packed file can hold what its header tells of; before memory is taken for it."""
+    size = math.prod(image.shape) * image.get_data_dtype().itemsize
+    if size > MOST_TIMES * path.stat().st_size:
+        raise _fault(path, "corrupt_file", f"its header tells of {size} bytes, it holds fewer")
 
 
 def _spatial_shape(image: SpatialImage, path: Path) -> tuple[int, ...]:
