@@ -10,6 +10,9 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Final, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 try:
     from isal import igzip, isal_zlib
 except ImportError:  # no build for this kind of processor
@@ -46,3 +49,12 @@ def require_whole(file: BufferedIOBase) -> None:
     """
     while file.read(_READ_BYTES):
         pass
+
+
+def checksum(*parts: NDArray[np.uint8]) -> int:
+    """Return the CRC-32 (RFC 1952, 8) of bytes that follow one another."""
+    crc32 = isal_zlib.crc32 if HAS_ISAL else zlib.crc32
+    value = 0
+    for part in parts:
+        value = crc32(part.data, value)
+    return value

@@ -22,6 +22,7 @@ from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.patches import Patch, draw_patches
 from fedmq.imaging.preprocessing import Frame, PreparedCase
+from fedmq.imaging.stored import StoredCase
 from fedmq.learning.case_arrays import CaseArrays, cases_with, readers_of
 from fedmq.learning.plan import Assessment, Fit, PlanConfig, Ratio, Task, TrainingPlan
 from fedmq.learning.ranges import (
@@ -132,7 +133,7 @@ class PetctSegmentation(TrainingPlan):
 
         def load(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             of_batch = [usable[index] for index in batch.tolist()]
-            return self._draw(self._arrays.read_all(of_batch, num_readers=readers_of(task)), rng)
+            return self._draw(self._arrays.stored_all(of_batch, num_readers=readers_of(task)), rng)
 
         def loss_of(drawn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
             images, masks = drawn
@@ -188,7 +189,7 @@ class PetctSegmentation(TrainingPlan):
         return lay_network(network, self.config.memory_format)
 
     def _draw(
-        self, cases: Sequence[PreparedCase], rng: np.random.Generator
+        self, cases: Sequence[StoredCase], rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return patches of the cases and their masks, n patches of `patches_per_case` a case."""
         patches: list[Patch] = []
