@@ -16,6 +16,7 @@ from fedmq.cli.console import (
     typed,
 )
 from fedmq.cli.node_home import open_own_records
+from fedmq.cli.prepared import forget_dataset
 from fedmq.cli.words import count
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def check(name: Dataset, *, as_json: Json = False) -> None:
 def remove(name: Dataset) -> None:
     """Forget a dataset; its files stay where they are."""
     open_own_records().datasets.remove(name)
+    forget_dataset(name)
     say(f"{name} is no dataset of this node any more; its files are untouched")
     next_command("fedmq node data list")
 
@@ -118,6 +120,7 @@ def withdraw(
     from fedmq.node.withdrawing import withdraw_case
 
     done = withdraw_case(open_own_records(), dataset, case, reason=reason, now=time.time())
+    forget_dataset(dataset)
     if as_json:
         show_json(done)
         return

@@ -76,6 +76,10 @@ class Job:
     """To compute with, exactly: another number adds in another order."""
     is_narrow: bool = False
     """Whether the parameters came in fewer bytes (`fedmq.encodings.narrow`)."""
+    kept_cases: str | None = None
+    """A folder of the trainer's own in which prepared cases stay; None where there is none."""
+    kept_bytes: int = 0
+    """What may lie in it."""
     version: ShortText = __version__
     """Of fedmq, as the node has it in memory; the trainer has what is installed when it starts."""
 
