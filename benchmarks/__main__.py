@@ -13,6 +13,7 @@ from benchmarks import (
     encodings,
     faults,
     fuzz,
+    loaders,
     on_paper,
     rounds,
     scale,
@@ -132,6 +133,12 @@ _MEASURES: Mapping[str, Callable[[argparse.ArgumentParser, argparse.Namespace], 
     "training": lambda _, options: training_speed.measure(
         num_cases=options.cases, num_turns=options.turns
     ),
+    "loaders": lambda _, options: loaders.measure(
+        num_cases=options.cases,
+        num_turns=options.turns,
+        num_epochs=options.epochs,
+        torchio=options.torchio,
+    ),
     "fuzz": lambda _, options: fuzz.measure(options.inputs),
     "rounds": _measure_rounds,
 }
@@ -222,6 +229,7 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     eighth.add_argument("--turns", type=_count, default=5, help="every way is measured so often")
     ninth = names.add_parser("encodings", help="bytes of updates, and what they cost")
     ninth.add_argument("--seeds", type=_count, default=3, help="of patients, split and training")
+    _add_loaders(names.add_parser("loaders", help="cases and patches, beside other loaders"))
     names.add_parser("model", help="a round's cost, fitted to kept lines; 10,000 nodes on paper")
     tenth = names.add_parser("page", help="the page that shows what is kept in results/*.jsonl")
     tenth.add_argument("--to", type=Path, default=RESULTS / "page.html", metavar="FILE")
@@ -244,6 +252,18 @@ def _count(text: str) -> int:
 
 def _numbers(text: str) -> list[int]:
     return [_count(one) for one in text.split(",")]
+
+
+def _add_loaders(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cases", type=_count, default=6)
+    parser.add_argument("--turns", type=_count, default=5, help="every tool is measured so often")
+    parser.add_argument("--epochs", type=_count, default=5, help="after the first")
+    parser.add_argument(
+        "--torchio",
+        default="",
+        metavar="PYTHON",
+        help="one that has TorchIO; unless told, it is installed under TMPDIR",
+    )
 
 
 def _add_chaos(parser: argparse.ArgumentParser) -> None:

@@ -41,6 +41,25 @@ def open_packed(path: Path) -> BufferedIOBase:
     return cast("BufferedIOBase", gzip.open(path))
 
 
+def skip(file: BufferedIOBase, size_bytes: int) -> None:
+    """Return once so many bytes are read, and forgotten; fewer where the file ends before."""
+    while size_bytes and (read := file.read(min(size_bytes, _READ_BYTES))):
+        size_bytes -= len(read)
+
+
+def fill(file: BufferedIOBase, target: memoryview) -> None:
+    """Fill all of `target` with the bytes that come next.
+
+    Raises:
+        EOFError: there are not so many.
+    """
+    while target:
+        count = file.readinto(target[:_READ_BYTES])
+        if not count:
+            raise EOFError("the file ends before its last voxel")
+        target = target[count:]
+
+
 def require_whole(file: BufferedIOBase) -> None:
     """Return if a packed file that was read in part ends as what was packed.
 

@@ -7,7 +7,7 @@ the general way but for the rounding of float32.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,10 @@ affines of files, in float32, are not known to more."""
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Axis:
-    """Between which two voxels of one axis each new one lies."""
+    """Between which two blocks of one axis each new voxel lies."""
 
+    members: NDArray[np.intp]
+    """The voxels of each block, as they are numbered in memory, shape (factor, blocks)."""
     low: NDArray[np.intp]
     high: NDArray[np.intp]
     weight: Floats
@@ -37,43 +39,49 @@ def are_straight(to_source: NDArray[np.float64], shape: Shape) -> bool:
     return bool(aside.max() < _STRAIGHT and np.abs(np.diag(to_source)[:3]).min() > 0.0)
 
 
-def interpolate(array: Floats, to_source: NDArray[np.float64], shape: Shape) -> Floats:
+def interpolate(
+    array: NDArray[Any], to_source: NDArray[np.float64], shape: Shape, factors: Shape = (1, 1, 1)
+) -> Floats:
     """Return linear interpolation of `array` at `shape` voxels; beyond its centres, its rim.
 
     `to_source`, shape (4, 4), takes new voxel indices to those of `array`, along straight axes.
+    Between blocks of so many voxels by axis, where `factors` says so, each with the mean of its
+    own; the last block repeats the rim where voxels lack.
     """
     axes = []
-    for axis, length in enumerate(array.shape):
+    for axis, factor in enumerate(factors):
         places = np.arange(shape[axis]) * to_source[axis, axis] + to_source[axis, 3]
-        found = _neighbours(places, length)
-        if array.strides[axis] < 0:  # taking from a reversed view would copy all of it first
+        is_reversed = array.strides[axis] < 0
+        axes.append(_blocks(places, array.shape[axis], factor, is_reversed=is_reversed))
+        if is_reversed:  # taking from a reversed view would copy all of it first
             array = np.flip(array, axis)
-            found = _Axis(
-                low=length - 1 - found.low, high=length - 1 - found.high, weight=found.weight
-            )
-        axes.append(found)
     # Planes that lie together in memory, and in them rows that do.
     order = sorted(range(3), key=lambda axis: -abs(array.strides[axis]))
-    return _by_planes(array.transpose(order), *(axes[axis] for axis in order)).transpose(
-        np.argsort(order)
-    )
+    planes, rows, columns = (axes[axis] for axis in order)
+    made = _by_planes(array.transpose(order), planes, rows, columns)
+    return made.transpose(np.argsort(order))
 
 
-def _neighbours(places: NDArray[np.float64], length: int) -> _Axis:
-    places = np.clip(places, 0.0, length - 1.0)
-    low = np.minimum(places.astype(np.intp), max(length - 2, 0))
+def _blocks(places: NDArray[np.float64], length: int, factor: int, *, is_reversed: bool) -> _Axis:
+    count = -(-length // factor)
+    members = np.arange(count) * factor + np.arange(factor)[:, np.newaxis]
+    members = np.minimum(members, length - 1)
+    places = np.clip((places - (factor - 1) / 2) / factor, 0.0, count - 1.0)
+    low = np.minimum(places.astype(np.intp), max(count - 2, 0))
     return _Axis(
+        members=length - 1 - members if is_reversed else members,
         low=low,
-        high=np.minimum(low + 1, length - 1),
+        high=np.minimum(low + 1, count - 1),
         weight=np.asarray(places - low, dtype=np.float32),
     )
 
 
-def _by_planes(source: Floats, planes: _Axis, rows: _Axis, columns: _Axis) -> Floats:
+def _by_planes(source: NDArray[Any], planes: _Axis, rows: _Axis, columns: _Axis) -> Floats:
     @lru_cache(maxsize=2)
-    def plane(number: int) -> Floats:
+    def plane(block: int) -> Floats:
+        found = _means(source, planes.members[:, block : block + 1], 0)[0]
         # Rows first: they lie together, and there are fewer of them to take columns from.
-        return _between(_between(source[number], rows, 0), columns, 1)
+        return _between(_between(found, rows, 0), columns, 1)
 
     result = np.empty((len(planes.low), len(rows.low), len(columns.low)), dtype=np.float32)
     for number, (low, high) in enumerate(zip(planes.low, planes.high, strict=True)):
@@ -84,9 +92,19 @@ def _by_planes(source: Floats, planes: _Axis, rows: _Axis, columns: _Axis) -> Fl
     return result
 
 
-def _between(plane: Floats, axis: _Axis, along: int) -> Floats:
-    low, high = (np.take(plane, of, axis=along) for of in (axis.low, axis.high))
+def _between(plane: NDArray[Any], axis: _Axis, along: int) -> Floats:
+    low, high = (_means(plane, axis.members[:, of], along) for of in (axis.low, axis.high))
     high -= low
     high *= axis.weight[:, np.newaxis] if along == 0 else axis.weight
     low += high
-    return np.asarray(low)
+    return low
+
+
+def _means(array: NDArray[Any], members: NDArray[np.intp], along: int) -> Floats:
+    """Return the means of voxels along one axis, of which `members`, shape (f, n), has n sets."""
+    total: Floats = np.take(array, members[0], axis=along).astype(np.float32, copy=False)
+    for more in members[1:]:
+        total += np.take(array, more, axis=along)
+    if len(members) > 1:
+        total *= np.float32(1.0 / len(members))
+    return total

@@ -69,14 +69,15 @@ def resample(volume: Volume, grid: Grid, *, outside: float = 0.0) -> Floats:
     to_source = np.linalg.inv(volume.affine) @ grid.affine
     if _is_shift(to_source):
         return _moved(volume.array, np.rint(to_source[:3, 3]).astype(int), grid.shape, outside)
-    source = _averaged(volume, grid.spacing_mm)
-    to_averaged = np.linalg.inv(source.affine) @ grid.affine
-    if are_straight(to_averaged, grid.shape):
-        result = interpolate(source.array, to_averaged, grid.shape)
+    if are_straight(to_source, grid.shape):
+        factors = _factors(volume, grid.spacing_mm)
+        result = interpolate(volume.array, to_source, grid.shape, factors)
         for axis, length in enumerate(volume.array.shape):
             places = np.arange(grid.shape[axis]) * to_source[axis, axis] + to_source[axis, 3]
             np.moveaxis(result, axis, 0)[~_are_inside(places, length)] = outside
         return result
+    source = _averaged(volume, grid.spacing_mm)
+    to_averaged = np.linalg.inv(source.affine) @ grid.affine
     result = np.empty(grid.shape, dtype=np.float32)
     ndimage.affine_transform(
         source.array,
@@ -109,13 +110,17 @@ def _moved(array: Floats, corner: NDArray[np.int_], shape: Shape, outside: float
     return result
 
 
+def _factors(volume: Volume, spacing_mm: NDArray[np.float64]) -> Shape:
+    """Return how many voxels in a row fit the new spacing, by axis, at least one."""
+    ratios = spacing_mm / grid_of(volume).spacing_mm
+    x, y, z = (max(1, int(ratio + _SAME)) for ratio in ratios)
+    return x, y, z
+
+
 def _averaged(volume: Volume, spacing_mm: NDArray[np.float64]) -> Volume:
     """Return blocks of whole voxels, as many in a row as fit the new spacing, by their means."""
     array, affine = volume.array, volume.affine.copy()
-    ratios = spacing_mm / grid_of(volume).spacing_mm
-    # Whole planes are added fastest, and leave less for the other axes.
-    for axis in sorted(range(3), key=lambda axis: -abs(volume.array.strides[axis])):
-        factor = int(ratios[axis] + _SAME)
+    for axis, factor in enumerate(_factors(volume, spacing_mm)):
         if factor > 1:
             array = _block_means(array, axis, factor)
             affine[:3, 3] += affine[:3, axis] * (factor - 1) / 2

@@ -16,19 +16,28 @@ import nibabel
 import numpy as np
 from nibabel.affines import voxel_sizes
 from nibabel.arrayproxy import ArrayProxy
-from nibabel.filebasedimages import ImageFileError, SerializableImage
+from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 from numpy.typing import NDArray
 
 from fedmq.errors import DatasetError
-from fedmq.imaging.inflating import MOST_TIMES, inflate_errors, open_packed, require_whole
+from fedmq.imaging.inflating import (
+    MOST_TIMES,
+    fill,
+    inflate_errors,
+    open_packed,
+    require_whole,
+    skip,
+)
 
 MIN_SPACING_MM: Final = 0.2
 MAX_SPACING_MM: Final = 20.0
 _SPATIAL_AXES: Final = 3
 MAX_VOXELS: Final = 2**31
 """A whole body at 0.7 mm has half of that; a damaged header asks for any amount of memory."""
+_PIECE: Final = 2**20
+"""Voxels that are read at a time: few enough to stay in the processor's own memory."""
 _NUMBERS: Final = "biuf"
 """Kinds of voxels: booleans, integers, floats; no colours, no complex numbers."""
 _UNREADABLE: Final[tuple[type[Exception], ...]] = (
@@ -82,13 +91,8 @@ def load_volume(path: Path) -> Volume:
         shape = _spatial_shape(image, path)
         if image.get_data_dtype().kind not in _NUMBERS:
             raise _fault(path, "corrupt_file", "its voxels are no plain numbers")
-        if path.suffix == ".gz" and isinstance(image, SerializableImage):
-            _require_fit(image, path)
-            with open_packed(path) as file:
-                array, affine = _turn(type(image).from_stream(file))
-                require_whole(file)  # nibabel stops at the last voxel
-        else:
-            array, affine = _turn(image)
+        _require_fit(image, path)
+        array, affine = _turn(_read_voxels(image, path), image.affine)
     except _UNREADABLE as error:
         raise _fault(path, "corrupt_file", "it is cut off, damaged or no NIfTI file") from error
     array = array.reshape(array.shape[: len(shape)])
@@ -113,31 +117,51 @@ def save_volume(volume: Volume, path: Path) -> None:
     path.write_bytes(gzip.compress(content, compresslevel=1, mtime=0) if is_packed else content)
 
 
-def _turn(image: SpatialImage) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def _turn(
+    array: NDArray[np.float32], affine: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Return an image's numbers and affine, both in RAS+."""
-    array = _scaled(image)
-    turn = io_orientation(image.affine)
-    affine = image.affine @ inv_ornt_aff(turn, array.shape[:_SPATIAL_AXES])
-    return np.asarray(apply_orientation(array, turn)), np.asarray(affine, dtype=np.float64)
+    turn = io_orientation(affine)
+    turned = affine @ inv_ornt_aff(turn, array.shape[:_SPATIAL_AXES])
+    return np.asarray(apply_orientation(array, turn)), np.asarray(turned, dtype=np.float64)
 
 
-def _scaled(image: SpatialImage) -> NDArray[np.float32]:
-    """Return an image's numbers in their unit; scaled in float32, nibabel would in float64."""
+def _read_voxels(image: SpatialImage, path: Path) -> NDArray[np.float32]:
+    """Return an image's numbers in their unit, in the order of its file.
+
+    Piece by piece: neither the file's own numbers nor float64, in which nibabel scales, are ever
+    in memory as a whole.
+
+    Raises:
+        OSError, EOFError: the file is cut off; of a packed one the checksum, which stands at its
+            end, says otherwise.
+    """
     stored = image.dataobj
     if not isinstance(stored, ArrayProxy):
         return np.asarray(stored, dtype=np.float32)
-    array = np.array(stored.get_unscaled(), dtype=np.float32, order="K", copy=None)
-    if (stored.slope, stored.inter) != (1.0, 0.0):
-        # What is not copied may be a file's own pages.
-        array = array * np.float32(stored.slope)
-        array += np.float32(stored.inter)
-    return array
+    array = np.empty(math.prod(stored.shape), dtype=np.float32)
+    piece = np.empty(_PIECE, dtype=stored.dtype)
+    slope, inter = np.float32(stored.slope), np.float32(stored.inter)
+    is_packed = path.suffix == ".gz"
+    with open_packed(path) if is_packed else path.open("rb") as file, np.errstate(over="ignore"):
+        skip(file, stored.offset)
+        for first in range(0, len(array), _PIECE):
+            target = array[first : first + _PIECE]
+            part = piece[: len(target)]
+            fill(file, part.view(np.uint8).data)
+            target[...] = part
+            if slope != 1 or inter != 0:
+                target *= slope
+                target += inter
+        if is_packed:
+            require_whole(file)
+    return array.reshape(stored.shape, order=stored.order)
 
 
 def _require_fit(image: SpatialImage, path: Path) -> None:
-    """Return if a packed file can hold what its header tells of; before memory is taken for it."""
+    """Return if a file can hold what its header tells of; before memory is taken for it."""
     size = math.prod(image.shape) * image.get_data_dtype().itemsize
-    if size > MOST_TIMES * path.stat().st_size:
+    if size > (MOST_TIMES if path.suffix == ".gz" else 1) * path.stat().st_size:
         raise _fault(path, "corrupt_file", f"its header tells of {size} bytes, it holds fewer")
 
 

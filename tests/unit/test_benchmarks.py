@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[2]
         "scale",
         "encodings",
         "training",
+        "loaders",
         "page",
         "model",
     ],
