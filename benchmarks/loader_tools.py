@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _limit(given: Given) -> Timed:
-    """Inflate both files in one call each, and resample the CT as it is stored: nothing else."""
+    """Inflate both files in one call each, and resample the CT as fedmq does: nothing else."""
     from isal import isal_zlib
 
     from fedmq.imaging.interpolation import interpolate
@@ -76,7 +76,9 @@ def _limit(given: Given) -> Timed:
         isal_zlib.decompress(pet.read_bytes(), 31)
         content = isal_zlib.decompress(ct.read_bytes(), 31)
         voxels = np.frombuffer(content, "<i2", offset=352).reshape(ct_shape, order="F")
-        interpolate(voxels, np.linalg.inv(ct_to_mm) @ to_mm, shape)
+        to_source = np.linalg.inv(ct_to_mm) @ to_mm
+        x, y, z = (max(1, int(ratio)) for ratio in np.abs(np.diag(to_source)[:3]))
+        interpolate(voxels, to_source, shape, (x, y, z))
 
     return Timed(first_s=_first_epoch(work, given), patch_ms=())
 

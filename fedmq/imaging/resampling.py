@@ -6,14 +6,14 @@ first: a point of a coarse grid would meet a small lesion, or miss it, by chance
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from fedmq.imaging.interpolation import are_straight, interpolate
-from fedmq.imaging.volumes import Volume
+from fedmq.imaging.volumes import StoredVolume, Volume
 
 _EDGE: Final = 0.5 + 1e-6
 """Half a voxel, and the rounding of an affine's inverse."""
@@ -40,7 +40,7 @@ class Grid:
         return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
 
 
-def grid_of(volume: Volume) -> Grid:
+def grid_of(volume: Volume | StoredVolume) -> Grid:
     """Return the grid of a volume's own voxels."""
     x, y, z = volume.array.shape
     return Grid(affine=volume.affine, shape=(x, y, z))
@@ -64,7 +64,7 @@ def boxed_grid(grid: Grid, shape: Shape, centre: Shape) -> Grid:
     return Grid(affine=affine, shape=shape)
 
 
-def resample(volume: Volume, grid: Grid, *, outside: float = 0.0) -> Floats:
+def resample(volume: Volume | StoredVolume, grid: Grid, *, outside: float = 0.0) -> Floats:
     """Return the values of `volume` at the voxels of `grid`, by linear interpolation."""
     to_source = np.linalg.inv(volume.affine) @ grid.affine
     if _is_shift(to_source):
@@ -98,7 +98,7 @@ def _is_shift(to_source: NDArray[np.float64]) -> bool:
     return bool(np.abs(to_source - rounded).max() < _SAME)
 
 
-def _moved(array: Floats, corner: NDArray[np.int_], shape: Shape, outside: float) -> Floats:
+def _moved(array: NDArray[Any], corner: NDArray[np.int_], shape: Shape, outside: float) -> Floats:
     """Return the box of `shape` that begins at `corner`; beyond the array is `outside`."""
     result = np.full(shape, outside, dtype=np.float32)
     first = np.maximum(corner, 0)
@@ -110,16 +110,16 @@ def _moved(array: Floats, corner: NDArray[np.int_], shape: Shape, outside: float
     return result
 
 
-def _factors(volume: Volume, spacing_mm: NDArray[np.float64]) -> Shape:
+def _factors(volume: Volume | StoredVolume, spacing_mm: NDArray[np.float64]) -> Shape:
     """Return how many voxels in a row fit the new spacing, by axis, at least one."""
     ratios = spacing_mm / grid_of(volume).spacing_mm
     x, y, z = (max(1, int(ratio + _SAME)) for ratio in ratios)
     return x, y, z
 
 
-def _averaged(volume: Volume, spacing_mm: NDArray[np.float64]) -> Volume:
+def _averaged(volume: Volume | StoredVolume, spacing_mm: NDArray[np.float64]) -> Volume:
     """Return blocks of whole voxels, as many in a row as fit the new spacing, by their means."""
-    array, affine = volume.array, volume.affine.copy()
+    array, affine = np.asarray(volume.array, dtype=np.float32), volume.affine.copy()
     for axis, factor in enumerate(_factors(volume, spacing_mm)):
         if factor > 1:
             array = _block_means(array, axis, factor)

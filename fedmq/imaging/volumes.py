@@ -36,6 +36,7 @@ MAX_SPACING_MM: Final = 20.0
 _SPATIAL_AXES: Final = 3
 MAX_VOXELS: Final = 2**31
 """A whole body at 0.7 mm has half of that; a damaged header asks for any amount of memory."""
+_Numbers = NDArray[np.float32] | NDArray[np.int16]
 _PIECE: Final = 2**20
 """Voxels that are read at a time: few enough to stay in the processor's own memory."""
 _NUMBERS: Final = "biuf"
@@ -70,8 +71,28 @@ class Volume:
         return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StoredVolume:
+    """One image with the numbers of its file, which may be small integers: half of the memory."""
+
+    array: NDArray[np.float32] | NDArray[np.int16]
+    """Shape (X, Y, Z), RAS+, in the unit that a `Volume` has; sums of int16 may overflow."""
+    affine: NDArray[np.float64]
+    """Shape (4, 4): voxel indices to millimetres, RAS+."""
+
+
 def load_volume(path: Path) -> Volume:
     """Return the volume in the NIfTI file at `path`, turned to RAS+.
+
+    Raises:
+        DatasetError: as for `load_stored`.
+    """
+    stored = load_stored(path)
+    return Volume(array=np.asarray(stored.array, dtype=np.float32), affine=stored.affine)
+
+
+def load_stored(path: Path) -> StoredVolume:
+    """Return the volume in the NIfTI file at `path`, turned to RAS+, to be resampled.
 
     Raises:
         DatasetError: code missing_file, corrupt_file, not_3d, bad_affine or not_finite. The text
@@ -96,9 +117,9 @@ def load_volume(path: Path) -> Volume:
     except _UNREADABLE as error:
         raise _fault(path, "corrupt_file", "it is cut off, damaged or no NIfTI file") from error
     array = array.reshape(array.shape[: len(shape)])
-    if not np.isfinite(array).all():
+    if array.dtype != np.int16 and not np.isfinite(array).all():
         raise _fault(path, "not_finite", "it holds NaN or infinite values")
-    return Volume(array=array, affine=affine)
+    return StoredVolume(array=array, affine=affine)
 
 
 def save_volume(volume: Volume, path: Path) -> None:
@@ -117,20 +138,18 @@ def save_volume(volume: Volume, path: Path) -> None:
     path.write_bytes(gzip.compress(content, compresslevel=1, mtime=0) if is_packed else content)
 
 
-def _turn(
-    array: NDArray[np.float32], affine: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def _turn(array: _Numbers, affine: NDArray[np.float64]) -> tuple[_Numbers, NDArray[np.float64]]:
     """Return an image's numbers and affine, both in RAS+."""
     turn = io_orientation(affine)
     turned = affine @ inv_ornt_aff(turn, array.shape[:_SPATIAL_AXES])
-    return np.asarray(apply_orientation(array, turn)), np.asarray(turned, dtype=np.float64)
+    return apply_orientation(array, turn), np.asarray(turned, dtype=np.float64)
 
 
-def _read_voxels(image: SpatialImage, path: Path) -> NDArray[np.float32]:
+def _read_voxels(image: SpatialImage, path: Path) -> _Numbers:
     """Return an image's numbers in their unit, in the order of its file.
 
-    Piece by piece: neither the file's own numbers nor float64, in which nibabel scales, are ever
-    in memory as a whole.
+    Float32, or int16 where that is what the file has, unscaled. Piece by piece: other numbers, and
+    float64, in which nibabel scales, are never in memory as a whole.
 
     Raises:
         OSError, EOFError: the file is cut off; of a packed one the checksum, which stands at its
@@ -139,18 +158,21 @@ def _read_voxels(image: SpatialImage, path: Path) -> NDArray[np.float32]:
     stored = image.dataobj
     if not isinstance(stored, ArrayProxy):
         return np.asarray(stored, dtype=np.float32)
-    array = np.empty(math.prod(stored.shape), dtype=np.float32)
-    piece = np.empty(_PIECE, dtype=stored.dtype)
     slope, inter = np.float32(stored.slope), np.float32(stored.inter)
+    is_scaled = slope != 1 or inter != 0
+    kind = np.int16 if stored.dtype == np.int16 and not is_scaled else np.float32
+    array: _Numbers = np.empty(math.prod(stored.shape), dtype=kind)
+    piece = np.empty(_PIECE, dtype=stored.dtype)
     is_packed = path.suffix == ".gz"
     with open_packed(path) if is_packed else path.open("rb") as file, np.errstate(over="ignore"):
         skip(file, stored.offset)
         for first in range(0, len(array), _PIECE):
             target = array[first : first + _PIECE]
-            part = piece[: len(target)]
+            part = target if kind == np.int16 else piece[: len(target)]
             fill(file, part.view(np.uint8).data)
-            target[...] = part
-            if slope != 1 or inter != 0:
+            if part is not target:
+                target[...] = part
+            if is_scaled:
                 target *= slope
                 target += inter
         if is_packed:
