@@ -4,7 +4,7 @@
     length    of the header, 8 bytes, little-endian
     checksum  CRC-32 of all that follows, 4 bytes, little-endian
     header    JSON: key, sides, whether there is a mask, affine, counts
-    images    uint16, little-endian, C order, at a multiple of 64 bytes
+    images    uint16, little-endian, C order, at a multiple of 64 bytes; then the two projections
     mask      a byte for each voxel
 
 A file is whole or it is none: it is written under another name, and its checksum is looked
@@ -39,7 +39,10 @@ def write_case(path: Path, key: str, case: StoredCase) -> None:
     Raises:
         OSError: the disk refuses; nothing is left behind.
     """
-    parts = [np.ascontiguousarray(case.images, dtype=_NUMBER).reshape(-1).view(np.uint8)]
+    parts = [
+        np.ascontiguousarray(numbers, dtype=_NUMBER).reshape(-1).view(np.uint8)
+        for numbers in (case.images, case.coronal, case.sagittal)
+    ]
     if case.mask is not None:
         parts.append(np.ascontiguousarray(case.mask).reshape(-1).view(np.uint8))
     header = json.dumps(
@@ -98,17 +101,23 @@ def _write_all(descriptor: int, data: memoryview) -> None:
 def _read_arrays(header: dict[str, Any], pages: NDArray[np.uint8]) -> StoredCase | None:
     x, y, z = sides = tuple(int(side) for side in header["sides"])
     num_voxels = math.prod(sides)
-    size = 2 * num_voxels * _NUMBER.itemsize
-    expected = size + (num_voxels if header["has_mask"] else 0)
-    if len(pages) != expected:
+    shapes = [(2, x, y, z), (2, x, z), (2, y, z)]
+    ends = np.cumsum([0, *(math.prod(shape) * _NUMBER.itemsize for shape in shapes)]).tolist()
+    if len(pages) != ends[-1] + (num_voxels if header["has_mask"] else 0):
         return None
+    images, coronal, sagittal = (
+        pages[begin:end].view(_NUMBER).reshape(shape)
+        for begin, end, shape in zip(ends, ends[1:], shapes, strict=False)
+    )
     body, lesion = (np.array(header[name], dtype=np.int64) for name in ("body", "lesion"))
     affine = np.array(header["affine"], dtype=np.float64)
     if body.shape != (x,) or lesion.shape != (x,) or affine.shape != (4, 4):
         return None
     return StoredCase(
-        images=pages[:size].view(_NUMBER).reshape(2, x, y, z),
-        mask=pages[size:].view(np.bool_).reshape(x, y, z) if header["has_mask"] else None,
+        images=images,
+        coronal=coronal,
+        sagittal=sagittal,
+        mask=pages[ends[-1] :].view(np.bool_).reshape(x, y, z) if header["has_mask"] else None,
         affine=affine,
         body_counts=body,
         lesion_counts=lesion,

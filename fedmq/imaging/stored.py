@@ -34,6 +34,10 @@ class StoredCase:
     """Shape (X, Y, Z)."""
     affine: NDArray[np.float64]
     """Shape (4, 4): voxel indices to millimetres, RAS+."""
+    coronal: Numbers
+    """The largest along the second axis, shape (2, X, Z); see `fedmq.imaging.mip`."""
+    sagittal: Numbers
+    """The largest along the first axis, shape (2, Y, Z)."""
     body_counts: Counts
     """Voxels of the body in each plane of the first axis, shape (X,)."""
     lesion_counts: Counts
@@ -46,7 +50,8 @@ class StoredCase:
     @property
     def size_bytes(self) -> int:
         """What the arrays take, in memory or in a file."""
-        return self.images.nbytes + (0 if self.mask is None else self.mask.nbytes)
+        views = self.coronal.nbytes + self.sagittal.nbytes
+        return self.images.nbytes + views + (0 if self.mask is None else self.mask.nbytes)
 
     @property
     def body(self) -> Marked:
@@ -87,6 +92,8 @@ def store_case(case: PreparedCase) -> StoredCase:
         images=images,
         mask=None if mask is None else np.ascontiguousarray(mask),
         affine=case.affine,
+        coronal=images.max(axis=2),
+        sagittal=images.max(axis=1),
         body_counts=count_marks(body_of(from_stored(images[:, x])) for x in range(num_planes)),
         lesion_counts=(np.zeros(num_planes, dtype=np.int64) if mask is None else count_marks(mask)),
         rest={one.name: getattr(case, one.name) for one in fields(case) if one.name not in _ARRAYS},

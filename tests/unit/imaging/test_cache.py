@@ -39,6 +39,8 @@ def equal(one: StoredCase | None, other: StoredCase) -> bool:
         and np.array_equal(one.images, other.images)
         and (one.mask is None) == (other.mask is None)
         and (one.mask is None or np.array_equal(one.mask, other.mask))
+        and np.array_equal(one.coronal, other.coronal)
+        and np.array_equal(one.sagittal, other.sagittal)
         and np.array_equal(one.affine, other.affine)
         and np.array_equal(one.body_counts, other.body_counts)
         and np.array_equal(one.lesion_counts, other.lesion_counts)
