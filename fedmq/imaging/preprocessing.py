@@ -74,12 +74,9 @@ def prepare_case(case: Case, frame: Frame, *, with_mask: bool = False) -> Prepar
     """
     pet = case.volume("PET")
     grid = frame_grid(pet, frame)
-    images = np.stack(
-        [
-            scale_pet(resample(pet, grid)),
-            window_ct(resample(case.stored_volume("CT"), grid, outside=AIR_HU)),
-        ]
-    )
+    images = np.empty((2, *grid.shape), dtype=np.float32)
+    scale_pet(resample(pet, grid), out=images[0])
+    window_ct(resample(case.stored_volume("CT"), grid, outside=AIR_HU), out=images[1])
     mask = _resample_mask(case.volume("MASK"), grid) if with_mask else None
     return PreparedCase(images=images, mask=mask, affine=grid.affine)
 
@@ -96,20 +93,18 @@ def frame_grid(pet: Volume, frame: Frame) -> Grid:
     return boxed_grid(grid, frame.shape, (x, y, z))
 
 
-def scale_pet(suv: Floats, suv_max: float = SUV_MAX) -> Floats:
-    """Return SUV 0 to `suv_max` as 0 to 1; lower and higher values are cut."""
-    return _cut(np.asarray(suv / suv_max, dtype=np.float32))
+def scale_pet(suv: Floats, suv_max: float = SUV_MAX, *, out: Floats | None = None) -> Floats:
+    """Return SUV 0 to `suv_max` as 0 to 1, in `out` if given; lower and higher values are cut."""
+    scaled = np.divide(suv, np.float32(suv_max), out=out, dtype=np.float32)
+    return np.clip(scaled, 0.0, 1.0, out=scaled)
 
 
-def window_ct(hu: Floats, low: float = -160.0, high: float = 240.0) -> Floats:
-    """Return HU `low` to `high` (soft tissue) as 0 to 1; lower and higher values are cut."""
-    scaled = np.asarray(hu - low, dtype=np.float32)
-    scaled /= high - low
-    return _cut(scaled)
-
-
-def _cut(scaled: Floats) -> Floats:
-    """Leave 0 to 1 of an array of one's own; copies of whole bodies take longer than the sums."""
+def window_ct(
+    hu: Floats, low: float = -160.0, high: float = 240.0, *, out: Floats | None = None
+) -> Floats:
+    """Return HU `low` to `high` (soft tissue) as 0 to 1, in `out` if given; beyond is cut."""
+    scaled = np.subtract(hu, np.float32(low), out=out, dtype=np.float32)
+    scaled /= np.float32(high - low)
     return np.clip(scaled, 0.0, 1.0, out=scaled)
 
 

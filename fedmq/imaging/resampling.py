@@ -65,7 +65,10 @@ def boxed_grid(grid: Grid, shape: Shape, centre: Shape) -> Grid:
 
 
 def resample(volume: Volume | StoredVolume, grid: Grid, *, outside: float = 0.0) -> Floats:
-    """Return the values of `volume` at the voxels of `grid`, by linear interpolation."""
+    """Return the values of `volume` at the voxels of `grid`, by linear interpolation.
+
+    They are the volume's own array, read-only, where the grid is a part of its own.
+    """
     to_source = np.linalg.inv(volume.affine) @ grid.affine
     if _is_shift(to_source):
         return _moved(volume.array, np.rint(to_source[:3, 3]).astype(int), grid.shape, outside)
@@ -99,10 +102,18 @@ def _is_shift(to_source: NDArray[np.float64]) -> bool:
 
 
 def _moved(array: NDArray[Any], corner: NDArray[np.int_], shape: Shape, outside: float) -> Floats:
-    """Return the box of `shape` that begins at `corner`; beyond the array is `outside`."""
-    result = np.full(shape, outside, dtype=np.float32)
+    """Return the box of `shape` that begins at `corner`; beyond the array is `outside`.
+
+    One that lies in the array is a view of it, read-only: a PET on its own grid is not copied.
+    """
     first = np.maximum(corner, 0)
     last = np.minimum(corner + shape, array.shape)
+    if (last - first == shape).all():
+        box = array[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
+        box = np.asarray(box, dtype=np.float32).view()
+        box.flags.writeable = False
+        return box
+    result = np.full(shape, outside, dtype=np.float32)
     if (first < last).all():
         source = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
         target = tuple(slice(a, b) for a, b in zip(first - corner, last - corner, strict=True))

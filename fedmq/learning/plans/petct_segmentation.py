@@ -23,6 +23,7 @@ from fedmq.imaging.cases import Case
 from fedmq.imaging.patches import Patch, draw_patches
 from fedmq.imaging.preprocessing import Frame, PreparedCase
 from fedmq.imaging.stored import StoredCase
+from fedmq.learning.augmentation import augment
 from fedmq.learning.case_arrays import CaseArrays, cases_with, readers_of
 from fedmq.learning.plan import Assessment, Fit, PlanConfig, Ratio, Task, TrainingPlan
 from fedmq.learning.ranges import (
@@ -65,6 +66,8 @@ class PetctSegmentationConfig(PlanConfig):
     """Drawn anew in each epoch."""
     lesion_share: Share = 0.5
     """Of patches: around a voxel of the mask; the others are anywhere in the body."""
+    augment: bool = False
+    """Whether patches are turned, scaled, flipped, and made noisy, each time in another way."""
     overlap: Annotated[float, Field(ge=0.0, le=0.9, allow_inf_nan=False)] = 0.25
     """Of neighbouring windows, as a share of the patch, where whole volumes are judged."""
     width: Annotated[int, Field(ge=4, le=64, multiple_of=4)] = 8
@@ -203,6 +206,8 @@ class PetctSegmentation(TrainingPlan):
             )
         images = torch.from_numpy(np.stack([patch.images for patch in patches]))
         masks = torch.from_numpy(np.stack([patch.mask[np.newaxis] for patch in patches]))
+        if self.config.augment:
+            images, masks = augment(images, masks.float(), rng, spacing_mm=self.config.spacing_mm)
         return lay_images(images, self.config.memory_format), masks.float()
 
     def _judge(

@@ -20,7 +20,7 @@ from fedmq.learning.plan import Task
 from tests.support.fields import case_with
 
 FRAME = Frame(shape=(8, 8, 8))
-ONE_CASE = 2 * 8**3 * 2
+ONE_CASE = 2 * 2 * (8**3 + 2 * 8**2)
 
 
 def make_case(folder: Path, name: str, *, suv: float = 5.0) -> Case:
