@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fedmq.errors import DatasetError
+from fedmq.imaging.cache import CaseCache
 from fedmq.imaging.cases import Case
 from fedmq.imaging.preprocessing import Frame
 from fedmq.imaging.volumes import Volume
@@ -121,3 +122,18 @@ def test_readers_are_as_many_as_threads_up_to_a_bound(threads: int, readers: int
     """What is unpacked at once takes memory."""
     task = Task(seed=1, round=1, report=lambda _share, _text: None, num_threads=threads)
     assert readers_of(task) == readers
+
+
+def test_cases_in_a_cache_take_no_memory_of_the_process(tmp_path: Path) -> None:
+    """All of them stay at hand under a limit that not one would fit in; they are read once."""
+    memory = CaseMemory(limit_bytes=0)
+    (tmp_path / "cache").mkdir()
+    memory.keep_in(CaseCache(tmp_path / "cache", limit_bytes=2**30, reserve_bytes=0))
+    arrays = CaseArrays(FRAME, memory=memory)
+    cases = [make_case(tmp_path, f"case-{number}", suv=number + 1) for number in range(20)]
+    first = arrays.stored_all(cases, num_readers=2)
+    assert all(one.is_mapped for one in first)
+    again = arrays.stored_all(cases)
+    assert all(one is other for one, other in zip(first, again, strict=True))
+    without = CaseArrays(FRAME, memory=CaseMemory())
+    np.testing.assert_array_equal(arrays.images(cases), without.images(cases))
