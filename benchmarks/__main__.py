@@ -14,6 +14,7 @@ from benchmarks import (
     faults,
     fuzz,
     fuzz_data,
+    loaders,
     missing,
     on_paper,
     rounds,
@@ -137,6 +138,12 @@ _MEASURES: Mapping[str, Callable[[argparse.ArgumentParser, argparse.Namespace], 
     "missing": lambda _, options: missing.measure(
         options.seeds, options.first, is_choice=options.choose
     ),
+    "loaders": lambda _, options: loaders.measure(
+        num_cases=options.cases,
+        num_turns=options.turns,
+        num_epochs=options.epochs,
+        torchio=options.torchio,
+    ),
     "fuzz": lambda _, options: fuzz.measure(options.inputs),
     "fuzz-data": lambda _, options: fuzz_data.measure(options.inputs),
     "rounds": _measure_rounds,
@@ -231,6 +238,7 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     ninth = names.add_parser("encodings", help="bytes of updates, and what they cost")
     ninth.add_argument("--seeds", type=_count, default=3, help="of patients, split and training")
     _add_missing(names.add_parser("missing", help="learning from cases without CT or PET"))
+    _add_loaders(names.add_parser("loaders", help="cases and patches, beside other loaders"))
     names.add_parser("model", help="a round's cost, fitted to kept lines; 10,000 nodes on paper")
     tenth = names.add_parser("page", help="the page that shows what is kept in results/*.jsonl")
     tenth.add_argument("--to", type=Path, default=RESULTS / "page.html", metavar="FILE")
@@ -260,6 +268,18 @@ def _add_missing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="first", type=int, default=1, help="the first seed")
     parser.add_argument(
         "--choose", action="store_true", help="rates of modality dropout, beside each other"
+    )
+
+
+def _add_loaders(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cases", type=_count, default=6)
+    parser.add_argument("--turns", type=_count, default=5, help="every tool is measured so often")
+    parser.add_argument("--epochs", type=_count, default=5, help="after the first")
+    parser.add_argument(
+        "--torchio",
+        default="",
+        metavar="PYTHON",
+        help="one that has TorchIO; unless told, it is installed under TMPDIR",
     )
 
 

@@ -18,6 +18,8 @@ FEDMQ_TASK_THREADS      threads that a task of a node computes with, at most (de
 FEDMQ_TASK_DEVICE       cpu, on which plans compute (default); any other is refused
 FEDMQ_TASK_MEMORY_MB    MB of memory for each process of a plan (default: what the machine has)
 FEDMQ_TASK_SCRATCH_MB   MB of files that a plan may keep beside its model (default 1024)
+FEDMQ_CASE_CACHE_MB     MB of cases that stay prepared while their experiments run (default 20480;
+                        0: none)
 FEDMQ_ALLOW_UNCONTAINED 1 lets a node run plans where it cannot keep them from network and files
 FEDMQ_BROKER_URL        AMQP address of a broker of one's own, for the hub and the demo
 FEDMQ_BROKER_AUTHORITY  file with the certificates of who vouches for that broker, as PEM; without
@@ -61,6 +63,7 @@ class Settings(BaseSettings):
     task_device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)$")] = "cpu"
     task_memory_mb: Annotated[int, Field(ge=256)] | None = None
     task_scratch_mb: Annotated[int, Field(ge=1)] = 1024
+    case_cache_mb: Annotated[int, Field(ge=0)] = 20_480
     allow_uncontained: bool = False
     broker_url: str | None = None
     broker_admin_url: SecretStr | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedmq.cli.console import Json, next_command, say, show, show_json, show_table
+from fedmq.cli.prepared import forget_over
 from fedmq.cli.words import count, size
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ def _clear(program: str, folder: "Path", settings: "Settings", *, dry_run: bool)
         shares = measure(home, disused, retention=retention, clock=clock)
         is_freed = not (dry_run or is_running)
         shares = (*shares, *_prune(program, home, settings, clock, dry_run=not is_freed))
+        if program == "node":
+            shares = (*shares, *forget_over(folder, home, dry_run=not is_freed))
         if is_freed:
             free(home, disused, retention=retention, clock=clock)
     return Cleared(program=program, is_running=is_running, is_freed=is_freed, shares=shares)

@@ -117,6 +117,7 @@ def start(
     from fedmq.claims import claimed
     from fedmq.cli.expiry import Reminder, say_when_it_ends
     from fedmq.cli.node_containment import contained_worker, read_max_threads
+    from fedmq.cli.prepared import forget_over
     from fedmq.cli.serving import keep_freed_memory, make_transport, stop_on_signals
     from fedmq.clocks import SystemClock
     from fedmq.hub.membership import read_membership
@@ -173,6 +174,7 @@ def start(
             wire=wire,
             clock=clock,
         )
+        forget_over(folder, home, dry_run=False)
         keep_freed_memory()
         stop_on_signals(lives.stop)
         say_when_it_ends(membership)

@@ -25,6 +25,7 @@ def contained_worker(
     from fedmq.containment.cell import Limits
     from fedmq.node.containment import find_containment, require_containment
     from fedmq.node.devices import require_device
+    from fedmq.node.kept_cases import KEPT_CASES, KeptCases
     from fedmq.node.worker import Worker
     from fedmq.settings import read_settings
 
@@ -45,6 +46,7 @@ def contained_worker(
         containment=found,
         limits=limits,
         timeout_s=settings.task_timeout_s,
+        kept_cases=KeptCases(folder / KEPT_CASES, limit_bytes=settings.case_cache_mb * _MB),
     )
 
 

@@ -41,6 +41,7 @@ from fedmq.cli.node_data_features import features
 from fedmq.cli.node_data_import import import_dicom
 from fedmq.cli.node_data_page import check_and_draw
 from fedmq.cli.node_home import open_own_records
+from fedmq.cli.prepared import forget_dataset
 from fedmq.cli.words import count
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def remove(name: Dataset) -> None:
     records.datasets.remove(name)
     records.features.remove(name)
     records.check_pages.remove(name)
+    forget_dataset(name)
     say(f"{name} is no dataset of this node any more; its files are untouched")
     next_command("fedmq node data list")
 
@@ -180,6 +182,7 @@ def withdraw(
     from fedmq.node.withdrawing import withdraw_case
 
     done = withdraw_case(open_own_records(), dataset, case, reason=reason, now=time.time())
+    forget_dataset(dataset)
     if as_json:
         show_json(done)
         return

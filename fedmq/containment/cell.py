@@ -65,6 +65,8 @@ class Cell:
     readable: tuple[Path, ...]
     means: frozenset[Means]
     limits: Limits
+    kept: Path | None = None
+    """A folder whose files outlive the process, for it and its like to make, read and remove."""
 
     @property
     def inputs(self) -> Path:
@@ -98,6 +100,7 @@ class Cell:
                 "readable": [str(path) for path in self.readable],
                 "means": sorted(self.means),
                 "limits": asdict(self.limits),
+                "kept": None if self.kept is None else str(self.kept),
             }
         )
 
@@ -110,6 +113,7 @@ def parse_cell(text: str) -> Cell:
         readable=tuple(Path(path) for path in fields["readable"]),
         means=frozenset(Means(word) for word in fields["means"]),
         limits=Limits(**fields["limits"]),
+        kept=None if fields["kept"] is None else Path(fields["kept"]),
     )
 
 

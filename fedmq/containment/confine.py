@@ -79,4 +79,5 @@ def _rules(cell: Cell, readable: tuple[Path, ...]) -> list[tuple[Path, landlock.
         *((path, devices) for path in namespaces.DEVICES),
         (cell.outputs, landlock.WRITE),
         (cell.scratch, landlock.OWN),
+        *(() if cell.kept is None else ((cell.kept, landlock.KEEP),)),
     ]

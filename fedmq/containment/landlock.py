@@ -58,6 +58,7 @@ OWN: Final = (
     | (Right.REMOVE_DIR | Right.REMOVE_FILE | Right.MAKE_DIR | Right.MAKE_REG | Right.MAKE_SYM)
     | (Right.MAKE_SOCK | Right.MAKE_FIFO | Right.REFER)
 )
+KEEP: Final = Right.READ_DIR | WRITE | Right.MAKE_REG | Right.REMOVE_FILE
 _OF_FILES: Final = (
     Right.EXECUTE | Right.WRITE_FILE | Right.READ_FILE | Right.TRUNCATE | Right.IOCTL_DEV
 )

@@ -86,6 +86,8 @@ def enter_root(cell: Cell, readable: Iterable[Path]) -> None:
         _bind(path, root, _READ_ONLY | _NO_SUID | _NO_PROGRAMS)
     _bind(cell.inputs, root, _READ_ONLY | _NO_SUID | _NO_DEVICES | _NO_PROGRAMS)
     _bind(cell.outputs, root, _NO_SUID | _NO_DEVICES | _NO_PROGRAMS)
+    if cell.kept is not None:
+        _bind(cell.kept, root, _NO_SUID | _NO_DEVICES | _NO_PROGRAMS)
     scratch = _place(cell.scratch, root)
     scratch.mkdir(parents=True, exist_ok=True)
     size = f"mode=777,size={cell.limits.scratch_bytes},nr_inodes={_MOST_NODES}"

@@ -1,14 +1,16 @@
 """Cases: one patient study each, as the files and the clinical row that belong together."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fedmq.errors import DatasetError
 
 if TYPE_CHECKING:
-    from fedmq.imaging.volumes import Volume
+    from fedmq.imaging.volumes import StoredVolume, Volume
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,22 @@ class Case:
         Raises:
             DatasetError: the case has none (code missing_modality), or it cannot be read.
         """
+        # nibabel comes with an extra: who submits a plan, or trains on tables, does without.
+        from fedmq.imaging.volumes import load_volume
+
+        return self._load(modality, load_volume)
+
+    def stored_volume(self, modality: str) -> "StoredVolume":
+        """Return the volume of `modality` with the numbers of its file, to be resampled.
+
+        Raises:
+            DatasetError: as for `volume`.
+        """
+        from fedmq.imaging.volumes import load_stored
+
+        return self._load(modality, load_stored)
+
+    def _load(self, modality: str, load: Callable[[Path], T]) -> T:
         path = self.volumes.get(modality)
         if path is None:
             raise DatasetError(
@@ -36,11 +54,8 @@ class Case:
                 why=f"it has {', '.join(sorted(self.volumes)) or 'no volume at all'}",
                 fix="add the file, or use a plan that learns without it",
             )
-        # nibabel comes with an extra: who submits a plan, or trains on tables, does without.
-        from fedmq.imaging.volumes import load_volume
-
         try:
-            return load_volume(path)
+            return load(path)
         except DatasetError as error:  # of a file, which may be called as in every other case
             raise DatasetError(
                 f"case {self.case_id} cannot be used: {error.what}",

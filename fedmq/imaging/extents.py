@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fedmq.imaging.resampling import Floats, Shape, grid_of, resample, spaced_grid
-from fedmq.imaging.volumes import Volume
+from fedmq.imaging.volumes import StoredVolume, Volume
 
 BODY_SUV: Final = 0.3
 """Averaged over a few voxels, tissue takes up more than this, and the air around it less."""
@@ -31,7 +31,7 @@ def body_centre(suv: Floats) -> Shape:
     return _middle_of(body) if body.any() else _middle(suv)
 
 
-def trunk_centre(ct: Volume) -> Shape:
+def trunk_centre(ct: Volume | StoredVolume) -> Shape:
     """Return the voxel of a CT in the middle of the body's extent along each axis.
 
     What is thin goes first, and of what is left all but the largest piece: the table, blankets, an
@@ -79,6 +79,6 @@ def _middle_of_extent(counts: NDArray[np.int_]) -> int:
     return int(first + last + 1) // 2
 
 
-def _middle(suv: Floats) -> Shape:
-    x, y, z = suv.shape
+def _middle(array: NDArray[np.generic]) -> Shape:
+    x, y, z = array.shape
     return x // 2, y // 2, z // 2

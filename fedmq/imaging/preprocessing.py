@@ -24,7 +24,7 @@ from fedmq.imaging.resampling import (
     resample,
     spaced_grid,
 )
-from fedmq.imaging.volumes import Volume
+from fedmq.imaging.volumes import StoredVolume, Volume
 
 CHANNELS: Final = ("PET", "CT")
 """Of the arrays of a case, in their order."""
@@ -77,8 +77,7 @@ def prepare_case(case: Case, frame: Frame, *, with_mask: bool = False) -> Prepar
         DatasetError: it has neither PET nor CT, or no mask (code missing_modality), or one of them
             cannot be read.
     """
-    volumes = {name: case.volume(name) for name in CHANNELS if name in case.volumes}
-    if not volumes:
+    if not set(CHANNELS) & case.volumes.keys():
         raise DatasetError(
             f"case {case.case_id} has neither PET nor CT",
             code="missing_modality",
@@ -86,13 +85,14 @@ def prepare_case(case: Case, frame: Frame, *, with_mask: bool = False) -> Prepar
             why="one of them says where the voxels are",
             fix="add a file, or use a plan that learns without images",
         )
+    volumes = {name: case.stored_volume(name) for name in CHANNELS if name in case.volumes}
     first = next(iter(volumes))
     grid = frame_grid(volumes[first], frame, modality=first)
     images = np.zeros((len(CHANNELS), *grid.shape), dtype=np.float32)
     if "PET" in volumes:
-        images[0] = scale_pet(resample(volumes["PET"], grid))
+        scale_pet(resample(volumes["PET"], grid), out=images[0])
     if "CT" in volumes:
-        images[1] = window_ct(resample(volumes["CT"], grid, outside=AIR_HU))
+        window_ct(resample(volumes["CT"], grid, outside=AIR_HU), out=images[1])
     return PreparedCase(
         images=images,
         mask=resample_mask(case.volume("MASK"), grid) if with_mask else None,
@@ -101,7 +101,7 @@ def prepare_case(case: Case, frame: Frame, *, with_mask: bool = False) -> Prepar
     )
 
 
-def frame_grid(volume: Volume, frame: Frame, *, modality: str = "PET") -> Grid:
+def frame_grid(volume: Volume | StoredVolume, frame: Frame, *, modality: str = "PET") -> Grid:
     """Return the grid on which a case is given that has this PET, or this CT and no PET."""
     own = grid_of(volume)
     grid = own if frame.spacing_mm is None else spaced_grid(own, frame.spacing_mm)
@@ -110,20 +110,26 @@ def frame_grid(volume: Volume, frame: Frame, *, modality: str = "PET") -> Grid:
     if modality == "CT":
         centre = trunk_centre(volume)
     else:
-        centre = (body_centre if frame.centre == "body" else hottest_voxel)(volume.array)
+        suv = np.asarray(volume.array, dtype=np.float32)
+        centre = (body_centre if frame.centre == "body" else hottest_voxel)(suv)
     place = np.linalg.inv(grid.affine) @ own.affine @ [*centre, 1.0]
     x, y, z = (int(index) for index in np.rint(place[:3]))
     return boxed_grid(grid, frame.shape, (x, y, z))
 
 
-def scale_pet(suv: Floats, suv_max: float = SUV_MAX) -> Floats:
-    """Return SUV 0 to `suv_max` as 0 to 1; lower and higher values are cut."""
-    return np.asarray(np.clip(suv / suv_max, 0.0, 1.0), dtype=np.float32)
+def scale_pet(suv: Floats, suv_max: float = SUV_MAX, *, out: Floats | None = None) -> Floats:
+    """Return SUV 0 to `suv_max` as 0 to 1, in `out` if given; lower and higher values are cut."""
+    scaled = np.divide(suv, np.float32(suv_max), out=out, dtype=np.float32)
+    return np.clip(scaled, 0.0, 1.0, out=scaled)
 
 
-def window_ct(hu: Floats, low: float = -160.0, high: float = 240.0) -> Floats:
-    """Return HU `low` to `high` (soft tissue) as 0 to 1; lower and higher values are cut."""
-    return np.asarray(np.clip((hu - low) / (high - low), 0.0, 1.0), dtype=np.float32)
+def window_ct(
+    hu: Floats, low: float = -160.0, high: float = 240.0, *, out: Floats | None = None
+) -> Floats:
+    """Return HU `low` to `high` (soft tissue) as 0 to 1, in `out` if given; beyond is cut."""
+    scaled = np.subtract(hu, np.float32(low), out=out, dtype=np.float32)
+    scaled /= np.float32(high - low)
+    return np.clip(scaled, 0.0, 1.0, out=scaled)
 
 
 def resample_mask(mask: Volume, grid: Grid) -> NDArray[np.bool_]:

@@ -6,13 +6,14 @@ first: a point of a coarse grid would meet a small lesion, or miss it, by chance
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fedmq.imaging.volumes import Volume
+from fedmq.imaging.interpolation import are_straight, interpolate
+from fedmq.imaging.volumes import StoredVolume, Volume
 
 _EDGE: Final = 0.5 + 1e-6
 """Half a voxel, and the rounding of an affine's inverse."""
@@ -39,7 +40,7 @@ class Grid:
         return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
 
 
-def grid_of(volume: Volume) -> Grid:
+def grid_of(volume: Volume | StoredVolume) -> Grid:
     """Return the grid of a volume's own voxels."""
     x, y, z = volume.array.shape
     return Grid(affine=volume.affine, shape=(x, y, z))
@@ -63,24 +64,33 @@ def boxed_grid(grid: Grid, shape: Shape, centre: Shape) -> Grid:
     return Grid(affine=affine, shape=shape)
 
 
-def resample(volume: Volume, grid: Grid, *, outside: float = 0.0) -> Floats:
-    """Return the values of `volume` at the voxels of `grid`, by linear interpolation."""
+def resample(volume: Volume | StoredVolume, grid: Grid, *, outside: float = 0.0) -> Floats:
+    """Return the values of `volume` at the voxels of `grid`, by linear interpolation.
+
+    They are the volume's own array, read-only, where the grid is a part of its own.
+    """
     to_source = np.linalg.inv(volume.affine) @ grid.affine
     if _is_shift(to_source):
         return _moved(volume.array, np.rint(to_source[:3, 3]).astype(int), grid.shape, outside)
-    inside = _is_inside(to_source, volume.array.shape, grid.shape)
+    if are_straight(to_source, grid.shape):
+        factors = _factors(volume, grid.spacing_mm)
+        result = interpolate(volume.array, to_source, grid.shape, factors)
+        for axis, length in enumerate(volume.array.shape):
+            places = np.arange(grid.shape[axis]) * to_source[axis, axis] + to_source[axis, 3]
+            np.moveaxis(result, axis, 0)[~_are_inside(places, length)] = outside
+        return result
     source = _averaged(volume, grid.spacing_mm)
-    to_source = np.linalg.inv(source.affine) @ grid.affine
+    to_averaged = np.linalg.inv(source.affine) @ grid.affine
     result = np.empty(grid.shape, dtype=np.float32)
     ndimage.affine_transform(
         source.array,
-        to_source[:3, :3],
-        offset=to_source[:3, 3],
+        to_averaged[:3, :3],
+        offset=to_averaged[:3, 3],
         output=result,
         order=1,
         mode="nearest",
     )
-    result[~inside] = outside
+    result[~_is_inside(to_source, volume.array.shape, grid.shape)] = outside
     return result
 
 
@@ -91,11 +101,19 @@ def _is_shift(to_source: NDArray[np.float64]) -> bool:
     return bool(np.abs(to_source - rounded).max() < _SAME)
 
 
-def _moved(array: Floats, corner: NDArray[np.int_], shape: Shape, outside: float) -> Floats:
-    """Return the box of `shape` that begins at `corner`; beyond the array is `outside`."""
-    result = np.full(shape, outside, dtype=np.float32)
+def _moved(array: NDArray[Any], corner: NDArray[np.int_], shape: Shape, outside: float) -> Floats:
+    """Return the box of `shape` that begins at `corner`; beyond the array is `outside`.
+
+    One that lies in the array is a view of it, read-only: a PET on its own grid is not copied.
+    """
     first = np.maximum(corner, 0)
     last = np.minimum(corner + shape, array.shape)
+    if (last - first == shape).all():
+        box = array[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
+        box = np.asarray(box, dtype=np.float32).view()
+        box.flags.writeable = False
+        return box
+    result = np.full(shape, outside, dtype=np.float32)
     if (first < last).all():
         source = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
         target = tuple(slice(a, b) for a, b in zip(first - corner, last - corner, strict=True))
@@ -103,11 +121,17 @@ def _moved(array: Floats, corner: NDArray[np.int_], shape: Shape, outside: float
     return result
 
 
-def _averaged(volume: Volume, spacing_mm: NDArray[np.float64]) -> Volume:
+def _factors(volume: Volume | StoredVolume, spacing_mm: NDArray[np.float64]) -> Shape:
+    """Return how many voxels in a row fit the new spacing, by axis, at least one."""
+    ratios = spacing_mm / grid_of(volume).spacing_mm
+    x, y, z = (max(1, int(ratio + _SAME)) for ratio in ratios)
+    return x, y, z
+
+
+def _averaged(volume: Volume | StoredVolume, spacing_mm: NDArray[np.float64]) -> Volume:
     """Return blocks of whole voxels, as many in a row as fit the new spacing, by their means."""
-    array, affine = volume.array, volume.affine.copy()
-    for axis, ratio in enumerate(spacing_mm / grid_of(volume).spacing_mm):
-        factor = int(ratio + _SAME)
+    array, affine = np.asarray(volume.array, dtype=np.float32), volume.affine.copy()
+    for axis, factor in enumerate(_factors(volume, spacing_mm)):
         if factor > 1:
             array = _block_means(array, axis, factor)
             affine[:3, 3] += affine[:3, axis] * (factor - 1) / 2
@@ -139,5 +163,9 @@ def _is_inside(
     for axis, length in enumerate(source):
         a, b, c, offset = to_source[axis]
         place = a * x + b * y + c * z + offset
-        inside &= (place >= -_EDGE) & (place <= length - 1 + _EDGE)
+        inside &= _are_inside(place, length)
     return inside
+
+
+def _are_inside(places: NDArray[np.float64], length: int) -> NDArray[np.bool_]:
+    return (places >= -_EDGE) & (places <= length - 1 + _EDGE)

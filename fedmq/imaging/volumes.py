@@ -9,7 +9,6 @@ float32: nibabel's own default, float64, doubles the memory and adds nothing to 
 import gzip
 import logging
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ import nibabel
 import numpy as np
 from nibabel import imageglobals
 from nibabel.affines import voxel_sizes
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError, SpatialImage
@@ -25,6 +25,14 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from fedmq.errors import DatasetError
+from fedmq.imaging.inflating import (
+    MOST_TIMES,
+    fill,
+    inflate_errors,
+    is_whole,
+    open_packed,
+    skip,
+)
 
 MIN_SPACING_MM: Final = 0.2
 MAX_SPACING_MM: Final = 20.0
@@ -37,21 +45,22 @@ _SURPLUS_BYTES: Final = 1024**2
 """Behind the last voxel some programs leave a few bytes; a packed GB there is no volume."""
 # What nibabel mends it prints, without a file's name; what matters of that is raised here.
 imageglobals.logger.setLevel(logging.CRITICAL)
-_READ_BYTES: Final = 1024 * 1024
+_Numbers = NDArray[np.float32] | NDArray[np.int16]
+_PIECE: Final = 2**20
+"""Voxels that are read at a time: few enough to stay in the processor's own memory."""
 _HEADER_BYTES: Final = 348
 _HEADER_2_BYTES: Final = 540
 """Of NIfTI-1 and NIfTI-2; both begin with this number."""
 _NUMBERS: Final = "biuf"
 """Kinds of voxels: booleans, integers, floats; no colours, no complex numbers."""
-_UNREADABLE: Final = (
+_UNREADABLE: Final[tuple[type[Exception], ...]] = (
     ImageFileError,
     HeaderDataError,
     WrapStructError,
     OSError,
-    EOFError,
     ValueError,
     OverflowError,  # an offset that is infinite
-    zlib.error,
+    *inflate_errors(),
     np.linalg.LinAlgError,
 )
 
@@ -77,8 +86,28 @@ class Volume:
         return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StoredVolume:
+    """One image with the numbers of its file, which may be small integers: half of the memory."""
+
+    array: NDArray[np.float32] | NDArray[np.int16]
+    """Shape (X, Y, Z), RAS+, in the unit that a `Volume` has; sums of int16 may overflow."""
+    affine: NDArray[np.float64]
+    """Shape (4, 4): voxel indices to millimetres, RAS+."""
+
+
 def load_volume(path: Path) -> Volume:
     """Return the volume in the NIfTI file at `path`, turned to RAS+.
+
+    Raises:
+        DatasetError: as for `load_stored`.
+    """
+    stored = load_stored(path)
+    return Volume(array=np.asarray(stored.array, dtype=np.float32), affine=stored.affine)
+
+
+def load_stored(path: Path) -> StoredVolume:
+    """Return the volume in the NIfTI file at `path`, turned to RAS+, to be resampled.
 
     Raises:
         DatasetError: code missing_file, corrupt_file, not_3d, bad_affine or not_finite. The text
@@ -99,16 +128,14 @@ def load_volume(path: Path) -> Volume:
         shape = _spatial_shape(image, path)
         if image.get_data_dtype().kind not in _NUMBERS:
             raise _fault(path, "corrupt_file", "its voxels are no plain numbers")
-        canonical = nibabel.as_closest_canonical(image)
         with np.errstate(over="ignore", invalid="ignore"):  # values are looked at below
-            array = np.asarray(canonical.dataobj, dtype=np.float32)
+            array, affine = _turn(_read_voxels(image, path), image.affine)
     except _UNREADABLE as error:
         raise _fault(path, "corrupt_file", "it is cut off, damaged or no NIfTI file") from error
-    affine = np.asarray(canonical.affine, dtype=np.float64)
     array = array.reshape(array.shape[: len(shape)])
-    if not np.isfinite(array).all():
+    if array.dtype != np.int16 and not np.isfinite(array).all():
         raise _fault(path, "not_finite", "it holds NaN or infinite values")
-    return Volume(array=array, affine=affine)
+    return StoredVolume(array=array, affine=affine)
 
 
 def turn_to_ras(array: NDArray[np.float32], affine: NDArray[np.float64]) -> Volume:
@@ -120,9 +147,8 @@ def turn_to_ras(array: NDArray[np.float32], affine: NDArray[np.float64]) -> Volu
         array: shape (3 axes), float32.
         affine: shape (4, 4), voxel indices to mm in RAS+.
     """
-    turn = io_orientation(affine)
-    turned = np.ascontiguousarray(apply_orientation(array, turn), dtype=np.float32)
-    return Volume(array=turned, affine=affine @ inv_ornt_aff(turn, array.shape))
+    turned, ras = _turn(array, affine)
+    return Volume(array=np.ascontiguousarray(turned, dtype=np.float32), affine=ras)
 
 
 def save_volume(volume: Volume, path: Path) -> None:
@@ -142,36 +168,31 @@ def save_volume(volume: Volume, path: Path) -> None:
 
 
 def _require_honest(path: Path) -> None:
-    """Return if a file holds as much as its header tells, and is what was packed.
-
-    Nothing of the size that the header tells is taken before. A packed file is unpacked to its
-    end, for its checksum stands there; nibabel stops at the last voxel.
+    """Return if a file can hold as much as its header tells: before memory is taken for it.
 
     Raises:
         DatasetError: code corrupt_file.
-        OSError, EOFError, zlib.error: its checksum says otherwise.
+        OSError, EOFError: it is not packed as its name says.
         HeaderDataError, ValueError, OverflowError: its header is none.
     """
-    if not path.stat().st_size:
+    size = path.stat().st_size
+    if not size:
         raise _fault(path, "corrupt_file", "it is empty: it has no byte")
-    opened = gzip.open if path.suffix.lower() == ".gz" else Path.open
-    with opened(path, "rb") as file:
-        begin = file.read(_HEADER_2_BYTES)
-        needed = _extent(begin, path)
-        size, most = len(begin), needed + _SURPLUS_BYTES
-        while piece := file.read(_READ_BYTES):
-            size += len(piece)
-            if size > most:
-                raise _fault(path, "corrupt_file", "it holds far more than its header tells")
-            if opened is Path.open:  # its size is known: nothing is to be unpacked
-                size = path.stat().st_size
-                break
-    if size < needed:
+    is_packed = _is_packed(path)
+    with open_packed(path) if is_packed else path.open("rb") as file:
+        needed = _extent(file.read(_HEADER_2_BYTES), path)
+    most = size * MOST_TIMES if is_packed else size
+    if needed > most:
+        at_most = "at most " if is_packed else ""
         raise _fault(
             path,
             "corrupt_file",
-            f"its header tells of {needed} bytes, it has {size}: it is cut off",
+            f"its header tells of {needed} bytes, it has {at_most}{most}: it is cut off",
         )
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
 
 
 def _extent(begin: bytes, path: Path) -> int:
@@ -207,6 +228,49 @@ def _extent(begin: bytes, path: Path) -> int:
         raise _fault(path, "corrupt_file", f"its voxels would begin at byte {offset}")
     itemsize = int(header.get_data_dtype().itemsize)
     return offset + math.prod(shape) * itemsize
+
+
+def _turn(array: _Numbers, affine: NDArray[np.float64]) -> tuple[_Numbers, NDArray[np.float64]]:
+    """Return an image's numbers and affine, both in RAS+."""
+    turn = io_orientation(affine)
+    turned = affine @ inv_ornt_aff(turn, array.shape[:_SPATIAL_AXES])
+    return apply_orientation(array, turn), np.asarray(turned, dtype=np.float64)
+
+
+def _read_voxels(image: SpatialImage, path: Path) -> _Numbers:
+    """Return an image's numbers in their unit, in the order of its file.
+
+    Float32, or int16 where that is what the file has, unscaled. Piece by piece: other numbers, and
+    float64, in which nibabel scales, are never in memory as a whole.
+
+    Raises:
+        DatasetError: code corrupt_file; far more follows than its header tells.
+        OSError, EOFError: the file is cut off; of a packed one the checksum, which stands at its
+            end, says otherwise.
+    """
+    stored = image.dataobj
+    if not isinstance(stored, ArrayProxy):
+        return np.asarray(stored, dtype=np.float32)
+    slope, inter = np.float32(stored.slope), np.float32(stored.inter)
+    is_scaled = slope != 1 or inter != 0
+    kind = np.int16 if stored.dtype == np.int16 and not is_scaled else np.float32
+    array: _Numbers = np.empty(math.prod(stored.shape), dtype=kind)
+    piece = np.empty(_PIECE, dtype=stored.dtype)
+    is_packed = _is_packed(path)
+    with open_packed(path) if is_packed else path.open("rb") as file, np.errstate(over="ignore"):
+        skip(file, stored.offset)
+        for first in range(0, len(array), _PIECE):
+            target = array[first : first + _PIECE]
+            part = target if kind == np.int16 else piece[: len(target)]
+            fill(file, part.view(np.uint8).data)
+            if part is not target:
+                target[...] = part
+            if is_scaled:
+                target *= slope
+                target += inter
+        if is_packed and not is_whole(file, surplus_bytes=_SURPLUS_BYTES):
+            raise _fault(path, "corrupt_file", "it holds far more than its header tells")
+    return array.reshape(stored.shape, order=stored.order)
 
 
 def _spatial_shape(image: SpatialImage, path: Path) -> tuple[int, ...]:

@@ -20,11 +20,13 @@ import numpy as np
 from fedmq.disk import begin_sync
 from fedmq.encodings.narrow import widen_parameters
 from fedmq.errors import DatasetError, FedmqError, PlanError, TrainingError
+from fedmq.imaging.cache import CaseCache
 from fedmq.imaging.cases import Case
 from fedmq.imaging.datasets import find_cases, split_cases
 from fedmq.imaging.dictionary.applying import apply_dictionary
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.feature_table import read_table, with_features
+from fedmq.learning.case_arrays import MEMORY
 from fedmq.learning.catalogue import (
     load_plan,
     load_source,
@@ -85,6 +87,7 @@ class _Found:
 def perform(job: Job, report: Report) -> Done | Broken:
     """Return the answer to `job`; training that is done has its parameters at the output path."""
     try:
+        MEMORY.keep_in(_cache(job))
         return _perform(job, report)
     except _StopError as stop:
         cause = stop.__cause__ or stop
@@ -109,6 +112,12 @@ def _perform(job: Job, report: Report) -> Done:
         case JobKind.EVALUATE:
             assessment = _evaluate(job, plan, found, task)
             return _done(job, found, num_cases=assessment.num_cases, metrics=assessment.metrics)
+
+
+def _cache(job: Job) -> CaseCache | None:
+    if job.kept_cases is None:
+        return None
+    return CaseCache(Path(job.kept_cases), limit_bytes=job.kept_bytes)
 
 
 def _load_plan(job: Job) -> TrainingPlan:

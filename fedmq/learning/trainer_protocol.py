@@ -84,6 +84,10 @@ class Job:
     """The feature table of the dataset; in a cell, its rows of the files as they are now."""
     is_narrow: bool = False
     """Whether the parameters came in fewer bytes (`fedmq.encodings.narrow`)."""
+    kept_cases: str | None = None
+    """A folder of the trainer's own in which prepared cases stay; None where there is none."""
+    kept_bytes: int = 0
+    """What may lie in it."""
     version: ShortText = __version__
     """Of fedmq, as the node has it in memory; the trainer has what is installed when it starts."""
 

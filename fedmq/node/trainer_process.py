@@ -53,6 +53,8 @@ class Needs:
     readable: tuple[Path, ...]
     means: frozenset[Means]
     limits: Limits
+    kept: Path | None = None
+    """The folder of prepared cases, where there is one."""
 
 
 _LATE: Final = Fault(
@@ -68,6 +70,12 @@ _TOO_LARGE: Final = Fault(
     code=FailureCode.TRAINING_ERROR,
     what="its files are larger than they may be (FEDMQ_TASK_SCRATCH_MB)",
 )
+_TOO_MUCH_KEPT: Final = Fault(
+    code=FailureCode.TRAINING_ERROR,
+    what="what it keeps of cases is larger than it may be (FEDMQ_CASE_CACHE_MB)",
+)
+_KEPT_MARGIN_BYTES: Final = 64 * 2**20
+"""What file systems count more than files say."""
 _TOO_MUCH_MEMORY: Final = Fault(
     code=FailureCode.OUT_OF_MEMORY, what="it held more memory than it may (FEDMQ_TASK_MEMORY_MB)"
 )
@@ -129,6 +137,7 @@ class TrainerProcess:
         self._place = folder
         self._deadline = math.inf
         self._output_bytes = 0
+        self._kept_bytes = 0
         self._bounds = threading.Lock()
         self._turn = 0
         """Counts its jobs: what was measured in one is not held against the next."""
@@ -167,8 +176,12 @@ class TrainerProcess:
                 self._process.stdin.write(line)
                 self._process.stdin.flush()
 
-    def allow(self, *, seconds: float, output_bytes: int = 0) -> bool:
-        """Have the process ended after so many seconds, or with more output than that.
+    def allow(
+        self, *, seconds: float, output_bytes: int = 0, kept_bytes: int | None = None
+    ) -> bool:
+        """Have the process ended after so many seconds, or with more output or kept than that.
+
+        What may be kept stays as it was unless it is given.
 
         Return whether it can be used: it may just be ending for what its last job has left.
         """
@@ -176,6 +189,7 @@ class TrainerProcess:
             self._turn += 1
             self._deadline = time.monotonic() + seconds
             self._output_bytes = output_bytes
+            self._kept_bytes = self._kept_bytes if kept_bytes is None else kept_bytes
             return self.fault is None
 
     def is_clean(self) -> bool:
@@ -227,7 +241,13 @@ class TrainerProcess:
 
     def _start(self, folder: Path) -> subprocess.Popen[bytes]:
         needs = self._needs
-        cell = Cell(folder=folder, readable=needs.readable, means=needs.means, limits=needs.limits)
+        cell = Cell(
+            folder=folder,
+            readable=needs.readable,
+            means=needs.means,
+            limits=needs.limits,
+            kept=needs.kept,
+        )
         cell_file = make_cell(cell)
         return subprocess.Popen(  # noqa: S603 - the command is ours
             self._command or trainer_command(cell_file),
@@ -273,6 +293,11 @@ class TrainerProcess:
             size += deleted_bytes(pids, self.folder)
             if size > limits.scratch_bytes + self._output_bytes:
                 return _TOO_LARGE
+        kept = self._needs.kept
+        if kept is not None:
+            size = disk_bytes(kept) + deleted_bytes(pids, kept)
+            if size > self._kept_bytes + _KEPT_MARGIN_BYTES:
+                return _TOO_MUCH_KEPT
         most = limits.memory_bytes
         if most is not None and memory_bytes(pids, limit=most) > most:
             return _TOO_MUCH_MEMORY

@@ -33,6 +33,7 @@ from fedmq.node.cells import (
     take_out,
 )
 from fedmq.node.containment import SCRATCH_PREFIX, Containment, find_containment
+from fedmq.node.kept_cases import KeptCases, Place
 from fedmq.node.pace import Pace
 from fedmq.node.shown_cases import readable_paths, shown_names
 from fedmq.node.trainer_process import Fault, Needs, TrainerProcess
@@ -61,7 +62,7 @@ class Worker:
     cancelled a moment before: events name their job.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what trainers are started with, and whom it tells
         self,
         folder: Path,
         sink: Callable[[WorkerEvent], None],
@@ -69,9 +70,12 @@ class Worker:
         containment: Containment | None = None,
         limits: Limits | None = None,
         timeout_s: float = TASK_TIMEOUT_S,
+        kept_cases: KeptCases | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
         """Make `folder` ready; `command` stands in for the trainer's own, in tests.
+
+        Without `kept_cases` each trainer prepares its cases anew.
 
         Without a `containment` it finds out what the machine has, and uses that.
         """
@@ -90,6 +94,7 @@ class Worker:
         self._means = (containment or find_containment(folder)).means
         self._limits = limits or Limits()
         self._timeout_s = timeout_s
+        self._kept_cases = kept_cases
         self._command = command
         self._log = CappedLog(folder / LOG_NAME)
         self._lock = threading.Lock()
@@ -127,6 +132,9 @@ class Worker:
                 cannot be shown to a plan.
             StorageError: the disk refuses.
         """
+        place = self._place(key, job)
+        if place is not None:
+            job = replace(job, kept_cases=str(place.folder), kept_bytes=place.limit_bytes)
         job_line(job)
         needs = Needs(
             num_threads=job.num_threads,
@@ -134,6 +142,7 @@ class Worker:
             readable=readable_paths(job, self._folder.parent) if self._means else (),
             means=self._means,
             limits=self._limits,
+            kept=None if place is None else place.folder,
         )
         with self._lock:
             if self._job is not None or self._is_closed:
@@ -147,7 +156,11 @@ class Worker:
             while True:
                 trainer = self._trainers.take(key, needs, lambda: self._start(needs))
                 line = job_line(_handed_in(job, trainer))
-                if trainer.allow(seconds=self._timeout_s, output_bytes=output_bytes(job)):
+                if trainer.allow(
+                    seconds=self._timeout_s,
+                    output_bytes=output_bytes(job),
+                    kept_bytes=job.kept_bytes,
+                ):
                     break
                 self._trainers.put_out(trainer)
             self._busy, self._job, self._shown = trainer, job, shown_names(job)
@@ -165,16 +178,26 @@ class Worker:
             trainer.kill()
 
     def end_experiment(self, experiment: ExperimentId) -> None:
-        """Kill the trainers that wait for jobs of an experiment; one that is busy stays."""
+        """Kill the trainers that wait for jobs of an experiment; one that is busy stays.
+
+        What they have kept of cases goes.
+        """
         with self._lock:
             leaving = self._trainers.put_out_experiment(experiment, self._busy)
         _kill(leaving)
+        if self._kept_cases is not None:
+            self._kept_cases.end_experiment(experiment)
 
     def end_dataset(self, dataset: str) -> None:
-        """Kill the trainers that wait for jobs on a dataset; one that is busy stays."""
+        """Kill the trainers that wait for jobs on a dataset; one that is busy stays.
+
+        What they have kept of cases goes.
+        """
         with self._lock:
             leaving = self._trainers.put_out_dataset(dataset, self._busy)
         _kill(leaving)
+        if self._kept_cases is not None:
+            self._kept_cases.end_dataset(dataset)
 
     def end_unused(self, now: float) -> None:
         """Kill the trainers that had no job for long; called often, with what has gone by."""
@@ -189,6 +212,16 @@ class Worker:
             self._busy = self._job = None
             leaving = self._trainers.put_out_all()
         _kill(leaving)
+
+    def _place(self, key: TrainerKey, job: Job) -> Place | None:
+        if self._kept_cases is None:
+            return None
+        return self._kept_cases.place(
+            key.experiment,
+            plan_digest=key.plan_digest,
+            dataset=key.dataset,
+            withdrawn=dict(job.withdrawn),
+        )
 
     def _start(self, needs: Needs) -> TrainerProcess:
         return TrainerProcess(

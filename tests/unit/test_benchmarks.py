@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
         "encodings",
         "training",
         "missing",
+        "loaders",
         "page",
         "model",
     ],

@@ -23,6 +23,8 @@ from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.patches import Patch, draw_patches
 from fedmq.imaging.preprocessing import CHANNELS, Frame, PreparedCase
+from fedmq.imaging.stored import StoredCase
+from fedmq.learning.augmentation import augment
 from fedmq.learning.case_arrays import CaseArrays, cases_with, readers_of
 from fedmq.learning.modalities import Modalities
 from fedmq.learning.plan import Assessment, Fit, PlanConfig, Ratio, Task, TrainingPlan
@@ -67,6 +69,8 @@ class PetctSegmentationConfig(PlanConfig):
     """Drawn anew in each epoch."""
     lesion_share: Share = 0.5
     """Of patches: around a voxel of the mask; the others are anywhere in the body."""
+    augment: bool = False
+    """Whether patches are turned, scaled, flipped, and made noisy, each time in another way."""
     overlap: Annotated[float, Field(ge=0.0, le=0.9, allow_inf_nan=False)] = 0.25
     """Of neighbouring windows, as a share of the patch, where whole volumes are judged."""
     width: Annotated[int, Field(ge=4, le=64, multiple_of=4)] = 8
@@ -139,7 +143,7 @@ class PetctSegmentation(TrainingPlan):
 
         def load(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             of_batch = [usable[index] for index in batch.tolist()]
-            return self._draw(self._arrays.read_all(of_batch, num_readers=readers_of(task)), rng)
+            return self._draw(self._arrays.stored_all(of_batch, num_readers=readers_of(task)), rng)
 
         def loss_of(drawn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
             images, masks = drawn
@@ -196,7 +200,7 @@ class PetctSegmentation(TrainingPlan):
         return lay_network(network, self.config.memory_format)
 
     def _draw(
-        self, cases: Sequence[PreparedCase], rng: np.random.Generator
+        self, cases: Sequence[StoredCase], rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return patches of the cases and their masks, n patches of `patches_per_case` a case."""
         patches: list[Patch] = []
@@ -210,6 +214,8 @@ class PetctSegmentation(TrainingPlan):
             )
         images = torch.from_numpy(np.stack([patch.images for patch in patches]))
         masks = torch.from_numpy(np.stack([patch.mask[np.newaxis] for patch in patches]))
+        if self.config.augment:
+            images, masks = augment(images, masks.float(), rng, spacing_mm=self.config.spacing_mm)
         return lay_images(images, self.config.memory_format), masks.float()
 
     def _judge(

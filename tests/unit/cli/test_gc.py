@@ -118,3 +118,19 @@ def test_old_entries_of_the_orchestrators_log_go_as_those_of_a_node(
     (pruned,) = fedmq("orchestrator", "audit", "show", "-n", "1", "--json").json["entries"]
     assert pruned["fields"] == {"count": 1, "through": 1, "through_hash": first.hash}
     assert fedmq("gc").data == "nothing to free\n"
+
+
+def test_what_is_prepared_for_experiments_that_are_over_goes(
+    fedmq: CommandLine, home: Path
+) -> None:
+    """A folder that a crash has left; nobody reads it any more."""
+    open_records(LocalHome(home / "node")).close()
+    place = home / "node" / "cases" / "an-old-one" / "d-w-p"
+    place.mkdir(parents=True)
+    (place / "a.case").write_bytes(bytes(8192))
+    dry = fedmq("gc", "--dry-run")
+    assert "folders of prepared cases of experiments that are over       1" in dry.data
+    assert (place / "a.case").exists()
+    assert fedmq("gc").data == dry.data
+    assert names(home / "node" / "cases") == []
+    assert fedmq("gc").data == "nothing to free\n"

@@ -8,7 +8,8 @@ import pytest
 
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.imaging.volumes import Volume, load_volume, save_volume
-from fedmq.types import Role
+from fedmq.node.kept_cases import KeptCases
+from fedmq.types import Digest, ExperimentId, Role
 from tests.unit.cli.line import CommandLine
 
 LYON = "chu-lyon"
@@ -165,6 +166,24 @@ def test_a_case_is_withdrawn_once_and_listed(node: CommandLine, home: Path) -> N
     assert first not in node("node", "data", "check", "lung").data
     document = node("node", "data", "withdraw", "lung", first, "--json").json
     assert (document["is_new"], document["models"], document["num_cases"]) == (False, [], 2)
+
+
+@pytest.mark.parametrize("words", [("withdraw", "lung"), ("remove", "lung")])
+def test_what_is_prepared_of_a_dataset_goes_with_it_or_with_a_case(
+    node: CommandLine, home: Path, words: tuple[str, ...]
+) -> None:
+    """At once, whether the node runs or not, in all experiments; of other datasets it stays."""
+    first, *_ = sorted(path.name for path in (home / "cases").iterdir() if path.is_dir())
+    node("node", "data", "add", "lung", "cases")
+    kept = KeptCases(home / "node" / "cases")
+    places = [
+        kept.place(ExperimentId(experiment), plan_digest=Digest("p"), dataset=dataset, withdrawn=())
+        for experiment in ("a", "b")
+        for dataset in ("lung", "liver")
+    ]
+    done = node("node", "data", *words, *([first] if words[0] == "withdraw" else []))
+    assert done.code == 0
+    assert [one is not None and one.folder.exists() for one in places] == [False, True] * 2
 
 
 def test_a_case_or_dataset_that_is_not_there_cannot_be_withdrawn(node: CommandLine) -> None:

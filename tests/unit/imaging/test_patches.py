@@ -5,23 +5,25 @@ import pytest
 
 from fedmq.imaging.patches import cut_patch, draw_patches
 from fedmq.imaging.preprocessing import PreparedCase
+from fedmq.imaging.stored import FULL, StoredCase, store_case
 
 SHAPE = (20, 18, 16)
 
 
-def case_of(*, lesion: tuple[int, int, int] | None = (3, 14, 5)) -> PreparedCase:
+def case_of(*, lesion: tuple[int, int, int] | None = (3, 14, 5)) -> StoredCase:
     """Return a body in air of which every voxel is known by its number, and one lesion voxel."""
-    numbers = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+    numbers = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE) / np.float32(FULL)
     pet = np.zeros(SHAPE, np.float32)
     pet[2:18, 4:16, :] = 0.5
     mask = np.zeros(SHAPE, np.bool_)
     if lesion is not None:
         mask[lesion] = True
-    return PreparedCase(images=np.stack([pet, numbers]), mask=mask, affine=np.eye(4))
+    case = PreparedCase(images=np.stack([pet, numbers]), mask=mask, affine=np.eye(4))
+    return store_case(case)
 
 
 def draw(
-    case: PreparedCase,
+    case: StoredCase,
     *,
     seed: int = 1,
     share: float = 0.5,
@@ -42,7 +44,7 @@ def test_a_patch_holds_the_voxels_at_its_corner() -> None:
     for patch in patches:
         x, y, z = patch.corner
         box = (slice(x, x + 4), slice(y, y + 6), slice(z, z + 8))
-        np.testing.assert_array_equal(patch.images, case.images[:, *box])
+        np.testing.assert_array_equal(patch.images, case.prepared().images[:, *box])
         np.testing.assert_array_equal(patch.mask, case.mask[box])
         assert patch.mask.shape == (4, 6, 8)
 
@@ -70,14 +72,17 @@ def test_the_others_are_anywhere_in_the_body_and_not_in_the_air() -> None:
     assert all(2 <= x < 18 and 4 <= y < 16 for x, y, _ in corners)
     assert {x for x, _, _ in corners} == set(range(2, 18))
     assert {z for _, _, z in corners} == set(range(16))
-    without_pet = PreparedCase(
-        images=np.stack([np.zeros(SHAPE, np.float32), case_of().images[0]]),
-        mask=None,
-        affine=np.eye(4),
-        presence=(False, True),
+    without_pet = store_case(
+        PreparedCase(
+            images=np.stack([np.zeros(SHAPE, np.float32), case_of().prepared().images[0]]),
+            mask=None,
+            affine=np.eye(4),
+            presence=(False, True),
+        )
     )
     assert draw(without_pet, shape=(1, 1, 1)) == draw(case_of(lesion=None), shape=(1, 1, 1))
-    nothing = PreparedCase(images=np.zeros((2, *SHAPE), np.float32), mask=None, affine=np.eye(4))
+    air = np.zeros((2, *SHAPE), np.float32)
+    nothing = store_case(PreparedCase(images=air, mask=None, affine=np.eye(4)))
     assert len({x for x, _, _ in draw(nothing, shape=(1, 1, 1))}) == 20
 
 
@@ -88,10 +93,10 @@ def test_a_case_smaller_than_a_patch_stands_in_its_middle() -> None:
     rng = np.random.default_rng(1)
     (patch,) = draw_patches(case, (24, 18, 8), count=1, lesion_share=1.0, rng=rng)
     assert patch.corner == (-2, 0, 1)
-    np.testing.assert_array_equal(patch.images[:, 2:22], case.images[:, :, :, 1:9])
+    np.testing.assert_array_equal(patch.images[:, 2:22], case.prepared().images[:, :, :, 1:9])
     assert not patch.images[:, :2].any()
     assert not patch.images[:, 22:].any()
     assert patch.mask.sum() == 1
-    beside = cut_patch(case.images, case.mask, (18, 0, 0), (4, 18, 16))
-    np.testing.assert_array_equal(beside.images[:, :2], case.images[:, 18:])
+    beside = cut_patch(case, (18, 0, 0), (4, 18, 16))
+    np.testing.assert_array_equal(beside.images[:, :2], case.prepared().images[:, 18:])
     assert not beside.images[:, 2:].any()

@@ -1,6 +1,7 @@
 """Volumes from files: geometry kept, and each kind of bad file named."""
 
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import nibabel
@@ -123,6 +124,35 @@ def test_a_header_that_asks_for_more_than_memory_is_corrupt(tmp_path: Path, name
     packed = gzip.compress(bytes(content)) if name.endswith(".gz") else bytes(content)
     (tmp_path / name).write_bytes(packed)
     assert code_of(tmp_path / name) == "corrupt_file"
+
+
+def test_a_packed_file_that_cannot_hold_what_it_claims_takes_no_memory(tmp_path: Path) -> None:
+    """A gigabyte is plausible, and not in a file of a few hundred bytes: deflate has a bound."""
+    content = bytearray(nibabel.Nifti1Image(np.ones((2, 2, 2), np.int16), LPS).to_bytes())
+    content[40:48] = np.array([3, 1000, 1000, 500], "<i2").tobytes()
+    (tmp_path / "pet.nii.gz").write_bytes(gzip.compress(bytes(content)))
+    tracemalloc.start()
+    try:
+        assert code_of(tmp_path / "pet.nii.gz") == "corrupt_file"
+        assert tracemalloc.get_traced_memory()[1] < 32e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("dtype", "slope"), [("int16", 0.37), ("uint8", 2.0), ("float64", 1.0)])
+@pytest.mark.parametrize("name", ["pet.nii", "pet.nii.gz"])
+def test_scaled_and_wide_numbers_are_those_of_nibabel(
+    tmp_path: Path, name: str, dtype: str, slope: float
+) -> None:
+    """To float32's rounding, without its detour by float64."""
+    array = np.random.default_rng(1).uniform(0, 250, (5, 6, 7)).astype(dtype)
+    image = nibabel.Nifti1Image(array, LPS)
+    image.header.set_slope_inter(slope, -12.5 if slope != 1.0 else 0.0)
+    nibabel.save(image, tmp_path / name)
+    volume = load_volume(tmp_path / name)
+    expected = nibabel.as_closest_canonical(nibabel.load(tmp_path / name)).get_fdata()
+    np.testing.assert_allclose(volume.array, expected, rtol=1e-6, atol=1e-5)
+    assert volume.array.dtype == np.float32
 
 
 @pytest.mark.parametrize("kind", ["complex64", [("R", "u1"), ("G", "u1"), ("B", "u1")]])

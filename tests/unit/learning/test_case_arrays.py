@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fedmq.errors import DatasetError
+from fedmq.imaging.cache import CaseCache
 from fedmq.imaging.cases import Case
 from fedmq.imaging.preprocessing import Frame
 from fedmq.imaging.volumes import Volume
@@ -21,7 +22,7 @@ from fedmq.learning.plan import Task
 from tests.support.fields import case_with
 
 FRAME = Frame(shape=(8, 8, 8))
-ONE_CASE = 2 * 8**3 * 4
+ONE_CASE = 2 * 2 * (8**3 + 2 * 8**2)
 
 
 def make_case(folder: Path, name: str, *, suv: float = 5.0) -> Case:
@@ -39,11 +40,11 @@ def test_a_case_is_read_once_by_all_plans_of_a_process(tmp_path: Path) -> None:
     """The very same arrays; nobody can write to them."""
     memory = CaseMemory()
     case = make_case(tmp_path, "a")
-    first = CaseArrays(FRAME, memory=memory).read(case)
-    assert CaseArrays(FRAME, memory=memory).read(case) is first
+    first = CaseArrays(FRAME, memory=memory).stored(case)
+    assert CaseArrays(FRAME, memory=memory).stored(case) is first
     assert CaseArrays(Frame(shape=(4, 4, 4)), memory=memory).read(case).images.shape == (2, 4, 4, 4)
     with pytest.raises(ValueError, match="read-only"):
-        first.images[0, 0, 0, 0] = 1.0
+        first.images[0, 0, 0, 0] = 1
 
 
 def test_two_datasets_may_name_their_cases_alike(tmp_path: Path) -> None:
@@ -60,11 +61,11 @@ def test_beyond_the_limit_the_longest_unused_is_forgotten_and_read_again(tmp_pat
     """Two cases fit: the third takes the place of the one that was not asked for again."""
     arrays = CaseArrays(FRAME, memory=CaseMemory(limit_bytes=2 * ONE_CASE))
     a, b, c = (make_case(tmp_path, name) for name in "abc")
-    first, second = arrays.read(a), arrays.read(b)
-    assert arrays.read(a) is first
-    arrays.read(c)
-    assert arrays.read(a) is first
-    again = arrays.read(b)
+    first, second = arrays.stored(a), arrays.stored(b)
+    assert arrays.stored(a) is first
+    arrays.stored(c)
+    assert arrays.stored(a) is first
+    again = arrays.stored(b)
     assert again is not second
     np.testing.assert_array_equal(again.images, second.images)
 
@@ -73,9 +74,9 @@ def test_a_case_larger_than_the_limit_is_given_and_not_kept(tmp_path: Path) -> N
     """Slow beats impossible."""
     arrays = CaseArrays(FRAME, memory=CaseMemory(limit_bytes=ONE_CASE - 1))
     case = make_case(tmp_path, "a")
-    first = arrays.read(case)
+    first = arrays.stored(case)
     assert first.images.shape == (2, 8, 8, 8)
-    assert arrays.read(case) is not first
+    assert arrays.stored(case) is not first
 
 
 def test_a_case_whose_file_is_gone_is_an_error(tmp_path: Path) -> None:
@@ -97,8 +98,9 @@ def test_cases_come_in_their_order_whoever_reads_them(tmp_path: Path, num_reader
     memory = CaseMemory()
     arrays = CaseArrays(FRAME, memory=memory)
     cases = [make_case(tmp_path, name, suv=suv) for name, suv in (("a", 2.0), ("b", 4.0))]
-    found = arrays.read_all([*cases, *cases, *cases], num_readers=num_readers)
-    assert [float(one.images[0, 0, 0, 0]) for one in found] == pytest.approx([0.1, 0.2] * 3)
+    found = arrays.stored_all([*cases, *cases, *cases], num_readers=num_readers)
+    values = [float(one.prepared().images[0, 0, 0, 0]) for one in found]
+    assert values == pytest.approx([0.1, 0.2] * 3, abs=2**-16)
     assert found[0] is found[2] is found[4]
     assert memory._size_bytes == 2 * ONE_CASE
 
@@ -153,3 +155,18 @@ def test_cases_of_no_common_shape_are_not_stacked(tmp_path: Path) -> None:
     """Said before anything is read."""
     with pytest.raises(ValueError, match="stacked"):
         CaseArrays(Frame()).images([make_case(tmp_path, "a")])
+
+
+def test_cases_in_a_cache_take_no_memory_of_the_process(tmp_path: Path) -> None:
+    """All of them stay at hand under a limit that not one would fit in; they are read once."""
+    memory = CaseMemory(limit_bytes=0)
+    (tmp_path / "cache").mkdir()
+    memory.keep_in(CaseCache(tmp_path / "cache", limit_bytes=2**30, reserve_bytes=0))
+    arrays = CaseArrays(FRAME, memory=memory)
+    cases = [make_case(tmp_path, f"case-{number}", suv=number + 1) for number in range(20)]
+    first = arrays.stored_all(cases, num_readers=2)
+    assert all(one.is_mapped for one in first)
+    again = arrays.stored_all(cases)
+    assert all(one is other for one, other in zip(first, again, strict=True))
+    without = CaseArrays(FRAME, memory=CaseMemory())
+    np.testing.assert_array_equal(arrays.images(cases).arrays, without.images(cases).arrays)

@@ -68,6 +68,18 @@ def test_the_same_task_gives_the_same_bits(cases: tuple[Case, ...]) -> None:
     )
 
 
+def test_augmented_training_repeats_to_the_bit_and_is_another_one(cases: tuple[Case, ...]) -> None:
+    """What is drawn for it comes from the task's seed, whoever reads ahead."""
+    plan = PetctSegmentation(replace(SMALL, augment=True))
+    start = plan.initial_parameters(3)
+    first = parameters_bytes(plan.train(start, cases[:4], TASK).parameters)
+    other = PetctSegmentation(replace(SMALL, augment=True))
+    other.ahead = 0  # type: ignore[misc]  # of this one alone
+    assert first == parameters_bytes(other.train(start, cases[:4], TASK).parameters)
+    without = PetctSegmentation(SMALL).train(start, cases[:4], TASK)
+    assert first != parameters_bytes(without.parameters)
+
+
 def test_cases_without_a_mask_are_left_out_and_counted_so(cases: tuple[Case, ...]) -> None:
     """A site of which nobody has a mask says so."""
     bare = lacking(cases[0], "MASK")
