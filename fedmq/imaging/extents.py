@@ -35,7 +35,7 @@ def trunk_centre(ct: Volume | StoredVolume) -> Shape:
     """Return the voxel of a CT in the middle of the body's extent along each axis.
 
     What is thin goes first, and of what is left all but the largest piece: the table, blankets, an
-    arm. It is found on coarse voxels, to within half of one.
+    arm. It is found on coarse voxels, to within one and a half of them.
     """
     coarse = spaced_grid(grid_of(ct), _COARSE_MM)
     tissue = resample(ct, coarse, outside=-np.inf) > BODY_HU

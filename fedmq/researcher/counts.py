@@ -37,15 +37,17 @@ def _words(metrics: Mapping[str, RatioField]) -> str:
         for name, one in counted
         if name.startswith(_WITH)
     ]
-    # None is said too, by the plan that counts them: silence would say that nobody looked.
     left_out = [
         f"{_name(name.removeprefix(_LEFT_OUT))} {one.numerator:.0f} of {one.denominator:.0f}"
         for name, one in counted
-        if name.startswith(_LEFT_OUT)
+        if name.startswith(_LEFT_OUT) and one.numerator
     ]
     words = [", ".join(had)] if had else []
     if left_out:
         words.append("left out: " + ", ".join(left_out))
+    elif any(name.startswith(_LEFT_OUT) for name in metrics):
+        # Silence would say that nobody looked.
+        words.append("none left out")
     return "; ".join(words)
 
 

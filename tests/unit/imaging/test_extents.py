@@ -30,8 +30,8 @@ def found_mm(ct: Volume) -> np.ndarray:
 @settings(deadline=None, max_examples=25)
 @given(st.tuples(st.floats(-60, 60), st.floats(-60, 60), st.floats(-25, 25)))
 def test_the_middle_is_the_body_s_wherever_it_lies(middle: tuple[float, float, float]) -> None:
-    """To within a coarse voxel, lungs or not."""
-    assert np.abs(found_mm(body_at(middle)) - middle).max() <= 8.0
+    """To within one and a half coarse voxels of 8 mm, lungs or not."""
+    assert np.abs(found_mm(body_at(middle)) - middle).max() <= 12.0
 
 
 def test_table_and_arm_move_nothing() -> None:

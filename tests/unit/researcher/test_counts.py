@@ -47,7 +47,7 @@ def test_a_line_for_training_and_one_for_validation_cases() -> None:
 def test_that_nobody_was_left_out_is_said_by_who_looked() -> None:
     """A zero is an answer; a plan that counts nothing has no line."""
     record = record_with({"left_out_no_outcome": (0, 10)}, {"c_index": (3, 4)})
-    assert describe_counts(record) == ("training cases: left out: no outcome 0 of 10",)
+    assert describe_counts(record) == ("training cases: none left out",)
     assert describe_counts(record_with({}, {})) == ()
 
 
