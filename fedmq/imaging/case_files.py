@@ -121,6 +121,9 @@ def _read_arrays(header: dict[str, Any], pages: NDArray[np.uint8]) -> StoredCase
         affine=affine,
         body_counts=body,
         lesion_counts=lesion,
-        rest=header["rest"],
+        rest={
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in header["rest"].items()
+        },
         is_mapped=True,
     )

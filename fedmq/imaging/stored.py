@@ -43,7 +43,7 @@ class StoredCase:
     lesion_counts: Counts
     """Voxels of the mask in each plane of the first axis, shape (X,)."""
     rest: Mapping[str, Any]
-    """What else a prepared case says, as JSON has it."""
+    """What else a prepared case says: what JSON has, and tuples."""
     is_mapped: bool = False
     """Whether the arrays are pages of a file, which take no memory of the process's own."""
 
@@ -73,15 +73,11 @@ class StoredCase:
 
     def prepared(self) -> PreparedCase:
         """Return the whole case, in arrays of the caller's own."""
-        rest = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in self.rest.items()
-        }
         return PreparedCase(
             images=from_stored(self.images),
             mask=None if self.mask is None else np.array(self.mask),
             affine=np.array(self.affine),
-            **rest,
+            **self.rest,
         )
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedmq.imaging.inflating import HAS_ISAL, inflate_errors, open_packed, require_whole
+from fedmq.imaging.inflating import HAS_ISAL, inflate_errors, is_whole, open_packed
 
 PARTS = st.lists(st.binary(max_size=3000), min_size=1, max_size=4)
 
@@ -37,7 +37,15 @@ def test_a_cut_file_does_not_end_well(
     packed = gzip.compress(content)
     path.write_bytes(packed[: max(1, int(len(packed) * place))])
     with open_packed(path) as file, pytest.raises((OSError, *inflate_errors())):
-        require_whole(file)
+        is_whole(file, surplus_bytes=len(content))
+
+
+def test_what_goes_on_for_long_is_not_whole(tmp_path: Path) -> None:
+    """A few bytes more are, a packed gigabyte is not: it is not unpacked to its end."""
+    (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(5_000_000)))
+    for surplus_bytes, expected in ((5_000_000, True), (4_999_999, False)):
+        with open_packed(tmp_path / "a.gz") as file:
+            assert is_whole(file, surplus_bytes=surplus_bytes) is expected
 
 
 def test_without_isal_zlib_does_it(tmp_path: Path) -> None:
