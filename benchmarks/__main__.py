@@ -136,7 +136,7 @@ _MEASURES: Mapping[str, Callable[[argparse.ArgumentParser, argparse.Namespace], 
         num_cases=options.cases, num_turns=options.turns
     ),
     "missing": lambda _, options: missing.measure(
-        options.seeds, options.first, is_choice=options.choose
+        options.seeds, options.first, scenario=options.scenario, is_choice=options.choose
     ),
     "loaders": lambda _, options: loaders.measure(
         num_cases=options.cases,
@@ -266,6 +266,7 @@ def _numbers(text: str) -> list[int]:
 def _add_missing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=_count, default=12, help="of patients and of training")
     parser.add_argument("--from", dest="first", type=int, default=1, help="the first seed")
+    parser.add_argument("--scenario", choices=["sites", "cases"], default="sites", help="who lacks")
     parser.add_argument(
         "--choose", action="store_true", help="rates of modality dropout, beside each other"
     )
