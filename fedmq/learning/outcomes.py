@@ -3,17 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.cases import Case
-
-_MISSING: Final = frozenset({"", "na", "n/a", "nan", "none", "null", "."})
-_YES: Final = frozenset({"1", "1.0", "true", "yes"})
-_NO: Final = frozenset({"0", "0.0", "false", "no"})
+from fedmq.imaging.cell_words import AMBIGUOUS, NO, YES, is_ambiguous, is_missing, number_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,25 +78,23 @@ def read_number(case: Case, column: str) -> float | None:
     Raises:
         DatasetError: code bad_value.
     """
-    cell = case.clinical.get(column, "").strip().lower()
-    if cell in _MISSING:
+    cell = case.clinical.get(column, "")
+    if is_missing(cell):
         return None
-    try:
-        number = float(cell.replace(",", "."))
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise _bad_value(case, column, "a number is expected")
+    number = number_in(cell)
+    if number is None or not math.isfinite(number):
+        why = AMBIGUOUS if is_ambiguous(cell) else "a number is expected"
+        raise _bad_value(case, column, why)
     return number
 
 
 def _read_flag(case: Case, column: str) -> bool | None:
-    cell = case.clinical.get(column, "").strip().lower()
-    if cell in _MISSING:
+    cell = case.clinical.get(column, "").strip().casefold()
+    if is_missing(cell):
         return None
-    if cell not in _YES | _NO:
+    if cell not in YES | NO:
         raise _bad_value(case, column, "1 or 0, true or false, yes or no is expected")
-    return cell in _YES
+    return cell in YES
 
 
 def _bad_value(case: Case, column: str, why: str) -> DatasetError:

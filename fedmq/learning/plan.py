@@ -75,6 +75,9 @@ class TrainingPlan(ABC):
     """Volumes that it learns from where a case has them; cases without any are given to it too, and
     are its to count."""
 
+    units: ClassVar[Mapping[str, str]] = {}
+    """Setting that names a column -> the unit that the plan takes it in, such as months."""
+
     def __init__(self, config: PlanConfig) -> None:
         self.config = config
 

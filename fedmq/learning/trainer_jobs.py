@@ -33,6 +33,7 @@ from fedmq.learning.catalogue import (
     plan_digest,
     plan_source,
 )
+from fedmq.learning.column_units import require_units
 from fedmq.learning.configs import make_config
 from fedmq.learning.modalities import Modalities, describe_modalities, has_modalities
 from fedmq.learning.plan import Assessment, Fit, Metrics, Task, TrainingPlan
@@ -98,6 +99,7 @@ def perform(job: Job, report: Report) -> Done | Broken:
 
 def _perform(job: Job, report: Report) -> Done:
     plan = _guarded(FailureCode.PLAN_ERROR, lambda: _load_plan(job))
+    _guarded(FailureCode.DATASET_ERROR, lambda: _require_units(job, plan))
     found = _guarded(FailureCode.DATASET_ERROR, lambda: _find_cases(job, plan.modalities))
     task = Task(seed=job.seed, round=job.round, report=report, num_threads=job.num_threads)
     match job.kind:
@@ -134,6 +136,12 @@ def _load_plan(job: Job) -> TrainingPlan:
     config = make_config(plan_class, job.config)
     _seed_generators(job.seed)
     return plan_class(config)
+
+
+def _require_units(job: Job, plan: TrainingPlan) -> None:
+    if job.meaning is not None:
+        dictionary = Meaning.model_validate_json(job.meaning).dictionary
+        require_units(plan, plan.config, dictionary)
 
 
 def _seed_generators(seed: int) -> None:

@@ -30,6 +30,7 @@ from fedmq.encodings.kinds import KINDS, MODEL_KINDS
 from fedmq.errors import ConfigurationError, FedmqError, PlanError
 from fedmq.imaging.dictionary.reading import read_dictionary
 from fedmq.learning.catalogue import load_plan, load_source, plan_digest, plan_source
+from fedmq.learning.column_units import require_units
 from fedmq.learning.configs import make_config
 from fedmq.learning.plan import TrainingPlan
 from fedmq.messages.fields import MAX_SOURCE_BYTES, DictionaryReference, PlanReference
@@ -155,7 +156,9 @@ class Experiment:
         content = self._read_plan()
         is_shipped = _is_file(self.plan)
         plan_class = load_source(content) if is_shipped else load_plan(self.plan)
-        make_config(plan_class, self.config)
+        config = make_config(plan_class, self.config)
+        if self.dictionary:
+            require_units(plan_class, config, read_dictionary(Path(self.dictionary)))
         try:
             reference = PlanReference(
                 name=plan_class.name, digest=plan_digest(content), is_shipped=is_shipped

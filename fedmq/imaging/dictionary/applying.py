@@ -11,7 +11,8 @@ from typing import Final
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.cases import Case
-from fedmq.imaging.dictionary.cells import CellError, is_missing, number_in, read_cell
+from fedmq.imaging.cell_words import number_in
+from fedmq.imaging.dictionary.cells import CellError, read_cell
 from fedmq.imaging.dictionary.columns import Matching, match_columns
 from fedmq.imaging.dictionary.model import Dictionary, LocalWords, Meaning, Variable
 from fedmq.imaging.dictionary.units import factor, relatives
@@ -70,9 +71,6 @@ def _read_row(
         cell = case.clinical.get(column, "")
         if not case.clinical:
             break
-        if is_missing(cell):
-            row[name] = ""
-            continue
         spellings = local.spellings.get(name, {})
         try:
             row[name] = read_cell(cell, dictionary.variables[name], matching.units[name], spellings)

@@ -1,16 +1,12 @@
 """One cell of a site's table in the words of the dictionary. Pure."""
 
 import math
-import re
 from typing import Final
 
+from fedmq.imaging.cell_words import AMBIGUOUS, NO, YES, is_ambiguous, is_missing, number_in
 from fedmq.imaging.dictionary.model import Kind, Variable
 from fedmq.imaging.dictionary.units import factor
 
-MISSING: Final = frozenset({"", "na", "n/a", "nan", "none", "null", ".", "-", "?", "missing"})
-_YES: Final = frozenset({"1", "1.0", "true", "yes", "y"})
-_NO: Final = frozenset({"0", "0.0", "false", "no", "n"})
-_NUMBER: Final = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 _ROUNDED: Final = 1e-9
 
 
@@ -23,42 +19,38 @@ class CellError(ValueError):
         self.why = why
 
 
-def is_missing(cell: str) -> bool:
-    """Return whether a cell says that nothing is known."""
-    return cell.strip().casefold() in MISSING
-
-
 def read_cell(
     cell: str, variable: Variable, unit: str, spellings: dict[str, tuple[str, ...]]
 ) -> str:
-    """Return what a cell that is not empty says, in the dictionary's unit and codes.
+    """Return what a cell says, in the dictionary's unit and codes; empty where it says nothing.
+
+    A word of the dictionary, or of the site, counts before it is taken for a missing one: `-` may
+    be negative, `none` a code.
 
     Raises:
         CellError: code bad_value, out_of_range or unknown_code.
     """
     text = cell.strip()
     if variable.type in {Kind.NUMBER, Kind.INTEGER}:
-        return _read_number(text, variable, unit)
+        return "" if is_missing(text) else _read_number(text, variable, unit)
     if variable.type is Kind.FLAG:
-        words = {"yes": (*_YES, *variable.words("yes")), "no": (*_NO, *variable.words("no"))}
+        words = {"yes": (*YES, *variable.words("yes")), "no": (*NO, *variable.words("no"))}
     else:
         words = {code: (code, *variable.words(code)) for code in variable.codes}
     for code, known in words.items():
         if text.casefold() in {word.casefold() for word in (*known, *spellings.get(code, ()))}:
             return {"yes": "1", "no": "0"}[code] if variable.type is Kind.FLAG else code
+    if is_missing(text):
+        return ""
     raise CellError(
         "unknown_code", f"{text!r} is none of {', '.join(words)}, nor a word that is known for one"
     )
 
 
-def number_in(cell: str) -> float | None:
-    """Return the number in a cell as it stands there, None where it holds none."""
-    text = cell.strip()
-    return float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None
-
-
 def _read_number(text: str, variable: Variable, unit: str) -> str:
     said = number_in(text)
+    if is_ambiguous(text):
+        raise CellError("bad_value", f"{text!r}: {AMBIGUOUS}")
     if said is None:
         raise CellError("bad_value", f"{text!r} is no number")
     number = said * factor(unit, variable.unit)

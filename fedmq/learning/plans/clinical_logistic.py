@@ -4,7 +4,7 @@ A case censored before the horizon says nothing about it and is left out of the 
 takes in all cases whose outcome is known. A missing feature counts as its centre.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -66,6 +66,7 @@ class ClinicalLogistic(TrainingPlan):
 
     name: ClassVar[str] = "clinical-logistic"
     config_class: ClassVar[type[PlanConfig]] = ClinicalLogisticConfig
+    units: ClassVar[Mapping[str, str]] = {"time_column": "months"}
     config: ClinicalLogisticConfig
 
     def initial_parameters(self, seed: int) -> Parameters:  # noqa: ARG002 - nothing is drawn

@@ -13,7 +13,7 @@ them is there. Of cases that have both, some lose one of them in a step of train
 (`modality_dropout`), so that a site where nothing is missing teaches what to do without.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, ClassVar, Final, Literal
@@ -119,6 +119,7 @@ class PetctSurvival(TrainingPlan):
 
     name: ClassVar[str] = "petct-survival"
     config_class: ClassVar[type[PlanConfig]] = PetctSurvivalConfig
+    units: ClassVar[Mapping[str, str]] = {"time_column": "months"}
     optional_modalities: ClassVar[tuple[str, ...]] = CHANNELS
     ahead: ClassVar[int] = AHEAD
     """Batches that are loaded before they are due; the bits are the same with 0."""

@@ -24,7 +24,9 @@ def test_cells_are_read_as_they_are_written() -> None:
     assert [case.case_id for case in outcomes.cases] == ["case-0", "case-2", "case-4"]
 
 
-@pytest.mark.parametrize("cells", [("soon", "1"), ("-1", "1"), ("inf", "1"), ("3", "2")])
+@pytest.mark.parametrize(
+    "cells", [("soon", "1"), ("-1", "1"), ("inf", "1"), ("1,234", "1"), ("3", "2")]
+)
 def test_a_cell_that_is_no_value_names_case_and_column_not_the_cell(
     cells: tuple[str, str],
 ) -> None:

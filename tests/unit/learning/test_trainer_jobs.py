@@ -85,6 +85,20 @@ def test_a_table_is_read_by_its_dictionary_as_it_is_when_the_job_begins(tmp_path
     assert values[names[3]] == {"value": "3.0"}
 
 
+def test_a_plan_that_counts_in_months_is_given_no_days(tmp_path: Path) -> None:
+    """Where the experiment names no dictionary, and the site reads its table by one."""
+    variables = {"x": {"type": "number", "unit": "days"}}
+    meaning = Meaning(dictionary=lung(variables=variables, endpoint=None)).model_dump_json()
+    job = with_source(
+        tmp_path, write_job(tmp_path), "modalities = ()", 'units = {"mood": "months"}'
+    )
+    assert code_of(replace(job, config={"mood": "x"}, meaning=meaning)) is FailureCode.DATASET_ERROR
+    in_months = meaning.replace('"days"', '"months"')
+    assert code_of(replace(job, config={"mood": "x"}, meaning=in_months)) is not (
+        FailureCode.DATASET_ERROR
+    )
+
+
 def test_a_model_that_came_narrow_is_trained_in_its_own_types(tmp_path: Path) -> None:
     """The plan sees what it declared; so does whoever takes the difference."""
     job = write_job(tmp_path)

@@ -262,7 +262,20 @@ def test_an_experiment_shows_itself_as_text_and_as_a_table() -> None:
 
 def test_a_dictionary_is_named_by_what_it_says(tmp_path: Path) -> None:
     """Its path is relative to the file; nodes compare digests, people names and versions."""
-    said = 'name = "lung-io"\nversion = "1.0"\nvariables.age = {type = "number", unit = "years"}\n'
+    variable = 'variables.pfs_months = {type = "number", unit = "UNIT"}'
+    said = f'name = "lung-io"\nversion = "1.0"\n{variable}\n'
+    wrong = written(tmp_path, WHOLE + 'dictionary = "days.toml"\n')
+    for text, says in (
+        (
+            said.replace("UNIT", "days"),
+            "pfs_months is in days, and clinical-log",
+        ),
+        (said.replace("pfs_months", "pfs"), "has no variable pfs_months"),
+    ):
+        (tmp_path / "days.toml").write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigurationError, match=says):
+            Experiment.from_toml(wrong).to_spec()
+    said = said.replace("UNIT", "months")
     (tmp_path / "dictionary.toml").write_text(said, encoding="utf-8")
     path = written(tmp_path, WHOLE + 'dictionary = "dictionary.toml"\n')
     spec = Experiment.from_toml(path).to_spec()[0]

@@ -66,6 +66,45 @@ def test_a_cell_that_says_something_else_leaves_its_case_without_a_row(
     assert said.cases[1].clinical["sex"] == "F"
 
 
+def test_words_of_the_dictionary_count_before_they_are_missing() -> None:
+    """`-` is negative where the study says so, `none` a code: no negative is taken for unknown."""
+    variables = {
+        "hpv": {"type": "flag", "spellings": {"no": ["-"], "yes": ["+"]}},
+        "smoking": {"type": "category", "codes": ["none", "former", "current"]},
+        "pack_years": {"type": "number"},
+    }
+    meaning = Meaning(dictionary=lung(variables=variables, endpoint=None))
+    cells = {"hpv": "-", "smoking": "None", "pack_years": "-"}
+    said = apply_dictionary(meaning, [a_case(1, cells), a_case(2, {**cells, "hpv": "?"})])
+    assert said.faults == ()
+    assert [case.clinical["hpv"] for case in said.cases] == ["0", ""]
+    assert dict(said.cases[0].clinical) == {"hpv": "0", "smoking": "none", "pack_years": ""}
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [
+        ("0,123", "0.123"),
+        ("1234,5", "1234.5"),
+        ("1.234", "1.234"),
+        ("12,34", "12.34"),
+        (",5", "0.5"),
+    ],
+)
+def test_decimal_commas_are_read(cell: str, number: str) -> None:
+    """Where nothing else can be meant."""
+    meaning = Meaning(dictionary=lung(variables={"mtv": {"type": "number"}}, endpoint=None))
+    assert apply_dictionary(meaning, [a_case(1, {"mtv": cell})]).cases[0].clinical["mtv"] == number
+
+
+@pytest.mark.parametrize("cell", ["1,234", "-12,345", "999,000", "1,234,567", "1.234,5"])
+def test_a_comma_between_thousands_is_not_guessed_at(cell: str) -> None:
+    """A metabolic volume a thousand times too small would be possible too."""
+    meaning = Meaning(dictionary=lung(variables={"mtv": {"type": "number"}}, endpoint=None))
+    (fault,) = apply_dictionary(meaning, [a_case(1, {"mtv": cell})]).faults
+    assert fault.code == "bad_value"
+
+
 def test_all_that_is_wrong_in_a_row_is_said_at_once() -> None:
     """Whoever mends the table does it once."""
     said = applied(row(sex="x", ecog="9"))
