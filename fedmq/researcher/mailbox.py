@@ -20,6 +20,7 @@ from fedmq.messages.registry import Body
 from fedmq.messages.submissions import (
     Acceptance,
     ExperimentReport,
+    NodesReport,
     OrderReport,
     Rejection,
     ReportList,
@@ -284,7 +285,14 @@ class Mailbox:
     def accept(self, message: Message) -> None:
         """Keep an answer for whoever asked."""
         match message.body:
-            case Acceptance() | Rejection() | ExperimentReport() | ReportList() | OrderReport():
+            case (
+                Acceptance()
+                | Rejection()
+                | ExperimentReport()
+                | ReportList()
+                | NodesReport()
+                | OrderReport()
+            ):
                 self._keep(message)
             case ExperimentOver():
                 pass

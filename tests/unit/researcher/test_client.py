@@ -19,6 +19,7 @@ from fedmq.messages.payloads import CHUNK_BYTES
 from fedmq.parameters import load_parameters, parameters_bytes
 from fedmq.researcher.client import Client
 from fedmq.researcher.mailbox import Mailbox
+from fedmq.researcher.nodes import KnownNodes
 from fedmq.simulation.plain_wire import PlainWire
 from fedmq.transport import topology
 from fedmq.transport.home import Home, LocalHome
@@ -154,6 +155,13 @@ def test_an_experiment_that_nobody_knows_is_said_to_be_unknown(federation: Feder
     federation.start_orchestrator()
     with pytest.raises(ConfigurationError, match=r"no experiment lung-000000.*experiments list"):
         federation.client().experiment("lung-000000")
+
+
+def test_nodes_are_asked_for_before_any_was_heard_of(federation: Federation) -> None:
+    """The answer is taken, not turned away; nobody is silent."""
+    federation.start_orchestrator()
+    assert federation.client().nodes() == KnownNodes()
+    assert federation.depth(topology.DEAD_QUEUE) == 0
 
 
 def test_two_programs_of_one_home_get_each_its_answers_and_models(federation: Federation) -> None:
