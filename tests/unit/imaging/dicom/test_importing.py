@@ -484,6 +484,40 @@ def test_a_ct_of_another_place_is_left_out(site: Site) -> None:
     assert outcome.left_out["CT series that covers less than the PET"] == 3
 
 
+def test_a_ct_that_is_shorter_than_the_pet_is_left_out_though_it_is_the_only_one(
+    site: Site,
+) -> None:
+    """By name; two of them are no reason to refuse the PET."""
+    dicom.write(site.archive / "pet", *pet())
+    dicom.write(site.archive / "thin", *ct()[:3])
+    for number in (3, 5):
+        outcome = site.only()
+        assert outcome.taken.keys() == {"PET"}
+        assert outcome.left_out == {"CT series that covers less than the PET": number}
+        dicom.write(site.archive / "thinner", *ct(series="other")[:2])
+
+
+def test_without_a_frame_of_reference_a_ct_beside_the_pet_is_left_out(site: Site) -> None:
+    """Two series that name no frame may have any two."""
+    nameless = having(FrameOfReferenceUID="")
+    dicom.write(site.archive / "pet", *pet(nameless))
+    dicom.write(site.archive / "ct", *ct(nameless, origin=(500, 500, 100)))
+    assert site.only().left_out == {"CT series that covers less than the PET": 5}
+    dicom.write(site.archive / "ct", *ct(nameless))
+    assert site.only().taken.keys() == {"PET", "CT"}
+
+
+def test_a_pet_that_lacks_a_slice_does_not_give_way_to_another_one(site: Site) -> None:
+    """The whole body is what was meant; a head bed that is whole is not."""
+    dicom.write(site.archive / "body", *pet(series="body")[:2], *pet(series="body")[3:])
+    dicom.write(site.archive / "head", *pet(series="head")[:3])
+    refused = site.only()
+    assert (refused.state, refused.code) == ("refused", "several_series")
+    assert "no volume: gap" in refused.why
+    assert site.only(Choices(pet_series="body")).code == "gap"
+    assert site.only(Choices(pet_series="head")).taken["PET"]["slices"] == 3
+
+
 def test_slices_in_several_frames_per_file_are_refused(site: Site) -> None:
     """A CT alone would be a case that silently lacks its PET."""
     one = dicom.base(
