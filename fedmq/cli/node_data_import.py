@@ -141,7 +141,8 @@ def _show(imported: "Imported") -> None:
 
 def _lines(one: "Outcome") -> list[str]:
     if one.state == "refused":
-        return [f"{one.case_id}: refused: {one.code}: {one.why}", f"  fix: {one.fix}"]
+        notes = [f"  note: {note}" for note in one.notes]
+        return [f"{one.case_id}: refused: {one.code}: {one.why}", f"  fix: {one.fix}", *notes]
     taken = ", ".join(
         f"{name} of {figures.get('slices')} slices"
         if "slices" in figures

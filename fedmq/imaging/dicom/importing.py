@@ -4,6 +4,7 @@ May be killed at any time: a case's folder is there whole or not at all, and say
 it was made. Run again, finished cases are not made again.
 """
 
+import dataclasses
 import fcntl
 import os
 import shutil
@@ -35,6 +36,11 @@ from fedmq.imaging.dicom.workers import workers
 REPORT_JSON: Final = "import-report.json"
 REPORT_TEXT: Final = "import-report.txt"
 LEFT_OUT_FILE: Final = "left-out.csv"
+_OF_CHOICES: Final = frozenset(
+    {"several_series", "series_not_found", "changed_file", "process_ended"}
+)
+"""Refusals that say nothing against the case as it was imported before."""
+_STAYS: Final = "its folder stays: what is there was imported before, with other choices or files"
 _FILES_AT_ONCE: Final = 64
 
 Progress = Callable[[str, int, int], None]
@@ -71,7 +77,8 @@ def import_archive(
     secret, the table of pseudonyms, the list of files that are in no case.
 
     Raises:
-        DatasetError: code missing_file (no such source), empty (nothing in it is an image), busy.
+        DatasetError: code missing_file (no such source), empty (nothing in it is an image), busy,
+            other_site (the dataset was made with another secret).
         StorageError: a disk refuses.
     """
     files = find_files(source)
@@ -86,6 +93,7 @@ def import_archive(
             name=partial(pseudonym, secret),
             sign=partial(sign, secret),
         )
+        _require_own(target, plan.site)
         _keep_links(keeping, plan, entries, foreign)
         if not plan.studies:
             raise DatasetError(
@@ -130,6 +138,19 @@ def _read_entries(
     return entries, foreign
 
 
+def _require_own(target: Path, site: str) -> None:
+    """Refuse a dataset in which the same patients have other names."""
+    for folder in sorted(target.iterdir()):
+        before = read_outcome(folder)
+        if before is not None and before.site != site:
+            raise DatasetError(
+                "the dataset was made with another secret",
+                code="other_site",
+                why="every patient of it would be there a second time, under another name",
+                fix="import with the FEDMQ_HOME that made it, or into another folder",
+            )
+
+
 def _keep_links(
     keeping: LocalDisk, plan: Plan, entries: Sequence[Entry], foreign: Sequence[Foreign]
 ) -> None:
@@ -171,10 +192,13 @@ def _import_studies(
     removed += _remove_others(studies, held, outcomes, target)
     progress("case", len(outcomes), len(studies))
     for outcome in _make_all(waiting, source, target, choices, jobs):
-        outcomes[outcome.case_id] = outcome
         if outcome.state == "refused" and (target / outcome.case_id).exists():
-            _remove(target / outcome.case_id)
-            removed.append(outcome.case_id)
+            if outcome.code in _OF_CHOICES:
+                outcome = dataclasses.replace(outcome, notes=(_STAYS,))  # noqa: PLW2901 - the same one
+            else:
+                _remove(target / outcome.case_id)
+                removed.append(outcome.case_id)
+        outcomes[outcome.case_id] = outcome
         progress("case", len(outcomes), len(studies))
     return [outcomes[study.case_id] for study in studies], removed
 

@@ -48,6 +48,8 @@ class Study:
     """Tells this study from the patient's others."""
     key: str
     """Tells content and choices: what was written with the same key is not written again."""
+    site: str
+    """Tells the secret from another site's."""
     images: tuple[Entry, ...]
     drawn: tuple[Entry, ...]
     """RTSTRUCT and SEG."""
@@ -62,6 +64,8 @@ class Plan:
     """All cases, and what belongs to none."""
 
     studies: tuple[Study, ...]
+    site: str
+    """As each study has it."""
     left_out: Mapping[str, int]
     """Kind of file -> count, of files in no case."""
 
@@ -114,8 +118,14 @@ def plan_studies(
         ]
         studies += [_study(draft, choices, sign) for draft in drafts]
     return Plan(
-        studies=tuple(sorted(studies, key=lambda study: study.case_id)), left_out=dict(left_out)
+        studies=tuple(sorted(studies, key=lambda study: study.case_id)),
+        site=_site(sign),
+        left_out=dict(left_out),
     )
+
+
+def _site(sign: Sign) -> str:
+    return sign("site", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +150,7 @@ def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
         patient_id=draft.patient_id,
         pseudonym=draft.pseudonym,
         token=sign("study", draft.study_uid),
+        site=_site(sign),
         key=sign("case", "\n".join([VERSION, *chosen, *content])),
         images=images,
         drawn=drawn,

@@ -68,6 +68,7 @@ def import_study(study: Study, source: Path, target: Path, choices: Choices) -> 
         dropped_tags=dict(sorted(made.dropped.items())),
         token=study.token,
         key=study.key,
+        site=study.site,
     )
     try:
         _write(made, outcome, target)
@@ -216,7 +217,7 @@ def _write(made: _Making, outcome: Outcome, target: Path) -> None:
     part, old = target / f"{PART}{outcome.case_id}", target / f"{OLD}{outcome.case_id}"
     for leftover in (part, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    part.mkdir()
+    part.mkdir(mode=0o700)
     for name, volume in made.volumes.items():
         save_volume(volume, part / f"{name}.nii.gz")
     for name, sidecar in made.sidecars.items():

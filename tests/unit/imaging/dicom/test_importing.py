@@ -391,6 +391,34 @@ def test_a_case_that_was_written_and_is_refused_by_now_is_taken_out(site: Site) 
     assert site.names() == []
 
 
+def test_a_wrong_choice_takes_no_case_out(site: Site) -> None:
+    """A typing error in an option is no word of the archive's; that the case stays is told."""
+    dicom.write(site.archive, *pet())
+    case_id = site.only().case_id
+    imported = site.run(Choices(pet_series="*TOFF*"))
+    (refused,) = imported.outcomes
+    assert (refused.code, imported.removed) == ("series_not_found", ())
+    assert refused.notes[0].startswith("its folder stays")
+    assert "note: its folder stays" in (site.cases / "import-report.txt").read_text()
+    assert site.names() == [case_id]
+    dicom.write(site.archive / "other", *pet(series="other"))
+    assert site.only().code == "several_series"
+    assert site.names() == [case_id]
+
+
+def test_a_dataset_made_with_another_secret_is_refused(site: Site) -> None:
+    """Every patient would be there twice, under two names."""
+    dicom.write(site.archive, *pet())
+    case_id = site.only().case_id
+    shutil.rmtree(site.home)
+    with pytest.raises(DatasetError) as caught:
+        site.run()
+    assert caught.value.code == "other_site"
+    assert site.names() == [case_id]
+    assert not (site.home / "links.csv").exists()
+    assert stat.S_IMODE((site.cases / case_id).stat().st_mode) == 0o700
+
+
 @pytest.mark.parametrize("broken", [b"", b"\0" * 128 + b"DICM\x02\0"], ids=["empty", "cut off"])
 def test_a_file_that_cannot_be_read_refuses_the_cases_beside_it(site: Site, broken: bytes) -> None:
     """It may be their last slice, and without it a volume looks whole."""
