@@ -18,6 +18,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from fedmq.errors import DatasetError
+from fedmq.imaging.clinical import plain_id
 from fedmq.imaging.dicom.elements import day, first_item, items, text, texts
 
 MAX_FILE_BYTES: Final = 2 * 1024**3
@@ -219,7 +220,7 @@ def _entry_of(path: str, digest: str, dataset: Dataset) -> Entry | Foreign:
         path=path,
         digest=digest,
         kind=_kind_of(sop_class, dataset),
-        patient_id=text(dataset, "PatientID"),
+        patient_id=plain_id(text(dataset, "PatientID")),
         study_uid=text(dataset, "StudyInstanceUID"),
         series_uid=series,
         birth_date=text(dataset, "PatientBirthDate"),

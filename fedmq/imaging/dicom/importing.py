@@ -30,7 +30,7 @@ from fedmq.imaging.dicom.pseudonyms import (
     sign,
     table,
 )
-from fedmq.imaging.dicom.studies import OLD, PART, import_study, read_outcome
+from fedmq.imaging.dicom.studies import OLD, PART, folders_of, import_study, read_outcome
 from fedmq.imaging.dicom.workers import workers
 
 REPORT_JSON: Final = "import-report.json"
@@ -210,7 +210,7 @@ def _held(studies: Sequence[Study], target: Path) -> dict[str, Refusal]:
         tokens.setdefault(study.pseudonym, set()).add(study.token)
     held: dict[str, Refusal] = {}
     for name, known in tokens.items():
-        for folder in _folders_of(name, target):
+        for folder in folders_of(name, target):
             before = read_outcome(folder)
             if before is None:
                 held[name] = Refusal(
@@ -238,19 +238,11 @@ def _remove_others(
     there = {study.case_id for study in studies}
     gone = {name for name, one in outcomes.items() if one.state == "refused"}
     for name in sorted({study.pseudonym for study in studies} - set(held)):
-        for folder in _folders_of(name, target):
+        for folder in folders_of(name, target):
             if folder.name not in there or folder.name in gone:
                 _remove(folder)
                 removed.append(folder.name)
     return removed
-
-
-def _folders_of(name: str, target: Path) -> list[Path]:
-    return [
-        folder
-        for folder in sorted(target.glob(f"{name}*"))
-        if folder.name == name or folder.name.startswith(f"{name}_scan-")
-    ]
 
 
 def _remove(folder: Path) -> None:

@@ -90,6 +90,15 @@ def read_outcome(folder: Path) -> Outcome | None:
         return None
 
 
+def folders_of(name: str, target: Path) -> list[Path]:
+    """Return the folders of a patient in the dataset: one, or one for each scan."""
+    return [
+        folder
+        for folder in sorted(target.glob(f"{name}*"))
+        if folder.name == name or folder.name.startswith(f"{name}_scan-")
+    ]
+
+
 def _why(error: DatasetError) -> str:
     """Return why, without `what`, which may name a file."""
     return error.why or error.code.replace("_", " ")
