@@ -8,7 +8,9 @@ import hashlib
 import io
 import logging
 import os
+import re
 import stat
+import unicodedata
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +56,7 @@ _NO_SLICES: Final = {
     "PROJECTION IMAGE": "projection",
 }
 """Values of Image Type that tell what only looks like a slice."""
+_SEXES: Final = ("F", "M")
 _CAPTURES: Final = "1.2.840.10008.5.1.4.1.1.7."
 _REPORTS: Final = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.")
 
@@ -76,6 +79,10 @@ class Entry:
     study_uid: str
     series_uid: str
     birth_date: str
+    name: str
+    """Of the patient, as `_plain_name` has it, for comparing: it is never written."""
+    sex: str
+    """F, M, or empty: others may be corrected later."""
     day: int | None
     """On which it was taken, in days of a running number."""
     references: frozenset[str]
@@ -224,9 +231,18 @@ def _entry_of(path: str, digest: str, dataset: Dataset) -> Entry | Foreign:
         study_uid=text(dataset, "StudyInstanceUID"),
         series_uid=series,
         birth_date=text(dataset, "PatientBirthDate"),
+        name=_plain_name(text(dataset, "PatientName")),
+        sex=sex if (sex := text(dataset, "PatientSex").upper()) in _SEXES else "",
         day=day(dataset, "StudyDate") or day(dataset, "SeriesDate"),
         references=frozenset(_references(sop_class, dataset)),
     )
+
+
+def _plain_name(name: str) -> str:
+    """Return the words of a name, whatever their order, case, accents and what stands between."""
+    folded = unicodedata.normalize("NFKD", name.partition("=")[0]).casefold()
+    plain = "".join(one for one in folded if not unicodedata.combining(one))
+    return " ".join(sorted(re.findall(r"\w+", plain)))
 
 
 def _kind_of(sop_class: str, dataset: Dataset) -> str:

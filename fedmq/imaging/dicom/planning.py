@@ -175,6 +175,16 @@ def _refusal(
     damaged: set[str],
 ) -> Refusal | None:
     births = {one.birth_date for _, entries in scans for one in entries if one.birth_date}
+    images = [one for _, entries in scans for one in entries if one.kind in _IMAGES]
+    differing = [
+        what
+        for what, told in (
+            ("dates of birth", births),
+            ("names", {one.name for one in images if one.name}),
+            ("sexes", {one.sex for one in images if one.sex}),
+        )
+        if len(told) > 1
+    ]
     found = None
     if not patient_id:
         found = Refusal(
@@ -182,11 +192,11 @@ def _refusal(
             why="its files do not say whose they are",
             fix="export them with their PatientID",
         )
-    elif len(births) > 1:
+    elif differing:
         found = Refusal(
             code="patients_mixed",
-            why="files with one PatientID tell different dates of birth",
-            fix="find out in the archive whose they are",
+            why=f"files with one PatientID tell different {' and '.join(differing)}",
+            fix="find out in the archive whose they are, and export each with its own PatientID",
         )
     elif any(_folder(one.path) in damaged for one in members):
         found = Refusal(

@@ -562,6 +562,27 @@ def test_two_patients_with_one_id_are_refused(site: Site) -> None:
     assert {one.code for one in site.run().outcomes} == {"patients_mixed"}
 
 
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        ({"PatientName": "AUTRE^Jean"}, "patients_mixed"),
+        ({"PatientSex": "M"}, "patients_mixed"),
+        ({"PatientName": "dupontel amandiné"}, ""),
+        ({"PatientName": "", "PatientSex": "O"}, ""),
+    ],
+)
+def test_two_persons_with_one_id_are_no_scans_of_a_patient(
+    site: Site, told: dict[str, str], code: str
+) -> None:
+    """Without a date of birth, as of the PatientID ANON: by name and sex, however written."""
+    anonymous = having(PatientBirthDate="")
+    dicom.write(site.archive / "1", *pet(anonymous, patient="ANON"))
+    dicom.write(
+        site.archive / "2", *pet(having(PatientBirthDate="", **told), patient="ANON", study="two")
+    )
+    assert {one.code for one in site.run().outcomes} == {code}
+
+
 def test_of_several_scans_one_without_a_date_is_refused(site: Site) -> None:
     """Nobody knows which came first; the other one is written."""
     dicom.write(site.archive / "1", *pet())
