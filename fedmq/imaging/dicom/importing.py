@@ -21,7 +21,7 @@ from fedmq.disk import LocalDisk
 from fedmq.errors import DatasetError
 from fedmq.imaging.dicom.files import Entry, Foreign, find_files, read_entry
 from fedmq.imaging.dicom.outcomes import Outcome, as_kept, refused, report_json, report_text
-from fedmq.imaging.dicom.planning import Choices, Plan, Refusal, Study, plan_studies
+from fedmq.imaging.dicom.planning import Choices, Plan, Refusal, Study, mark_site, plan_studies
 from fedmq.imaging.dicom.pseudonyms import (
     add_links,
     pseudonym,
@@ -85,6 +85,7 @@ def import_archive(
     _make_target(source, target)
     with _alone(keeping.path("."), "this node"), _alone(target, "this dataset"):
         secret = read_secret(keeping)
+        _require_own(target, mark_site(partial(sign, secret)))
         entries, foreign = _read_entries(source, files, jobs, progress)
         plan = plan_studies(
             entries,
@@ -93,7 +94,6 @@ def import_archive(
             name=partial(pseudonym, secret),
             sign=partial(sign, secret),
         )
-        _require_own(target, plan.site)
         _keep_links(keeping, plan, entries, foreign)
         if not plan.studies:
             raise DatasetError(

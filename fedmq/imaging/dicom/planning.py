@@ -64,8 +64,6 @@ class Plan:
     """All cases, and what belongs to none."""
 
     studies: tuple[Study, ...]
-    site: str
-    """As each study has it."""
     left_out: Mapping[str, int]
     """Kind of file -> count, of files in no case."""
 
@@ -119,12 +117,12 @@ def plan_studies(
         studies += [_study(draft, choices, sign) for draft in drafts]
     return Plan(
         studies=tuple(sorted(studies, key=lambda study: study.case_id)),
-        site=_site(sign),
         left_out=dict(left_out),
     )
 
 
-def _site(sign: Sign) -> str:
+def mark_site(sign: Sign) -> str:
+    """Return what tells a site's secret from another one's, and says nothing of it."""
     return sign("site", "")
 
 
@@ -150,7 +148,7 @@ def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
         patient_id=draft.patient_id,
         pseudonym=draft.pseudonym,
         token=sign("study", draft.study_uid),
-        site=_site(sign),
+        site=mark_site(sign),
         key=sign("case", "\n".join([VERSION, *chosen, *content])),
         images=images,
         drawn=drawn,
