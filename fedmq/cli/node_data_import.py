@@ -11,8 +11,10 @@ from fedmq.cli.node_home import require_node
 from fedmq.cli.words import count
 
 if TYPE_CHECKING:
+    from fedmq.disk import LocalDisk
     from fedmq.imaging.dicom.importing import Imported
     from fedmq.imaging.dicom.outcomes import Outcome
+    from fedmq.imaging.dicom.site_tables import SiteTable
 
 FOLDER: Final = "imports"
 _MOST_JOBS: Final = 4
@@ -49,6 +51,9 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
         list[str] | None,
         typer.Option(help="A column of it that goes into the dataset; may be repeated"),
     ] = None,
+    encoding: Annotated[
+        str, typer.Option(help="What the tables are in, as windows-1252 (default: UTF-8)")
+    ] = "",
     jobs: Annotated[int, typer.Option(help="Cases at a time (default: as many as cores, 4)")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -62,8 +67,10 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
     except ModuleNotFoundError as error:
         raise _missing_extra() from error
     from fedmq.disk import LocalDisk
+    from fedmq.imaging.clinical import TableFormat
+    from fedmq.imaging.dicom.case_tables import require_room
     from fedmq.imaging.dicom.planning import Choices
-    from fedmq.imaging.dicom.site_tables import read_time_zero
+    from fedmq.imaging.dicom.site_tables import read_site_table, read_time_zero
 
     home = require_node() / FOLDER
     home.mkdir(parents=True, exist_ok=True)
@@ -72,12 +79,18 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
         regions=tuple(roi or ()),
         pet_series=pet_series,
         ct_series=ct_series,
-        time_zero=read_time_zero(time_zero) if time_zero else {},
+        time_zero=read_time_zero(time_zero, encoding) if time_zero else {},
     )
+    keeping = LocalDisk(home)
+    rows = None
+    if clinical is not None:
+        how = TableFormat(id_column=id_column, encoding=encoding)
+        rows = read_site_table(clinical, how, keep_column or [])
+        require_room(rows, dataset_folder, keeping)
     imported = import_archive(
         dicom_dir,
         dataset_folder,
-        LocalDisk(home),
+        keeping,
         choices,
         jobs=jobs or min(_MOST_JOBS, len(os.sched_getaffinity(0))),
         progress=_progress,
@@ -86,8 +99,8 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
         known = {study.patient_id for study in imported.plan.studies}
         others = count(len(choices.time_zero.keys() - known), "row")
         say(f"time zero: {others} of patients that are not in the archive")
-    if clinical is not None:
-        _translate(clinical, dataset_folder, id_column, keep_column or [], imported)
+    if rows is not None:
+        _add(rows, dataset_folder, keeping)
     if as_json:
         show_json(_document(imported))
     else:
@@ -98,27 +111,23 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
         raise typer.Exit(FAILED)
 
 
-def _translate(
-    clinical: Path, folder: Path, id_column: str, kept: list[str], imported: "Imported"
-) -> None:
-    from fedmq.disk import LocalDisk
-    from fedmq.imaging.dicom.pseudonyms import replace
-    from fedmq.imaging.dicom.site_tables import translate_table
+def _add(rows: "SiteTable", folder: Path, keeping: "LocalDisk") -> None:
+    from fedmq.imaging.dicom.case_tables import add_rows
     from fedmq.imaging.layouts.data_map import CLINICAL_FILE
 
-    written = {one.case_id for one in imported.outcomes if one.state != "refused"}
-    # A case of a dataset is a patient, however many scans there are of them.
-    cases = {
-        study.patient_id: study.pseudonym
-        for study in imported.plan.studies
-        if study.case_id in written
-    }
-    table = translate_table(clinical, id_column, kept, cases)
-    replace(LocalDisk(folder), CLINICAL_FILE, table.text)
+    added = add_rows(rows, folder, keeping)
+    for note in rows.notes:
+        say(note)
     say(
-        f"{CLINICAL_FILE}: {count(table.num_rows, 'row')} with {count(len(kept), 'column')}; "
-        f"{count(table.num_others, 'row')} of patients without a case left out"
+        f"{CLINICAL_FILE}: {count(added.num_rows, 'row')} with "
+        f"{count(len(rows.columns), 'column')}; "
+        f"{count(added.num_others, 'row')} of patients without a case left out"
     )
+    if added.num_before or added.num_gone:
+        say(
+            f"{CLINICAL_FILE}: {count(added.num_before, 'row')} of earlier imports stay; "
+            f"{count(added.num_gone, 'row')} of cases that are there no more left out"
+        )
 
 
 def _progress(what: str, done: int, of: int) -> None:
@@ -141,7 +150,8 @@ def _show(imported: "Imported") -> None:
 
 def _lines(one: "Outcome") -> list[str]:
     if one.state == "refused":
-        return [f"{one.case_id}: refused: {one.code}: {one.why}", f"  fix: {one.fix}"]
+        notes = [f"  note: {note}" for note in one.notes]
+        return [f"{one.case_id}: refused: {one.code}: {one.why}", f"  fix: {one.fix}", *notes]
     taken = ", ".join(
         f"{name} of {figures.get('slices')} slices"
         if "slices" in figures

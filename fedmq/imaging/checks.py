@@ -19,6 +19,8 @@ MAX_AIR_HU: Final = -500.0
 """A CT without a voxel below has lost its offset: air is -1000 HU."""
 MIN_OVERLAP: Final = 0.5
 """Of the smaller box: a CT may be narrower than its PET, but both show one patient."""
+MIN_COVER: Final = 0.8
+"""Of the PET's length: what of it has no CT is told, since a plan sees air there."""
 _MIN_DENSE_HU: Final = -100.0
 _MAX_HU: Final = 40_000.0
 _GRID_TOLERANCE: Final = 0.1
@@ -82,6 +84,15 @@ def check_volumes(
         Finding(case_id=case.case_id, code=code, text=text, spoils=spoils)
         for code, text, spoils in found
     ]
+    if pet is not None and ct is not None and (cover := _cover(pet, ct)) < MIN_COVER:
+        faults.append(
+            Finding(
+                case_id=case.case_id,
+                code="short_ct",
+                text=f"the CT covers {cover:.0%} of the PET's length: is it another examination's?",
+                is_doubt=True,
+            )
+        )
     upright = judge_upright(pet, ct)
     if upright is not None:
         faults.append(
@@ -136,6 +147,12 @@ def _check_overlap(pet: Volume, ct: Volume) -> list[tuple[str, str]]:
         return []
     text = f"PET and CT share {share:.0%} of the smaller box: one of the two affines is wrong"
     return [("wrong_affine", text)]
+
+
+def _cover(pet: Volume, ct: Volume) -> float:
+    """Return which share of the PET's length from feet to head the CT has too."""
+    (pet_low, pet_high), (ct_low, ct_high) = (np.stack(_box(one))[:, 2] for one in (pet, ct))
+    return max(0.0, float((min(pet_high, ct_high) - max(pet_low, ct_low)) / (pet_high - pet_low)))
 
 
 def _check_mask(mask: Volume, pet: Volume | None) -> list[tuple[str, str]]:

@@ -1,11 +1,12 @@
 """Choosing: which series of a study are the case's PET and CT. Never a guess."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.dicom.elements import texts
@@ -14,6 +15,8 @@ from fedmq.imaging.dicom.stacks import Stack
 
 _MIN_COVER: Final = 0.8
 """Of the PET's length: a CT that shows less of the patient is another examination."""
+_MIN_ABREAST: Final = 0.5
+"""Of the narrower one's width: a CT may be narrower than its PET, but does not lie beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,7 +51,7 @@ def choose_pet(series: Sequence[Series], pattern: str) -> Choice:
             if one not in corrected
         ]
         candidates = corrected
-    return _only(candidates, left_out, lambda _: True, "PET")
+    return _only(candidates, left_out, "PET")
 
 
 def choose_ct(series: Sequence[Series], pattern: str, pet: Chosen | None) -> Choice:
@@ -59,10 +62,25 @@ def choose_ct(series: Sequence[Series], pattern: str, pet: Chosen | None) -> Cho
     """
     candidates, left_out = _matching(series, pattern, "CT")
     if pet is None:
-        return _only(candidates, left_out, lambda _: True, "CT")
-    near = [one for one in candidates if one.frame_of_reference == pet.series.frame_of_reference]
-    left_out += [(one, "CT in another frame of reference") for one in candidates if one not in near]
-    return _only(near, left_out, lambda grid: _cover(grid, pet.grid) >= _MIN_COVER, "CT")
+        return _only(candidates, left_out, "CT")
+    frame = pet.series.frame_of_reference
+    fitting: list[Series] = []
+    for one in candidates:
+        if one.frame_of_reference != frame:
+            left_out.append((one, "CT in another frame of reference"))
+        elif isinstance(grid := _grid_or_code(one), Stack) and not _fits(grid, pet.grid):
+            left_out.append((one, "CT series that covers less than the PET"))
+        else:
+            fitting.append(one)
+    broken = {one.uid: code for one in fitting if isinstance(code := _grid_or_code(one), str)}
+    if len(broken) < len(fitting):  # the others are as long as the PET: nothing is lost
+        left_out += [
+            (one, f"CT series that makes no volume ({broken[one.uid]})")
+            for one in fitting
+            if one.uid in broken
+        ]
+        fitting = [one for one in fitting if one.uid not in broken]
+    return _only(fitting, left_out, "CT")
 
 
 def _matching(
@@ -83,48 +101,48 @@ def _matching(
 
 
 def _only(
-    candidates: Sequence[Series],
-    left_out: list[tuple[Series, str]],
-    fits: Callable[[Stack], bool],
-    modality: str,
+    candidates: Sequence[Series], left_out: Sequence[tuple[Series, str]], modality: str
 ) -> Choice:
-    """Return the only candidate; of several the only one that makes a volume and fits."""
+    """Return the only candidate; which of several is meant, nobody guesses."""
     if not candidates:
         return Choice(taken=None, left_out=tuple(left_out))
     if len(candidates) == 1:
         (one,) = candidates
         return Choice(taken=Chosen(series=one, grid=stack(one)), left_out=tuple(left_out))
-    usable: list[Chosen] = []
-    for one in candidates:
-        try:
-            grid = stack(one)
-        except DatasetError as error:
-            left_out.append((one, f"{modality} series that makes no volume ({error.code})"))
-            continue
-        if fits(grid):
-            usable.append(Chosen(series=one, grid=grid))
-        else:
-            left_out.append((one, f"{modality} series that covers less than the PET"))
-    if len(usable) == 1:
-        return Choice(taken=usable[0], left_out=tuple(left_out))
-    told = ", ".join(f"number {one.series.number} of {one.grid.shape[2]} slices" for one in usable)
+    told = ", ".join(f"number {one.number} ({_told(one)})" for one in candidates)
     raise DatasetError(
         f"the study has several {modality} series",
         code="several_series",
-        why=f"any of them may be meant: {told}" if told else "none of them makes a volume",
+        why=f"any of them may be meant: {told}",
         fix=f"say which by its description: --{modality.lower()}-series PATTERN",
     )
 
 
-def _cover(grid: Stack, pet: Stack) -> float:
-    """Return which share of the PET's length, along its own axis, another volume has."""
-    low, high = _extent(pet, pet)
-    other_low, other_high = _extent(grid, pet)
-    return (min(high, other_high) - max(low, other_low)) / (high - low)
+def _told(series: Series) -> str:
+    grid = _grid_or_code(series)
+    return f"no volume: {grid}" if isinstance(grid, str) else f"{grid.shape[2]} slices"
 
 
-def _extent(grid: Stack, along: Stack) -> tuple[float, float]:
-    axis = along.affine[:3, 2] / np.linalg.norm(along.affine[:3, 2])
+def _grid_or_code(series: Series) -> Stack | str:
+    try:
+        return stack(series)
+    except DatasetError as error:
+        return error.code
+
+
+def _fits(grid: Stack, pet: Stack) -> bool:
+    """Return whether a volume is as long as the PET along its slices, and not beside it."""
+    for axis, least in enumerate((_MIN_ABREAST, _MIN_ABREAST, _MIN_COVER)):
+        direction = pet.affine[:3, axis] / np.linalg.norm(pet.affine[:3, axis])
+        low, high = _extent(pet, direction)
+        other_low, other_high = _extent(grid, direction)
+        whole = high - low if least == _MIN_COVER else min(high - low, other_high - other_low)
+        if min(high, other_high) - max(low, other_low) < least * whole:
+            return False
+    return True
+
+
+def _extent(grid: Stack, direction: NDArray[np.float64]) -> tuple[float, float]:
     corners = np.array(list(np.ndindex(2, 2, 2))) * np.array(grid.shape) - 0.5
-    depths = (corners @ grid.affine[:3, :3].T + grid.affine[:3, 3]) @ axis
+    depths = (corners @ grid.affine[:3, :3].T + grid.affine[:3, 3]) @ direction
     return float(depths.min()), float(depths.max())

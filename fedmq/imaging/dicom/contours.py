@@ -11,6 +11,8 @@ from fedmq.errors import DatasetError
 _OFF_SLICE: Final = 0.3
 """In slices: a contour belongs to the slice on which it was drawn, and lies in its plane."""
 _MIN_POINTS: Final = 3
+MAX_CROSSINGS: Final = 2**20
+"""Of an outline with rows of voxels; what a person draws has thousands, and each takes 80 bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,9 +39,10 @@ def fill_region(
         shape: columns, rows, slices.
 
     Raises:
-        DatasetError: code contour_off_grid: it lies between slices or outside of the volume.
+        DatasetError: code contour_off_grid: it lies between slices or outside of the volume;
+            bad_mask: an outline crosses more than `MAX_CROSSINGS` rows.
     """
-    crossings: dict[int, NDArray[np.int32]] = {}
+    crossings: dict[int, NDArray[np.uint8]] = {}
     inverse = np.linalg.inv(affine)
     for contour in region.contours:
         if len(contour) < _MIN_POINTS:
@@ -47,7 +50,7 @@ def fill_region(
         places = contour @ inverse[:3, :3].T + inverse[:3, 3]
         number = round(float(places[:, 2].mean()))
         _require_within(places, number, shape)
-        counts = crossings.setdefault(number, np.zeros((shape[1], shape[0] + 1), np.int32))
+        counts = crossings.setdefault(number, np.zeros((shape[1], shape[0] + 1), np.uint8))
         _count_crossings(counts, places[:, :2])
     mask = np.zeros(shape, np.bool_)
     for number, counts in crossings.items():
@@ -65,11 +68,12 @@ def _require_within(places: NDArray[np.float64], number: int, shape: tuple[int, 
         raise _fault("an outline lies beside its volume")
 
 
-def _count_crossings(counts: NDArray[np.int32], outline: NDArray[np.float64]) -> None:
+def _count_crossings(counts: NDArray[np.uint8], outline: NDArray[np.float64]) -> None:
     """Add to each row's counts where an outline crosses it, at the next column's centre.
 
     A row is crossed by an edge that begins on or above it and ends below, or the other way
-    round: so a corner on the row counts once, and a level edge not at all.
+    round: so a corner on the row counts once, and a level edge not at all. Counts go round from 255
+    to 0: whether they are odd stays right.
     """
     begin, end = outline, np.roll(outline, -1, axis=0)
     upper = np.where((begin[:, 1] <= end[:, 1])[:, None], begin, end)
@@ -77,6 +81,13 @@ def _count_crossings(counts: NDArray[np.int32], outline: NDArray[np.float64]) ->
     first = np.clip(np.ceil(upper[:, 1]), 0, counts.shape[0]).astype(np.int64)
     last = np.clip(np.ceil(lower[:, 1]), 0, counts.shape[0]).astype(np.int64)
     numbers = last - first
+    if numbers.sum() > MAX_CROSSINGS:
+        raise DatasetError(
+            "its regions of interest cannot be used",
+            code="bad_mask",
+            why=f"an outline crosses its rows more than {MAX_CROSSINGS} times",
+            fix="export the regions again, each as a plain outline",
+        )
     edges = np.repeat(np.arange(len(outline)), numbers)
     before = np.repeat(np.cumsum(numbers) - numbers, numbers)
     rows = np.arange(len(edges)) - before + first[edges]

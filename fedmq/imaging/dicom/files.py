@@ -8,6 +8,9 @@ import hashlib
 import io
 import logging
 import os
+import re
+import stat
+import unicodedata
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +18,9 @@ from typing import Final
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_file_meta_info
 
 from fedmq.errors import DatasetError
+from fedmq.imaging.clinical import plain_id
 from fedmq.imaging.dicom.elements import day, first_item, items, text, texts
 
 MAX_FILE_BYTES: Final = 2 * 1024**3
@@ -27,7 +30,7 @@ _ROOT: Final = b"1.2.840.10008."
 """With this begins every UID of the standard: files of DICOM alone have it near their beginning."""
 _ROOT_WITHIN: Final = 2048
 _SUFFIXES: Final = (".dcm", ".dicom", ".ima")
-_DEFLATED: Final = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95"})
+_DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _IMAGES: Final = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
     "1.2.840.10008.5.1.4.1.1.128": "PT",
@@ -53,6 +56,7 @@ _NO_SLICES: Final = {
     "PROJECTION IMAGE": "projection",
 }
 """Values of Image Type that tell what only looks like a slice."""
+_SEXES: Final = ("F", "M")
 _CAPTURES: Final = "1.2.840.10008.5.1.4.1.1.7."
 _REPORTS: Final = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.")
 
@@ -75,6 +79,10 @@ class Entry:
     study_uid: str
     series_uid: str
     birth_date: str
+    name: str
+    """Of the patient, as `_plain_name` has it, for comparing: it is never written."""
+    sex: str
+    """F, M, or empty: others may be corrected later."""
     day: int | None
     """On which it was taken, in days of a running number."""
     references: frozenset[str]
@@ -83,14 +91,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreign:
-    """One file that is of no use here: `why` is no DICOM, DICOMDIR, damaged or too large."""
+    """One file that is of no use here."""
 
     path: str
     why: str
+    """no DICOM, no plain file, DICOMDIR, damaged or too large."""
 
 
 def find_files(folder: Path) -> tuple[str, ...]:
-    """Return all files below a folder, by their paths from there, sorted.
+    """Return all files below a folder, by their paths from there, sorted; links are followed.
+
+    A folder that several links lead to is looked at once: nothing goes round in a circle.
 
     Raises:
         DatasetError: code missing_file (there is no such folder), or unreadable_folder: what lies
@@ -101,7 +112,13 @@ def find_files(folder: Path) -> tuple[str, ...]:
             "the folder to import is missing", code="missing_file", fix="give its right path"
         )
     found: list[str] = []
-    for place, _, names in os.walk(folder, onerror=_refuse_folder):
+    seen: set[str] = set()
+    for place, below, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
         found += [os.path.relpath(os.path.join(place, name), folder) for name in names]  # noqa: PTH118 - a Path for each of a million files takes longer
     return tuple(sorted(found))
 
@@ -119,7 +136,10 @@ def read_entry(folder: Path, path: str) -> Entry | Foreign:
     """Return what a file is; no file breaks it."""
     place = folder / path
     try:
-        if place.stat().st_size > MAX_FILE_BYTES:
+        told = place.stat()
+        if not stat.S_ISREG(told.st_mode):  # of a pipe, a socket, a device no read may end
+            return Foreign(path=path, why="no plain file")
+        if told.st_size > MAX_FILE_BYTES:
             return Foreign(path=path, why="too large")
         content = place.read_bytes()
         if not _looks_like_dicom(place, content):
@@ -158,9 +178,8 @@ def parse(path: Path, content: bytes, *, with_pixels: bool) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _require_not_deflated(path, content)
             has_magic = content[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
-            if has_magic:
-                _require_not_deflated(path)
             return pydicom.dcmread(
                 io.BytesIO(content), stop_before_pixels=not with_pixels, force=not has_magic
             )
@@ -175,8 +194,9 @@ def parse(path: Path, content: bytes, *, with_pixels: bool) -> Dataset:
         ) from error
 
 
-def _require_not_deflated(path: Path) -> None:
-    if text(read_file_meta_info(path), "TransferSyntaxUID") in _DEFLATED:
+def _require_not_deflated(path: Path, content: bytes) -> None:
+    """Refuse what names this transfer syntax anywhere: pydicom inflates it, mark or no mark."""
+    if _DEFLATED in content:
         raise DatasetError(
             f"{path.name} is deflated",
             code="transfer_syntax",
@@ -207,13 +227,22 @@ def _entry_of(path: str, digest: str, dataset: Dataset) -> Entry | Foreign:
         path=path,
         digest=digest,
         kind=_kind_of(sop_class, dataset),
-        patient_id=text(dataset, "PatientID"),
+        patient_id=plain_id(text(dataset, "PatientID")),
         study_uid=text(dataset, "StudyInstanceUID"),
         series_uid=series,
         birth_date=text(dataset, "PatientBirthDate"),
+        name=_plain_name(text(dataset, "PatientName")),
+        sex=sex if (sex := text(dataset, "PatientSex").upper()) in _SEXES else "",
         day=day(dataset, "StudyDate") or day(dataset, "SeriesDate"),
         references=frozenset(_references(sop_class, dataset)),
     )
+
+
+def _plain_name(name: str) -> str:
+    """Return the words of a name, whatever their order, case, accents and what stands between."""
+    folded = unicodedata.normalize("NFKD", name.partition("=")[0]).casefold()
+    plain = "".join(one for one in folded if not unicodedata.combining(one))
+    return " ".join(sorted(re.findall(r"\w+", plain)))
 
 
 def _kind_of(sop_class: str, dataset: Dataset) -> str:

@@ -4,6 +4,7 @@ May be killed at any time: a case's folder is there whole or not at all, and say
 it was made. Run again, finished cases are not made again.
 """
 
+import dataclasses
 import fcntl
 import os
 import shutil
@@ -20,7 +21,7 @@ from fedmq.disk import LocalDisk
 from fedmq.errors import DatasetError
 from fedmq.imaging.dicom.files import Entry, Foreign, find_files, read_entry
 from fedmq.imaging.dicom.outcomes import Outcome, as_kept, refused, report_json, report_text
-from fedmq.imaging.dicom.planning import Choices, Plan, Refusal, Study, plan_studies
+from fedmq.imaging.dicom.planning import Choices, Plan, Refusal, Study, mark_site, plan_studies
 from fedmq.imaging.dicom.pseudonyms import (
     add_links,
     pseudonym,
@@ -29,12 +30,17 @@ from fedmq.imaging.dicom.pseudonyms import (
     sign,
     table,
 )
-from fedmq.imaging.dicom.studies import OLD, PART, import_study, read_outcome
+from fedmq.imaging.dicom.studies import OLD, PART, folders_of, import_study, read_outcome
 from fedmq.imaging.dicom.workers import workers
 
 REPORT_JSON: Final = "import-report.json"
 REPORT_TEXT: Final = "import-report.txt"
 LEFT_OUT_FILE: Final = "left-out.csv"
+_OF_CHOICES: Final = frozenset(
+    {"several_series", "series_not_found", "changed_file", "process_ended"}
+)
+"""Refusals that say nothing against the case as it was imported before."""
+_STAYS: Final = "its folder stays: what is there was imported before, with other choices or files"
 _FILES_AT_ONCE: Final = 64
 
 Progress = Callable[[str, int, int], None]
@@ -71,13 +77,15 @@ def import_archive(
     secret, the table of pseudonyms, the list of files that are in no case.
 
     Raises:
-        DatasetError: code missing_file (no such source), empty (nothing in it is an image), busy.
+        DatasetError: code missing_file (no such source), empty (nothing in it is an image), busy,
+            other_site (the dataset was made with another secret).
         StorageError: a disk refuses.
     """
     files = find_files(source)
     _make_target(source, target)
     with _alone(keeping.path("."), "this node"), _alone(target, "this dataset"):
         secret = read_secret(keeping)
+        _require_own(target, mark_site(partial(sign, secret)))
         entries, foreign = _read_entries(source, files, jobs, progress)
         plan = plan_studies(
             entries,
@@ -130,6 +138,19 @@ def _read_entries(
     return entries, foreign
 
 
+def _require_own(target: Path, site: str) -> None:
+    """Refuse a dataset in which the same patients have other names."""
+    for folder in sorted(target.iterdir()):
+        before = read_outcome(folder)
+        if before is not None and before.site != site:
+            raise DatasetError(
+                "the dataset was made with another secret",
+                code="other_site",
+                why="every patient of it would be there a second time, under another name",
+                fix="import with the FEDMQ_HOME that made it, or into another folder",
+            )
+
+
 def _keep_links(
     keeping: LocalDisk, plan: Plan, entries: Sequence[Entry], foreign: Sequence[Foreign]
 ) -> None:
@@ -171,10 +192,13 @@ def _import_studies(
     removed += _remove_others(studies, held, outcomes, target)
     progress("case", len(outcomes), len(studies))
     for outcome in _make_all(waiting, source, target, choices, jobs):
-        outcomes[outcome.case_id] = outcome
         if outcome.state == "refused" and (target / outcome.case_id).exists():
-            _remove(target / outcome.case_id)
-            removed.append(outcome.case_id)
+            if outcome.code in _OF_CHOICES:
+                outcome = dataclasses.replace(outcome, notes=(_STAYS,))  # noqa: PLW2901 - the same one
+            else:
+                _remove(target / outcome.case_id)
+                removed.append(outcome.case_id)
+        outcomes[outcome.case_id] = outcome
         progress("case", len(outcomes), len(studies))
     return [outcomes[study.case_id] for study in studies], removed
 
@@ -186,7 +210,7 @@ def _held(studies: Sequence[Study], target: Path) -> dict[str, Refusal]:
         tokens.setdefault(study.pseudonym, set()).add(study.token)
     held: dict[str, Refusal] = {}
     for name, known in tokens.items():
-        for folder in _folders_of(name, target):
+        for folder in folders_of(name, target):
             before = read_outcome(folder)
             if before is None:
                 held[name] = Refusal(
@@ -214,19 +238,11 @@ def _remove_others(
     there = {study.case_id for study in studies}
     gone = {name for name, one in outcomes.items() if one.state == "refused"}
     for name in sorted({study.pseudonym for study in studies} - set(held)):
-        for folder in _folders_of(name, target):
+        for folder in folders_of(name, target):
             if folder.name not in there or folder.name in gone:
                 _remove(folder)
                 removed.append(folder.name)
     return removed
-
-
-def _folders_of(name: str, target: Path) -> list[Path]:
-    return [
-        folder
-        for folder in sorted(target.glob(f"{name}*"))
-        if folder.name == name or folder.name.startswith(f"{name}_scan-")
-    ]
 
 
 def _remove(folder: Path) -> None:

@@ -18,6 +18,8 @@ from fedmq.imaging.dicom.series import MAX_SIDE, pixels
 from fedmq.imaging.dicom.stacks import MAX_VOXELS, Stack
 
 _USUAL: Final = re.compile(r"gtv|lesion|lésion|tumou?r|tumeur|neoplasm", re.IGNORECASE)
+MAX_OUTLINE_BYTES: Final = 2**24
+"""Of its points as text, half a million: they become numbers of four times the size."""
 _NEAR: Final = 0.05
 """In voxels: a segmentation lies on the grid of its images, or it is of others."""
 
@@ -94,6 +96,8 @@ def _points(contour: Dataset) -> NDArray[np.float64]:
     raw: object = contour.get_item("ContourData")
     try:
         if isinstance(raw, RawDataElement) and raw.value:
+            if len(raw.value) > MAX_OUTLINE_BYTES:
+                raise _fault("bad_mask", "an outline has more points than anybody draws")
             flat = np.array([float(one) for one in raw.value.split(b"\\")])
         else:
             flat = np.array(numbers(contour, "ContourData"))

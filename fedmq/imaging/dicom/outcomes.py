@@ -37,6 +37,7 @@ class Outcome:
     """Name of an element that goes nowhere -> in how many files it stood."""
     token: str = ""
     key: str = ""
+    site: str = ""
 
 
 def refused(study: Study, refusal: Refusal) -> Outcome:
@@ -50,6 +51,7 @@ def refused(study: Study, refusal: Refusal) -> Outcome:
         left_out=study.left_out,
         token=study.token,
         key=study.key,
+        site=study.site,
     )
 
 
@@ -128,4 +130,4 @@ def _files(number: int) -> str:
 
 def _without_keys(one: Outcome) -> dict[str, object]:
     content = asdict(one)
-    return {name: value for name, value in content.items() if name not in {"token", "key"}}
+    return {name: value for name, value in content.items() if name not in {"token", "key", "site"}}

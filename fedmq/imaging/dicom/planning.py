@@ -48,6 +48,8 @@ class Study:
     """Tells this study from the patient's others."""
     key: str
     """Tells content and choices: what was written with the same key is not written again."""
+    site: str
+    """Tells the secret from another site's."""
     images: tuple[Entry, ...]
     drawn: tuple[Entry, ...]
     """RTSTRUCT and SEG."""
@@ -114,8 +116,14 @@ def plan_studies(
         ]
         studies += [_study(draft, choices, sign) for draft in drafts]
     return Plan(
-        studies=tuple(sorted(studies, key=lambda study: study.case_id)), left_out=dict(left_out)
+        studies=tuple(sorted(studies, key=lambda study: study.case_id)),
+        left_out=dict(left_out),
     )
+
+
+def mark_site(sign: Sign) -> str:
+    """Return what tells a site's secret from another one's, and says nothing of it."""
+    return sign("site", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +148,7 @@ def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
         patient_id=draft.patient_id,
         pseudonym=draft.pseudonym,
         token=sign("study", draft.study_uid),
+        site=mark_site(sign),
         key=sign("case", "\n".join([VERSION, *chosen, *content])),
         images=images,
         drawn=drawn,
@@ -164,6 +173,16 @@ def _refusal(
     damaged: set[str],
 ) -> Refusal | None:
     births = {one.birth_date for _, entries in scans for one in entries if one.birth_date}
+    images = [one for _, entries in scans for one in entries if one.kind in _IMAGES]
+    differing = [
+        what
+        for what, told in (
+            ("dates of birth", births),
+            ("names", {one.name for one in images if one.name}),
+            ("sexes", {one.sex for one in images if one.sex}),
+        )
+        if len(told) > 1
+    ]
     found = None
     if not patient_id:
         found = Refusal(
@@ -171,11 +190,11 @@ def _refusal(
             why="its files do not say whose they are",
             fix="export them with their PatientID",
         )
-    elif len(births) > 1:
+    elif differing:
         found = Refusal(
             code="patients_mixed",
-            why="files with one PatientID tell different dates of birth",
-            fix="find out in the archive whose they are",
+            why=f"files with one PatientID tell different {' and '.join(differing)}",
+            fix="find out in the archive whose they are, and export each with its own PatientID",
         )
     elif any(_folder(one.path) in damaged for one in members):
         found = Refusal(

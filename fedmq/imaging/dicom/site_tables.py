@@ -1,135 +1,127 @@
 """Tables of the site: what is known of its patients by their PatientIDs, translated to cases."""
 
-import csv
-import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Final
 
 from fedmq.errors import DatasetError
-from fedmq.imaging.clinical import CASE_COLUMN
+from fedmq.imaging.clinical import Row, TableFormat, plain_id, read_table
 
 ID_COLUMN: Final = "patient_id"
 DATE_COLUMN: Final = "date"
+_MONTH: Final = (
+    r"(?:jan|ene|gen|f[eé]v|feb|mar|mär|mrz|avr|apr|abr|mai|may|mag|jun|juin|giu|jul|juil|lug"
+    r"|ao[uû]|aug|ago|sep|set|oct|okt|out|ott|nov|d[eé]c|dez|dic)[a-zéû]*\.?"
+)
+"""By the words of English, French, German, Italian, Spanish and Portuguese."""
 _DATE: Final = re.compile(
     r"(?:19|20)\d{2}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2})\b"
     r"|^(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])$"
+    rf"|\b\d{{1,2}}\.?[\s-]*(?:de )?{_MONTH}[\s,-]*(?:de )?(?:\d{{4}}|\d{{2}})\b"
+    rf"|\b{_MONTH}[\s-]*(?:\d{{1,2}},?\s+)?(?:de )?(?:19|20)\d{{2}}\b",
+    re.IGNORECASE,
 )
-"""A day in any usual spelling."""
+"""A day, or a month with its year in words, in any usual spelling."""
+_MONTH_OF_YEAR: Final = re.compile(r"\d{1,2}[-/.](?:19|20)\d{2}|(?:19|20)\d{2}[-/.]\d{1,2}")
+"""Or a number with decimals: where most cells of a column are so, it has dates."""
+_SHORT: Final = 5
+"""Numbers of fewer digits are ages and counts too, and an id that is one tells nobody apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Translated:
-    """A clinical table with cases in the place of patients."""
+class SiteTable:
+    """A clinical table, of its columns those that may go on."""
 
-    text: str
-    num_rows: int
-    num_others: int
-    """Rows of patients that are no case."""
+    columns: tuple[str, ...]
+    rows: Mapping[str, tuple[str, ...]]
+    """PatientID, or case -> cells, in the order of the table."""
+    notes: tuple[str, ...] = ()
 
 
-def read_time_zero(path: Path) -> Mapping[str, int]:
+def read_time_zero(path: Path, encoding: str = "") -> Mapping[str, int]:
     """Return PatientID -> day, from a table with the columns patient_id and date (YYYY-MM-DD).
 
     Raises:
-        DatasetError: code missing_file, corrupt_file, no_case_column, duplicate_row or bad_date.
+        DatasetError: as `read_table`; bad_date.
     """
-    header, rows = _read(path)
-    patients, days = _column(path, header, ID_COLUMN), _column(path, header, DATE_COLUMN)
+    rows = read_table(path, TableFormat(id_column=ID_COLUMN, encoding=encoding)).rows
+    _require_columns(path, rows, [DATE_COLUMN])
     found: dict[str, int] = {}
-    for number, row in rows:
-        patient, written = row[patients], row[days]
-        if patient in found:
-            raise _fault(path, number, "duplicate_row", "its patient has a row already")
+    for row in rows:
+        _require_new(path, row, found)
         try:
-            found[patient] = date.fromisoformat(written).toordinal()
+            found[row.case_id] = date.fromisoformat(row.cells.get(DATE_COLUMN, "")).toordinal()
         except ValueError as error:
-            raise _fault(path, number, "bad_date", "its date is not as 2027-06-30") from error
+            raise _fault(path, row.number, "bad_date", "its date is not as 2027-06-30") from error
     return found
 
 
-def translate_table(
-    path: Path, id_column: str, kept: Sequence[str], cases: Mapping[str, str]
-) -> Translated:
-    """Return the table of a site with a row for each case, and of its columns those in `kept`.
-
-    Args:
-        path: CSV in UTF-8, split by commas or semicolons.
-        id_column: which column has the PatientID.
-        kept: the columns that go on; free text and dates are not for a dataset.
-        cases: PatientID -> case.
+def read_site_table(path: Path, how: TableFormat, kept: Sequence[str]) -> SiteTable:
+    """Return the table of a site, of its columns those in `kept`, which tell of nobody.
 
     Raises:
-        DatasetError: as `read_time_zero`; date_in_table: a column to keep has a date in it;
+        DatasetError: as `read_table`; date_in_table: a column to keep has a date in it;
             id_in_table: a column to keep has somebody's PatientID in it.
     """
-    header, rows = _read(path)
-    patients = _column(path, header, id_column)
-    columns = [_column(path, header, name) for name in kept if name != id_column]
-    written = [(CASE_COLUMN, *(header[column] for column in columns))]
-    num_others = 0
-    seen: set[str] = set()
-    ids = {row[patients] for _, row in rows}
-    for number, row in rows:
-        cells = tuple(row[column] for column in columns)
-        if row[patients] in seen:
-            raise _fault(path, number, "duplicate_row", "its patient has a row already")
-        seen.add(row[patients])
-        if any(_DATE.search(cell) for cell in cells):
-            raise _fault(path, number, "date_in_table", "a column that is to be kept has a date")
-        if any(cell in ids and not cell.isdigit() for cell in cells):
-            raise _fault(path, number, "id_in_table", "a column that is to be kept has an id")
-        if row[patients] in cases:
-            written.append((cases[row[patients]], *cells))
-        else:
-            num_others += 1
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(written)
-    return Translated(text=text.getvalue(), num_rows=len(written) - 1, num_others=num_others)
+    table = read_table(path, how)
+    columns = tuple(name for name in kept if name != how.id_column)
+    _require_columns(path, table.rows, columns)
+    ids = {row.case_id for row in table.rows}
+    rows: dict[str, tuple[str, ...]] = {}
+    for row in table.rows:
+        _require_new(path, row, rows)
+        rows[row.case_id] = tuple(row.cells.get(name, "") for name in columns)
+        _require_nobody(path, row, rows[row.case_id], ids)
+    for place, name in enumerate(columns):
+        cells = [(case_id, row[place]) for case_id, row in rows.items() if row[place]]
+        if _are_most(cell == own or (cell in ids and _tells(cell)) for own, cell in cells):
+            raise _column_fault(path, name, "id_in_table", "most of its cells are PatientIDs")
+        if _are_most(_MONTH_OF_YEAR.fullmatch(cell) is not None for _, cell in cells):
+            raise _column_fault(path, name, "date_in_table", "most of its cells are dates")
+    return SiteTable(columns=columns, rows=rows, notes=table.notes)
 
 
-def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the first line, and each other one that is not empty with its number."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        first = text.partition("\n")[0]
-        delimiter = ";" if first.count(";") > first.count(",") else ","
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except FileNotFoundError as error:
-        raise DatasetError(
-            f"{path.name} is missing", code="missing_file", fix="give its right path"
-        ) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(
-            f"{path.name} cannot be read",
-            code="corrupt_file",
-            why="it is no CSV file in UTF-8",
-            fix="save it again as CSV (UTF-8)",
-        ) from error
-    header = [cell.strip() for cell in lines[0]] if lines else []
-    rows = [
-        (number, [cell.strip() for cell in line])
-        for number, line in enumerate(lines[1:], start=2)
-        if any(cell.strip() for cell in line)
-    ]
-    for number, row in rows:
-        if len(row) != len(header):
-            raise _fault(path, number, "corrupt_file", "it has not as many cells as the first line")
-    return header, rows
+def _require_nobody(path: Path, row: Row, cells: Sequence[str], ids: set[str]) -> None:
+    own = re.compile(rf"(?<!\w){re.escape(row.case_id)}(?!\w)", re.IGNORECASE)
+    for cell in map(plain_id, cells):
+        if _DATE.search(cell):
+            raise _fault(path, row.number, "date_in_table", "a column to be kept has a date")
+        if (_tells(row.case_id) and own.search(cell)) or (cell in ids and not cell.isdigit()):
+            raise _fault(path, row.number, "id_in_table", "a column to be kept has an id")
 
 
-def _column(path: Path, header: Sequence[str], name: str) -> int:
-    if header.count(name) != 1:
-        raise DatasetError(
-            f"{path.name} has no single column {name}",
-            code="no_case_column",
-            why="the first line must name each column once",
-            fix=f"name the column {name} in the first line",
-        )
-    return header.index(name)
+def _tells(patient_id: str) -> bool:
+    return not patient_id.isdigit() or len(patient_id) >= _SHORT
+
+
+def _are_most(claims: Iterable[bool]) -> bool:
+    known = list(claims)
+    return 2 * sum(known) > len(known)
+
+
+def _require_new(path: Path, row: Row, known: Mapping[str, object]) -> None:
+    if row.case_id in known:
+        raise _fault(path, row.number, "duplicate_row", "its patient has a row already")
+
+
+def _require_columns(path: Path, rows: Sequence[Row], names: Sequence[str]) -> None:
+    for name in names:
+        if not any(name in row.cells for row in rows):
+            raise DatasetError(
+                f"{path.name} has no column {name} that can be kept",
+                code="no_case_column",
+                why="the first line does not name it, or it names patients or scans",
+                fix=f"name the column {name} in the first line, or keep another one",
+            )
+
+
+def _column_fault(path: Path, name: str, code: str, why: str) -> DatasetError:
+    return DatasetError(
+        f"column {name} of {path.name} cannot be kept", code=code, why=why, fix="leave it out"
+    )
 
 
 def _fault(path: Path, row: int, code: str, why: str) -> DatasetError:

@@ -68,6 +68,7 @@ def import_study(study: Study, source: Path, target: Path, choices: Choices) -> 
         dropped_tags=dict(sorted(made.dropped.items())),
         token=study.token,
         key=study.key,
+        site=study.site,
     )
     try:
         _write(made, outcome, target)
@@ -87,6 +88,15 @@ def read_outcome(folder: Path) -> Outcome | None:
         return from_json((folder / OUTCOME_FILE).read_text())
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def folders_of(name: str, target: Path) -> list[Path]:
+    """Return the folders of a patient in the dataset: one, or one for each scan."""
+    return [
+        folder
+        for folder in sorted(target.glob(f"{name}*"))
+        if folder.name == name or folder.name.startswith(f"{name}_scan-")
+    ]
 
 
 def _why(error: DatasetError) -> str:
@@ -216,7 +226,7 @@ def _write(made: _Making, outcome: Outcome, target: Path) -> None:
     part, old = target / f"{PART}{outcome.case_id}", target / f"{OLD}{outcome.case_id}"
     for leftover in (part, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    part.mkdir()
+    part.mkdir(mode=0o700)
     for name, volume in made.volumes.items():
         save_volume(volume, part / f"{name}.nii.gz")
     for name, sidecar in made.sidecars.items():

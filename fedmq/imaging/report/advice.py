@@ -25,6 +25,10 @@ ADVICE: Final[Mapping[str, str]] = {
         "Look at the picture: the two do not cover one patient. Convert both series of one study "
         "again, with one converter. Until then no experiment uses them."
     ),
+    "short_ct": (
+        "If the rest of the body was not in the CT, nothing is to be done. Else choose the CT that "
+        "was taken with the PET."
+    ),
     "upside_down": (
         "Look at the picture: the head should be up. Convert the series again; do not flip the "
         "array by hand, since the mask and the other image would stay behind."

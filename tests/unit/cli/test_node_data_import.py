@@ -74,6 +74,81 @@ def test_clinical_rows_and_time_zero_come_by_patient_id(node: CommandLine, home:
     assert "1 row with 1 column; 1 row of patients without a case left out" in done.talk
 
 
+IMPORT = ("node", "data", "import", "export", "cases", "--jobs", "1")
+WITH_AGE = (*IMPORT, "--clinical", "table.csv", "--keep-column", "age")
+
+
+def test_a_second_export_adds_its_rows_to_those_of_the_first(node: CommandLine, home: Path) -> None:
+    """Also of cases that only an earlier export held; other columns would leave holes."""
+    (home / "table.csv").write_text(f"patient_id,age\n{dicom.SECRETS['id']},73\n")
+    assert node(*WITH_AGE).code == 0
+    (home / "export").rename(home / "first")
+    dicom.write(home / "export", *pet(patient="other"))
+    (home / "table.csv").write_text("patient_id,age,stage\nother,50,IV\n")
+    done = node(*WITH_AGE, "--keep-column", "stage")
+    assert (done.code, done.data) == (1, "")
+    assert "keep the same columns" in done.talk
+    done = node(*WITH_AGE)
+    assert done.code == 0
+    assert "1 row of earlier imports stay; 0 rows" in done.talk
+    ages = [row.partition(",")[2] for row in clinical(home)]
+    assert sorted(ages) == ["50", "73", "age"]
+    (home / "table.csv").write_text(
+        f"patient_id,age,stage\nother,51,IV\n{dicom.SECRETS['id']},74,II\n"
+    )
+    assert node(*WITH_AGE, "--keep-column", "stage").code == 0
+    assert sorted(row.partition(",")[2] for row in clinical(home)) == [
+        "51,IV",
+        "74,II",
+        "age,stage",
+    ]
+
+
+def clinical(home: Path) -> list[str]:
+    """Return the lines of the dataset's table."""
+    return (home / "cases" / "clinical.csv").read_text().splitlines()
+
+
+def test_rows_of_cases_that_are_gone_go_too(node: CommandLine, home: Path) -> None:
+    """What was refused by now has no row that would be a case without images; that is told."""
+    dicom.write(home / "export" / "y", *pet(patient="other"))
+    (home / "table.csv").write_text(f"patient_id,age\nother,50\n{dicom.SECRETS['id']},73\n")
+    assert node(*WITH_AGE).code == 0
+    dicom.write(
+        home / "export" / "y", *pet(lambda one: delattr(one, "PatientWeight"), patient="other")
+    )
+    (home / "table.csv").write_text(f"patient_id,age\n{dicom.SECRETS['id']},73\n")
+    done = node(*WITH_AGE)
+    assert (
+        "0 rows of earlier imports stay; 1 row of cases that are there no more left out"
+        in done.talk
+    )
+    assert len(clinical(home)) == 2
+
+
+def test_a_table_that_no_import_wrote_is_not_replaced(node: CommandLine, home: Path) -> None:
+    """The operator's own work; said before anything is imported."""
+    (home / "cases").mkdir()
+    (home / "cases" / "clinical.csv").write_text("case_id,age\nx,1\n")
+    (home / "table.csv").write_text(f"patient_id,age\n{dicom.SECRETS['id']},73\n")
+    done = node(*WITH_AGE)
+    assert (done.code, done.data) == (1, "")
+    assert "error: the dataset has a clinical.csv already" in done.talk
+    assert clinical(home) == ["case_id,age", "x,1"]
+    assert [path.name for path in (home / "cases").iterdir()] == ["clinical.csv"]
+
+
+def test_a_table_that_cannot_be_used_is_refused_before_the_import(
+    node: CommandLine, home: Path
+) -> None:
+    """Nobody waits for hours to be told of a wrong column."""
+    (home / "table.csv").write_text(f"patient_id,size\n{dicom.SECRETS['id']},73\n")
+    done = node(*WITH_AGE)
+    assert (done.code, done.data) == (1, "")
+    assert "looked at" not in done.talk
+    assert not (home / "cases").exists()
+
+
 def test_scans_of_a_patient_are_one_case_whose_baseline_is_chosen_by_their_days(
     node: CommandLine, home: Path
 ) -> None:

@@ -97,6 +97,14 @@ def test_a_ct_of_another_place_is_found(tmp_path: Path, x: float, found: list[st
     assert codes(tmp_path, volumes) == found
 
 
+def test_a_ct_that_is_shorter_than_its_pet_is_a_doubt(tmp_path: Path) -> None:
+    """Within the PET's box, so that the boxes overlap; the case counts as sound."""
+    volumes = good_volumes()
+    ct = volumes["CT"]
+    volumes["CT"] = Volume(array=ct.array[:, :, 2:14].copy(), affine=grid(2.0, x=-1.0))
+    assert codes(tmp_path, volumes) == ["short_ct"]
+
+
 def test_a_finding_says_what_it_spoils(tmp_path: Path) -> None:
     """A doubt about a place spoils both images; one about a mask leaves it to the plan."""
     volumes = good_volumes()

@@ -1,6 +1,7 @@
 """Contours: a voxel is inside if its centre is, by another way of telling."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -101,3 +102,24 @@ def test_outlines_that_are_of_other_images_are_refused(wrong: Region) -> None:
     with pytest.raises(DatasetError) as caught:
         fill_region(wrong, AFFINE, SHAPE)
     assert caught.value.code == "contour_off_grid"
+
+
+def test_an_outline_that_goes_to_and_fro_without_end_is_refused_in_little_memory() -> None:
+    """Half a megabyte of points would cross ten million rows, each in several arrays."""
+    points = np.zeros((20_000, 3))
+    points[:, 0] = np.linspace(0, 500, len(points))
+    points[1::2, 1] = 510
+    tracemalloc.start()
+    with pytest.raises(DatasetError) as caught:
+        fill_region(Region(name="GTV", contours=(points,)), np.eye(4), (512, 512, 2))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert caught.value.code == "bad_mask"
+    assert peak < 20_000_000
+
+
+def test_any_number_of_outlines_on_one_slice_is_counted_right() -> None:
+    """300 times the same: nothing is inside; once more, and it is."""
+    square = [(0.5, 0.5), (4.5, 0.5), (4.5, 4.5), (0.5, 4.5)]
+    assert not fill_region(region(*[square] * 300), AFFINE, SHAPE).any()
+    assert fill_region(region(*[square] * 301), AFFINE, SHAPE).sum() == 16

@@ -391,6 +391,34 @@ def test_a_case_that_was_written_and_is_refused_by_now_is_taken_out(site: Site) 
     assert site.names() == []
 
 
+def test_a_wrong_choice_takes_no_case_out(site: Site) -> None:
+    """A typing error in an option is no word of the archive's; that the case stays is told."""
+    dicom.write(site.archive, *pet())
+    case_id = site.only().case_id
+    imported = site.run(Choices(pet_series="*TOFF*"))
+    (refused,) = imported.outcomes
+    assert (refused.code, imported.removed) == ("series_not_found", ())
+    assert refused.notes[0].startswith("its folder stays")
+    assert "note: its folder stays" in (site.cases / "import-report.txt").read_text()
+    assert site.names() == [case_id]
+    dicom.write(site.archive / "other", *pet(series="other"))
+    assert site.only().code == "several_series"
+    assert site.names() == [case_id]
+
+
+def test_a_dataset_made_with_another_secret_is_refused(site: Site) -> None:
+    """Every patient would be there twice, under two names."""
+    dicom.write(site.archive, *pet())
+    case_id = site.only().case_id
+    shutil.rmtree(site.home)
+    with pytest.raises(DatasetError) as caught:
+        site.run()
+    assert caught.value.code == "other_site"
+    assert site.names() == [case_id]
+    assert not (site.home / "links.csv").exists()
+    assert stat.S_IMODE((site.cases / case_id).stat().st_mode) == 0o700
+
+
 @pytest.mark.parametrize("broken", [b"", b"\0" * 128 + b"DICM\x02\0"], ids=["empty", "cut off"])
 def test_a_file_that_cannot_be_read_refuses_the_cases_beside_it(site: Site, broken: bytes) -> None:
     """It may be their last slice, and without it a volume looks whole."""
@@ -484,6 +512,40 @@ def test_a_ct_of_another_place_is_left_out(site: Site) -> None:
     assert outcome.left_out["CT series that covers less than the PET"] == 3
 
 
+def test_a_ct_that_is_shorter_than_the_pet_is_left_out_though_it_is_the_only_one(
+    site: Site,
+) -> None:
+    """By name; two of them are no reason to refuse the PET."""
+    dicom.write(site.archive / "pet", *pet())
+    dicom.write(site.archive / "thin", *ct()[:3])
+    for number in (3, 5):
+        outcome = site.only()
+        assert outcome.taken.keys() == {"PET"}
+        assert outcome.left_out == {"CT series that covers less than the PET": number}
+        dicom.write(site.archive / "thinner", *ct(series="other")[:2])
+
+
+def test_without_a_frame_of_reference_a_ct_beside_the_pet_is_left_out(site: Site) -> None:
+    """Two series that name no frame may have any two."""
+    nameless = having(FrameOfReferenceUID="")
+    dicom.write(site.archive / "pet", *pet(nameless))
+    dicom.write(site.archive / "ct", *ct(nameless, origin=(500, 500, 100)))
+    assert site.only().left_out == {"CT series that covers less than the PET": 5}
+    dicom.write(site.archive / "ct", *ct(nameless))
+    assert site.only().taken.keys() == {"PET", "CT"}
+
+
+def test_a_pet_that_lacks_a_slice_does_not_give_way_to_another_one(site: Site) -> None:
+    """The whole body is what was meant; a head bed that is whole is not."""
+    dicom.write(site.archive / "body", *pet(series="body")[:2], *pet(series="body")[3:])
+    dicom.write(site.archive / "head", *pet(series="head")[:3])
+    refused = site.only()
+    assert (refused.state, refused.code) == ("refused", "several_series")
+    assert "no volume: gap" in refused.why
+    assert site.only(Choices(pet_series="body")).code == "gap"
+    assert site.only(Choices(pet_series="head")).taken["PET"]["slices"] == 3
+
+
 def test_slices_in_several_frames_per_file_are_refused(site: Site) -> None:
     """A CT alone would be a case that silently lacks its PET."""
     one = dicom.base(
@@ -498,6 +560,27 @@ def test_two_patients_with_one_id_are_refused(site: Site) -> None:
     dicom.write(site.archive / "1", *pet())
     dicom.write(site.archive / "2", *pet(having(PatientBirthDate="19990101"), study="two"))
     assert {one.code for one in site.run().outcomes} == {"patients_mixed"}
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        ({"PatientName": "AUTRE^Jean"}, "patients_mixed"),
+        ({"PatientSex": "M"}, "patients_mixed"),
+        ({"PatientName": "dupontel amandiné"}, ""),
+        ({"PatientName": "", "PatientSex": "O"}, ""),
+    ],
+)
+def test_two_persons_with_one_id_are_no_scans_of_a_patient(
+    site: Site, told: dict[str, str], code: str
+) -> None:
+    """Without a date of birth, as of the PatientID ANON: by name and sex, however written."""
+    anonymous = having(PatientBirthDate="")
+    dicom.write(site.archive / "1", *pet(anonymous, patient="ANON"))
+    dicom.write(
+        site.archive / "2", *pet(having(PatientBirthDate="", **told), patient="ANON", study="two")
+    )
+    assert {one.code for one in site.run().outcomes} == {code}
 
 
 def test_of_several_scans_one_without_a_date_is_refused(site: Site) -> None:
@@ -519,11 +602,33 @@ def test_a_deflated_file_is_not_inflated(site: Site) -> None:
     (path,) = dicom.write(site.archive / "b", slices[4])
     assert path.stat().st_size < 100_000
     path.rename(site.archive / "a" / "deflated")
-    tracemalloc.start()
-    assert site.only().code == "damaged_file"
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 20_000_000
+    for begin in (0, 132):  # with the mark of DICOM, then without
+        deflated = site.archive / "a" / "deflated"
+        deflated.write_bytes(deflated.read_bytes()[begin:])
+        tracemalloc.start()
+        assert site.only().code == "damaged_file"
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 20_000_000
+
+
+def test_a_linked_folder_is_read_once_and_in_no_circle(site: Site) -> None:
+    """Exports are put together with links; what lies there is no less of the archive."""
+    dicom.write(site.folder / "elsewhere", *pet())
+    for name in ("link", "same"):
+        (site.archive / name).symlink_to(site.folder / "elsewhere")
+    (site.folder / "elsewhere" / "back").symlink_to(site.archive)
+    outcome = site.only()
+    assert (outcome.state, outcome.notes, outcome.left_out) == ("written", (), {})
+
+
+def test_a_pipe_in_the_archive_is_left_out_by_name(site: Site) -> None:
+    """To read it would never end."""
+    dicom.write(site.archive, *pet())
+    os.mkfifo(site.archive / "pipe.dcm")
+    imported = site.run()
+    assert imported.outcomes[0].state == "written"
+    assert imported.plan.left_out == {"no plain file": 1}
 
 
 def test_two_imports_at_once_do_not_meet(site: Site) -> None:

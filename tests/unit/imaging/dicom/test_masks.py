@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 
 from fedmq.imaging.datasets import find_cases
+from fedmq.imaging.dicom import masks
 from fedmq.imaging.dicom.outcomes import Outcome
 from fedmq.imaging.dicom.planning import Choices
 from tests.support import dicom
@@ -204,3 +205,16 @@ def test_regions_that_do_not_fit_refuse_the_case(site: Site, what: str) -> None:
     outcome = site.only()
     assert (outcome.state, outcome.code) == ("refused", code)
     assert outcome.fix
+
+
+def test_an_outline_of_endless_text_is_not_made_numbers_of(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes several times the memory of its text."""
+    monkeypatch.setattr(masks, "MAX_OUTLINE_BYTES", 100)
+    put(site, outlined(["1"] * 90))
+    outcome = site.only()
+    assert (outcome.code, outcome.why) == (
+        "bad_mask",
+        "an outline has more points than anybody draws",
+    )

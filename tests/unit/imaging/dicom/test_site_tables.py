@@ -1,17 +1,15 @@
 """Tables of the site: patients become cases, dates and what nobody asked for stay behind."""
 
-import csv
-import io
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from fedmq.errors import DatasetError
-from fedmq.imaging.clinical import read_clinical
-from fedmq.imaging.dicom.site_tables import read_time_zero, translate_table
+from fedmq.imaging.clinical import TableFormat
+from fedmq.imaging.dicom.site_tables import read_site_table, read_time_zero
 
-CASES = {"007": "pt-a", "8": "pt-b"}
+IPP = TableFormat(id_column="IPP")
 
 
 def write(folder: Path, text: str) -> Path:
@@ -27,27 +25,35 @@ def test_time_zero_is_a_day_for_each_patient(tmp_path: Path) -> None:
         assert read_time_zero(write(tmp_path, text)) == {"007": date(2021, 6, 20).toordinal()}
 
 
-def test_a_clinical_table_becomes_that_of_the_cases(tmp_path: Path) -> None:
-    """Only columns that were asked for; patients without a case are counted."""
-    text = (
-        "name;IPP;age;stage;born\nDupont;007;61,5;IV;1960-01-01\nX;8;70;III;1951-01-01\nY;9;1;I;\n"
-    )
-    made = translate_table(write(tmp_path, text), "IPP", ["age", "stage"], CASES)
-    assert (made.num_rows, made.num_others) == (2, 1)
-    rows = list(csv.reader(io.StringIO(made.text)))
-    assert rows == [
-        ["case_id", "age", "stage"],
-        ["pt-a", "61,5", "IV"],
-        ["pt-b", "70", "III"],
-    ]
-    path = tmp_path / "clinical.csv"
-    path.write_text(made.text)
-    assert read_clinical(path).keys() == {"pt-a", "pt-b"}
+def test_a_clinical_table_has_the_columns_that_were_asked_for(tmp_path: Path) -> None:
+    """By PatientID, however the table is split and in whatever it is written."""
+    text = "name;IPP;age;stage;born\nDupont;007;61,5;IV;1960-01-01\nX;8;70;élevé;1951-01-01\n"
+    expected = {"007": ("61,5", "IV"), "8": ("70", "élevé")}
+    read = read_site_table(write(tmp_path, text), IPP, ["age", "stage"])
+    assert (read.columns, read.rows) == (("age", "stage"), expected)
+    path = tmp_path / "tabs.tsv"
+    path.write_bytes(text.replace(";", "\t").encode("windows-1252"))
+    how = TableFormat(id_column="IPP", encoding="windows-1252")
+    assert read_site_table(path, how, ["age", "stage"]).rows == expected
+
+
+def test_ages_are_no_ids_though_some_patient_is_called_so(tmp_path: Path) -> None:
+    """Of short numbers; and a decimal that looks like a month is a number among others."""
+    text = "IPP,age\n61,61\n62,63\n63,62\n64,03.1950\n65,12.5\n"
+    assert len(read_site_table(write(tmp_path, text), IPP, ["age"]).rows) == 5
 
 
 REFUSED = {
     "a date": ("date_in_table", "IPP,age\n007,2021-06-20\n"),
     "a date in a text": ("date_in_table", "IPP,age\n007,seen 3/4/2021\n"),
+    "a day in words": ("date_in_table", "IPP,age\n007,12 mars 1948\n"),
+    "a day in short words": ("date_in_table", "IPP,age\n007,seen 3-Dec-21\n"),
+    "a month in words": ("date_in_table", "IPP,age\n007,août 2021\n"),
+    "months": ("date_in_table", "IPP,age\n007,03.1950\n8,12/1961\n9,\n"),
+    "its own id": ("id_in_table", "IPP,age\nA7,see a7!\n"),
+    "its own number": ("id_in_table", "IPP,age\n0049921,0049921\n1,2\n2,3\n"),
+    "numbers of others": ("id_in_table", "IPP,age\n49921,49922\n49922,49921\n1,2\n"),
+    "the ids again": ("id_in_table", "IPP,age\n1,1\n2,2\n3,5\n"),
     "an id": ("id_in_table", "IPP,age\nA7,B8\nB8,1\n"),
     "two rows": ("duplicate_row", "IPP,age\n8,1\n8,2\n"),
     "no column": ("no_case_column", "IPP,size\n8,1\n"),
@@ -64,7 +70,7 @@ def test_a_table_that_would_tell_too_much_or_too_little_is_refused(
     """By file and row, without its folder and without what stands in it."""
     code, text = REFUSED[what]
     with pytest.raises(DatasetError) as caught:
-        translate_table(write(tmp_path, text), "IPP", ["age"], CASES)
+        read_site_table(write(tmp_path, text), IPP, ["age"])
     assert caught.value.code == code
     assert str(tmp_path) not in str(caught.value)
 
@@ -87,11 +93,14 @@ def test_a_time_zero_that_can_be_read_in_two_ways_is_refused(
 
 
 def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
-    """Missing, or not in UTF-8."""
+    """Missing, or not in UTF-8, or in quotes that never end."""
     with pytest.raises(DatasetError) as caught:
         read_time_zero(tmp_path / "none.csv")
     assert caught.value.code == "missing_file"
     (tmp_path / "x.csv").write_bytes(b"patient_id,date\n\xe9,2021-06-20\n")
     with pytest.raises(DatasetError) as caught:
         read_time_zero(tmp_path / "x.csv")
+    assert caught.value.code == "corrupt_file"
+    with pytest.raises(DatasetError) as caught:
+        read_time_zero(write(tmp_path, 'patient_id,date\n1,"2021-06-20\n2,2021-06-21\n'))
     assert caught.value.code == "corrupt_file"
