@@ -11,7 +11,7 @@ from fedmq.errors import DatasetError
 from fedmq.imaging.body_checks import check_gaps, check_marked, check_tissue
 from fedmq.imaging.cases import Case
 from fedmq.imaging.upright import judge_upright
-from fedmq.imaging.volumes import Volume
+from fedmq.imaging.volumes import Volume, corners_mm
 
 MIN_SUV_MAX: Final = 0.5
 MAX_SUV_MAX: Final = 200.0
@@ -164,7 +164,4 @@ def _box(volume: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _corners(volume: Volume) -> NDArray[np.float64]:
-    """Return the eight outer corners in mm, shape (8, 3)."""
-    sides = np.array(volume.array.shape)
-    indices = np.array(list(np.ndindex(2, 2, 2))) * sides - 0.5
-    return np.asarray(indices @ volume.affine[:3, :3].T + volume.affine[:3, 3])
+    return corners_mm(volume.array.shape, volume.affine)
