@@ -109,8 +109,9 @@ def _layout_of(path: str) -> Layout | None:
         return Layout.HECKTOR
     if top.lower() == "imagestr":
         return Layout.MSD
-    is_told = not _OTHERS.fullmatch(top) and modality_by_words(name, folder) is not None
-    return _BY_WORDS.get(path.count("/")) if is_told else None
+    if _OTHERS.fullmatch(top) or isinstance(modality_by_words(name, folder), str):
+        return None
+    return _BY_WORDS.get(path.count("/"))
 
 
 def _fits(volumes: Mapping[str, tuple[str, ...]], path: str) -> bool:

@@ -230,7 +230,8 @@ def test_what_looks_like_two_layouts_is_a_question(tmp_path: Path) -> None:
 def test_channels_without_names_are_a_question(tmp_path: Path) -> None:
     """Which is the PET, nobody can tell."""
     put_msd(tmp_path)
-    for text in (None, "{", '{"channel_names": {"0": "T1"}}', '{"modality": [1]}'):
+    both = '{"channel_names": {"0": "CT on PET"}}'
+    for text in (None, "{", both, '{"channel_names": {"0": "T1"}}', '{"modality": [1]}'):
         (tmp_path / "dataset.json").unlink(missing_ok=True)
         if text is not None:
             (tmp_path / "dataset.json").write_text(text)
@@ -311,6 +312,22 @@ def test_what_else_lies_in_a_folder_is_named_with_why(tmp_path: Path) -> None:
     assert "no word" in why["A/T1.nii.gz"]
     assert "too high" in why["top_PET_.nii.gz"]
     assert "circle" in why["A/loop"]
+
+
+@pytest.mark.parametrize("name", ["CT_on_PET", "PET_CT", "ct_to_pet_grid", "SUV_CTres"])
+def test_a_volume_whose_name_says_pet_and_ct_is_neither(tmp_path: Path, name: str) -> None:
+    """A CT on the grid of the PET would be a PET, or dropped beside an SUV; a map says which."""
+    put_scan(tmp_path / "A", names="SUV SEG")
+    put_volume(tmp_path / "A" / f"{name}.nii.gz", "CT")
+    put_volume(tmp_path / "A" / "PET_CT_mask.nii.gz", "MASK")
+    contents = understood(tmp_path)
+    assert volumes(contents, tmp_path) == {
+        "A": {"MASK": "A/PET_CT_mask.nii.gz", "PET": "A/SUV.nii.gz"}
+    }
+    assert "its name says PET and CT" in ignored(contents)[f"A/{name}.nii.gz"]
+    path = tmp_path / "map.toml"
+    path.write_text(f'[volumes]\nPET = "{{case}}/SUV.nii.gz"\nCT = "{{case}}/{name}.nii.gz"\n')
+    assert volumes(understood(tmp_path, file=path), tmp_path)["A"].keys() == {"CT", "PET"}
 
 
 def test_names_stay_as_they_are_but_for_their_accents(tmp_path: Path) -> None:
