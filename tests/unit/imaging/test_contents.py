@@ -191,6 +191,18 @@ def test_days_stand_in_a_sidecar_or_in_a_table(tmp_path: Path) -> None:
         assert any(note in one for one in understood(tmp_path, baseline=LAST).notes), text
 
 
+def test_the_row_of_another_scan_is_not_the_cases(tmp_path: Path) -> None:
+    """A weight after treatment is none before it: the case goes without, and is named."""
+    for scan in ("A_scan-1", "A_scan-2", "B_scan-1", "C"):
+        put_scan(tmp_path / scan, names="PET")
+    table = tmp_path / "clinical.csv"
+    table.write_text("case_id,scan,kg\nA,scan-2,68\nB,,71\nC,1,75\n")
+    contents = understood(tmp_path, baseline=BaselineRule(pick=Pick.FIRST))
+    assert [case.clinical for case in contents.cases] == [{}, {"kg": "71"}, {"kg": "75"}]
+    (note,) = contents.notes
+    assert note.startswith("A: the table has rows of its scans scan-2, and none of scan-1")
+
+
 def test_volumes_of_a_scan_that_are_of_several_days_say_no_day(tmp_path: Path) -> None:
     """One of the sidecars is wrong, and nobody knows which."""
     put_folders(tmp_path)
