@@ -38,27 +38,16 @@ class Finding:
     """Worth a look, and perhaps as it should be: the case counts as sound."""
 
 
-def check_case(case: Case, *, modalities: Sequence[str] = ("PET", "CT")) -> tuple[Finding, ...]:
-    """Return what is wrong with `case` for plans that need `modalities`; nothing if all is well."""
-    return check_volumes(case, *read_volumes(case, modalities))
-
-
-def read_volumes(
-    case: Case, modalities: Sequence[str] = ()
-) -> tuple[Mapping[str, Volume], tuple[Finding, ...]]:
-    """Return the volumes of `case` by modality, and what is wrong with those that it lacks.
-
-    What it is looked for are `modalities`, and all that it has.
-    """
+def read_volumes(case: Case) -> tuple[Mapping[str, Volume], tuple[Finding, ...]]:
+    """Return the volumes of `case` by modality, and why some of its files cannot be read."""
     volumes: dict[str, Volume] = {}
     found = []
-    for modality in sorted(set(modalities) | set(case.volumes)):
+    for modality in sorted(case.volumes):
         try:
             volumes[modality] = case.volume(modality)
         except DatasetError as error:
-            spoils = (modality,) if modality in case.volumes else ()
             found.append(
-                Finding(case_id=case.case_id, code=error.code, text=str(error), spoils=spoils)
+                Finding(case_id=case.case_id, code=error.code, text=str(error), spoils=(modality,))
             )
     return volumes, tuple(found)
 

@@ -24,8 +24,6 @@ _MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _SHEETS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """What .xlsx and .xls begin with."""
 _MAX_NAMED: Final = 10
-Rows = Mapping[str, Mapping[str, str]]
-"""Case -> column -> cell, in the order of the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +63,6 @@ class Table:
         for row in self.rows:
             found.setdefault(row.case_id, []).append(row)
         return {case_id: tuple(rows) for case_id, rows in found.items()}
-
-
-def read_clinical(path: Path) -> Rows:
-    """Return the rows of the table at `path` by case; of one with rows for scans, see `read_table`.
-
-    Raises:
-        DatasetError: as for `read_table`.
-    """
-    return {case_id: agreeing(rows) for case_id, rows in read_table(path).by_id().items()}
 
 
 def read_table(path: Path, how: TableFormat = TableFormat()) -> Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedmq.errors import DatasetError
-from fedmq.imaging.clinical import read_clinical
+from fedmq.imaging.clinical import read_table
 from fedmq.imaging.dicom.site_tables import read_time_zero, translate_table
 
 CASES = {"007": "pt-a", "8": "pt-b"}
@@ -42,7 +42,7 @@ def test_a_clinical_table_becomes_that_of_the_cases(tmp_path: Path) -> None:
     ]
     path = tmp_path / "clinical.csv"
     path.write_text(made.text)
-    assert read_clinical(path).keys() == {"pt-a", "pt-b"}
+    assert read_table(path).by_id().keys() == {"pt-a", "pt-b"}
 
 
 REFUSED = {
