@@ -176,7 +176,8 @@ def _read_lines(path: Path, how: TableFormat) -> tuple[list[list[str]], str, lis
     except csv.Error as error:
         raise _corrupt(path, f"it is no CSV file: {error}", "mend it, or save it again") from error
     except (OSError, ValueError) as error:
-        raise _corrupt(path, "the file cannot be read", "save it again as CSV UTF-8") from error
+        why = "it is no file of text, or this user may not read it"
+        raise _corrupt(path, why, "name a table; if it is one, save it as CSV UTF-8") from error
 
 
 def _header(path: Path, lines: list[list[str]], how: TableFormat) -> _Header:
@@ -226,7 +227,12 @@ def _case_column(path: Path, columns: Sequence[str], wanted: str) -> int:
         return columns.index(CASE_COLUMN)
     found = [name for name in columns if _folded(name) in _CASE_NAMES]
     if len(found) != 1:
-        why = f"{', '.join(found)} could all be it" if found else "no column is called so"
+        named = ", ".join([name for name in columns if name][:_MAX_NAMED])
+        why = (
+            f"{', '.join(found)} could all be it"
+            if found
+            else f"its first line is: {named or 'empty'}"
+        )
         raise _no_column(path, why)
     return columns.index(found[0])
 

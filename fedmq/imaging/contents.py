@@ -225,9 +225,11 @@ def _require_clear(arrangement: Arrangement, names: Collection[str], data_map: D
         raise DatasetError(
             "the dataset has no case",
             code="empty",
-            why=f"its folder has nothing that is one in the layout {data_map.layout}",
-            fix="put each case's volumes in a folder of its own, named after the case; "
-            "other layouts: docs/data.md",
+            why="in the layout folders each case has a folder of its own, and it has no folder"
+            if data_map.layout is Layout.FOLDERS
+            else f"no file in it is called as the layout {data_map.layout} calls volumes",
+            fix="put each case's volumes in a folder of its own, named after the case; other "
+            "layouts: docs/data.md; DICOM files: fedmq node data import",
         )
     for clash in arrangement.clashes:
         if clash.case_id in names:

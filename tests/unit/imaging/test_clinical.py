@@ -105,6 +105,15 @@ def test_what_splits_cells_and_what_names_cases_is_seen(tmp_path: Path) -> None:
         assert any(name in note for note in table.notes), name
 
 
+def test_what_stands_where_a_table_should_is_said(tmp_path: Path) -> None:
+    """Its columns; or that it is a folder, which nobody can save as CSV."""
+    with pytest.raises(DatasetError, match="its first line is: Patient, age") as caught:
+        read_table(write(tmp_path, "Patient,age\nA,61\n"))
+    assert "--id-column" in caught.value.fix
+    with pytest.raises(DatasetError, match="it is no file of text"):
+        read_table(tmp_path)
+
+
 def test_two_columns_that_could_name_the_cases_are_a_question(tmp_path: Path) -> None:
     """Unless one is called case_id, or the operator says which."""
     table = write(tmp_path, "id,patient_id,x\n1,A,5\n")
