@@ -239,6 +239,17 @@ def test_what_looks_like_two_layouts_is_a_question(tmp_path: Path) -> None:
         understood(tmp_path, layout=Layout.BIDS)
 
 
+def test_a_layout_in_which_no_volume_is_found_is_refused(tmp_path: Path) -> None:
+    """Or all cases would be there, sound, without volumes; where no volume lies, that is so."""
+    put_scan(tmp_path / "A")
+    with pytest.raises(DatasetError, match="is not laid out as autopet"):
+        understood(tmp_path, layout=Layout.STUDIES)
+    put_scan(tmp_path / "B" / "study")
+    assert volumes(understood(tmp_path, layout=Layout.STUDIES), tmp_path)["A"] == {}
+    (tmp_path / "tables" / "A").mkdir(parents=True)
+    assert volumes(understood(tmp_path / "tables", layout=Layout.FOLDERS), tmp_path) == {"A": {}}
+
+
 def test_channels_without_names_are_a_question(tmp_path: Path) -> None:
     """Which is the PET, nobody can tell."""
     put_msd(tmp_path)
@@ -326,19 +337,13 @@ def test_what_else_lies_in_a_folder_is_named_with_why(tmp_path: Path) -> None:
     assert "circle" in why["A/loop"]
 
 
-@pytest.mark.parametrize("name", ["CT_on_PET", "PET_CT", "ct_to_pet_grid", "SUV_CTres"])
-def test_a_volume_whose_name_says_pet_and_ct_is_neither(tmp_path: Path, name: str) -> None:
-    """A CT on the grid of the PET would be a PET, or dropped beside an SUV; a map says which."""
-    put_scan(tmp_path / "A", names="SUV SEG")
-    put_volume(tmp_path / "A" / f"{name}.nii.gz", "CT")
-    put_volume(tmp_path / "A" / "PET_CT_mask.nii.gz", "MASK")
-    contents = understood(tmp_path)
-    assert volumes(contents, tmp_path) == {
-        "A": {"MASK": "A/PET_CT_mask.nii.gz", "PET": "A/SUV.nii.gz"}
-    }
-    assert "its name says PET and CT" in ignored(contents)[f"A/{name}.nii.gz"]
+def test_a_volume_whose_name_says_pet_and_ct_is_named_and_a_map_settles_it(tmp_path: Path) -> None:
+    """A CT on the grid of the PET was dropped beside an SUV."""
+    put_scan(tmp_path / "A", names="SUV")
+    put_volume(tmp_path / "A" / "CT_on_PET.nii.gz", "CT")
+    assert "PET and CT" in ignored(understood(tmp_path))["A/CT_on_PET.nii.gz"]
     path = tmp_path / "map.toml"
-    path.write_text(f'[volumes]\nPET = "{{case}}/SUV.nii.gz"\nCT = "{{case}}/{name}.nii.gz"\n')
+    path.write_text('[volumes]\nPET = "{case}/SUV.nii.gz"\nCT = "{case}/CT_on_PET.nii.gz"\n')
     assert volumes(understood(tmp_path, file=path), tmp_path)["A"].keys() == {"CT", "PET"}
 
 
