@@ -139,6 +139,9 @@ def _lines(inspection: "Inspection") -> Iterator[str]:
         yield f"no baseline, so without volumes: {more} more"
     if contents.matching is not None:
         yield from _of_table(contents.matching)
+    else:
+        table = contents.data_map.table
+        yield f"rows      none: no {table} lies in the folder, and --clinical named no other table"
     for note in contents.notes[:_MAX_NAMED]:
         yield f"note      {note}"
     if (more := len(contents.notes) - _MAX_NAMED) > 0:
@@ -176,6 +179,8 @@ def _of_table(matching: "Matching") -> Iterator[str]:
         yield f"  of no case: {named(matching.rows_without_case)}"
     if matching.cases_without_row:
         yield f"  cases without one: {named(matching.cases_without_row)}"
+    if not matching.num_matched:
+        yield "  are ids another column's (--id-column), or other words (a map's aliases)?"
 
 
 def _by_reason(ignored: "Iterable[Ignored]") -> list[tuple[str, list[str]]]:

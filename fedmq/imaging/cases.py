@@ -58,7 +58,7 @@ class Case:
             return load(path)
         except DatasetError as error:  # of a file, which may be called as in every other case
             raise DatasetError(
-                f"case {self.case_id} cannot be used: {error.what}",
+                f"case {self.case_id}: {error.what}",
                 code=error.code,
                 case=self.case_id,
                 why=error.why,

@@ -11,7 +11,7 @@ from fedmq.errors import DatasetError
 from fedmq.imaging.body_checks import check_gaps, check_marked, check_tissue
 from fedmq.imaging.cases import Case
 from fedmq.imaging.upright import judge_upright
-from fedmq.imaging.volumes import Volume
+from fedmq.imaging.volumes import Volume, corners_mm
 
 MIN_SUV_MAX: Final = 0.5
 MAX_SUV_MAX: Final = 200.0
@@ -40,27 +40,16 @@ class Finding:
     """Worth a look, and perhaps as it should be: the case counts as sound."""
 
 
-def check_case(case: Case, *, modalities: Sequence[str] = ("PET", "CT")) -> tuple[Finding, ...]:
-    """Return what is wrong with `case` for plans that need `modalities`; nothing if all is well."""
-    return check_volumes(case, *read_volumes(case, modalities))
-
-
-def read_volumes(
-    case: Case, modalities: Sequence[str] = ()
-) -> tuple[Mapping[str, Volume], tuple[Finding, ...]]:
-    """Return the volumes of `case` by modality, and what is wrong with those that it lacks.
-
-    What it is looked for are `modalities`, and all that it has.
-    """
+def read_volumes(case: Case) -> tuple[Mapping[str, Volume], tuple[Finding, ...]]:
+    """Return the volumes of `case` by modality, and why some of its files cannot be read."""
     volumes: dict[str, Volume] = {}
     found = []
-    for modality in sorted(set(modalities) | set(case.volumes)):
+    for modality in sorted(case.volumes):
         try:
             volumes[modality] = case.volume(modality)
         except DatasetError as error:
-            spoils = (modality,) if modality in case.volumes else ()
             found.append(
-                Finding(case_id=case.case_id, code=error.code, text=str(error), spoils=spoils)
+                Finding(case_id=case.case_id, code=error.code, text=str(error), spoils=(modality,))
             )
     return volumes, tuple(found)
 
@@ -181,7 +170,4 @@ def _box(volume: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _corners(volume: Volume) -> NDArray[np.float64]:
-    """Return the eight outer corners in mm, shape (8, 3)."""
-    sides = np.array(volume.array.shape)
-    indices = np.array(list(np.ndindex(2, 2, 2))) * sides - 0.5
-    return np.asarray(indices @ volume.affine[:3, :3].T + volume.affine[:3, 3])
+    return corners_mm(volume.array.shape, volume.affine)

@@ -24,8 +24,6 @@ _MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _SHEETS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """What .xlsx and .xls begin with."""
 _MAX_NAMED: Final = 10
-Rows = Mapping[str, Mapping[str, str]]
-"""Case -> column -> cell, in the order of the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +63,6 @@ class Table:
         for row in self.rows:
             found.setdefault(row.case_id, []).append(row)
         return {case_id: tuple(rows) for case_id, rows in found.items()}
-
-
-def read_clinical(path: Path) -> Rows:
-    """Return the rows of the table at `path` by case; of one with rows for scans, see `read_table`.
-
-    Raises:
-        DatasetError: as for `read_table`.
-    """
-    return {case_id: agreeing(rows) for case_id, rows in read_table(path).by_id().items()}
 
 
 def read_table(path: Path, how: TableFormat = TableFormat()) -> Table:
@@ -187,7 +176,8 @@ def _read_lines(path: Path, how: TableFormat) -> tuple[list[list[str]], str, lis
     except csv.Error as error:
         raise _corrupt(path, f"it is no CSV file: {error}", "mend it, or save it again") from error
     except (OSError, ValueError) as error:
-        raise _corrupt(path, "the file cannot be read", "save it again as CSV UTF-8") from error
+        why = "it is no file of text, or this user may not read it"
+        raise _corrupt(path, why, "name a table; if it is one, save it as CSV UTF-8") from error
 
 
 def _header(path: Path, lines: list[list[str]], how: TableFormat) -> _Header:
@@ -237,7 +227,12 @@ def _case_column(path: Path, columns: Sequence[str], wanted: str) -> int:
         return columns.index(CASE_COLUMN)
     found = [name for name in columns if _folded(name) in _CASE_NAMES]
     if len(found) != 1:
-        why = f"{', '.join(found)} could all be it" if found else "no column is called so"
+        named = ", ".join([name for name in columns if name][:_MAX_NAMED])
+        why = (
+            f"{', '.join(found)} could all be it"
+            if found
+            else f"its first line is: {named or 'empty'}"
+        )
         raise _no_column(path, why)
     return columns.index(found[0])
 

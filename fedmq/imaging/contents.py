@@ -8,14 +8,14 @@ from typing import Final
 from fedmq.errors import DatasetError
 from fedmq.imaging.baseline import BaselineRule, Choice, DatedScan, choose_baseline
 from fedmq.imaging.cases import Case
-from fedmq.imaging.clinical import Row, Table, TableFormat, read_table
+from fedmq.imaging.clinical import Row, Table, TableFormat, agreeing, read_table
 from fedmq.imaging.layouts.arranging import Arrangement, Ignored, arrange, depth_of
 from fedmq.imaging.layouts.data_map import DataMap, Layout, read_map_file
 from fedmq.imaging.layouts.detection import CHANNELS_FILE, detect_map
 from fedmq.imaging.layouts.listing import MAX_DEPTH, list_entries
 from fedmq.imaging.layouts.scan_days import date_scans
 from fedmq.imaging.layouts.words import plain_name
-from fedmq.imaging.matching import Matching, match_names, row_of_scan, rows_by_case
+from fedmq.imaging.matching import Matching, match_names, rows_by_case, rows_of_scan
 
 _MAX_NAMED: Final = 10
 _MAX_CHANNELS_BYTES: Final = 16 * 2**20
@@ -194,8 +194,20 @@ class _Picked:
         return Case(
             case_id=name,
             volumes={modality: self._folder / path for modality, path in volumes.items()},
-            clinical=row_of_scan(rows, None if found is None else found.name),
+            clinical=agreeing(self._rows_of(name, "" if found is None else found.name)),
         )
+
+    def _rows_of(self, name: str, scan: str) -> Sequence[Row]:
+        """Return the rows of a case that are not of another scan; where all are, it is noted."""
+        rows = self._rows.get(name, ())
+        found = rows_of_scan(rows, scan)
+        if rows and not found:
+            others = ", ".join(row.scan for row in rows)
+            self.notes.append(
+                f"{name}: the table has rows of its scans {others}, and none of {scan}, which is "
+                "taken: the case goes without a row"
+            )
+        return found
 
     def _choose(self, name: str, rows: Sequence[Row]) -> Choice:
         scans = self._arrangement.scans_of(name)
@@ -213,9 +225,11 @@ def _require_clear(arrangement: Arrangement, names: Collection[str], data_map: D
         raise DatasetError(
             "the dataset has no case",
             code="empty",
-            why=f"its folder has nothing that is one in the layout {data_map.layout}",
-            fix="put each case's volumes in a folder of its own, named after the case; "
-            "other layouts: docs/data.md",
+            why="in the layout folders each case has a folder of its own, and it has no folder"
+            if data_map.layout is Layout.FOLDERS
+            else f"no file in it is called as the layout {data_map.layout} calls volumes",
+            fix="put each case's volumes in a folder of its own, named after the case; other "
+            "layouts: docs/data.md; DICOM files: fedmq node data import",
         )
     for clash in arrangement.clashes:
         if clash.case_id in names:

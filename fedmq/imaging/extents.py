@@ -15,11 +15,19 @@ BODY_HU: Final = -300.0
 """Fat is -100, lung -700, the foam of a table and blankets less."""
 _SMOOTHING: Final = 3
 """Side in voxels of the cube over which uptake is averaged, against noise."""
+_BODY_SHARE: Final = 0.25
+"""Of the uptake that a twentieth of all voxels reach: more is body, whatever the scale."""
 _STRAY: Final = 0.01
 """Share of the body's voxels left out at either end of an axis: noise, a drip beside the arm."""
 _COARSE_MM: Final = 8.0
 """Of the voxels by which a body is told from its table: of three in a row a table's shell has
 none."""
+
+
+def mark_body(suv: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return uptake averaged around each voxel, and which voxels are body, in whatever unit."""
+    mean = np.asarray(ndimage.uniform_filter(suv, size=_SMOOTHING, mode="nearest"))
+    return mean, np.asarray(mean > _BODY_SHARE * np.percentile(mean, 95))
 
 
 def body_centre(suv: Floats) -> Shape:

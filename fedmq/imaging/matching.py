@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fedmq.imaging.clinical import Row, agreeing, plain_id
+from fedmq.imaging.clinical import Row, plain_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,16 +91,15 @@ def rows_by_case(
     return {case: tuple(some) for case, some in found.items()}
 
 
-def row_of_scan(rows: Sequence[Row], scan: str | None) -> Mapping[str, str]:
-    """Return the cells of a case: of its row, or of the row of its scan.
+def rows_of_scan(rows: Sequence[Row], scan: str) -> Sequence[Row]:
+    """Return those of a case's rows that are of its scan, or else those that name none.
 
-    Where rows are of scans and none is of this one, the cells on which they all agree.
+    All of them where the scan has no name: "".
     """
-    if len(rows) > 1 and scan is not None:
-        of_scan = [row for row in rows if scan_key(row.scan) == scan_key(scan)]
-        if len(of_scan) == 1:
-            return of_scan[0].cells
-    return agreeing(rows)
+    if not scan:
+        return rows
+    of_scan = [row for row in rows if row.scan and scan_key(row.scan) == scan_key(scan)]
+    return of_scan or [row for row in rows if not row.scan]
 
 
 def scan_key(name: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fedmq.imaging.extents import mark_body
 from fedmq.imaging.volumes import Volume
 
 MIN_HEIGHT_MM: Final = 600.0
@@ -26,8 +27,6 @@ _HIGH_LUNGS: Final = 0.55
 _END_MM: Final = 150.0
 """What counts as an end of the scan."""
 _CLEAR_RATIO: Final = 1.5
-_BODY_SHARE: Final = 0.25
-"""Of the uptake that a twentieth of all voxels reach: more is body, whatever the scale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +88,7 @@ def _head_is_up(pet: Volume | None) -> bool | None:
     if pet is None or not _is_tall(pet):
         return None
     coarse, _ = _coarse(pet)
-    smooth = ndimage.uniform_filter(coarse, size=3, mode="nearest")
-    body = smooth > _BODY_SHARE * np.percentile(smooth, 95)
+    smooth, body = mark_body(coarse)
     planes = np.flatnonzero(body.any(axis=(0, 1)))
     if not len(planes):
         return None

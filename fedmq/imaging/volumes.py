@@ -9,6 +9,7 @@ float32: nibabel's own default, float64, doubles the memory and adds nothing to 
 import gzip
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,6 +37,10 @@ from fedmq.imaging.inflating import (
 
 MIN_SPACING_MM: Final = 0.2
 MAX_SPACING_MM: Final = 20.0
+MAX_APART: Final = 0.5
+"""Of a voxel, between the places that sform and qform give a corner."""
+_QFORM_RAD: Final = 1.2e-3
+"""By which float32 may turn a qform, where it turns by half a turn: 2 sqrt(3 eps)."""
 _SPATIAL_AXES: Final = 3
 MAX_VOXELS: Final = 2**30
 """A whole body at 0.7 mm; a damaged header asks for any amount of memory."""
@@ -149,6 +154,12 @@ def turn_to_ras(array: NDArray[np.float32], affine: NDArray[np.float64]) -> Volu
     """
     turned, ras = _turn(array, affine)
     return Volume(array=np.ascontiguousarray(turned, dtype=np.float32), affine=ras)
+
+
+def corners_mm(sides: Sequence[int], affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the eight outer corners of a grid in mm, shape (8, 3)."""
+    indices = np.array(list(np.ndindex(2, 2, 2))) * np.array(sides) - 0.5
+    return np.asarray(indices @ affine[:3, :3].T + affine[:3, 3])
 
 
 def save_volume(volume: Volume, path: Path) -> None:
@@ -298,6 +309,7 @@ def _checked_affine(image: SpatialImage, path: Path) -> NDArray[np.float64]:
         )
     if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:  # noqa: PLR2004 - nearly flat
         raise _fault(path, "bad_affine", "its axes lie in one plane")
+    _require_one_place(image, path)
     return np.asarray(affine, dtype=np.float64)
 
 
@@ -306,6 +318,37 @@ def _has_place(image: SpatialImage) -> bool:
     if not isinstance(image, nibabel.Nifti1Pair):
         return True
     return bool(image.header["sform_code"] or image.header["qform_code"])
+
+
+def _require_one_place(image: SpatialImage, path: Path) -> None:
+    """Return if sform and qform, where the file has both, put every corner at the same place.
+
+    To half a voxel, and what a qform loses by rounding: of a whole body that may be more. A shear,
+    which a qform cannot hold, counts like any other distance.
+
+    Raises:
+        DatasetError: code bad_affine.
+        ValueError: the qform is no rotation.
+    """
+    header = image.header
+    if not isinstance(header, nibabel.Nifti1Header):
+        return
+    if not (header["sform_code"] and header["qform_code"]):
+        return
+    sides = image.shape[:_SPATIAL_AXES]
+    sform = header.get_sform()
+    corners = corners_mm(sides, sform)
+    apart_mm = np.linalg.norm(corners_mm(sides, header.get_qform()) - corners, axis=1).max()
+    rounding_mm = _QFORM_RAD * np.linalg.norm(corners[-1] - corners[0])
+    if not apart_mm <= MAX_APART * voxel_sizes(sform).min() + rounding_mm:
+        raise DatasetError(
+            f"{path.name} cannot be used",
+            code="bad_affine",
+            why=f"its header says two places: those of sform and qform are {apart_mm:.1f} mm "
+            "apart, and in one of them left may be right",
+            fix="export the series again; or find out which is right, and set the other one's "
+            "code to 0, in Python: image.set_qform(None, 0) or image.set_sform(None, 0)",
+        )
 
 
 def _fault(path: Path, code: str, why: str) -> DatasetError:

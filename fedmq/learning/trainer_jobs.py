@@ -20,13 +20,11 @@ import numpy as np
 from fedmq.disk import begin_sync
 from fedmq.encodings.narrow import widen_parameters
 from fedmq.errors import DatasetError, FedmqError, PlanError, TrainingError
-from fedmq.imaging.cache import CaseCache
 from fedmq.imaging.cases import Case
 from fedmq.imaging.datasets import find_cases, split_cases
 from fedmq.imaging.dictionary.applying import apply_dictionary
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.feature_table import read_table, with_features
-from fedmq.learning.case_arrays import MEMORY
 from fedmq.learning.catalogue import (
     load_plan,
     load_source,
@@ -88,7 +86,6 @@ class _Found:
 def perform(job: Job, report: Report) -> Done | Broken:
     """Return the answer to `job`; training that is done has its parameters at the output path."""
     try:
-        MEMORY.keep_in(_cache(job))
         return _perform(job, report)
     except _StopError as stop:
         cause = stop.__cause__ or stop
@@ -101,6 +98,8 @@ def _perform(job: Job, report: Report) -> Done:
     plan = _guarded(FailureCode.PLAN_ERROR, lambda: _load_plan(job))
     _guarded(FailureCode.DATASET_ERROR, lambda: _require_units(job, plan))
     found = _guarded(FailureCode.DATASET_ERROR, lambda: _find_cases(job, plan.modalities))
+    if plan.modalities or plan.optional_modalities:
+        _keep_cases(job)
     task = Task(seed=job.seed, round=job.round, report=report, num_threads=job.num_threads)
     match job.kind:
         case JobKind.PREPARE:
@@ -116,10 +115,13 @@ def _perform(job: Job, report: Report) -> Done:
             return _done(job, found, num_cases=assessment.num_cases, metrics=assessment.metrics)
 
 
-def _cache(job: Job) -> CaseCache | None:
-    if job.kept_cases is None:
-        return None
-    return CaseCache(Path(job.kept_cases), limit_bytes=job.kept_bytes)
+def _keep_cases(job: Job) -> None:
+    # What reads images comes with an extra: who trains on tables does without.
+    from fedmq.imaging.cache import CaseCache
+    from fedmq.learning.case_arrays import MEMORY
+
+    kept = None if job.kept_cases is None else Path(job.kept_cases)
+    MEMORY.keep_in(None if kept is None else CaseCache(kept, limit_bytes=job.kept_bytes))
 
 
 def _load_plan(job: Job) -> TrainingPlan:

@@ -126,7 +126,8 @@ class Datasets:
                 code=first.code,
                 case=first.case_id,
                 why=f"{first.case_id}: {first.text}{_ignored_volume(inspection.contents)}",
-                fix="mend the files, then add the dataset again",
+                fix="mend the files, then add the dataset again; of DICOM files "
+                "fedmq node data import makes a dataset",
             )
         with self._journal.transaction():
             self.register(

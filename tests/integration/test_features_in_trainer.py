@@ -138,7 +138,7 @@ def test_a_trainer_on_features_imports_nothing_that_reads_images(site: Site) -> 
     job = hand_in(site.job(), site.folder / "cell")
     answer = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, "-c", WITHOUT_IMAGING],
-        input=job_line(job),
+        input=job_line(replace(job, kept_cases=str(site.folder / "kept"), kept_bytes=1)),
         capture_output=True,
         check=True,
         timeout=60,

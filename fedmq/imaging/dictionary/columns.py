@@ -110,9 +110,17 @@ def _split_unit(column: str) -> tuple[str, str | None]:
 
 
 def _no_column(name: str, local: str | None, header: Sequence[str]) -> DatasetError:
+    if not header:
+        return DatasetError(
+            "no case has a row of a clinical table",
+            code="missing_column",
+            why=f"there is no table, or its rows are of others; the dictionary wants {name}",
+            fix="put clinical.csv in the dataset's folder, or name a table: --clinical FILE; where "
+            "it names cases in another column: --id-column NAME",
+        )
     return DatasetError(
         f"the clinical table has no column for {name}",
         code="missing_column",
-        why=f"it has {', '.join(header) or 'none'}" + (f", and no {local}" if local else ""),
+        why=f"it has {', '.join(header)}" + (f", and no {local}" if local else ""),
         fix=f"name the column {name}, or say its name in the site's file: [columns] {name} = ...",
     )

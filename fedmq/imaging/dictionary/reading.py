@@ -15,6 +15,8 @@ from fedmq.imaging.dictionary.units import is_convertible
 
 MAX_BYTES: Final = 1_000_000
 _MAX_SHOWN: Final = 5
+_WORDS: Final = {"missing": "it is missing", "extra_forbidden": "there is no such key"}
+"""For pydantic's own, which are a programmer's."""
 
 P = TypeVar("P", bound=Part)
 
@@ -60,7 +62,8 @@ def _read(path: Path, kind: type[P], what: str) -> P:
         raise _unusable(path.name, [f"it is no TOML: {error}"], "mend the file") from error
     except ValidationError as error:
         faults = [
-            f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg'].removeprefix('Value error, ')}"
+            f"{'.'.join(map(str, one['loc'])) or 'it'}: "
+            + _WORDS.get(one["type"], one["msg"].removeprefix("Value error, "))
             for one in error.errors()
         ]
         raise _unusable(

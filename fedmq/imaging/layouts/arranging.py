@@ -153,8 +153,8 @@ def _place_of(path: str, data_map: DataMap) -> _Place | str:
             f"it lies too {'high' if len(parts) < depth else 'deep'}: not in the folder of {owner}"
         )
     words = modality_by_words(parts[-1], parts[-2])
-    if words is None:
-        return "no word of its name says PET, CT or MASK"
+    if isinstance(words, str):
+        return words
     case_id, scan = case_of_folder(parts[0])
     if data_map.layout is Layout.STUDIES:
         case_id, scan = plain_name(parts[0]), parts[1]

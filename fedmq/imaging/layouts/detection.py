@@ -73,15 +73,20 @@ def detect_map(
         )
     if examples:
         return _map_of(next(iter(examples)), entries, channels)
-    volumes = [one.name for one in entries if not one.is_folder and is_volume(one.name)]
+    volumes = _volumes(entries)
     if volumes and not any(one.is_folder for one in entries):
         raise DatasetError(
             "the layout of the folder is not known",
             code="unknown_layout",
             why=f"no layout has files called such as {volumes[0]}",
-            fix="write their names as patterns in a file, and add --map FILE; see docs/data.md",
+            fix="put each case's volumes in a folder of its own, and name the folder above; or "
+            "write their names as patterns in a file, and add --map FILE; see docs/data.md",
         )
     return DataMap()  # folders of cases, perhaps without volumes
+
+
+def _volumes(entries: Sequence[Entry]) -> list[str]:
+    return [one.name for one in entries if not one.is_folder and is_volume(one.name)]
 
 
 def _examples(entries: Sequence[Entry]) -> dict[Layout, str]:
@@ -109,8 +114,9 @@ def _layout_of(path: str) -> Layout | None:
         return Layout.HECKTOR
     if top.lower() == "imagestr":
         return Layout.MSD
-    is_told = not _OTHERS.fullmatch(top) and modality_by_words(name, folder) is not None
-    return _BY_WORDS.get(path.count("/")) if is_told else None
+    if _OTHERS.fullmatch(top) or isinstance(modality_by_words(name, folder), str):
+        return None
+    return _BY_WORDS.get(path.count("/"))
 
 
 def _fits(volumes: Mapping[str, tuple[str, ...]], path: str) -> bool:
@@ -134,11 +140,13 @@ def _map_of(layout: Layout, entries: Sequence[Entry], channels: str) -> DataMap:
             )
         case _:
             data_map = DataMap(layout=layout)
-    if not arrange(entries, data_map).cases:
+    found = arrange(entries, data_map)
+    # Folders are cases in any layout; a layout in which none has a volume is another one.
+    if not found.cases or (_volumes(entries) and not found.scans):
         raise DatasetError(
             f"the folder is not laid out as {layout}",
             code="unknown_layout",
-            why="no file in it has a name of that layout",
+            why="no volume in it has a name and a place of that layout",
             fix="leave --layout out, or write the names as patterns; see docs/data.md",
         )
     return data_map

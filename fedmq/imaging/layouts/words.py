@@ -21,11 +21,11 @@ def is_volume(name: str) -> bool:
     return name.lower().endswith(_SUFFIXES)
 
 
-def modality_by_words(name: str, case_id: str) -> tuple[str, int] | None:
+def modality_by_words(name: str, case_id: str) -> tuple[str, int] | str:
     """Return modality and preference (0 is best) by the words of the name, the case's left out.
 
-    SUV before PET, a mask of the PET before one of the CT, a CT before the same on the PET's grid
-    (autoPET's `CTres`).
+    Or why they tell none. SUV before PET, a mask of the PET before one of the CT, a CT before the
+    same on the PET's grid (autoPET's `CTres`).
     """
     stem = name.upper().removeprefix(case_id.upper())
     words = set(re.split(r"[^A-Z0-9]+", stem))
@@ -33,14 +33,16 @@ def modality_by_words(name: str, case_id: str) -> tuple[str, int] | None:
         if words & _PET_WORDS:
             return "MASK", 0
         return "MASK", 2 if words & _CT_WORDS else 1
+    if words & _PET_WORDS and words & _CT_WORDS:
+        return "its name says PET and CT: say which it is in a map, docs/data.md"
     if words & _PET_WORDS:
         return "PET", 0 if "SUV" in words else 1
-    return ("CT", 0 if "CT" in words else 1) if words & _CT_WORDS else None
+    if words & _CT_WORDS:
+        return "CT", 0 if "CT" in words else 1
+    return "no word of its name says PET, CT or MASK"
 
 
 def modality_of_channel(name: str) -> str | None:
-    """Return the modality of a channel that a dataset.json calls so, None for any other."""
-    words = set(re.split(r"[^A-Z0-9]+", name.upper()))
-    if words & _PET_WORDS:
-        return "PET"
-    return "CT" if words & _CT_WORDS else None
+    """Return the modality, PET or CT, of a channel that a dataset.json calls so, or None."""
+    words = modality_by_words(name, "")
+    return None if isinstance(words, str) or words[0] == "MASK" else words[0]

@@ -51,7 +51,7 @@ ADVICE: Final[Mapping[str, str]] = {
         "pounds is 2.2 times too high."
     ),
     "corrupt_file": f"{_EXPORT} The file is cut off or damaged.",
-    "bad_affine": f"{_EXPORT} Its header does not say where its voxels lie.",
+    "bad_affine": f"{_EXPORT} Its header says no place of its voxels that can be, or two.",
     "not_finite": f"{_EXPORT} It holds numbers that are none.",
     "not_3d": "Choose one frame of a series over time.",
     "empty_case": "Add its files or its row, or remove its folder.",

@@ -6,17 +6,15 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from fedmq.imaging.cases import Case
+from fedmq.imaging.extents import mark_body
 from fedmq.imaging.feature_table import Features
 from fedmq.imaging.features import measure
 from fedmq.imaging.volumes import Volume
 
 SUV_EDGES: Final = np.linspace(0.0, 20.0, 41)
 HU_EDGES: Final = np.linspace(-1100.0, 1500.0, 53)
-_BODY_SHARE: Final = 0.25
-"""Of the uptake that a twentieth of all voxels reach: more is body, whatever the scale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,9 +68,8 @@ def _extent(volume: Volume) -> Extent:
 
 
 def _body_suv(pet: Volume) -> float | None:
-    smooth = ndimage.uniform_filter(pet.array, size=3, mode="constant")
-    body = smooth[smooth > _BODY_SHARE * np.percentile(smooth, 95)]
-    return float(np.median(body)) if len(body) else None
+    smooth, body = mark_body(pet.array)
+    return float(np.median(smooth[body])) if body.any() else None
 
 
 def _counts(volume: Volume | None, edges: NDArray[np.float64]) -> NDArray[np.int_]:

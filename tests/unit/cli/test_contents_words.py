@@ -124,3 +124,37 @@ def test_columns_and_encoding_may_be_said(node: CommandLine, home: Path) -> None
     assert added.code == 0
     assert "rows      of 1 case" in added.data
     assert "note      clinical.csv was read as windows-1252" in added.data
+
+
+def test_rows_that_nobody_has_are_explained(node: CommandLine, home: Path) -> None:
+    """No table, or one whose ids are other words: both look like `clinical 0`."""
+    put_scan(home / "cases" / "A", names="PET")
+    added = node("node", "data", "add", "lung", "cases")
+    assert "rows      none: no clinical.csv lies in the folder" in added.data
+    (home / "cases" / "clinical.csv").write_text("case_id,age\n1,61\n")
+    added = node("node", "data", "add", "lung-2", "cases")
+    assert "    of no case: 1\n    cases without one: A\n    are ids" in added.data
+    assert "--id-column" in added.data
+
+
+def test_a_folder_without_volumes_says_what_was_looked_for(node: CommandLine, home: Path) -> None:
+    """A folder for each case; or files of DICOM, which another command reads."""
+    (home / "cases").mkdir()
+    (home / "cases" / "notes.txt").touch()
+    refused = node("node", "data", "add", "lung", "cases")
+    assert "each case has a folder of its own, and it has no folder" in refused.talk
+    (home / "cases" / "CT").mkdir()
+    (home / "cases" / "CT" / "1.dcm").touch()
+    refused = node("node", "data", "add", "lung", "cases")
+    assert "fedmq node data import" in refused.talk
+
+
+def test_a_file_that_cannot_be_used_is_named_once_with_its_case(
+    node: CommandLine, home: Path
+) -> None:
+    """And the case's other volumes are."""
+    for case in ("A", "B"):
+        put_scan(home / "cases" / case)
+    (home / "cases" / "A" / "PET.nii.gz").write_bytes(b"")
+    added = node("node", "data", "add", "lung", "cases")
+    assert "A: corrupt_file: case A: PET.nii.gz cannot be used; why: it is empty" in added.data

@@ -64,7 +64,7 @@ def test_a_file_that_cannot_be_read_ends_short_and_the_rest_is_measured(
     (home / "cases" / SECOND / "PET.nii.gz").write_bytes(b"no image")
     outcome = node("node", "data", "features", "lung")
     assert outcome.code == 3
-    assert f"{SECOND} has no features: case {SECOND} cannot be used" in outcome.talk
+    assert f"{SECOND} has no features: case {SECOND}: PET.nii.gz cannot be used" in outcome.talk
     assert "next: fedmq node data check lung" in outcome.talk
     assert "1 case measured now" in outcome.talk
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fedmq.imaging.cases import Case
-from fedmq.imaging.checks import check_case
+from fedmq.imaging.checks import Finding, check_volumes, read_volumes
 from fedmq.imaging.volumes import Volume, save_volume
 
 
@@ -31,12 +31,18 @@ def good_volumes() -> dict[str, Volume]:
     }
 
 
+def findings_of(paths: dict[str, Path]) -> tuple[Finding, ...]:
+    """Return what is found in a case of these files."""
+    case = Case(case_id="A", volumes=paths, clinical={})
+    return check_volumes(case, *read_volumes(case))
+
+
 def codes(folder: Path, volumes: dict[str, Volume]) -> list[str]:
     """Return the codes of what is found in a case of these volumes."""
     for modality, volume in volumes.items():
         save_volume(volume, folder / f"{modality}.nii.gz")
     paths = {modality: folder / f"{modality}.nii.gz" for modality in volumes}
-    findings = check_case(Case(case_id="A", volumes=paths, clinical={}))
+    findings = findings_of(paths)
     assert all(finding.case_id == "A" and str(folder) not in finding.text for finding in findings)
     return [finding.code for finding in findings]
 
@@ -46,13 +52,12 @@ def test_a_good_case_has_no_findings(tmp_path: Path) -> None:
     assert codes(tmp_path, good_volumes()) == []
 
 
-def test_what_is_missing_is_found_and_a_mask_is_not_needed(tmp_path: Path) -> None:
-    """PET and CT are needed unless the plan says otherwise."""
+@pytest.mark.parametrize("modality", ["PET", "CT", "MASK"])
+def test_what_a_case_lacks_is_no_fault(tmp_path: Path, modality: str) -> None:
+    """Missing is normal, and told elsewhere."""
     volumes = good_volumes()
-    del volumes["CT"], volumes["MASK"]
-    assert codes(tmp_path, volumes) == ["missing_modality"]
-    case = Case(case_id="A", volumes={"PET": tmp_path / "PET.nii.gz"}, clinical={})
-    assert check_case(case, modalities=("PET",)) == ()
+    del volumes[modality]
+    assert codes(tmp_path, volumes) == []
 
 
 def test_a_damaged_file_is_found_beside_the_rest(tmp_path: Path) -> None:
@@ -62,7 +67,7 @@ def test_a_damaged_file_is_found_beside_the_rest(tmp_path: Path) -> None:
     assert codes(tmp_path, volumes) == ["implausible_suv"]
     (tmp_path / "CT.nii.gz").write_bytes(b"no image")
     paths = {modality: tmp_path / f"{modality}.nii.gz" for modality in volumes}
-    found = check_case(Case(case_id="A", volumes=paths, clinical={}))
+    found = findings_of(paths)
     assert [finding.code for finding in found] == ["corrupt_file", "implausible_suv"]
 
 
@@ -112,10 +117,10 @@ def test_a_finding_says_what_it_spoils(tmp_path: Path) -> None:
     volumes["MASK"].array[:] = 0.0
     codes(tmp_path, volumes)
     paths = {modality: tmp_path / f"{modality}.nii.gz" for modality in volumes}
-    found = check_case(Case(case_id="A", volumes=paths, clinical={}))
+    found = findings_of(paths)
     assert [finding.spoils for finding in found] == [("PET", "CT"), ()]
     paths["PET"].write_bytes(b"no image")
-    found = check_case(Case(case_id="A", volumes=paths, clinical={}))
+    found = findings_of(paths)
     assert [finding.spoils for finding in found] == [("PET",), ()]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fedmq.errors import DatasetError
-from fedmq.imaging.clinical import TableFormat, read_clinical, read_table, table_with
+from fedmq.imaging.clinical import TableFormat, agreeing, read_table, table_with
 
 
 def write(folder: Path, content: str | bytes) -> Path:
@@ -13,6 +13,11 @@ def write(folder: Path, content: str | bytes) -> Path:
     path = folder / "clinical.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def cells_in(path: Path) -> dict[str, dict[str, str]]:
+    """Return what a table says of each case."""
+    return {case_id: dict(agreeing(rows)) for case_id, rows in read_table(path).by_id().items()}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +30,7 @@ def write(folder: Path, content: str | bytes) -> Path:
 )
 def test_a_table_is_read_as_it_was_exported(tmp_path: Path, content: str) -> None:
     """Commas or semicolons, byte order mark, spaces, blank lines: the same rows."""
-    rows = read_clinical(write(tmp_path, content))
+    rows = cells_in(write(tmp_path, content))
     assert rows == {"A": {"age": "61", "ecog": "1"}, "B": {"age": "", "ecog": "0"}}
 
 
@@ -47,7 +52,7 @@ def test_a_table_that_cannot_be_told_apart_has_a_code(
 ) -> None:
     """Nothing is guessed: which row or column is meant must be clear."""
     with pytest.raises(DatasetError) as caught:
-        read_clinical(write(tmp_path, content))
+        read_table(write(tmp_path, content))
     assert caught.value.code == code
     assert str(tmp_path) not in str(caught.value)
 
@@ -55,7 +60,7 @@ def test_a_table_that_cannot_be_told_apart_has_a_code(
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     """Missing is not corrupt."""
     with pytest.raises(DatasetError) as caught:
-        read_clinical(tmp_path / "clinical.csv")
+        read_table(tmp_path / "clinical.csv")
     assert caught.value.code == "missing_file"
 
 
@@ -69,13 +74,13 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
 def test_a_table_of_some_cases_is_the_same_but_for_the_others(tmp_path: Path, content: str) -> None:
     """Their rows read as before; of the others no word is left."""
     table = write(tmp_path, content)
-    before = dict(read_clinical(table))
+    before = cells_in(table)
     rest = table_with(table, {"A", "C"}, TableFormat())
     assert rest is not None
     assert "B" not in rest
     assert "62" not in rest
     del before["B"]
-    assert read_clinical(write(tmp_path, rest)) == before
+    assert cells_in(write(tmp_path, rest)) == before
     assert table_with(table, {"D"}, TableFormat()) is None
 
 
@@ -85,7 +90,7 @@ def test_errors_name_the_same_row_without_the_others(tmp_path: Path) -> None:
     rest = table_with(table, {"B"}, TableFormat())
     assert rest is not None
     with pytest.raises(DatasetError, match="row 4"):
-        read_clinical(write(tmp_path, rest))
+        read_table(write(tmp_path, rest))
 
 
 def test_what_splits_cells_and_what_names_cases_is_seen(tmp_path: Path) -> None:
@@ -98,6 +103,15 @@ def test_what_splits_cells_and_what_names_cases_is_seen(tmp_path: Path) -> None:
         table = read_table(write(tmp_path, content))
         assert [(row.case_id, dict(row.cells)) for row in table.rows] == [("007", {"age": "61,5"})]
         assert any(name in note for note in table.notes), name
+
+
+def test_what_stands_where_a_table_should_is_said(tmp_path: Path) -> None:
+    """Its columns; or that it is a folder, which nobody can save as CSV."""
+    with pytest.raises(DatasetError, match="its first line is: Patient, age") as caught:
+        read_table(write(tmp_path, "Patient,age\nA,61\n"))
+    assert "--id-column" in caught.value.fix
+    with pytest.raises(DatasetError, match="it is no file of text"):
+        read_table(tmp_path)
 
 
 def test_two_columns_that_could_name_the_cases_are_a_question(tmp_path: Path) -> None:
@@ -127,7 +141,7 @@ def test_rows_of_scans_are_several_for_a_case(tmp_path: Path) -> None:
     """By a column of scans; what all of them say is the case's."""
     table = write(tmp_path, "case_id,session_id,age,weight\nA,1,61,70\nA,2,61,68\n")
     assert {row.scan for row in read_table(table).rows} == {"1", "2"}
-    assert read_clinical(table) == {"A": {"age": "61"}}
+    assert cells_in(table) == {"A": {"age": "61"}}
     visits = write(tmp_path, "case_id,visit,age\nA,1,61\nA,2,61\n")
     with pytest.raises(DatasetError, match="row 3"):
         read_table(visits)
@@ -173,5 +187,5 @@ def test_what_is_no_table_is_said(tmp_path: Path, content: str | bytes, why: str
 
 def test_accents_are_the_same_in_two_ways_to_write_them(tmp_path: Path) -> None:
     """A Mac decomposes them."""
-    rows = read_clinical(write(tmp_path, "case_id,x\nZoe\u0301,1\n"))
+    rows = cells_in(write(tmp_path, "case_id,x\nZoe\u0301,1\n"))
     assert rows == {"Zo\u00e9": {"x": "1"}}

@@ -191,6 +191,18 @@ def test_days_stand_in_a_sidecar_or_in_a_table(tmp_path: Path) -> None:
         assert any(note in one for one in understood(tmp_path, baseline=LAST).notes), text
 
 
+def test_the_row_of_another_scan_is_not_the_cases(tmp_path: Path) -> None:
+    """A weight after treatment is none before it: the case goes without, and is named."""
+    for scan in ("A_scan-1", "A_scan-2", "B_scan-1", "C"):
+        put_scan(tmp_path / scan, names="PET")
+    table = tmp_path / "clinical.csv"
+    table.write_text("case_id,scan,kg\nA,scan-2,68\nB,,71\nC,1,75\n")
+    contents = understood(tmp_path, baseline=BaselineRule(pick=Pick.FIRST))
+    assert [case.clinical for case in contents.cases] == [{}, {"kg": "71"}, {"kg": "75"}]
+    (note,) = contents.notes
+    assert note.startswith("A: the table has rows of its scans scan-2, and none of scan-1")
+
+
 def test_volumes_of_a_scan_that_are_of_several_days_say_no_day(tmp_path: Path) -> None:
     """One of the sidecars is wrong, and nobody knows which."""
     put_folders(tmp_path)
@@ -227,10 +239,22 @@ def test_what_looks_like_two_layouts_is_a_question(tmp_path: Path) -> None:
         understood(tmp_path, layout=Layout.BIDS)
 
 
+def test_a_layout_in_which_no_volume_is_found_is_refused(tmp_path: Path) -> None:
+    """Or all cases would be there, sound, without volumes; where no volume lies, that is so."""
+    put_scan(tmp_path / "A")
+    with pytest.raises(DatasetError, match="is not laid out as autopet"):
+        understood(tmp_path, layout=Layout.STUDIES)
+    put_scan(tmp_path / "B" / "study")
+    assert volumes(understood(tmp_path, layout=Layout.STUDIES), tmp_path)["A"] == {}
+    (tmp_path / "tables" / "A").mkdir(parents=True)
+    assert volumes(understood(tmp_path / "tables", layout=Layout.FOLDERS), tmp_path) == {"A": {}}
+
+
 def test_channels_without_names_are_a_question(tmp_path: Path) -> None:
     """Which is the PET, nobody can tell."""
     put_msd(tmp_path)
-    for text in (None, "{", '{"channel_names": {"0": "T1"}}', '{"modality": [1]}'):
+    both = '{"channel_names": {"0": "CT on PET"}}'
+    for text in (None, "{", both, '{"channel_names": {"0": "T1"}}', '{"modality": [1]}'):
         (tmp_path / "dataset.json").unlink(missing_ok=True)
         if text is not None:
             (tmp_path / "dataset.json").write_text(text)
@@ -311,6 +335,16 @@ def test_what_else_lies_in_a_folder_is_named_with_why(tmp_path: Path) -> None:
     assert "no word" in why["A/T1.nii.gz"]
     assert "too high" in why["top_PET_.nii.gz"]
     assert "circle" in why["A/loop"]
+
+
+def test_a_volume_whose_name_says_pet_and_ct_is_named_and_a_map_settles_it(tmp_path: Path) -> None:
+    """A CT on the grid of the PET was dropped beside an SUV."""
+    put_scan(tmp_path / "A", names="SUV")
+    put_volume(tmp_path / "A" / "CT_on_PET.nii.gz", "CT")
+    assert "PET and CT" in ignored(understood(tmp_path))["A/CT_on_PET.nii.gz"]
+    path = tmp_path / "map.toml"
+    path.write_text('[volumes]\nPET = "{case}/SUV.nii.gz"\nCT = "{case}/CT_on_PET.nii.gz"\n')
+    assert volumes(understood(tmp_path, file=path), tmp_path)["A"].keys() == {"CT", "PET"}
 
 
 def test_names_stay_as_they_are_but_for_their_accents(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedmq.imaging.clinical import Row
-from fedmq.imaging.matching import ids_of, match_names, row_of_scan, rows_by_case
+from fedmq.imaging.matching import ids_of, match_names, rows_by_case, rows_of_scan
 
 
 def test_alike_comes_before_nearly_alike() -> None:
@@ -65,12 +65,14 @@ def test_every_name_is_told_of_and_no_case_has_two_ids(ids: set[str], cases: set
 
 
 def test_the_row_of_the_scan_is_the_cases() -> None:
-    """However the scan is called there; without one, what all rows say."""
-    rows = [
-        Row(number=2, case_id="A", scan="1", cells={"age": "61", "kg": "70"}),
-        Row(number=3, case_id="A", scan="ses-02", cells={"age": "61", "kg": "68"}),
+    """However the scan is called there; never that of another scan, be it the only one."""
+    first, second, any_scan = rows = [
+        Row(number=2, case_id="A", scan="1", cells={"kg": "70"}),
+        Row(number=3, case_id="A", scan="ses-02", cells={"kg": "68"}),
+        Row(number=4, case_id="A", scan="", cells={"kg": "69"}),
     ]
-    assert row_of_scan(rows, "ses-2")["kg"] == "68"
-    assert row_of_scan(rows, "scan-1")["kg"] == "70"
-    assert row_of_scan(rows, "scan-3") == row_of_scan(rows, None) == {"age": "61"}
-    assert row_of_scan([], "scan-1") == {}
+    assert rows_of_scan(rows, "ses-2") == [second]
+    assert rows_of_scan(rows, "scan-1") == [first]
+    assert rows_of_scan(rows, "scan-3") == [any_scan]
+    assert rows_of_scan(rows, "") == rows
+    assert rows_of_scan([second], "scan-1") == rows_of_scan([], "scan-1") == []

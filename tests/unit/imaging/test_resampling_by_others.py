@@ -32,11 +32,13 @@ def affine_of(
     return affine
 
 
+ANGLES = st.floats(-40, 40).map(lambda degrees: round(degrees, 6))
+"""ITK's own singular values fail on a turn by 1e-311 degrees."""
 AFFINES = st.builds(
     affine_of,
     st.tuples(*[st.floats(0.7, 4.9)] * 3),
     st.tuples(*[st.sampled_from([1, -1])] * 3),
-    st.one_of(st.just((0.0, 0.0, 0.0)), st.tuples(*[st.floats(-40, 40)] * 3)),
+    st.one_of(st.just((0.0, 0.0, 0.0)), st.tuples(*[ANGLES] * 3)),
     st.tuples(*[st.floats(-9, 9)] * 3),
 )
 

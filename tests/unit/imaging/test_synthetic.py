@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedmq.errors import ConfigurationError
-from fedmq.imaging.checks import check_case
+from fedmq.imaging.checks import check_volumes, read_volumes
 from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.preprocessing import Frame, prepare_case
 from fedmq.imaging.synthetic import SITES, true_risk, write_cohort
@@ -47,7 +47,8 @@ def test_cases_pass_the_checks(tmp_path: Path, name: str) -> None:
     """PET, CT and mask are where and what they should be."""
     write_cohort(SITES[name], tmp_path, num_cases=4, seed=3)
     for case in find_cases(tmp_path):
-        assert check_case(case, modalities=("PET", "CT", "MASK")) == ()
+        assert case.volumes.keys() == {"PET", "CT", "MASK"}
+        assert check_volumes(case, *read_volumes(case)) == ()
         assert case.volume("CT").array.shape != case.volume("PET").array.shape
         assert set(case.clinical) == {"age", "sex", "ecog", "pfs_months", "progressed"}
 

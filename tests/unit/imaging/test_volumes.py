@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.cases import Case
@@ -103,6 +104,69 @@ def test_a_file_that_does_not_say_where_it_lies_is_refused(tmp_path: Path) -> No
     image.header.set_qform(None, code=0)
     nibabel.save(image, tmp_path / "pet.nii.gz")
     assert code_of(tmp_path / "pet.nii.gz") == "bad_affine"
+
+
+def two_places(sform: NDArray[np.float64], qform: NDArray[np.float64], path: Path) -> Path:
+    """Write a file whose header has both, codes 1; a shear is taken off the qform."""
+    image = nibabel.Nifti1Image(np.ones((64, 64, 40), np.int16), None)
+    image.set_sform(sform, code=1)
+    image.set_qform(qform, code=1, strip_shears=True)
+    nibabel.save(image, path)
+    return path
+
+
+MIRRORED = LPS @ np.diag([-1.0, 1.0, 1.0, 1.0])
+SHEARED = np.array([[4.0, 0, 0, 0], [0, 4, 0.4, 0], [0, 0, 3, 0], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("sform", "qform"),
+    [(LPS, MIRRORED), (LPS, LPS + np.eye(4, k=3) * 3.0), (SHEARED, SHEARED)],
+)
+def test_a_file_that_says_two_places_is_refused(
+    tmp_path: Path, sform: NDArray[np.float64], qform: NDArray[np.float64]
+) -> None:
+    """Mirrored, moved, or sheared by more than half a voxel; no other check sees left and right."""
+    path = two_places(sform, qform, tmp_path / "pet.nii.gz")
+    with pytest.raises(DatasetError, match=r"sform and qform are [0-9.]+ mm apart") as caught:
+        load_volume(path)
+    assert caught.value.code == "bad_affine"
+    assert "set_qform(None, 0)" in caught.value.fix
+
+
+def test_a_place_that_is_said_twice_and_rounded_is_one(tmp_path: Path) -> None:
+    """As dcm2niix writes it, turned a little too; one that has no code counts for nothing."""
+    for degrees in (0.0, 0.01, 1.0, 179.99):
+        turn, angle = np.eye(4), np.deg2rad(degrees)
+        turn[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        affine = turn @ LPS
+        path = two_places(affine, affine, tmp_path / "pet.nii.gz")
+        np.testing.assert_allclose(
+            load_volume(path).voxel_ml, abs(np.linalg.det(affine)) / 1000, rtol=1e-5
+        )
+    image = nibabel.Nifti1Image(np.ones((2, 2, 2), np.int16), None)
+    image.set_sform(LPS, code=1)
+    image.set_qform(MIRRORED, code=0)
+    nibabel.save(image, tmp_path / "pet_.nii.gz")
+    assert load_volume(tmp_path / "pet_.nii.gz").spacing_mm == pytest.approx((4.0, 4.0, 3.0))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_whole_body_that_is_turned_by_half_a_turn_has_one_place(
+    tmp_path: Path, axis: int
+) -> None:
+    """There the fourth number of a quaternion is lost to rounding: by millimetres at the feet."""
+    rng = np.random.default_rng(axis)
+    image = nibabel.Nifti1Image(np.ones((8, 8, 650), np.int16), None)
+    for _ in range(60):
+        turn = Rotation.from_rotvec(np.pi * np.eye(3)[axis])
+        turn *= Rotation.from_rotvec(rng.normal(scale=10.0 ** rng.uniform(-5, -2), size=3))
+        affine = np.eye(4)
+        affine[:3, :3] = turn.as_matrix() @ np.diag([0.977, 0.977, 3.0])
+        image.set_sform(affine, code=1)
+        image.set_qform(affine, code=1)
+        nibabel.save(image, tmp_path / "ct.nii")
+        assert load_volume(tmp_path / "ct.nii").array.size
 
 
 def test_a_packed_file_with_a_wrong_bit_is_corrupt(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_cases_that_cannot_be_measured_are_named_with_empty_cells(
     found = measured(records)
     assert [row.cells == NO_FEATURES for row in found.rows] == [True, True, False]
     assert found.lacking[FIRST] == "it has no MASK"
-    assert f"case {SECOND} cannot be used: PET.nii.gz" in found.lacking[SECOND]
+    assert f"case {SECOND}: PET.nii.gz cannot be used" in found.lacking[SECOND]
     assert found.num_broken == 1
     assert str(cases) not in str(found.lacking)
     records.datasets.check(NAME)

@@ -22,7 +22,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
 
 from fedmq.disk import LocalDisk
 from fedmq.errors import DatasetError, DiskFull
-from fedmq.imaging.checks import check_case
+from fedmq.imaging.checks import check_volumes, read_volumes
 from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dicom.importing import import_archive
 from fedmq.imaging.dicom.planning import Choices
@@ -64,7 +64,7 @@ def test_a_study_becomes_a_case_that_a_dataset_understands(site: Site) -> None:
     )  # the first pixel, LPS -10, -20
     hounsfield = case.volume("CT").array[::-1, ::-1]
     np.testing.assert_allclose(hounsfield, stored(1).T - 1024.0)
-    found = check_case(case)
+    found = check_volumes(case, *read_volumes(case))
     assert {one.code for one in found} <= {"implausible_suv"}
 
 

@@ -184,6 +184,14 @@ def test_a_table_without_a_needed_column_or_with_two_is_refused(
     assert caught.value.code == code
 
 
+def test_where_no_case_has_a_row_the_table_is_what_lacks() -> None:
+    """Not a column of it: there is none, or its ids are of others."""
+    with pytest.raises(DatasetError, match="no case has a row of a clinical table") as caught:
+        applied({}, {})
+    assert caught.value.code == "missing_column"
+    assert "--clinical FILE" in caught.value.fix
+
+
 def test_a_column_may_be_missing_where_the_dictionary_does_not_need_it() -> None:
     """It is told, and its variable is missing for all."""
     said = applied({key: cell for key, cell in row().items() if key != "ecog"})

@@ -101,6 +101,14 @@ def test_all_faults_of_a_dictionary_are_told_at_once(tmp_path: Path) -> None:
     assert "variables.progressed.type" in caught.value.why
 
 
+def test_keys_that_lack_and_that_do_not_exist_are_told_in_words(tmp_path: Path) -> None:
+    """Of whoever writes the file, not of the program that reads it."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_dictionary(write(tmp_path, 'title = "x"\n'))
+    assert "version: it is missing" in caught.value.why
+    assert "title: there is no such key" in caught.value.why
+
+
 def test_a_file_that_is_none_or_too_long_is_refused(tmp_path: Path) -> None:
     """Before it is parsed."""
     with pytest.raises(ConfigurationError, match=r"absent\.toml cannot be read"):
