@@ -19,7 +19,8 @@ class ModalitySummary(Value):
     num_cases: Count | None
     """None: too few have it, or too few lack it, to be told."""
     least_mm: Spacing | None
-    """By axis (right, anterior, superior); None where the number is not told."""
+    """By axis (right, anterior, superior); None where the number is not told, or a case was
+    withdrawn since the last check."""
     most_mm: Spacing | None
 
 

@@ -16,6 +16,9 @@ CREATE TABLE IF NOT EXISTS found (
     findings TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+_SELECT: Final = (
+    "SELECT dataset, findings FROM found JOIN datasets ON name = dataset ORDER BY dataset"
+)
 
 
 class Found:
@@ -42,7 +45,7 @@ class Found:
         """Return what the policy lets others know of the datasets; by name."""
         if not policy.tells_data:
             return []
-        rows = self._journal.rows("SELECT dataset, findings FROM found ORDER BY dataset")
+        rows = self._journal.rows(_SELECT)
         return [
             summarise(
                 str(dataset),
