@@ -13,6 +13,7 @@ from fedmq.imaging.contents import Contents, read_contents, rest_of
 from fedmq.imaging.dictionary.applying import Applied, apply_dictionary
 from fedmq.imaging.dictionary.columns import Matching
 from fedmq.imaging.dictionary.model import Meaning
+from fedmq.imaging.feature_table import require_no_clash
 from fedmq.imaging.layouts.data_map import DataMap
 from fedmq.node.meanings import read_by
 from fedmq.node.summaries import Findings
@@ -121,7 +122,8 @@ def inspect(  # noqa: PLR0913 - what is read, by what, and who hears of it
     """Return the cases of a folder but for some, and what is wrong with them, each file read.
 
     Raises:
-        DatasetError: the folder or its clinical table cannot be read, or not by its dictionary.
+        DatasetError: the folder or its clinical table cannot be read, or not by its dictionary, or
+            has a column of the features.
     """
     require_folder(folder)
     contents = read_contents(
@@ -129,6 +131,7 @@ def inspect(  # noqa: PLR0913 - what is read, by what, and who hears of it
     )
     cases = contents.cases
     applied = None if meaning is None else apply_dictionary(meaning, cases)
+    require_no_clash(cases if applied is None else applied.cases)
     findings = [] if applied is None else _misread(applied)
     spacings: dict[str, dict[str, Spacing]] = {}
     for number, case in enumerate(cases, start=1):
