@@ -200,6 +200,8 @@ def withdraw(
         say("all later models of these experiments were made from them")
     else:
         say("it had entered no model")
+    for page in done.pages:
+        say(f"a page of {dataset} that may show it was drawn elsewhere: delete {typed(page)}")
     for other in done.also_in:
         say(f"{other} has a case {case} too; if it is that patient: withdraw it there as well")
     next_command(f"fedmq node data withdrawn {dataset}", "fedmq node audit show")

@@ -31,6 +31,8 @@ def check_and_draw(
     if records.datasets.find(name) is None:
         raise unknown_dataset(name)
     place = html or records.check_pages.path(name)
+    if html is not None:
+        records.check_pages.note(name, html)
     with CheckPage(place, name) as page:
         inspection = records.datasets.check(name, progress, page.add)
         inspection = replace(inspection, findings=(*inspection.findings, *page.doubts()))

@@ -1,9 +1,8 @@
 """The cache of cases: prepared once, kept in a folder, found by what their files and settings are.
 
-A file is another one when its size, its times (of content and of anything), its number or its disk
-are others: to read and hash 100 MB for each case would take a tenth of preparing it anew, each time
-that a program starts. The time of any change (ctime) cannot be set, so that content that changes in
-place under its old date is seen too. A case whose files change while they are read is not kept.
+A file is another one when its stamp is (`stamps`): to read and hash 100 MB for each case would take
+a tenth of preparing it anew, each time that a program starts, and one that was only moved costs
+time and no bit. A case whose files change while they are read is not kept.
 
 What prepares cases counts as a setting: the source of these modules, and the versions of what
 computes for them.
@@ -27,6 +26,7 @@ from typing import Final
 from fedmq.imaging.case_files import PART, read_case, write_case
 from fedmq.imaging.cases import Case
 from fedmq.imaging.preprocessing import Frame
+from fedmq.imaging.stamps import file_stamp
 from fedmq.imaging.stored import StoredCase
 
 SUFFIX: Final = ".case"
@@ -121,16 +121,8 @@ def case_key(case: Case, frame: Frame, *, with_mask: bool) -> str:
         path = case.volumes.get(modality)
         if path is None:
             continue
-        if path.is_file():
-            found = path.stat()
-            files.append(
-                (
-                    *(modality, path.suffix.lower() == ".gz", found.st_dev, found.st_ino),
-                    *(found.st_size, found.st_mtime_ns, found.st_ctime_ns),
-                )
-            )
-        else:  # gone: that is no case without it
-            files.append((modality,))
+        # One that is gone has no stamp: that is no case without it.
+        files.append((modality, path.suffix.lower() == ".gz", *(file_stamp(path) or ())))
     settings = {"frame": asdict(frame), "mask": with_mask, "files": files, "by": _preparation()}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.baseline import BaselineRule, Choice, DatedScan, choose_baseline
@@ -16,6 +16,8 @@ from fedmq.imaging.layouts.listing import MAX_DEPTH, list_entries
 from fedmq.imaging.layouts.scan_days import date_scans
 from fedmq.imaging.layouts.words import plain_name
 from fedmq.imaging.matching import Matching, match_names, rows_by_case, rows_of_scan
+
+T = TypeVar("T")
 
 _MAX_NAMED: Final = 10
 _MAX_CHANNELS_BYTES: Final = 16 * 2**20
@@ -38,6 +40,21 @@ class Contents:
     """None where there is no clinical table."""
     ignored: tuple[Ignored, ...] = ()
     notes: tuple[str, ...] = field(default=())
+
+    def without(self, names: Collection[str]) -> "Contents":
+        """Return what is left where these cases are not."""
+        return replace(
+            self,
+            cases=tuple(case for case in self.cases if case.case_id not in names),
+            num_scans=rest_of(self.num_scans, names),
+            baselines=rest_of(self.baselines, names),
+            without_baseline=rest_of(self.without_baseline, names),
+        )
+
+
+def rest_of(by_case: Mapping[str, T], names: Collection[str]) -> dict[str, T]:
+    """Return what is of other cases than these."""
+    return {case_id: one for case_id, one in by_case.items() if case_id not in names}
 
 
 def table_format(data_map: DataMap) -> TableFormat:

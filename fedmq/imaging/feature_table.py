@@ -3,17 +3,20 @@
 Whoever reads cases reads it beside the clinical table, without what computes it (scipy, nibabel).
 """
 
+import contextlib
 import csv
 import hashlib
 import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.clinical import CASE_COLUMN
+from fedmq.imaging.stamps import file_stamp
 
 MEASURED: Final = ("PET", "MASK")
 """The modalities that features are made of."""
@@ -22,6 +25,8 @@ DEFINITION: Final = 1
 _SHA256_COLUMN: Final = "files_sha256"
 _STAMP_COLUMN: Final = "files_stamp"
 _READ_BYTES: Final = 1024 * 1024
+_MAX_HASHED: Final = 4096
+"""Cases of which the hash is remembered; of more than that some are read again for each job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +73,7 @@ class FeatureRow:
     sha256: str
     """Of the contents of its files; "" where they could not be read."""
     stamp: str
-    """Size, times and inode of each file when it was read."""
+    """The stamp of each file when it was read."""
     cells: Mapping[str, str]
 
 
@@ -84,17 +89,9 @@ def cells_of(features: Features) -> Mapping[str, str]:
 def files_stamp(case: Case) -> str:
     """Return what tells without reading that the measured files of a case are other ones."""
     parts = []
-    for modality in MEASURED:
-        path = case.volumes.get(modality)
-        try:
-            found = None if path is None else path.stat()
-        except OSError:
-            found = None
-        if path is None or found is None:
-            parts.append("-")
-        else:
-            numbers = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-            parts.append(".".join(map(str, numbers)))
+    for path in _measured(case):
+        found = None if path is None else file_stamp(path)
+        parts.append("-" if found is None else ".".join(map(str, found)))
     return f"{DEFINITION}:" + ":".join(parts)
 
 
@@ -104,9 +101,12 @@ def files_sha256(case: Case) -> str:
     Raises:
         OSError: one of them cannot be read.
     """
+    return _sha256_of(_measured(case))
+
+
+def _sha256_of(paths: Sequence[Path | None]) -> str:
     digest = hashlib.sha256(f"definition {DEFINITION}".encode())
-    for modality in MEASURED:
-        path = case.volumes.get(modality)
+    for path in paths:
         one = hashlib.sha256()
         if path is not None:
             with path.open("rb") as file:
@@ -119,18 +119,49 @@ def files_sha256(case: Case) -> str:
 def fresh_rows(
     rows: Iterable[FeatureRow], cases: Sequence[Case], spoiled: Collection[tuple[str, str]] = ()
 ) -> tuple[FeatureRow, ...]:
-    """Return the rows that are of the cases' files as they are now, of files fit for use."""
-    stamps = {case.case_id: files_stamp(case) for case in cases}
+    """Return the rows that are of the cases' files as they are now, of files fit for use.
+
+    Files of the same size and date whose stamps differ are read, once in a process for each stamp:
+    a backup between two rounds changes no bit of a model.
+    """
+    by_name = {case.case_id: case for case in cases}
     unfit = {case_id for case_id, modality in spoiled if modality in MEASURED}
     return tuple(
         row
         for row in rows
-        if row.sha256 and row.stamp == stamps.get(row.case_id) and row.case_id not in unfit
+        if row.sha256
+        and row.case_id not in unfit
+        and (case := by_name.get(row.case_id)) is not None
+        and _is_of(row, case)
     )
 
 
+def _is_of(row: FeatureRow, case: Case) -> bool:
+    stamp = files_stamp(case)
+    if row.stamp == stamp:
+        return True
+    if _sizes_and_dates(row.stamp) != _sizes_and_dates(stamp):
+        return False
+    with contextlib.suppress(OSError):
+        return row.sha256 == _sha256_at(_measured(case), stamp)
+    return False
+
+
+@lru_cache(maxsize=_MAX_HASHED)
+def _sha256_at(paths: tuple[Path | None, ...], _stamp: str) -> str:
+    return _sha256_of(paths)
+
+
+def _sizes_and_dates(stamp: str) -> list[list[str]]:
+    return [part.split(".")[:2] for part in stamp.split(":")]
+
+
+def _measured(case: Case) -> tuple[Path | None, ...]:
+    return tuple(case.volumes.get(modality) for modality in MEASURED)
+
+
 def require_no_clash(cases: Sequence[Case]) -> None:
-    """Raise where the clinical table has a column that the features have too.
+    """Raise where rows have a column that the features have too: as plans see them.
 
     Raises:
         DatasetError: code column_clash.
@@ -138,10 +169,11 @@ def require_no_clash(cases: Sequence[Case]) -> None:
     twice = sorted({name for case in cases for name in case.clinical} & set(COLUMNS))
     if twice:
         raise DatasetError(
-            f"columns of the clinical table are features too: {', '.join(twice)}",
+            f"columns of the clinical table, or variables of its dictionary, are features too: "
+            f"{', '.join(twice)}",
             code="column_clash",
             why="a plan that reads such a column could be given either",
-            fix="give the columns of the clinical table other names",
+            fix="give the columns other names; a variable's is the study's to change",
         )
 
 

@@ -1,6 +1,6 @@
 """What a node tells of its data: counts and ranges, of no case and of no small group of cases."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -19,7 +19,8 @@ class ModalitySummary(Value):
     num_cases: Count | None
     """None: too few have it, or too few lack it, to be told."""
     least_mm: Spacing | None
-    """By axis (right, anterior, superior); None where the number is not told."""
+    """By axis (right, anterior, superior); None where the number is not told, or a case was
+    withdrawn since the last check."""
     most_mm: Spacing | None
 
 
@@ -36,7 +37,8 @@ class DatasetSummary(Value):
     """By which its clinical table is read."""
 
 
-Summaries = Annotated[list[DatasetSummary], Field(max_length=100)]
+MAX_SUMMARIES: Final = 100
+Summaries = Annotated[list[DatasetSummary], Field(max_length=MAX_SUMMARIES)]
 
 
 class KnownNode(Value):

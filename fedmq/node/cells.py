@@ -7,6 +7,7 @@ it.
 
 import contextlib
 import errno
+import os
 import shutil
 import stat
 import subprocess
@@ -14,6 +15,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+import structlog
 
 from fedmq.containment.cell import INPUTS, OUTPUTS, Cell
 from fedmq.errors import DiskFull, StorageError
@@ -26,6 +29,8 @@ _OUTPUT: Final = "output"
 _MARGIN_BYTES: Final = 16 * 2**20
 _CELL_FILE: Final = "cell.json"
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+log = structlog.get_logger()
 
 
 def make_cell(cell: Cell) -> Path:
@@ -128,11 +133,20 @@ def answer_fault(job: Job, done: Done, shown: Collection[str]) -> str:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder with all that a plan has left in it, however deep."""
-    try:
+    """Remove a folder with all that a plan has left in it, however deep, or closed by its mode.
+
+    What stays all the same is told in the log.
+    """
+    with contextlib.suppress(RecursionError):
         shutil.rmtree(folder, ignore_errors=True)
-    except RecursionError:
-        subprocess.run(["/bin/rm", "-rf", str(folder)], check=False)  # noqa: S603 - our own path
+    if os.path.lexists(folder):
+        # They follow no link, and go deeper than a path can say.
+        for command in (["/bin/chmod", "-R", "u+rwx"], ["/bin/rm", "-rf"]):
+            subprocess.run(  # noqa: S603 - our own path
+                [*command, "--", str(folder)], check=False, stderr=subprocess.DEVNULL
+            )
+    if os.path.lexists(folder):
+        log.warning("folder_not_removed", fix="remove by hand what is left in the node's folder")
 
 
 def _link(source: str | None, place: Path) -> str | None:

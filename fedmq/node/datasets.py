@@ -130,6 +130,7 @@ class Datasets:
                 "fedmq node data import makes a dataset",
             )
         with self._journal.transaction():
+            inspection = inspection.without(self._withdrawals.names(name))
             self.register(
                 Dataset(
                     name=name,
@@ -171,8 +172,19 @@ class Datasets:
         """Return what is found in a dataset now; its count and its unfit volumes are of today.
 
         `see` is shown each case with its volumes, and what is wrong with it.
+
+        Raises:
+            ConfigurationError: there is no dataset of that name, or another command changed by what
+                it is read.
+            DatasetError: the folder or its clinical table cannot be read.
         """
-        return self._check(name, self.meanings.of(name), progress, see)
+        meaning = self.meanings.of(name)
+        dataset, inspection = self._inspect(name, meaning, progress, see)
+        with self._journal.transaction():
+            self._require_same(dataset)
+            if self.meanings.of(name) != meaning:
+                raise _changed_meanwhile(name)
+            return self._keep(name, inspection)
 
     def mean(self, name: str, meaning: Meaning | None, progress: Tell = tell_nobody) -> Inspection:
         """Read a dataset's clinical table by a dictionary from now on, or by none; check it by it.
@@ -181,16 +193,16 @@ class Datasets:
             ConfigurationError: there is no dataset of that name.
             DatasetError: the table does not fit the dictionary as a whole; nothing changes.
         """
-        return self._check(name, meaning, progress)
+        dataset, inspection = self._inspect(name, meaning, progress)
+        with self._journal.transaction():
+            self._require_same(dataset)
+            self.meanings.keep(name, meaning)
+            return self._keep(name, inspection)
 
-    def _check(
-        self,
-        name: str,
-        meaning: Meaning | None,
-        progress: Tell,
-        see: See = show_nobody,
-    ) -> Inspection:
-        """Return what is found in a dataset read by `meaning`, which is kept with it.
+    def _inspect(
+        self, name: str, meaning: Meaning | None, progress: Tell, see: See = show_nobody
+    ) -> tuple[Dataset, Inspection]:
+        """Return a dataset and what is found in it, read by `meaning`: minutes go by.
 
         Raises:
             ConfigurationError: there is none of that name.
@@ -208,15 +220,34 @@ class Datasets:
             without=self._withdrawals.names(name),
             meaning=meaning,
         )
-        with self._journal.transaction():
-            self.meanings.keep(name, meaning)
-            self._journal.execute(
-                "UPDATE datasets SET num_cases = ? WHERE name = ?", (len(inspection.cases), name)
-            )
-            self._keep_map(name, inspection.contents.data_map)
-            self.found.keep(name, inspection.counted)
-            self._note_spoiled(name, inspection)
-            self._tell("changed", name, len(inspection.cases), inspection.cases)
+        return dataset, inspection
+
+    def _require_same(self, dataset: Dataset) -> None:
+        """Return if a dataset is still the one that was read; call it inside a transaction.
+
+        Raises:
+            ConfigurationError: it was removed, or another has its name.
+        """
+        now = self.find(dataset.name)
+        if now is None:
+            raise unknown_dataset(dataset.name)
+        if (now.folder, now.clinical, now.added_at) != (
+            dataset.folder,
+            dataset.clinical,
+            dataset.added_at,
+        ):
+            raise _changed_meanwhile(dataset.name)
+
+    def _keep(self, name: str, inspection: Inspection) -> Inspection:
+        """Note what was found, but for cases withdrawn since; call it inside a transaction."""
+        inspection = inspection.without(self._withdrawals.names(name))
+        self._journal.execute(
+            "UPDATE datasets SET num_cases = ? WHERE name = ?", (len(inspection.cases), name)
+        )
+        self._keep_map(name, inspection.contents.data_map)
+        self.found.keep(name, inspection.counted)
+        self._note_spoiled(name, inspection)
+        self._tell("changed", name, len(inspection.cases), inspection.cases)
         return inspection
 
     def recount(self, name: str) -> None:
@@ -302,6 +333,14 @@ def unknown_dataset(name: str) -> ConfigurationError:
         f"there is no dataset {name}",
         why="it was never added, or it was removed",
         fix="fedmq node data list",
+    )
+
+
+def _changed_meanwhile(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the check of {name} counts for nothing",
+        why="while its files were read, another command changed by what they are read",
+        fix=f"fedmq node data check {name}",
     )
 
 

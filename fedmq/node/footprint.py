@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 UNSEEN_BYTES: Final = 2**62
+KEPT_MARGIN_BYTES: Final = 64 * 2**20
+"""What file systems may count more than files say, of what trainers keep."""
 _KIB: Final = 1024
 _BLOCK_BYTES: Final = 512
 _LEAST_BYTES: Final = 4096

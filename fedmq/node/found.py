@@ -3,7 +3,9 @@
 from collections.abc import Callable, Collection
 from typing import Final
 
-from fedmq.messages.data import DatasetSummary
+import structlog
+
+from fedmq.messages.data import MAX_SUMMARIES, DatasetSummary
 from fedmq.messages.fields import DictionaryReference
 from fedmq.node.meanings import Meanings
 from fedmq.node.policy import Policy
@@ -16,6 +18,11 @@ CREATE TABLE IF NOT EXISTS found (
     findings TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+_SELECT: Final = (
+    "SELECT dataset, findings FROM found JOIN datasets ON name = dataset ORDER BY dataset"
+)
+
+log = structlog.get_logger()
 
 
 class Found:
@@ -42,7 +49,7 @@ class Found:
         """Return what the policy lets others know of the datasets; by name."""
         if not policy.tells_data:
             return []
-        rows = self._journal.rows("SELECT dataset, findings FROM found ORDER BY dataset")
+        rows = self._journal.rows(_SELECT)
         return [
             summarise(
                 str(dataset),
@@ -70,9 +77,13 @@ class Telling:
         self._said: list[DatasetSummary] | None = None
 
     def say(self) -> list[DatasetSummary]:
-        """Return what is to be said now; it counts as said."""
-        self._said = self._tell()
-        return self._said
+        """Return what is to be said now; it counts as said. Of more than fit, the first by name."""
+        told = self._tell()
+        if told != self._said and len(told) > MAX_SUMMARIES:
+            fix = f"researchers are told of {MAX_SUMMARIES} datasets: remove some"
+            log.warning("datasets_not_told", fix=fix)
+        self._said = told
+        return told[:MAX_SUMMARIES]
 
     @property
     def has_changed(self) -> bool:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from fedmq.errors import DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.checks import Finding, check_volumes, read_volumes
-from fedmq.imaging.contents import Contents, read_contents
+from fedmq.imaging.contents import Contents, read_contents, rest_of
 from fedmq.imaging.dictionary.applying import Applied, apply_dictionary
 from fedmq.imaging.dictionary.columns import Matching
 from fedmq.imaging.dictionary.model import Meaning
+from fedmq.imaging.feature_table import require_no_clash
 from fedmq.imaging.layouts.data_map import DataMap
 from fedmq.node.meanings import read_by
 from fedmq.node.summaries import Findings
@@ -42,8 +43,8 @@ class Inspection:
 
     contents: Contents
     findings: tuple[Finding, ...]
-    spacing_mm: Mapping[str, tuple[Spacing, Spacing]]
-    """Modality -> least and largest voxel spacing by axis, of the volumes that can be read."""
+    spacings_mm: Mapping[str, Mapping[str, Spacing]]
+    """Case -> modality -> voxel spacing, of the volumes that can be read."""
     matching: Matching | None = None
     """Which columns the dictionary was found in; None where there is no dictionary."""
 
@@ -51,6 +52,27 @@ class Inspection:
     def cases(self) -> tuple[Case, ...]:
         """The cases that are not withdrawn, by name."""
         return self.contents.cases
+
+    @property
+    def spacing_mm(self) -> Mapping[str, tuple[Spacing, Spacing]]:
+        """Modality -> least and largest voxel spacing by axis, of the volumes that can be read."""
+        by_modality: dict[str, list[Spacing]] = {}
+        for of_case in self.spacings_mm.values():
+            for modality, spacing in of_case.items():
+                by_modality.setdefault(modality, []).append(spacing)
+        return {
+            modality: (_by_axis(min, some), _by_axis(max, some))
+            for modality, some in sorted(by_modality.items())
+        }
+
+    def without(self, names: Collection[str]) -> "Inspection":
+        """Return what is found where these cases are not: withdrawn while the others were read."""
+        return replace(
+            self,
+            contents=self.contents.without(names),
+            findings=tuple(one for one in self.findings if one.case_id not in names),
+            spacings_mm=rest_of(self.spacings_mm, names),
+        )
 
     @property
     def num_sound(self) -> int:
@@ -72,10 +94,11 @@ class Inspection:
             for modality in case.volumes
             if (case.case_id, modality) not in spoiled
         )
+        ranges = dict(self.spacing_mm)
         return Findings(
             num_cases=len(self.cases),
-            num_with={one: number for one, number in num_with.items() if one in self.spacing_mm},
-            spacing_mm=dict(self.spacing_mm),
+            num_with={one: number for one, number in num_with.items() if one in ranges},
+            spacing_mm=ranges,
         )
 
     @property
@@ -99,7 +122,8 @@ def inspect(  # noqa: PLR0913 - what is read, by what, and who hears of it
     """Return the cases of a folder but for some, and what is wrong with them, each file read.
 
     Raises:
-        DatasetError: the folder or its clinical table cannot be read, or not by its dictionary.
+        DatasetError: the folder or its clinical table cannot be read, or not by its dictionary, or
+            has a column of the features.
     """
     require_folder(folder)
     contents = read_contents(
@@ -107,14 +131,14 @@ def inspect(  # noqa: PLR0913 - what is read, by what, and who hears of it
     )
     cases = contents.cases
     applied = None if meaning is None else apply_dictionary(meaning, cases)
+    require_no_clash(cases if applied is None else applied.cases)
     findings = [] if applied is None else _misread(applied)
-    spacings: dict[str, list[Spacing]] = {}
+    spacings: dict[str, dict[str, Spacing]] = {}
     for number, case in enumerate(cases, start=1):
         # Which modalities are needed is the plan's to say.
         volumes, found = read_volumes(case)
         found = check_volumes(case, volumes, found)
-        for modality, volume in volumes.items():
-            spacings.setdefault(modality, []).append(volume.spacing_mm)
+        spacings[case.case_id] = {one: volume.spacing_mm for one, volume in volumes.items()}
         if not case.volumes and not case.clinical:
             text = "it has neither a volume nor a row of the clinical table"
             found = (*found, Finding(case_id=case.case_id, code="empty_case", text=text))
@@ -126,10 +150,7 @@ def inspect(  # noqa: PLR0913 - what is read, by what, and who hears of it
     return Inspection(
         contents=replace(contents, data_map=kept),
         findings=tuple(findings),
-        spacing_mm={
-            modality: (_by_axis(min, some), _by_axis(max, some))
-            for modality, some in sorted(spacings.items())
-        },
+        spacings_mm=spacings,
         matching=None if applied is None else applied.matching,
     )
 

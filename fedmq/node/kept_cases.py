@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from fedmq.node.cells import remove_folder
-from fedmq.node.footprint import disk_bytes
+from fedmq.node.footprint import KEPT_MARGIN_BYTES, disk_bytes
 from fedmq.types import Digest, ExperimentId
 
 KEPT_CASES: Final = "cases"
@@ -38,6 +38,8 @@ class KeptCases:
     def __init__(self, folder: Path, *, limit_bytes: int = DEFAULT_BYTES) -> None:
         self._folder = folder
         self._limit_bytes = limit_bytes
+        self._granted: dict[Path, int] = {}
+        """What each folder that is there may hold, as it was said last."""
 
     def place(
         self,
@@ -49,7 +51,8 @@ class KeptCases:
     ) -> Place | None:
         """Return the folder for such a trainer, made if need be; None: it goes without.
 
-        Of the dataset with other cases withdrawn nothing stays, whoever had it.
+        Of the dataset with other cases withdrawn nothing stays, whoever had it. A folder that holds
+        more than was granted, or hides what it holds, is begun anew: all that is lost is time.
         """
         of_dataset = _digest(dataset)
         as_it_is = f"{of_dataset}-{_digest(*sorted(withdrawn))}-"
@@ -60,13 +63,30 @@ class KeptCases:
             for other in self._of_dataset(of_dataset):
                 if not other.name.startswith(as_it_is):
                     remove_folder(other)
+            others = self._bytes_beside(folder)
+            room = max(0, self._limit_bytes - others)
+            granted = self._granted.get(folder, 0)
+            own = disk_bytes(folder)
+            if own > max(room, granted) + KEPT_MARGIN_BYTES:
+                remove_folder(folder)
+                own = 0
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError:
             return None  # the disk refuses: what it would save is time
-        own = disk_bytes(folder)
-        others = max(0, disk_bytes(self._folder) - own)
-        # One that is larger already, since others have grown, stays as it is.
-        return Place(folder=folder, limit_bytes=max(own, self._limit_bytes - others))
+        # One that is larger than the room, since others have grown, stays as it is.
+        self._granted[folder] = limit = max(room, min(own, granted))
+        return Place(folder=folder, limit_bytes=limit)
+
+    def _bytes_beside(self, folder: Path) -> int:
+        """Return what the other folders hold; those that nobody was granted are gone."""
+        sizes = {one: disk_bytes(one) for one in self._folder.glob("*/*") if one != folder}
+        for one in [one for one in sizes if sizes[one] > self._limit_bytes + KEPT_MARGIN_BYTES]:
+            remove_folder(one)
+            del sizes[one]
+        self._granted = {
+            one: limit for one, limit in self._granted.items() if one in sizes or one == folder
+        }
+        return sum(sizes.values())
 
     def end_experiment(self, experiment: ExperimentId) -> None:
         """Remove what was prepared for an experiment."""

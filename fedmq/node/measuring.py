@@ -8,6 +8,7 @@ from typing import Final
 from fedmq.errors import DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.datasets import find_cases
+from fedmq.imaging.dictionary.applying import apply_dictionary
 from fedmq.imaging.feature_table import (
     MEASURED,
     NO_FEATURES,
@@ -68,13 +69,14 @@ def measure_dataset(
     dataset = records.datasets.find(name)
     if dataset is None:
         raise unknown_dataset(name)
+    meaning = records.datasets.meanings.of(name)
     cases = find_cases(
         dataset.folder,
         dataset.clinical,
-        data_map=read_by(dataset.data_map, records.datasets.meanings.of(name)),
+        data_map=read_by(dataset.data_map, meaning),
         without=records.withdrawals.names(name),
     )
-    require_no_clash(cases)
+    require_no_clash(cases if meaning is None else apply_dictionary(meaning, cases).cases)
     spoiled = records.datasets.spoiled(name)
     known = {row.case_id: row for row in records.features.rows(name)}
     done: dict[str, _Outcome] = {}
@@ -129,9 +131,27 @@ def _outcome_of(
                 return _Outcome(row=known)
             if known.sha256 == files_sha256(case):
                 return _Outcome(row=replace(known, stamp=stamp))
-        features = measure(case.volume("PET"), case.volume("MASK"))
-        row = replace(empty, sha256=files_sha256(case), cells=cells_of(features))
+        row = _measured(case, stamp)
     except (DatasetError, OSError) as error:
         why = str(error) if isinstance(error, DatasetError) else "a file cannot be read"
         return _Outcome(row=empty, why=why, is_broken=True)
     return _Outcome(row=row, is_new=True)
+
+
+def _measured(case: Case, stamp: str) -> FeatureRow:
+    """Return the row of a case.
+
+    Raises:
+        DatasetError: a file is unfit, or is not the one of the stamp any more.
+        OSError: a file cannot be read.
+    """
+    cells = cells_of(measure(case.volume("PET"), case.volume("MASK")))
+    row = FeatureRow(case_id=case.case_id, sha256=files_sha256(case), stamp=stamp, cells=cells)
+    if files_stamp(case) != stamp:
+        raise DatasetError(
+            "its files were changed while they were measured",
+            code="files_changed",
+            why="the numbers may be of one file and the hash of another",
+            fix="fedmq node data features",
+        )
+    return row

@@ -12,6 +12,7 @@ from fedmq.clocks import Clock, SystemClock
 from fedmq.node import (
     approvals,
     case_lists,
+    check_pages,
     computing,
     datasets,
     epochs,
@@ -53,6 +54,7 @@ SCHEMA: Final = (
     + case_lists.SCHEMA
     + withdrawals.SCHEMA
     + epochs.SCHEMA
+    + check_pages.SCHEMA
 )
 
 
@@ -110,5 +112,5 @@ def open_records(
         withdrawals=withdrawn,
         epochs=Epochs(journal),
         features=FeatureTables(home.disk(FEATURES), journal, withdrawn),
-        check_pages=CheckPages(home.disk(PAGES)),
+        check_pages=CheckPages(home.disk(PAGES), journal),
     )

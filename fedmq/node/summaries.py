@@ -28,12 +28,18 @@ class Findings(BaseModel):
     num_with: dict[str, int]
     """By modality."""
     spacing_mm: dict[str, tuple[Triple, Triple]]
-    """The smallest and the largest along each axis, by modality."""
+    """The smallest and the largest along each axis, by modality; none where it is not known."""
 
     def without(self, modalities: Collection[str]) -> "Findings":
-        """Return what is left when a case that had these is withdrawn."""
-        rest = {one: number - (one in modalities) for one, number in self.num_with.items()}
-        return self.model_copy(update={"num_cases": max(0, self.num_cases - 1), "num_with": rest})
+        """Return what is left when a case that had these is withdrawn.
+
+        No ranges: which of their ends were its own only a check can tell.
+        """
+        return Findings(
+            num_cases=max(0, self.num_cases - 1),
+            num_with={one: number - (one in modalities) for one, number in self.num_with.items()},
+            spacing_mm={},
+        )
 
 
 def summarise(
@@ -59,11 +65,12 @@ def _modality(modality: str, found: Findings, *, least_cell: int) -> ModalitySum
     num_with = found.num_with[modality]
     num_without = found.num_cases - num_with
     is_told = num_with >= least_cell and (num_without == 0 or num_without >= least_cell)
+    ends = found.spacing_mm.get(modality) if is_told else None
     return ModalitySummary(
         modality=modality,
         num_cases=num_with if is_told else None,
-        least_mm=_rounded(found.spacing_mm[modality][0]) if is_told else None,
-        most_mm=_rounded(found.spacing_mm[modality][1]) if is_told else None,
+        least_mm=None if ends is None else _rounded(ends[0]),
+        most_mm=None if ends is None else _rounded(ends[1]),
     )
 
 

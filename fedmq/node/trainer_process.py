@@ -25,7 +25,7 @@ from fedmq.messages.replies import FailureCode
 from fedmq.node.capped_log import CappedLog
 from fedmq.node.cells import make_cell, remove_folder
 from fedmq.node.containment import SCRATCH_PREFIX
-from fedmq.node.footprint import deleted_bytes, disk_bytes, members, memory_bytes
+from fedmq.node.footprint import KEPT_MARGIN_BYTES, deleted_bytes, disk_bytes, members, memory_bytes
 
 _READ_BYTES: Final = 64 * 1024
 _DEATH_S: Final = 10.0
@@ -74,8 +74,6 @@ _TOO_MUCH_KEPT: Final = Fault(
     code=FailureCode.TRAINING_ERROR,
     what="what it keeps of cases is larger than it may be (FEDMQ_CASE_CACHE_MB)",
 )
-_KEPT_MARGIN_BYTES: Final = 64 * 2**20
-"""What file systems count more than files say."""
 _TOO_MUCH_MEMORY: Final = Fault(
     code=FailureCode.OUT_OF_MEMORY, what="it held more memory than it may (FEDMQ_TASK_MEMORY_MB)"
 )
@@ -237,6 +235,8 @@ class TrainerProcess:
             self._read_until_end(self._process)
         if self.folder is not None:
             remove_folder(self.folder)
+        if self.fault is _TOO_MUCH_KEPT and self._needs.kept is not None:
+            remove_folder(self._needs.kept)
         self._on_end(self)
 
     def _start(self, folder: Path) -> subprocess.Popen[bytes]:
@@ -296,7 +296,7 @@ class TrainerProcess:
         kept = self._needs.kept
         if kept is not None:
             size = disk_bytes(kept) + deleted_bytes(pids, kept)
-            if size > self._kept_bytes + _KEPT_MARGIN_BYTES:
+            if size > self._kept_bytes + KEPT_MARGIN_BYTES:
                 return _TOO_MUCH_KEPT
         most = limits.memory_bytes
         if most is not None and memory_bytes(pids, limit=most) > most:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from fedmq.audit.log import AuditLog
 from fedmq.errors import ConfigurationError, DatasetError
@@ -30,6 +31,8 @@ class Withdrawn:
     """Whether the case was not withdrawn before."""
     also_in: tuple[str, ...]
     """The other datasets that have a case of that name, not withdrawn: perhaps the same patient."""
+    pages: tuple[Path, ...]
+    """Of the dataset, outside the node's folder: they may show the case."""
 
 
 def withdraw_case(
@@ -78,6 +81,7 @@ def withdraw_case(
         num_cases=num_cases,
         is_new=is_new,
         also_in=_datasets_with(records, case_id),
+        pages=records.check_pages.elsewhere(dataset),
     )
 
 

@@ -160,23 +160,22 @@ class Work:
                 assert_never(event)
 
     def _begin(self, task: Task) -> None:
-        objection = self._reception.judge(task.envelope, task.request)
-        dataset = self._records.datasets.find(task.request.spec.dataset)
+        datasets, name = self._records.datasets, task.request.spec.dataset
+        with self._records.journal.transaction():  # what is judged is what the job is given
+            objection = self._reception.judge(task.envelope, task.request)
+            dataset, meaning = datasets.find(name), datasets.meanings.of(name)
         if objection is not None or dataset is None:
             self._refuse(task, objection or Objection(code=RefusalCode.UNKNOWN_DATASET))
             return
         plan = task.request.spec.plan
         source = self._records.plans.source_path(plan.digest) if plan.is_shipped else None
-        key = TrainerKey(
-            experiment=ExperimentId(task.envelope.experiment),
-            plan_digest=plan.digest,
-            dataset=task.request.spec.dataset,
-        )
+        experiment = ExperimentId(task.envelope.experiment)
+        key = TrainerKey(experiment=experiment, plan_digest=plan.digest, dataset=name)
         now = self._clock.now()
         with self._records.journal.transaction():
             self._records.plans.approvals.note_round(task.envelope, task.request, now=now)
             num_threads = self._records.computing.settle(
-                key.experiment, asked=task.request.spec.num_threads, most=self._max_threads
+                experiment, asked=task.request.spec.num_threads, most=self._max_threads
             )
             if task.state is not State.STARTED:
                 self._records.tasks.start(task.task_id)
@@ -187,8 +186,8 @@ class Work:
                 dataset,
                 source,
                 self._storage,
-                meaning=self._records.datasets.meanings.of(dataset.name),
-                spoiled=self._records.datasets.spoiled(dataset.name),
+                meaning=meaning,
+                spoiled=datasets.spoiled(name),
                 withdrawn=self._leave_out(dataset.name),
                 features=self._records.features.path(dataset.name),
                 num_threads=num_threads,

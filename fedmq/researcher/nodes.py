@@ -26,8 +26,10 @@ def describe(dataset: DatasetSummary) -> list[str]:
 
 
 def _describe_modality(one: ModalitySummary) -> str:
-    if one.num_cases is None or one.least_mm is None or one.most_mm is None:
+    if one.num_cases is None:
         return f"{one.modality}: too few have it, or lack it, to be told"
+    if one.least_mm is None or one.most_mm is None:
+        return f"{one.modality}: {one.num_cases}, voxels not told until the site's next check"
     sides = [
         f"{least:g}" if least == most else f"{least:g} to {most:g}"
         for least, most in zip(one.least_mm, one.most_mm, strict=True)

@@ -188,4 +188,4 @@ def test_a_clinical_column_called_as_a_feature_ends_the_job_by_name(site: Site) 
     broken = site.run(site.job())
     assert isinstance(broken, Broken)
     assert broken.code is FailureCode.DATASET_ERROR
-    assert "columns of the clinical table are features too: suv_max" in broken.what
+    assert "are features too: suv_max" in broken.what

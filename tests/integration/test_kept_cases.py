@@ -233,11 +233,12 @@ def test_a_plan_reaches_nothing_that_another_experiment_keeps(site: Site) -> Non
 
 
 def test_a_plan_that_keeps_more_than_it_may_is_ended(site: Site) -> None:
-    """The disk is not its own."""
+    """The disk is not its own; what it kept goes with it."""
     site.start(limit_bytes=4 * MB)
     answer = site.run("fill")
     assert isinstance(answer, Broken)
     assert "FEDMQ_CASE_CACHE_MB" in answer.what
+    assert not [path for path in site.kept.rglob("*") if path.is_file()]
 
 
 def test_without_room_it_works_and_says_so_once_in_the_log(site: Site) -> None:

@@ -168,6 +168,31 @@ def test_a_case_is_withdrawn_once_and_listed(node: CommandLine, home: Path) -> N
     assert (document["is_new"], document["models"], document["num_cases"]) == (False, [], 2)
 
 
+def test_pages_that_were_drawn_elsewhere_are_named_when_a_case_is_withdrawn(
+    node: CommandLine, home: Path
+) -> None:
+    """Those that are still there, and no other dataset's: nobody but the operator removes them."""
+    first = f"{LYON}-001"
+    write_cohort(SITES[LYON], home / "sites", num_cases=2)
+    for name in ("lung", "other"):
+        node("node", "data", "add", name, "sites")
+        for page in ("stays", "goes"):
+            node("node", "data", "check", name, "--html", f"{name}-{page}.html")
+    (home / "lung-goes.html").rename(home / ".lung-goes.html.new")  # as a kill leaves it
+    done = node("node", "data", "withdraw", "lung", first)
+    stays = home / "lung-stays.html"
+    told = [line for line in done.talk.splitlines() if "was drawn elsewhere" in line]
+    assert told == [
+        f"a page of lung that may show it was drawn elsewhere: delete {name}"
+        for name in (".lung-goes.html.new", "lung-stays.html")
+    ]
+    assert stays.is_file()
+    assert node("node", "data", "withdraw", "lung", first, "--json").json["pages"] == [
+        str(home / ".lung-goes.html.new"),
+        str(stays),
+    ]
+
+
 @pytest.mark.parametrize("words", [("withdraw", "lung"), ("remove", "lung")])
 def test_what_is_prepared_of_a_dataset_goes_with_it_or_with_a_case(
     node: CommandLine, home: Path, words: tuple[str, ...]

@@ -97,5 +97,6 @@ def test_a_clinical_column_called_as_a_feature_is_refused_by_name(
     clinical.write_text(clinical.read_text().replace("ecog", "dmax_mm", 1))
     outcome = node("node", "data", "features", "lung")
     assert outcome.code == 1
-    assert "error: columns of the clinical table are features too: dmax_mm" in outcome.talk
-    assert "fix: give the columns of the clinical table other names" in outcome.talk
+    assert "error: columns of the clinical table, or variables" in outcome.talk
+    assert "are features too: dmax_mm" in outcome.talk
+    assert "fix: give the columns other names" in outcome.talk

@@ -1,6 +1,8 @@
 """The feature table: what it says is of the files as they are, beside the clinical table."""
 
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,3 +149,38 @@ def test_a_clinical_column_of_the_same_name_is_refused_by_name(case: Case) -> No
         with_features([case, twice], [row_of(case)])
     assert caught.value.code == "column_clash"
     assert "suv_max, tlg41" in caught.value.what
+
+
+def test_a_row_stays_where_files_were_moved_linked_or_given_away(
+    case: Case, tmp_path: Path
+) -> None:
+    """What was done to a file and not in it: a backup between two rounds changes no model."""
+    row = row_of(case)
+    pet, mask = case.volumes["PET"], case.volumes["MASK"]
+    pet.with_name("backup").hardlink_to(pet)
+    assert row.stamp != files_stamp(case)
+    assert fresh_rows([row], [case]) == (row,)
+    pet.chmod(0o640)
+    shutil.copy2(mask, tmp_path / "moved")
+    (tmp_path / "moved").replace(mask)
+    assert fresh_rows([row], [case]) == (row,)
+
+
+def test_a_row_is_not_of_what_was_changed_in_place_under_its_old_date(case: Case) -> None:
+    """Of the same length too; and back again it is."""
+    row = row_of(case)
+    path = case.volumes["PET"]
+    found, content = path.stat(), path.read_bytes()
+    for other, rows in ((b"?" * len(content), ()), (content, (row,))):
+        path.write_bytes(other)
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+        assert fresh_rows([row], [case]) == rows
+
+
+def test_a_stamp_of_before_is_compared_by_content(case: Case) -> None:
+    """It had no disk."""
+    row = row_of(case)
+    parts = [part.rpartition(".")[0] or part for part in row.stamp.split(":")]
+    older = replace(row, stamp=":".join(parts))
+    assert older.stamp != row.stamp
+    assert fresh_rows([older], [case]) == (older,)

@@ -1,6 +1,6 @@
 """The registered datasets: added whole or not at all, seen by every process."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +13,18 @@ from fedmq.imaging.dictionary.model import Dictionary, Meaning
 from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.imaging.volumes import save_volume
+from fedmq.node.audit_facts import DatasetChanged
 from fedmq.node.datasets import Datasets
 from fedmq.node.meanings import read_by
+from fedmq.node.policy import Policy
 from fedmq.node.records import Records, open_records
+from fedmq.node.summaries import Findings
+from fedmq.node.withdrawing import withdraw_case
 from fedmq.transport.home import LocalHome
 from tests.support.fields import affine_of, ball
 from tests.support.layouts import put_folders, put_hecktor, put_scan
 from tests.support.tiny_plan import write_cases
+from tests.unit.imaging.dictionary.examples import lung
 
 
 @pytest.fixture
@@ -237,3 +242,123 @@ def test_a_check_counts_the_cases_of_today(datasets: Datasets, tmp_path: Path) -
     dataset = datasets.find("petct")
     assert dataset is not None
     assert dataset.num_cases == 2
+
+
+class Beside:
+    """Another command on the same home: what it does is done once, while a case is being read."""
+
+    def __init__(self, home: Path, act: Callable[[Records], object]) -> None:
+        self._home = home
+        self._act = act
+        self._has_acted = False
+
+    def see(self, *_seen: object) -> None:
+        """Act, at the first case."""
+        if not self._has_acted:
+            self._has_acted = True
+            other = open_records(LocalHome(self._home))
+            self._act(other)
+            other.close()
+
+    def progress(self, _done: int, _of: int) -> None:
+        """Act, at the first case, where only the progress is told."""
+        self.see()
+
+
+def withdraws(case_id: str) -> Callable[[Records], object]:
+    """Return the command that withdraws a case."""
+    return lambda other: withdraw_case(other, "lung", case_id, reason="", now=1.0)
+
+
+def counts(records: Records) -> tuple[int, int]:
+    """Return how many cases the dataset has, and how many researchers are told of."""
+    (dataset,) = records.datasets.all()
+    found = records.datasets.found
+    (told,) = found.tell(records.datasets.meanings, Policy(least_cell=2))
+    return dataset.num_cases, told.num_cases or 0
+
+
+@pytest.mark.parametrize("command", ["check", "mean", "add"])
+def test_a_case_withdrawn_while_files_are_read_is_not_counted(
+    records: Records, tmp_path: Path, command: str
+) -> None:
+    """In nothing that is kept, told or shown."""
+    folder = write_cases(tmp_path / "cases", 4)
+    (folder / "case-2" / "CT.nii.gz").write_bytes(b"no volume")
+    datasets = records.datasets
+    beside = Beside(tmp_path, withdraws("case-2"))
+    datasets.add("lung", folder, now=0.0)
+    if command == "check":
+        inspection = datasets.check("lung", see=beside.see)
+    elif command == "mean":
+        inspection = datasets.mean("lung", None, beside.progress)
+    else:
+        datasets.remove("lung")
+        inspection = datasets.add("lung", folder, now=0.0, progress=beside.progress)
+    assert [case.case_id for case in inspection.cases] == ["case-1", "case-3", "case-4"]
+    assert {one.case_id for one in inspection.findings} == set()
+    assert "case-2" not in inspection.contents.num_scans
+    assert counts(records) == (3, 3)
+    assert datasets.spoiled("lung") == frozenset()
+    changes = list(records.audit.facts(DatasetChanged))
+    assert changes[-1].num_cases == 3
+
+
+def test_a_check_does_not_take_back_a_dictionary_that_was_set_meanwhile(
+    records: Records, tmp_path: Path
+) -> None:
+    """It says that it has to be run again; nothing that it found counts."""
+    first, second = (
+        Meaning(dictionary=lung(variables={name: {"type": "number"}}, endpoint=None))
+        for name in ("x", "y")
+    )
+    folder = write_cases(tmp_path / "cases", 3)
+    (folder / "clinical.csv").write_text("case_id,x,y\ncase-1,1,2\ncase-2,1,2\ncase-3,1,2\n")
+    records.datasets.add("lung", folder, now=0.0, meaning=first)
+    beside = Beside(tmp_path, lambda other: other.datasets.mean("lung", second))
+    with pytest.raises(ConfigurationError, match="counts for nothing") as caught:
+        records.datasets.check("lung", see=beside.see)
+    assert caught.value.fix == "fedmq node data check lung"
+    assert records.datasets.meanings.of("lung") == second
+    records.datasets.check("lung")
+
+
+@pytest.mark.parametrize("command", ["check", "mean"])
+def test_a_dataset_removed_while_it_is_read_stays_removed(
+    records: Records, tmp_path: Path, command: str
+) -> None:
+    """No table has a row of it, and the audit log ends with its removal."""
+    records.datasets.add("lung", write_cases(tmp_path / "cases", 3), now=0.0)
+    beside = Beside(tmp_path, lambda other: other.datasets.remove("lung"))
+    read = {
+        "check": lambda: records.datasets.check("lung", see=beside.see),
+        "mean": lambda: records.datasets.mean("lung", None, beside.progress),
+    }[command]
+    with pytest.raises(ConfigurationError, match="there is no dataset lung"):
+        read()
+    for table in ("found", "meanings", "data_maps", "spoiled"):
+        assert records.journal.rows(f"SELECT dataset FROM {table}") == []  # noqa: S608
+    assert [one.change for one in records.audit.facts(DatasetChanged)] == ["added", "removed"]
+
+
+def test_another_dataset_of_the_name_is_not_taken_for_the_one_that_was_read(
+    records: Records, tmp_path: Path
+) -> None:
+    """Removed and added again from elsewhere: what is known of it is of what lies there."""
+    other_folder = write_cases(tmp_path / "others", 2)
+
+    def replace_it(other: Records) -> None:
+        other.datasets.remove("lung")
+        other.datasets.add("lung", other_folder, now=1.0)
+
+    records.datasets.add("lung", write_cases(tmp_path / "cases", 3), now=0.0)
+    with pytest.raises(ConfigurationError, match="counts for nothing"):
+        records.datasets.check("lung", see=Beside(tmp_path, replace_it).see)
+    assert counts(records) == (2, 2)
+
+
+def test_what_was_found_in_a_dataset_that_is_gone_is_not_told(records: Records) -> None:
+    """A row of an earlier version, from a check that ran beside a removal."""
+    left = Findings(num_cases=20, num_with={}, spacing_mm={})
+    records.datasets.found.keep("gone", left)
+    assert records.datasets.found.tell(records.datasets.meanings, Policy()) == []

@@ -7,12 +7,17 @@ from pathlib import Path
 import pytest
 
 from fedmq.errors import ConfigurationError, DatasetError
-from fedmq.imaging.feature_table import NO_FEATURES
+from fedmq.imaging.dictionary.model import Meaning
+from fedmq.imaging.feature_table import NO_FEATURES, Features, cells_of
+from fedmq.imaging.features import measure
 from fedmq.imaging.synthetic import SITES, write_cohort
+from fedmq.imaging.volumes import Volume, load_volume
+from fedmq.node import measuring
 from fedmq.node.measuring import Measurement, measure_dataset
 from fedmq.node.records import Records, open_records
 from fedmq.node.withdrawing import withdraw_case
 from fedmq.transport.home import LocalHome
+from tests.unit.imaging.dictionary.examples import lung
 from tests.unit.node.world import DATASET, World
 
 NAME = "lung"
@@ -134,10 +139,12 @@ def test_a_withdrawn_case_takes_its_row_and_the_page_along(records: Records) -> 
     rows = measured(records).rows
     page = records.check_pages.path(NAME)
     page.write_text("pictures")
+    half = page.with_name(f".{page.name}.new")  # as a kill leaves it
+    half.write_text("pictures")
     assert FIRST in table(records)
     withdraw_case(records, NAME, FIRST, reason="", now=1.0)
     assert FIRST not in table(records)
-    assert not page.exists()
+    assert not list(page.parent.iterdir())
     records.features.save(NAME, rows)
     assert FIRST not in table(records)
     assert SECOND in table(records)
@@ -170,6 +177,65 @@ def test_a_clinical_column_called_as_a_feature_is_refused_before_anything_is_mea
         measured(records)
     assert "mtv41_ml" in caught.value.what
     assert records.features.path(NAME) is None
+
+
+def called(variable: str, column: str) -> Meaning:
+    """Return a dictionary that reads a column as this variable."""
+    variables = {variable: {"type": "number", "columns": [column]}}
+    return Meaning(dictionary=lung(variables=variables, endpoint=None))
+
+
+def test_a_variable_called_as_a_feature_is_refused_wherever_it_comes_in(
+    records: Records, cases: Path
+) -> None:
+    """As plans would see it: with a dictionary, by what its variables are called."""
+    clash = called("suv_max", "age")
+    with pytest.raises(DatasetError, match="suv_max"):
+        records.datasets.mean(NAME, clash)
+    assert records.datasets.meanings.of(NAME) is None
+    with pytest.raises(DatasetError, match="suv_max"):
+        records.datasets.add("other", cases, now=0.0, meaning=clash)
+    with records.journal.transaction():  # of a version that did not look
+        records.datasets.meanings.keep(NAME, clash)
+    with pytest.raises(DatasetError, match="suv_max"):
+        measured(records)
+    clinical = cases / "clinical.csv"
+    clinical.write_text(clinical.read_text().replace("age", "suv_max", 1))
+    with pytest.raises(DatasetError, match="suv_max"):
+        records.datasets.add("other", cases, now=0.0)
+    records.datasets.mean(NAME, called("years", "suv_max"))
+    assert measured(records).num_measured == 3
+
+
+def test_a_file_that_is_replaced_while_it_is_measured_has_no_row(
+    records: Records, cases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The numbers would be of the one and the hash of the other, and be believed for ever."""
+    pet = cases / FIRST / "PET.nii.gz"
+    other = (cases / SECOND / "PET.nii.gz").read_bytes()
+
+    def replaced(found: Volume, mask: Volume) -> Features:
+        numbers = measure(found, mask)
+        if pet.read_bytes() != other:
+            pet.write_bytes(other)
+        return numbers
+
+    monkeypatch.setattr(measuring, "measure", replaced)
+    clock = itertools.count()
+    first = measure_dataset(
+        records,
+        NAME,
+        num_threads=1,
+        progress=lambda _done, _of: None,
+        steady=lambda: float(next(clock)),
+    )
+    assert first.rows[0].cells == NO_FEATURES
+    assert "changed while" in first.lacking[FIRST]
+    monkeypatch.undo()
+    again = measured(records)
+    assert again.num_measured == 1
+    with_other = measure(load_volume(pet), load_volume(cases / FIRST / "MASK.nii.gz"))
+    assert again.rows[0].cells == cells_of(with_other)
 
 
 def test_a_job_of_the_service_names_the_table_of_its_dataset(tmp_path: Path) -> None:

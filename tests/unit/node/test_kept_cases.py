@@ -1,9 +1,14 @@
 """Kept cases: each trainer's folder is its own, and goes with what it was made for."""
 
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fedmq.node.footprint import KEPT_MARGIN_BYTES
 from fedmq.node.kept_cases import KeptCases, Place
 from fedmq.types import Digest, ExperimentId
 
@@ -91,6 +96,74 @@ def test_without_room_or_disk_a_trainer_goes_without(tmp_path: Path) -> None:
     assert KeptCases(tmp_path, limit_bytes=0).place(A, **asked) is None
     (tmp_path / "file").touch()
     assert KeptCases(tmp_path / "file").place(A, **asked) is None
+
+
+@pytest.fixture
+def own_folder() -> Iterator[Path]:
+    """Return a folder of somebody whom modes keep out: root they do not."""
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        with contextlib.ExitStack() as stack:
+            if os.geteuid() == 0:
+                os.seteuid(nobody)
+                stack.callback(os.seteuid, 0)
+            yield folder
+
+
+def fill(folder: Path, size_bytes: int) -> None:
+    """Let a file of a folder take so much of the disk."""
+    with (folder / "junk").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size_bytes)
+
+
+def test_no_plan_lifts_its_own_limit_by_what_it_writes(tmp_path: Path) -> None:
+    """A little more is not granted; much more is gone, and others have their share."""
+    limit = 2 * KEPT_MARGIN_BYTES
+    kept = KeptCases(tmp_path, limit_bytes=limit)
+    folder = place(kept).folder
+    fill(folder, limit + BLOCK * 100)
+    for _ in range(2):
+        again = place(kept)
+        assert again.limit_bytes <= limit
+    assert (folder / "junk").is_file()
+    fill(folder, limit + 2 * KEPT_MARGIN_BYTES)
+    other = place(kept, B)
+    assert other.limit_bytes == limit
+    assert not folder.exists()
+    fill(place(kept).folder, limit + 2 * KEPT_MARGIN_BYTES)
+    assert 0 < place(kept).limit_bytes < limit
+    assert not (folder / "junk").exists()
+    assert (other.folder / "a.case").is_file()
+
+
+def test_a_folder_that_hides_what_it_holds_is_begun_anew(own_folder: Path) -> None:
+    """By whom it belongs to, and by others: it is no reason to grant all, or nothing."""
+    kept = KeptCases(own_folder / "cases", limit_bytes=30 * BLOCK)
+    for asks in (A, B):
+        folder = place(kept).folder
+        (folder / "deep" / "deeper").mkdir(parents=True)
+        (folder / "deep" / "deeper" / "x").touch()
+        (folder / "deep" / "deeper").chmod(0)
+        (folder / "deep").chmod(0)
+        assert place(kept, asks).limit_bytes == 30 * BLOCK
+        assert not (folder / "deep").exists()
+
+
+def test_a_folder_that_is_closed_by_its_mode_is_removed(own_folder: Path) -> None:
+    """With what a link in it leads to left as it is."""
+    (own_folder / "outside").mkdir(mode=0o500)
+    kept = KeptCases(own_folder / "cases")
+    folder = place(kept).folder
+    (folder / "link").symlink_to(own_folder / "outside")
+    (folder / "deep").mkdir()
+    (folder / "deep" / "x").touch()
+    (folder / "deep").chmod(0)
+    folder.chmod(0)
+    kept.end_experiment(A)
+    assert not list((own_folder / "cases").iterdir())
+    assert (own_folder / "outside").stat().st_mode & 0o777 == 0o500
 
 
 @pytest.mark.parametrize("odd", ["../a", "a/b", "", ".."])

@@ -47,6 +47,14 @@ def test_a_small_dataset_is_only_named() -> None:
     assert told.modalities[0].num_cases is None
 
 
+def test_no_range_is_told_once_a_case_went_until_the_next_check() -> None:
+    """Its ends may be those of the case that was withdrawn."""
+    left = find(40, {"PET": 40, "CT": 30}).without(["PET"])
+    ct, pet = summarise("lung", left, None).modalities
+    assert (pet.num_cases, pet.least_mm, pet.most_mm) == (39, None, None)
+    assert (ct.num_cases, ct.least_mm) == (None, None)
+
+
 @given(st.integers(0, 60), st.data(), st.integers(2, 20))
 def test_no_told_number_leaves_a_small_group(
     num_cases: int, data: st.DataObject, cell: int
