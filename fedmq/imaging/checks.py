@@ -73,7 +73,13 @@ def check_volumes(
         Finding(case_id=case.case_id, code=code, text=text, spoils=spoils)
         for code, text, spoils in found
     ]
-    if pet is not None and ct is not None and (cover := _cover(pet, ct)) < MIN_COVER:
+    is_misplaced = any(code == "wrong_affine" for code, _, _ in found)
+    if (
+        pet is not None
+        and ct is not None
+        and not is_misplaced  # that says it already, and more
+        and (cover := _cover(pet, ct)) < MIN_COVER
+    ):
         faults.append(
             Finding(
                 case_id=case.case_id,
