@@ -115,8 +115,6 @@ class Situation:
 
     signature: Signature
     """Of the mandate that the request carries."""
-    leader: str | None = None
-    """Of the experiment; None where nothing was ordered yet."""
     num_cases: int | None
     """Of the dataset; None where there is no such dataset."""
     dictionary: Digest | None = None
@@ -158,7 +156,7 @@ def judge_request(
     code = (
         _judge_course(position_of(envelope, request), situation.course)
         or _judge_expiry(envelope, hour)
-        or judge_mandate(envelope, request, situation.signature, situation.leader)
+        or judge_mandate(envelope, request, situation.signature)
         or _judge_encoding(request)
         or judge_data(situation.num_cases, policy)
         or judge_dictionary(request.spec.dictionary, situation.dictionary)
@@ -170,18 +168,13 @@ def judge_request(
     return _judge_hour(request, situation, policy, now) if code is None else Objection(code=code)
 
 
-def judge_mandate(
-    envelope: Envelope, request: Request, signature: Signature, leader: str | None
-) -> RefusalCode | None:
+def judge_mandate(envelope: Envelope, request: Request, signature: Signature) -> RefusalCode | None:
     """Return why a request is not what a researcher ordered, None if it is.
 
-    Who passes orders on is who the researcher chose for it, and leads the experiment where anybody
-    does. It chooses neither plan nor data,
+    Who passes orders on is who the researcher chose for it. It chooses neither plan nor data,
     settings, seeds, nodes or rounds, asks for no round more often than it may be tried, and trains
     the first one on nothing but the researcher's own parameters.
     """
-    if leader not in {None, envelope.sender}:
-        return RefusalCode.NOT_MANDATED
     if signature is Signature.UNKNOWN:
         return RefusalCode.ROSTER_AWAITED
     order = request.mandate.order

@@ -72,7 +72,6 @@ class Reception:
         source = request.plan_source if isinstance(request, PrepareRequest) else None
         situation = Situation(
             signature=self._signature(envelope, request),
-            leader=self._records.epochs.leader(envelope.experiment),
             num_cases=None if dataset is None else dataset.num_cases,
             dictionary=self._records.datasets.meanings.digest(spec.dataset),
             decision=plans.decision(spec.plan.digest),
@@ -259,8 +258,7 @@ class Reception:
     def _is_ordered(self, envelope: Envelope, request: Request) -> bool:
         """Return whether a researcher whom the node knows ordered what is asked."""
         signature = self._signature(envelope, request)
-        leader = self._records.epochs.leader(envelope.experiment)
-        return judge_mandate(envelope, request, signature, leader) is None
+        return judge_mandate(envelope, request, signature) is None
 
     def _list_plan(self, envelope: Envelope, request: Request) -> None:
         """Show the operator what a researcher asks for, and nothing that nobody signed."""

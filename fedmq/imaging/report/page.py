@@ -37,8 +37,9 @@ _STAYS: Final = (
 _UNSEEN: Final = (
     "In the pictures uptake is the highest on the way through the patient, black from SUV 10 on "
     "(in a PET on another scale: at its highest value); the CT is its mean on that way; the orange "
-    "line is around the mask. Whether left and right are exchanged cannot be seen here, nor told "
-    "by any check: compare one patient of each scanner with the reading room."
+    "line is around the mask. Whether left and right are exchanged cannot be seen here, and "
+    "is told by no check unless a file itself says both: compare one patient of each scanner with "
+    "the reading room."
 )
 
 

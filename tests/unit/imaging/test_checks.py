@@ -102,6 +102,15 @@ def test_a_ct_of_another_place_is_found(tmp_path: Path, x: float, found: list[st
     assert codes(tmp_path, volumes) == found
 
 
+def test_a_ct_above_its_pet_is_said_once(tmp_path: Path) -> None:
+    """It covers nothing of it; that it is at another place says so, and more."""
+    volumes = good_volumes()
+    affine = grid(2.0)
+    affine[2, 3] = 90.0
+    volumes["CT"] = Volume(array=volumes["CT"].array, affine=affine)
+    assert codes(tmp_path, volumes) == ["wrong_affine"]
+
+
 def test_a_ct_that_is_shorter_than_its_pet_is_a_doubt(tmp_path: Path) -> None:
     """Within the PET's box, so that the boxes overlap; the case counts as sound."""
     volumes = good_volumes()
