@@ -1,6 +1,7 @@
 """A cell: what a confined process may reach and use. Everything else is refused."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -133,6 +134,14 @@ def installed_paths() -> tuple[Path, ...]:
 
 
 def outermost(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """Return those that are there and lie in no other one."""
-    there = dict.fromkeys(path for path in paths if path.exists())
+    """Return those that are there and lie in no other one, without `..`."""
+    there = dict.fromkeys(_straight(path) for path in paths if path.exists())
     return tuple(path for path in there if not there.keys() & set(path.parents))
+
+
+def _straight(path: Path) -> Path:
+    """Return a path to the same without `..`: as it is written, where that is the same."""
+    if ".." not in path.parts:
+        return path
+    straight, real = Path(os.path.normpath(path)), path.resolve()
+    return straight if straight.resolve() == real else real

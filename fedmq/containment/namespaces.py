@@ -80,6 +80,8 @@ def enter_root(cell: Cell, readable: Iterable[Path]) -> None:
     root = cell.folder / ROOT
     _mount(None, Path("/"), None, _RECURSIVE | _PRIVATE)
     _mount("tmpfs", root, "tmpfs", _NO_SUID | _NO_DEVICES, b"mode=755,size=4m")
+    for path in cell.readable:
+        _make_turnings(path, root)
     for path in readable:
         _bind(path, root, _READ_ONLY | _NO_SUID | _NO_DEVICES)
     for path in DEVICES:
@@ -110,6 +112,13 @@ def _mount_processes(root: Path) -> None:
     except PermissionError:
         for path in _OF_THE_MACHINE:
             _bind(path, root, flags)
+
+
+def _make_turnings(path: Path, root: Path) -> None:
+    """Make the folders from which a link's path goes up again, empty: the way is through them."""
+    for number, name in enumerate(path.parts):
+        if name == "..":
+            _place(Path(*path.parts[:number]), root).mkdir(parents=True, exist_ok=True)
 
 
 def _bind(path: Path, root: Path, flags: int) -> None:

@@ -7,6 +7,7 @@ the dataset's folder may tell of those that went, and is hidden.
 """
 
 import contextlib
+import os
 import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import replace
@@ -45,7 +46,8 @@ def readable_paths(job: Job, home: Path) -> tuple[Path, ...]:
     """Return what the trainer of a job may read: its cases, and where links in them lead.
 
     Raises:
-        TrainingError: `home`, the node's own folder, or a withdrawn case would be among it.
+        TrainingError: `home`, the node's own folder, or a withdrawn case would be among it; or a
+            link cannot be shown.
     """
     folder = Path(job.dataset_folder)
     hidden: set[Path] = set()
@@ -174,6 +176,9 @@ def _targets(job: Job, within: Collection[str] | None = None) -> Iterator[Path]:
     """Yield where links among the files of a dataset lead: next, and in the end.
 
     Of all that lies as deep as cases do, or of what is in these folders at the top.
+
+    Raises:
+        TrainingError: a link would lead elsewhere where no folder on its way is a link.
     """
     folder = Path(job.dataset_folder)
     with contextlib.suppress(DatasetError, OSError):  # the trainer finds the same, and says it
@@ -181,5 +186,12 @@ def _targets(job: Job, within: Collection[str] | None = None) -> Iterator[Path]:
             place = folder / entry.path
             is_meant = within is None or entry.path.partition("/")[0] in within
             if is_meant and place.is_symlink():
-                yield place.parent / place.readlink()
-                yield place.resolve()
+                near, real = place.parent.resolve() / place.readlink(), place.resolve()
+                if Path(os.path.normpath(near)).resolve() != real:
+                    raise TrainingError(
+                        "the dataset cannot be shown to a plan",
+                        why="a link in it goes up (..) from a folder that is a link itself",
+                        fix="the node's operator links straight to where the files are",
+                    )
+                yield near
+                yield real
