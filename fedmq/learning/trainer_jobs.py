@@ -21,6 +21,7 @@ from fedmq.disk import begin_sync
 from fedmq.encodings.narrow import widen_parameters
 from fedmq.errors import DatasetError, FedmqError, PlanError, TrainingError
 from fedmq.imaging.cases import Case
+from fedmq.imaging.cohort import select_cohort
 from fedmq.imaging.datasets import find_cases, split_cases
 from fedmq.imaging.dictionary.applying import apply_dictionary
 from fedmq.imaging.dictionary.model import Meaning
@@ -169,9 +170,17 @@ def _find_cases(job: Job, modalities: Modalities) -> _Found:
     if job.features is not None:
         found = with_features(found, read_table(Path(job.features)))
     spoiled = frozenset(job.spoiled)
+    if job.cohort is not None:
+        folder = Path(job.dataset_folder)
+        found = select_cohort(found, folder, job.cohort, without=withdrawn)
     cases = [_without(spoiled, case) for case in found]
     usable = [case for case in cases if has_modalities(case.volumes, modalities)]
-    gone = [name for name, had in withdrawn.items() if has_modalities(had, modalities)]
+    had_by = {**(job.cohort or {}), **withdrawn}
+    here = {case.case_id for case in usable}
+    # Those found unfit since the experiment began keep their places as the withdrawn do.
+    gone = [
+        name for name, had in had_by.items() if name not in here and has_modalities(had, modalities)
+    ]
     training, validation = split_cases(
         usable, seed=job.split_seed, validation_share=job.validation_share, withdrawn=gone
     )

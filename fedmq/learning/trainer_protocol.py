@@ -65,6 +65,8 @@ class Job:
     meaning: str | None = None
     """By what the table is read (`fedmq.imaging.dictionary.model.Meaning`, JSON); None: as it is.
     """
+    cohort: Mapping[str, Mapping[str, str]] | None = None
+    """The volumes with which the experiment began (`fedmq.imaging.cohort`); None: those of now."""
     spoiled: tuple[tuple[str, str], ...]
     """Case and modality of each volume that was found unfit; such a case lacks it."""
     withdrawn: tuple[tuple[str, tuple[str, ...]], ...]

@@ -13,6 +13,7 @@ from fedmq.node import (
     approvals,
     case_lists,
     check_pages,
+    cohorts,
     computing,
     datasets,
     epochs,
@@ -25,6 +26,7 @@ from fedmq.node import (
 )
 from fedmq.node.case_lists import CaseLists, MakeKey
 from fedmq.node.check_pages import PAGES, CheckPages
+from fedmq.node.cohorts import Cohorts
 from fedmq.node.computing import Computing
 from fedmq.node.datasets import Datasets
 from fedmq.node.epochs import Epochs
@@ -48,6 +50,7 @@ SCHEMA: Final = (
     + approvals.SCHEMA
     + tasks.SCHEMA
     + computing.SCHEMA
+    + cohorts.SCHEMA
     + payloads.SCHEMA
     + audit_log.SCHEMA
     + audit_heads.SCHEMA
@@ -67,6 +70,7 @@ class Records:
     plans: Plans
     tasks: Tasks
     computing: Computing
+    cohorts: Cohorts
     payloads: Payloads
     audit: AuditLog
     heads: Heads
@@ -105,6 +109,7 @@ def open_records(
         plans=Plans(journal, home.disk(PLANS), log),
         tasks=Tasks(journal),
         computing=Computing(journal),
+        cohorts=Cohorts(journal),
         payloads=Payloads(journal),
         audit=log,
         heads=Heads(journal, log),

@@ -23,7 +23,7 @@ from fedmq.messages.replies import (
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.answers import Answers, reply_id
 from fedmq.node.audit_words import answer_of
-from fedmq.node.jobs import make_job
+from fedmq.node.jobs import Jobs
 from fedmq.node.policy import Decision, Objection, judge_data
 from fedmq.node.reception import Reception
 from fedmq.node.records import Records
@@ -90,6 +90,7 @@ class Work:
         self._worker = worker
         self._records = records
         self._storage = storage
+        self._jobs = Jobs(records, storage)
         self._courier = courier
         self._reception = reception
         self._answers = answers
@@ -167,10 +168,9 @@ class Work:
         if objection is not None or dataset is None:
             self._refuse(task, objection or Objection(code=RefusalCode.UNKNOWN_DATASET))
             return
-        plan = task.request.spec.plan
-        source = self._records.plans.source_path(plan.digest) if plan.is_shipped else None
         experiment = ExperimentId(task.envelope.experiment)
-        key = TrainerKey(experiment=experiment, plan_digest=plan.digest, dataset=name)
+        plan_digest = task.request.spec.plan.digest
+        key = TrainerKey(experiment=experiment, plan_digest=plan_digest, dataset=name)
         now = self._clock.now()
         with self._records.journal.transaction():
             self._records.plans.approvals.note_round(task.envelope, task.request, now=now)
@@ -181,17 +181,8 @@ class Work:
                 self._records.tasks.start(task.task_id)
         self.current, self._began_at, self.progress = task, self._clock.steady(), 0.0
         try:
-            job = make_job(
-                task,
-                dataset,
-                source,
-                self._storage,
-                meaning=meaning,
-                spoiled=datasets.spoiled(name),
-                withdrawn=self._leave_out(dataset.name),
-                features=self._records.features.path(dataset.name),
-                num_threads=num_threads,
-            )
+            withdrawn = self._leave_out(name)
+            job = self._jobs.make(task, dataset, meaning, withdrawn, num_threads=num_threads)
             self._worker.begin(key, job)
         except TrainingError as error:
             self._fail(task, FailureCode.INTERNAL, str(error))

@@ -397,6 +397,41 @@ def test_a_withdrawn_case_keeps_its_place_only_where_the_plan_had_it(tmp_path: P
     assert five != four
 
 
+def test_an_experiment_goes_on_with_the_cases_that_it_began_with(tmp_path: Path) -> None:
+    """One that comes is in nothing and moves nobody; one that goes stops the task, by name."""
+    names = [f"case-{number}" for number in range(1, 6)]
+    cohort: dict[str, dict[str, str]] = {name: {} for name in names}
+    training = given_to(write_job(tmp_path, cohort=cohort))
+    validating = given_to(write_job(tmp_path, kind=JobKind.EVALUATE, cohort=cohort))
+    for number in range(6, 16):
+        (tmp_path / "cases" / f"case-{number}").mkdir()
+    assert given_to(write_job(tmp_path, kind=JobKind.EVALUATE)) != validating
+    assert given_to(write_job(tmp_path, kind=JobKind.EVALUATE, cohort=cohort)) == validating
+    assert given_to(write_job(tmp_path, cohort=cohort)) == training
+    (tmp_path / "cases" / training[0]).rmdir()
+    answer = answer_to(write_job(tmp_path, cohort=cohort))
+    assert isinstance(answer, Broken)
+    assert answer.code is FailureCode.DATASET_ERROR
+    assert f"{training[0]} is gone" in answer.what
+    withdrawn = ((training[0], ()),)
+    assert given_to(write_job(tmp_path, cohort=cohort, withdrawn=withdrawn)) == training[1:]
+
+
+def test_a_volume_found_unfit_later_leaves_its_place_empty(tmp_path: Path) -> None:
+    """A check between two rounds makes nobody a validation case who trained."""
+    job = write_job(tmp_path, validation_share=0.4)
+    needy = with_source(tmp_path, job, "modalities = ()", 'modalities = ("PET",)')
+    cohort = {}
+    for number in range(1, 6):
+        (tmp_path / "cases" / f"case-{number}" / "PET.nii.gz").touch()
+        cohort[f"case-{number}"] = {"PET": f"case-{number}/PET.nii.gz"}
+    needy = replace(needy, cohort=cohort, validation_share=0.4)
+    before = given_to(needy)
+    for unfit in cohort:
+        after = given_to(replace(needy, spoiled=((unfit, "PET"),)))
+        assert after == tuple(name for name in before if name != unfit)
+
+
 def test_training_is_not_begun_where_all_its_cases_are_withdrawn(tmp_path: Path) -> None:
     """That is no fault of the dataset: the node says that there are too few."""
     training = given_to(write_job(tmp_path))
