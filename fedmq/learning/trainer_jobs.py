@@ -175,9 +175,9 @@ def _find_cases(job: Job, modalities: Modalities) -> _Found:
         found = select_cohort(found, folder, job.cohort, without=withdrawn)
     cases = [_without(spoiled, case) for case in found]
     usable = [case for case in cases if has_modalities(case.volumes, modalities)]
-    had_by = {**(job.cohort or {}), **withdrawn}
+    # Places were settled with the cohort; who is withdrawn, or found unfit, since leaves his empty.
+    had_by = withdrawn if job.cohort is None else job.cohort
     here = {case.case_id for case in usable}
-    # Those found unfit since the experiment began keep their places as the withdrawn do.
     gone = [
         name for name, had in had_by.items() if name not in here and has_modalities(had, modalities)
     ]

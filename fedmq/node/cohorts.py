@@ -4,6 +4,7 @@ What comes into a dataset later is for the experiments after; what goes has to b
 """
 
 import json
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from fedmq.errors import DatasetError
@@ -35,9 +36,11 @@ class Cohorts:
         meaning: Meaning | None,
         *,
         spoiled: frozenset[tuple[str, str]],
-        withdrawn: frozenset[str],
+        withdrawn: Mapping[str, Collection[str]],
     ) -> Cohort | None:
         """Return the cohort of an experiment: that of its dataset now, unless it has one.
+
+        `withdrawn`: case -> the modalities that it had.
 
         None where the dataset cannot be read: the trainer finds the same, and says it.
         """
@@ -50,7 +53,7 @@ class Cohorts:
                 )
             except (DatasetError, OSError):
                 return None
-            text = json.dumps(cohort_of(cases, dataset.folder, spoiled))
+            text = json.dumps(cohort_of(cases, dataset.folder, spoiled, withdrawn))
             with self._journal.transaction():
                 self._journal.execute(
                     "INSERT OR IGNORE INTO cohorts VALUES (?, ?)", (experiment, text)

@@ -64,7 +64,7 @@ class Jobs:
                 dataset,
                 meaning,
                 spoiled=spoiled,
-                withdrawn=frozenset(one.case_id for one in withdrawn),
+                withdrawn={one.case_id: one.modalities for one in withdrawn},
             ),
             spoiled=tuple(sorted(spoiled)),
             withdrawn=tuple((one.case_id, one.modalities) for one in withdrawn),

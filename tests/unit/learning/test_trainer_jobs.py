@@ -8,7 +8,9 @@ import pytest
 
 from fedmq.encodings.kinds import Kind
 from fedmq.encodings.narrow import write_narrow
+from fedmq.imaging.cohort import cohort_of
 from fedmq.imaging.contents import find_map
+from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.layouts.data_map import DataMap
 from fedmq.learning.trainer_jobs import _find_cases, perform
@@ -430,6 +432,23 @@ def test_a_volume_found_unfit_later_leaves_its_place_empty(tmp_path: Path) -> No
     for unfit in cohort:
         after = given_to(replace(needy, spoiled=((unfit, "PET"),)))
         assert after == tuple(name for name in before if name != unfit)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_who_was_not_settled_has_no_place(tmp_path: Path, seed: int) -> None:
+    """One that came later and was withdrawn; one whose files were gone, so that all was noted."""
+    cases = tmp_path / "cases"
+    job = write_job(tmp_path, split_seed=seed)
+    needy = with_source(tmp_path, job, "modalities = ()", 'modalities = ("PET",)')
+    for number in range(1, 6):
+        (cases / f"case-{number}" / "PET.nii.gz").touch()
+    (cases / "case-6").mkdir()
+    cohort = cohort_of(find_cases(cases), cases)
+    needy = replace(needy, split_seed=seed, validation_share=0.4, cohort=cohort)
+    before = given_to(needy)
+    (cases / "case-6").rmdir()
+    late = tuple((f"late-{number}", ("PET",)) for number in range(3))
+    assert given_to(replace(needy, withdrawn=(*late, ("case-6", ("CT", "PET"))))) == before
 
 
 def test_training_is_not_begun_where_all_its_cases_are_withdrawn(tmp_path: Path) -> None:

@@ -32,7 +32,11 @@ def settle(
 ) -> object:
     """Return what an experiment has."""
     return records.cohorts.settle(
-        experiment, dataset, None, spoiled=frozenset(), withdrawn=frozenset(withdrawn)
+        experiment,
+        dataset,
+        None,
+        spoiled=frozenset(),
+        withdrawn=dict.fromkeys(withdrawn, ("CT",)),
     )
 
 
@@ -41,7 +45,7 @@ def test_what_was_settled_stays_through_a_restart(
 ) -> None:
     """Whatever comes and goes; another experiment begins with what is there then."""
     first = settle(records, dataset, withdrawn=("case-3",))
-    assert first == {"case-1": {}, "case-2": {"PET": "case-2/PET.nii"}}
+    assert first == {"case-1": {}, "case-2": {"PET": "case-2/PET.nii"}, "case-3": {"CT": ""}}
     (dataset.folder / "case-2" / "PET.nii").unlink()
     (dataset.folder / "case-1" / "CT.nii").touch()
     again = open_records(LocalHome(tmp_path / "home"))
