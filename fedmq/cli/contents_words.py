@@ -101,6 +101,7 @@ def inspection_document(name: str, inspection: "Inspection") -> dict[str, object
         "num_sound": inspection.num_sound,
         "findings": inspection.findings,
         "cases_without": cases_without(inspection),
+        "not_used": _not_used(inspection),
         "num_with": _num_with(inspection),
         "spacing_mm": {
             modality: {"least": least, "largest": largest}
@@ -115,6 +116,18 @@ def inspection_document(name: str, inspection: "Inspection") -> dict[str, object
         "columns": inspection.matching,
         "data_map": contents.data_map,
     }
+
+
+def show_counts(inspection: "Inspection") -> None:
+    """Print how many cases have what, who has not, and whose is there and not used."""
+    num_cases, not_used = len(inspection.cases), _not_used(inspection)
+    for what, without in cases_without(inspection).items():
+        num_with, refused = num_cases - len(without), not_used.get(what, [])
+        told = [f"not of {named(without)}"] if num_with and without else []
+        if refused:
+            verb = "is" if len(refused) == 1 else "are"
+            told.append(f"{len(refused)} of these {verb} not used: {named(refused)}")
+        show(f"  {what:<10}{num_with}" + (f"  {'; '.join(told)}" if told else ""))
 
 
 def show_contents(inspection: "Inspection") -> None:
@@ -165,6 +178,16 @@ def cases_without(inspection: "Inspection") -> dict[str, list[str]]:
         for modality in sorted({word for case in cases for word in case.volumes})
     }
     return {**without, "clinical": [case.case_id for case in cases if not case.clinical]}
+
+
+def _not_used(inspection: "Inspection") -> dict[str, list[str]]:
+    """Return the cases whose volume, or row, is there and for a reason that is named not used."""
+    found: dict[str, list[str]] = {}
+    for case_id, modality in sorted(inspection.spoiled):
+        found.setdefault(modality, []).append(case_id)
+    if inspection.refused_rows:
+        found["clinical"] = list(inspection.refused_rows)
+    return found
 
 
 def _of_table(matching: "Matching") -> Iterator[str]:
