@@ -10,9 +10,10 @@ from fedmq.imaging.baseline import BaselineRule, Choice, DatedScan, choose_basel
 from fedmq.imaging.cases import Case
 from fedmq.imaging.clinical import Row, Table, TableFormat, agreeing, read_table
 from fedmq.imaging.layouts.arranging import Arrangement, Ignored, arrange, depth_of
-from fedmq.imaging.layouts.data_map import DataMap, Layout, read_map_file
+from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.imaging.layouts.detection import CHANNELS_FILE, detect_map
 from fedmq.imaging.layouts.listing import MAX_DEPTH, list_entries
+from fedmq.imaging.layouts.map_file import read_map_file
 from fedmq.imaging.layouts.scan_days import date_scans
 from fedmq.imaging.layouts.words import plain_name
 from fedmq.imaging.matching import Matching, match_names, rows_by_case, rows_of_scan

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.errors import ConfigurationError, DatasetError
+from fedmq.errors import DatasetError
 from fedmq.imaging.baseline import BaselineRule, Pick
 from fedmq.imaging.contents import Contents, MapChoices, choose_map, read_arrangement, read_contents
-from fedmq.imaging.layouts.data_map import DataMap, Layout, map_json, parse_map, read_map_file
+from fedmq.imaging.layouts.data_map import DataMap, Layout, map_json, parse_map
 from tests.support.layouts import (
     put_autopet,
     put_bids,
@@ -279,27 +279,6 @@ def test_files_of_no_layout_are_a_question(tmp_path: Path) -> None:
     contents = understood(tmp_path, file=path)
     assert volumes(contents, tmp_path) == {"007": {"PET": "x 007 a.nii.gz"}}
     assert contents.cases[0].clinical == {"scan_day": "-9"}
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("volumes = 5", "no table"),
-        ('[volumes]\nMRI = "{case}.nii"', "no volumes called MRI"),
-        ('[volumes]\nPET = "pet.nii"', "has no {case}"),
-        ('[volumes]\nPET = "{case}.nii"\nextra = 1', "volumes.extra|called extra"),
-        ('pick = 1\n[volumes]\nPET = "{case}.nii"', "pick"),
-        ('[volumes]\nPET = "{case}.nii"\n[baseline]\nwindow_days = [0, -1]', "ends before"),
-        ("[volumes", "cannot be read"),
-    ],
-)
-def test_a_map_that_cannot_be_used_says_why(tmp_path: Path, text: str, why: str) -> None:
-    """The key, or the pattern."""
-    path = tmp_path / "map.toml"
-    path.write_text(text)
-    with pytest.raises(ConfigurationError, match=why) as caught:
-        read_map_file(path)
-    assert str(tmp_path) not in str(caught.value)
 
 
 def test_what_else_lies_in_a_folder_is_named_with_why(tmp_path: Path) -> None:
