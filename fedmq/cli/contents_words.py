@@ -1,6 +1,6 @@
 """What was understood of a dataset, in words; and what an operator may say of one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -10,7 +10,7 @@ from fedmq.cli.console import show
 from fedmq.cli.words import count
 
 if TYPE_CHECKING:
-    from fedmq.imaging.baseline import BaselineRule
+    from fedmq.imaging.baseline import BaselineRule, Order
     from fedmq.imaging.contents import MapChoices
     from fedmq.imaging.layouts.arranging import Ignored
     from fedmq.imaging.matching import Matching
@@ -109,6 +109,7 @@ def inspection_document(name: str, inspection: "Inspection") -> dict[str, object
         },
         "num_scans": contents.num_scans,
         "baselines": contents.baselines,
+        "chosen_by": contents.chosen_by,
         "without_baseline": contents.without_baseline,
         "clinical": contents.matching,
         "ignored": contents.ignored,
@@ -146,6 +147,7 @@ def _lines(inspection: "Inspection") -> Iterator[str]:
     if contents.baselines:
         picked = [f"{case} {scan}" for case, scan in contents.baselines.items()]
         yield f"baseline  {named(picked)}"
+        yield from _of_orders(contents.chosen_by)
     for case, why in list(contents.without_baseline.items())[:_MAX_NAMED]:
         yield f"no baseline, so without volumes: {case}: {why}"
     if (more := len(contents.without_baseline) - _MAX_NAMED) > 0:
@@ -161,6 +163,16 @@ def _lines(inspection: "Inspection") -> Iterator[str]:
         yield f"note      {more} more; --json has them"
     for why, paths in _by_reason(contents.ignored):
         yield f"ignored   {named(paths)}: {why}"
+
+
+def _of_orders(chosen_by: "Mapping[str, Order]") -> Iterator[str]:
+    """Yield by what baselines were chosen, where that knows nothing of time zero."""
+    from fedmq.imaging.baseline import Order
+
+    for order in Order:
+        cases = [case for case, by in chosen_by.items() if by is order]
+        if cases and order is not Order.DAY:
+            yield f"  by {order}, with no day from time zero, so perhaps after it: {named(cases)}"
 
 
 def named(names: Iterable[str]) -> str:

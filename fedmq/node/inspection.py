@@ -146,6 +146,9 @@ def inspect(  # noqa: PLR0913 - what is read, by what, and who hears of it
         spacings[case.case_id] = {one: volume.spacing_mm for one, volume in volumes.items()}
         if not case.volumes and not case.clinical:
             text = "it has neither a volume nor a row of the clinical table"
+            if case.case_id in contents.without_baseline:
+                why = contents.without_baseline[case.case_id]
+                text = f"it has no row of the clinical table, and no baseline scan: {why}"
             found = (*found, Finding(case_id=case.case_id, code="empty_case", text=text))
         findings.extend(found)
         see(used, volumes, found)

@@ -14,7 +14,7 @@ from fedmq.imaging.layouts.words import is_volume, modality_by_words, plain_name
 _SCAN_FOLDER: Final = re.compile(r"(.+)_(scan-\d+)", re.IGNORECASE | re.DOTALL)
 _FEW: Final = 3
 """More files of a folder that are no volumes are told as one line."""
-_READ_BESIDE: Final = (".json", "_sessions.tsv")
+_READ_BESIDE: Final = (".json", "_sessions.tsv", "_scans.tsv")
 """Files that say something of volumes, or may."""
 _NO_VOLUME: Final = "no volume"
 
