@@ -80,11 +80,13 @@ class Acquisitions:
         """Yield the rows of a table of BIDS in a folder, each beside the name of the table."""
         name = place.replace("/", "_") + ending
         path = self._folder / place / name
-        if not path.is_file():
-            return
         try:
+            if not path.is_file():
+                return
             for row in read_table(path, TableFormat(id_column=column)).rows:
                 yield name, row
+        except OSError:
+            self._notes.append(f"{self._case_id}: {name} cannot be read")
         except DatasetError as error:
             no_column = error.code == "no_case_column"
             why = f"{name} has no single column {column}" if no_column else str(error)

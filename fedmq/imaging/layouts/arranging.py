@@ -107,9 +107,12 @@ def arrange(entries: Sequence[Entry], data_map: DataMap) -> Arrangement:
         if entry.fault:
             ignored.append(Ignored(path=entry.path, why=entry.fault))
             continue
-        if entry.is_folder:
-            continue
         place = _place_of(entry.path, data_map)
+        if entry.is_folder:
+            if isinstance(place, _Place):
+                why = "a folder, though it is called as a volume is"
+                ignored.append(Ignored(path=entry.path, why=why))
+            continue
         if isinstance(place, str):
             ignored.append(Ignored(path=entry.path, why=place))
             continue

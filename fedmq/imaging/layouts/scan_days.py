@@ -66,9 +66,9 @@ def sidecars_of(volumes: Iterable[str]) -> tuple[str, ...]:
 def _sidecar_days(folder: Path, scan: ScanFiles, notes: list[str]) -> Iterable[int]:
     for path in sidecars_of(scan.volumes.values()):
         place = folder / path
-        if not place.is_file():
-            continue
         try:
+            if not place.is_file():
+                continue
             if place.stat().st_size > _MAX_SIDECAR_BYTES:
                 raise ValueError  # noqa: TRY301 - as unreadable as the others
             content = json.loads(place.read_text(encoding="utf-8-sig"))
