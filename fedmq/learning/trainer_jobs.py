@@ -9,7 +9,7 @@ import operator
 import random
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from fedmq.disk import begin_sync
 from fedmq.encodings.narrow import widen_parameters
 from fedmq.errors import DatasetError, FedmqError, PlanError, TrainingError
-from fedmq.imaging.cases import Case
+from fedmq.imaging.cases import FILE_FAULTS, Case
 from fedmq.imaging.datasets import find_cases, split_cases
 from fedmq.imaging.dictionary.applying import apply_dictionary
 from fedmq.imaging.dictionary.model import Meaning
@@ -36,6 +36,7 @@ from fedmq.learning.configs import make_config
 from fedmq.learning.modalities import Modalities, describe_modalities, has_modalities
 from fedmq.learning.plan import Assessment, Fit, Metrics, Task, TrainingPlan
 from fedmq.learning.trainer_protocol import (
+    MAX_UNREADABLE,
     MAX_WHAT,
     Broken,
     Done,
@@ -60,6 +61,8 @@ from fedmq.parameters import (
 )
 
 Report = Callable[[float, str], None]
+Unreadable = Mapping[tuple[str, str], str]
+"""Case and modality of volumes that cannot be read -> why."""
 T = TypeVar("T")
 
 _NUMPY_SEEDS: Final = 2**32
@@ -95,9 +98,37 @@ def perform(job: Job, report: Report) -> Done | Broken:
 
 
 def _perform(job: Job, report: Report) -> Done:
+    """Return the answer; where volumes cannot be read, as if their cases lacked them.
+
+    The plan begins anew then: it never sees what is left of a case in the middle of its work.
+    """
+    unreadable: Unreadable = {}
+    while True:
+        outcome = _attempt(job, report, unreadable)
+        if isinstance(outcome, Done):
+            return replace(outcome, unreadable=_first(unreadable))
+        unreadable = {**unreadable, **outcome}
+
+
+def _attempt(job: Job, report: Report, unreadable: Unreadable) -> Done | Unreadable:
+    """Return the answer, or what else cannot be read."""
     plan = _guarded(FailureCode.PLAN_ERROR, lambda: _load_plan(job))
     _guarded(FailureCode.DATASET_ERROR, lambda: _require_units(job, plan))
-    found = _guarded(FailureCode.DATASET_ERROR, lambda: _find_cases(job, plan.modalities))
+    found = _guarded(
+        FailureCode.DATASET_ERROR, lambda: _find_cases(job, plan.modalities, unreadable.keys())
+    )
+    try:
+        return _answer(job, plan, found, report)
+    except _StopError as stop:
+        cases = [*found.training, *found.validation]
+        # After a second one all are looked at: one by one, each would cost a beginning.
+        new = _find_unreadable(stop.__cause__, cases, is_first=not unreadable)
+        if not new:
+            raise
+        return new
+
+
+def _answer(job: Job, plan: TrainingPlan, found: _Found, report: Report) -> Done:
     if plan.modalities or plan.optional_modalities:
         _keep_cases(job)
     task = Task(seed=job.seed, round=job.round, report=report, num_threads=job.num_threads)
@@ -113,6 +144,35 @@ def _perform(job: Job, report: Report) -> Done:
         case JobKind.EVALUATE:
             assessment = _evaluate(job, plan, found, task)
             return _done(job, found, num_cases=assessment.num_cases, metrics=assessment.metrics)
+
+
+def _find_unreadable(
+    error: BaseException | None, cases: Sequence[Case], *, is_first: bool
+) -> Unreadable:
+    """Return the volumes that cannot be read, where an error says of a case that it has one.
+
+    They are read here: what a plan raises is its own word. Of the first error its case alone.
+    """
+    if not isinstance(error, DatasetError) or error.code not in FILE_FAULTS:
+        return {}
+    # What reads images comes with an extra: who trains on tables does without.
+    from fedmq.imaging.checks import read_volumes
+
+    return {
+        (finding.case_id, modality): finding.text
+        for case in cases
+        if case.case_id == error.case or not is_first
+        for finding in read_volumes(case)[1]
+        for modality in finding.spoils
+    }
+
+
+def _first(unreadable: Unreadable) -> tuple[str, ...]:
+    """Return why volumes cannot be read, of as many as an answer holds."""
+    told = [fitting_text(why, MAX_WHAT) for why in unreadable.values()]
+    if (more := len(told) - MAX_UNREADABLE + 1) > 1:
+        told = [*told[: MAX_UNREADABLE - 1], f"and {more} more: fedmq node data check names all"]
+    return tuple(told)
 
 
 def _keep_cases(job: Job) -> None:
@@ -155,7 +215,10 @@ def _seed_generators(seed: int) -> None:
         torch.manual_seed(seed)
 
 
-def _find_cases(job: Job, modalities: Modalities) -> _Found:
+def _find_cases(
+    job: Job, modalities: Modalities, unreadable: Collection[tuple[str, str]] = ()
+) -> _Found:
+    """Return the cases that the plan can use; those that the unreadable take keep their places."""
     withdrawn = dict(job.withdrawn)
     found = find_cases(
         Path(job.dataset_folder),
@@ -170,10 +233,16 @@ def _find_cases(job: Job, modalities: Modalities) -> _Found:
         found = with_features(found, read_table(Path(job.features)))
     spoiled = frozenset(job.spoiled)
     cases = [_without(spoiled, case) for case in found]
-    usable = [case for case in cases if has_modalities(case.volumes, modalities)]
+    fit = [case for case in cases if has_modalities(case.volumes, modalities)]
+    rest = [_without(frozenset(unreadable), case) for case in fit]
+    usable = [case for case in rest if has_modalities(case.volumes, modalities)]
     gone = [name for name, had in withdrawn.items() if has_modalities(had, modalities)]
+    lost = {case.case_id for case in fit} - {case.case_id for case in usable}
     training, validation = split_cases(
-        usable, seed=job.split_seed, validation_share=job.validation_share, withdrawn=gone
+        usable,
+        seed=job.split_seed,
+        validation_share=job.validation_share,
+        withdrawn=(*gone, *lost),
     )
     if not training and not gone:
         raise DatasetError(
