@@ -122,7 +122,10 @@ def _attempt(job: Job, report: Report, unreadable: Unreadable) -> Done | Unreada
     except _StopError as stop:
         cases = [*found.training, *found.validation]
         # After a second one all are looked at: one by one, each would cost a beginning.
-        new = _find_unreadable(stop.__cause__, cases, is_first=not unreadable)
+        error, is_first = stop.__cause__, not unreadable
+        new = _guarded(
+            FailureCode.INTERNAL, lambda: _find_unreadable(error, cases, is_first=is_first)
+        )
         if not new:
             raise
         return new
