@@ -26,7 +26,7 @@ Tell = Callable[[int, int], None]
 """Takes how many cases were read, of how many."""
 
 See = Callable[[Case, Mapping[str, "Volume"], Sequence[Finding]], None]
-"""Takes a case, its volumes that could be read, and what is wrong with it."""
+"""Takes a case with the row that is used, its volumes that could be read, what is wrong with it."""
 
 
 def tell_nobody(_done: int, _all: int) -> None:
@@ -47,6 +47,8 @@ class Inspection:
     """Case -> modality -> voxel spacing, of the volumes that can be read."""
     matching: Matching | None = None
     """Which columns the dictionary was found in; None where there is no dictionary."""
+    refused_rows: tuple[str, ...] = ()
+    """The cases whose row has a cell that is not what the dictionary says: none of it is used."""
 
     @property
     def cases(self) -> tuple[Case, ...]:
@@ -72,6 +74,7 @@ class Inspection:
             contents=self.contents.without(names),
             findings=tuple(one for one in self.findings if one.case_id not in names),
             spacings_mm=rest_of(self.spacings_mm, names),
+            refused_rows=tuple(one for one in self.refused_rows if one not in names),
         )
 
     @property
@@ -131,19 +134,24 @@ def inspect(  # noqa: PLR0913 - what is read, by what, and who hears of it
     )
     cases = contents.cases
     applied = None if meaning is None else apply_dictionary(meaning, cases)
-    require_no_clash(cases if applied is None else applied.cases)
-    findings = [] if applied is None else _misread(applied)
+    read = cases if applied is None else applied.cases
+    require_no_clash(read)
+    misread = {} if applied is None else _misread(applied)
+    findings: list[Finding] = []
     spacings: dict[str, dict[str, Spacing]] = {}
-    for number, case in enumerate(cases, start=1):
+    for number, (case, used) in enumerate(zip(cases, read, strict=True), start=1):
         # Which modalities are needed is the plan's to say.
         volumes, found = read_volumes(case)
-        found = check_volumes(case, volumes, found)
+        found = (*misread.get(case.case_id, ()), *check_volumes(case, volumes, found))
         spacings[case.case_id] = {one: volume.spacing_mm for one, volume in volumes.items()}
         if not case.volumes and not case.clinical:
             text = "it has neither a volume nor a row of the clinical table"
+            if case.case_id in contents.without_baseline:
+                why = contents.without_baseline[case.case_id]
+                text = f"it has no row of the clinical table, and no baseline scan: {why}"
             found = (*found, Finding(case_id=case.case_id, code="empty_case", text=text))
         findings.extend(found)
-        see(case, volumes, found)
+        see(used, volumes, found)
         del volumes  # before the next are read: of whole bodies, two are a GB more
         progress(number, len(cases))
     kept = replace(contents.data_map, baseline=data_map.baseline)  # the site's own word
@@ -152,6 +160,7 @@ def inspect(  # noqa: PLR0913 - what is read, by what, and who hears of it
         findings=tuple(findings),
         spacings_mm=spacings,
         matching=None if applied is None else applied.matching,
+        refused_rows=tuple(misread),
     )
 
 
@@ -174,8 +183,10 @@ def _by_axis(pick: Callable[[Iterable[float]], float], spacings: list[Spacing]) 
     return x, y, z
 
 
-def _misread(applied: Applied) -> list[Finding]:
-    """Return the cells that are not what the dictionary says; their cases go without a row."""
-    return [
-        Finding(case_id=fault.case_id, code=fault.code, text=fault.text) for fault in applied.faults
-    ]
+def _misread(applied: Applied) -> dict[str, list[Finding]]:
+    """Return by case the cells that are not what the dictionary says; it goes without its row."""
+    found: dict[str, list[Finding]] = {}
+    for fault in applied.faults:
+        finding = Finding(case_id=fault.case_id, code=fault.code, text=fault.text)
+        found.setdefault(fault.case_id, []).append(finding)
+    return found
