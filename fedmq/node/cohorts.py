@@ -7,12 +7,15 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Final
 
+import structlog
+
 from fedmq.errors import DatasetError
 from fedmq.imaging.cohort import Cohort, cohort_of
 from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.node.datasets import Dataset
 from fedmq.node.meanings import read_by
+from fedmq.node.seen import SeenVolumes
 from fedmq.transport.journal import Journal
 
 SCHEMA: Final = """
@@ -21,6 +24,8 @@ CREATE TABLE IF NOT EXISTS cohorts (
     volumes TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+
+log = structlog.get_logger()
 
 
 class Cohorts:
@@ -36,11 +41,14 @@ class Cohorts:
         meaning: Meaning | None,
         *,
         spoiled: frozenset[tuple[str, str]],
+        seen: SeenVolumes,
         withdrawn: Mapping[str, Collection[str]],
     ) -> Cohort | None:
         """Return the cohort of an experiment: that of its dataset now, unless it has one.
 
         `withdrawn`: case -> the modalities that it had.
+
+        What came into the dataset since its last check is not in it, and the log says so.
 
         None where the dataset cannot be read: the trainer finds the same, and says it.
         """
@@ -53,7 +61,13 @@ class Cohorts:
                 )
             except (DatasetError, OSError):
                 return None
-            text = json.dumps(cohort_of(cases, dataset.folder, spoiled, withdrawn))
+            unseen = seen.unseen(dataset.name, cases)
+            if unseen:
+                fix = f"fedmq node data check {dataset.name}, for the experiments after this one"
+                log.warning(
+                    "volumes_unchecked", experiment=experiment, volumes=len(unseen), fix=fix
+                )
+            text = json.dumps(cohort_of(cases, dataset.folder, spoiled | unseen, withdrawn))
             with self._journal.transaction():
                 self._journal.execute(
                     "INSERT OR IGNORE INTO cohorts VALUES (?, ?)", (experiment, text)

@@ -15,6 +15,7 @@ from fedmq.imaging.dictionary.columns import Matching
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.feature_table import require_no_clash
 from fedmq.imaging.layouts.data_map import DataMap
+from fedmq.imaging.stamps import file_stamp
 from fedmq.node.meanings import read_by
 from fedmq.node.summaries import Findings
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from fedmq.imaging.volumes import Volume
 
 Spacing = tuple[float, float, float]
+Seen = Mapping[str, Mapping[str, tuple[int, int]]]
+"""Case -> modality -> size and time of the file that was looked at; none of one not there."""
 Tell = Callable[[int, int], None]
 """Takes how many cases were read, of how many."""
 
@@ -45,6 +48,8 @@ class Inspection:
     findings: tuple[Finding, ...]
     spacings_mm: Mapping[str, Mapping[str, Spacing]]
     """Case -> modality -> voxel spacing, of the volumes that can be read."""
+    seen: Seen
+    """The volumes that were looked at."""
     matching: Matching | None = None
     """Which columns the dictionary was found in; None where there is no dictionary."""
     refused_rows: tuple[str, ...] = ()
@@ -57,11 +62,13 @@ class Inspection:
 
     @property
     def spacing_mm(self) -> Mapping[str, tuple[Spacing, Spacing]]:
-        """Modality -> least and largest voxel spacing by axis, of the volumes that can be read."""
+        """Modality -> least and largest voxel spacing by axis, of the volumes fit for use."""
         by_modality: dict[str, list[Spacing]] = {}
-        for of_case in self.spacings_mm.values():
+        spoiled = self.spoiled
+        for case_id, of_case in self.spacings_mm.items():
             for modality, spacing in of_case.items():
-                by_modality.setdefault(modality, []).append(spacing)
+                if (case_id, modality) not in spoiled:
+                    by_modality.setdefault(modality, []).append(spacing)
         return {
             modality: (_by_axis(min, some), _by_axis(max, some))
             for modality, some in sorted(by_modality.items())
@@ -74,6 +81,7 @@ class Inspection:
             contents=self.contents.without(names),
             findings=tuple(one for one in self.findings if one.case_id not in names),
             spacings_mm=rest_of(self.spacings_mm, names),
+            seen=rest_of(self.seen, names),
             refused_rows=tuple(one for one in self.refused_rows if one not in names),
         )
 
@@ -81,6 +89,17 @@ class Inspection:
     def num_sound(self) -> int:
         """How many cases nothing was found against."""
         return len(self.cases) - len({finding.case_id for finding in self.faults})
+
+    @property
+    def has_use(self) -> bool:
+        """Whether a case can be learnt from: a volume fit for use; of one without any, a row."""
+        spoiled, refused = self.spoiled, set(self.refused_rows)
+        return any(
+            any((case.case_id, one) not in spoiled for one in case.volumes)
+            if case.volumes
+            else case.clinical and case.case_id not in refused
+            for case in self.cases
+        )
 
     @property
     def faults(self) -> tuple[Finding, ...]:
@@ -139,17 +158,15 @@ def inspect(  # noqa: PLR0913 - what is read, by what, and who hears of it
     misread = {} if applied is None else _misread(applied)
     findings: list[Finding] = []
     spacings: dict[str, dict[str, Spacing]] = {}
+    seen = {}
     for number, (case, used) in enumerate(zip(cases, read, strict=True), start=1):
+        seen[case.case_id] = marks_of(case)
         # Which modalities are needed is the plan's to say.
         volumes, found = read_volumes(case)
         found = (*misread.get(case.case_id, ()), *check_volumes(case, volumes, found))
         spacings[case.case_id] = {one: volume.spacing_mm for one, volume in volumes.items()}
         if not case.volumes and not case.clinical:
-            text = "it has neither a volume nor a row of the clinical table"
-            if case.case_id in contents.without_baseline:
-                why = contents.without_baseline[case.case_id]
-                text = f"it has no row of the clinical table, and no baseline scan: {why}"
-            found = (*found, Finding(case_id=case.case_id, code="empty_case", text=text))
+            found = (*found, _empty(case.case_id, contents.without_baseline))
         findings.extend(found)
         see(used, volumes, found)
         del volumes  # before the next are read: of whole bodies, two are a GB more
@@ -159,9 +176,19 @@ def inspect(  # noqa: PLR0913 - what is read, by what, and who hears of it
         contents=replace(contents, data_map=kept),
         findings=tuple(findings),
         spacings_mm=spacings,
+        seen=seen,
         matching=None if applied is None else applied.matching,
         refused_rows=tuple(misread),
     )
+
+
+def marks_of(case: Case) -> dict[str, tuple[int, int]]:
+    """Return by modality what tells that a volume of a case is another file: size and time (ns).
+
+    Of a stamp (`fedmq.imaging.stamps`) what stays when a share is mounted anew.
+    """
+    stamps = {modality: file_stamp(path) for modality, path in case.volumes.items()}
+    return {modality: stamp[:2] for modality, stamp in stamps.items() if stamp is not None}
 
 
 def require_folder(folder: Path) -> None:
@@ -176,6 +203,15 @@ def require_folder(folder: Path) -> None:
             code="missing_folder",
             fix="name the folder that holds one folder for each case",
         )
+
+
+def _empty(case_id: str, without_baseline: Mapping[str, str]) -> Finding:
+    why = without_baseline.get(case_id)
+    if why is None:
+        text = "it has neither a volume nor a row of the clinical table"
+        return Finding(case_id=case_id, code="empty_case", text=text)
+    text = f"it has no row of the clinical table, and no baseline scan: {why}"
+    return Finding(case_id=case_id, code="no_baseline", text=text)
 
 
 def _by_axis(pick: Callable[[Iterable[float]], float], spacings: list[Spacing]) -> Spacing:

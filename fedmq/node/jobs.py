@@ -64,6 +64,7 @@ class Jobs:
                 dataset,
                 meaning,
                 spoiled=spoiled,
+                seen=records.datasets.seen,
                 withdrawn={one.case_id: one.modalities for one in withdrawn},
             ),
             spoiled=tuple(sorted(spoiled)),

@@ -131,6 +131,9 @@ def test_a_page_that_cannot_be_written_is_an_error_before_anything_is_read(
     outcome = node("node", "data", "check", "lung", "--html", "nowhere/page.html")
     assert (outcome.code, outcome.data) == (1, "")
     assert "error: the page page.html cannot be written" in outcome.talk
+    outcome = node("node", "data", "check", "lung", "--html", ".")
+    assert "error: the page cannot be ." in outcome.talk
+    assert "--html lung.html" in outcome.talk
     assert "read" not in outcome.talk
 
 

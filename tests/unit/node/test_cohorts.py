@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from fedmq.node.datasets import Dataset
 from fedmq.node.records import Records, open_records
 from fedmq.transport.home import LocalHome
+from tests.support.layouts import put_scan
 from tests.support.tiny_plan import write_cases
 
 
@@ -36,6 +38,7 @@ def settle(
         dataset,
         None,
         spoiled=frozenset(),
+        seen=records.datasets.seen,
         withdrawn=dict.fromkeys(withdrawn, ("CT",)),
     )
 
@@ -70,3 +73,21 @@ def test_of_a_folder_that_cannot_be_seen_nothing_is_settled(
     assert settle(records, dataset) is None
     place.rename(dataset.folder)
     assert settle(records, dataset) is not None
+
+
+def test_what_no_check_has_looked_at_is_not_settled(records: Records, tmp_path: Path) -> None:
+    """Its scale, its place, its header are nobody's word yet; the case is there without it."""
+    folder = tmp_path / "scans"
+    put_scan(folder / "a", names="PET")
+    records.datasets.add("scans", folder, now=0.0)
+    put_scan(folder / "b", names="PET")
+    found = records.datasets.find("scans")
+    assert found is not None
+    with capture_logs() as logs:
+        assert settle(records, found) == {"a": {"PET": "a/PET.nii.gz"}, "b": {}}
+    assert [(one["event"], one["volumes"]) for one in logs] == [("volumes_unchecked", 1)]
+    records.datasets.check("scans")
+    assert settle(records, found, "later") == {
+        "a": {"PET": "a/PET.nii.gz"},
+        "b": {"PET": "b/PET.nii.gz"},
+    }
