@@ -1,5 +1,6 @@
 """Contents: what a dataset's folder and its clinical table hold, read by a data map."""
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -119,8 +120,9 @@ def find_map(folder: Path, layout: Layout | None = None) -> DataMap:
     """
     entries = list_entries(folder)
     place, text = folder / CHANNELS_FILE, ""
-    if place.is_file() and place.stat().st_size <= _MAX_CHANNELS_BYTES:
-        text = place.read_text(encoding="utf-8-sig", errors="replace")
+    with contextlib.suppress(OSError):  # without it the layout that needs it says so
+        if place.is_file() and place.stat().st_size <= _MAX_CHANNELS_BYTES:
+            text = place.read_text(encoding="utf-8-sig", errors="replace")
     return detect_map(entries, channels=text, layout=layout)
 
 
