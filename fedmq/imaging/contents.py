@@ -8,13 +8,13 @@ from typing import Final, TypeVar
 from fedmq.errors import DatasetError
 from fedmq.imaging.baseline import BaselineRule, Choice, DatedScan, Order, choose_baseline
 from fedmq.imaging.cases import Case
-from fedmq.imaging.clinical import Row, Table, TableFormat, agreeing, read_table
+from fedmq.imaging.clinical import Row, Table, TableFormat, agreeing, disagreeing, read_table
 from fedmq.imaging.layouts.arranging import Arrangement, Ignored, arrange, depth_of
 from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.imaging.layouts.detection import CHANNELS_FILE, detect_map
 from fedmq.imaging.layouts.listing import MAX_DEPTH, list_entries
 from fedmq.imaging.layouts.map_file import read_map_file
-from fedmq.imaging.layouts.scan_days import date_scans
+from fedmq.imaging.layouts.scan_days import DAY_COLUMN, date_scans
 from fedmq.imaging.layouts.words import plain_name
 from fedmq.imaging.matching import Matching, match_names, rows_by_case, rows_of_scan
 
@@ -223,7 +223,10 @@ class _Picked:
         )
 
     def _rows_of(self, name: str, scan: str) -> Sequence[Row]:
-        """Return the rows of a case that are not of another scan; where all are, it is noted."""
+        """Return the rows of a case that are not of another scan; what is lost is noted.
+
+        Where all are of another one, all of it; where rows differ, their columns that do.
+        """
         rows = self._rows.get(name, ())
         found = rows_of_scan(rows, scan)
         if rows and not found:
@@ -231,6 +234,12 @@ class _Picked:
             self.notes.append(
                 f"{name}: the table has rows of its scans {others}, and none of {scan}, which is "
                 "taken: the case goes without a row"
+            )
+        # Days of scans differ by their nature.
+        if differing := [one for one in disagreeing(found) if one != DAY_COLUMN]:
+            lines = ", ".join(str(row.number) for row in found)
+            self.notes.append(
+                f"{name}: its rows on lines {lines} differ in {', '.join(differing)}: left out"
             )
         return found
 

@@ -204,6 +204,19 @@ def test_the_row_of_another_scan_is_not_the_cases(tmp_path: Path) -> None:
     assert note.startswith("A: the table has rows of its scans scan-2, and none of scan-1")
 
 
+def test_what_rows_of_one_case_disagree_on_is_named(tmp_path: Path) -> None:
+    """An outcome that is left out, for two rows of it differ, was not told of."""
+    for case in ("A", "B"):
+        put_scan(tmp_path / case, names="PET")
+    table = tmp_path / "clinical.csv"
+    table.write_text(
+        "case_id,session,scan_day,age,pfs,sex\nA,1,-9,60,12,F\nB,1,0,70,9,M\nA,2,3,61,14,F\n"
+    )
+    contents = understood(tmp_path)
+    assert contents.cases[0].clinical == {"sex": "F"}
+    assert contents.notes == ("A: its rows on lines 2, 4 differ in age, pfs: left out",)
+
+
 def test_volumes_of_a_scan_that_are_of_several_days_say_no_day(tmp_path: Path) -> None:
     """One of the sidecars is wrong, and nobody knows which."""
     put_folders(tmp_path)
