@@ -39,6 +39,8 @@ class Contents:
     """Case -> by what its scans were put in order; nothing of those whose scan was named."""
     without_baseline: Mapping[str, str]
     """Case -> why none of its scans was picked: it is kept without volumes."""
+    undated: tuple[str, ...]
+    """Cases whose scan is taken though nobody wrote its day, where a window is asked for."""
     matching: Matching | None
     """None where there is no clinical table."""
     ignored: tuple[Ignored, ...] = ()
@@ -53,6 +55,7 @@ class Contents:
             baselines=rest_of(self.baselines, names),
             chosen_by=rest_of(self.chosen_by, names),
             without_baseline=rest_of(self.without_baseline, names),
+            undated=tuple(one for one in self.undated if one not in names),
         )
 
 
@@ -176,6 +179,7 @@ def read_contents(
         baselines=picked.baselines,
         chosen_by=picked.chosen_by,
         without_baseline=picked.without_baseline,
+        undated=tuple(picked.undated),
         matching=None if matching is None else _less(matching, gone, len(rows)),
         ignored=arrangement.ignored,
         notes=(*table.notes, *picked.notes),
@@ -200,6 +204,7 @@ class _Picked:
         self.baselines: dict[str, str] = {}
         self.chosen_by: dict[str, Order] = {}
         self.without_baseline: dict[str, str] = {}
+        self.undated: list[str] = []
         self.notes: list[str] = []
 
     def case(self, name: str) -> Case:
@@ -215,6 +220,8 @@ class _Picked:
             self.baselines[name] = found.name
             if choice.by is not None:
                 self.chosen_by[name] = choice.by
+        if choice.is_undated:
+            self.undated.append(name)
         volumes = {} if found is None else found.volumes
         return Case(
             case_id=name,

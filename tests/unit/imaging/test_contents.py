@@ -160,6 +160,16 @@ def test_a_case_whose_scans_lie_outside_the_window_stays_without_volumes(tmp_pat
     assert contents.without_baseline == {"p2": "no scan lies in the window: days -40, 25"}
 
 
+def test_cases_without_a_day_are_named_where_there_is_a_window(tmp_path: Path) -> None:
+    """They are taken, and it was not told that nobody knows whether they lie in it."""
+    put_folders(tmp_path)
+    put_scan(tmp_path / "p3_scan-1", names="PET")
+    contents = understood(tmp_path, baseline=BaselineRule(window_days=(-42, 0)))
+    assert contents.undated == ("p3",)
+    assert contents.without({"p3"}).undated == ()
+    assert understood(tmp_path, baseline=LAST).undated == ()
+
+
 def test_a_scan_may_be_named(tmp_path: Path) -> None:
     """As its folder is; a case without it has no volumes."""
     put_folders(tmp_path)
