@@ -13,7 +13,7 @@ from fedmq.errors import DatasetError
 from fedmq.imaging.clinical import CASE_COLUMN
 from fedmq.imaging.dicom.pseudonyms import pseudonym, read_links, read_secret, replace, table
 from fedmq.imaging.dicom.site_tables import SiteTable
-from fedmq.imaging.dicom.studies import folders_of
+from fedmq.imaging.dicom.studies import folders_by_patient
 from fedmq.imaging.dicom.table_ids import TableIds, match_ids
 from fedmq.imaging.layouts.data_map import CLINICAL_FILE
 
@@ -71,9 +71,10 @@ def add_rows(site: SiteTable, target: Path, keeping: LocalDisk) -> Added:
     ids = _match(site, keeping)
     cases = _cases(ids, site, keeping)
     known = {case_id: site.rows[one] for one, case_id in cases.items()}
-    now = {case_id: row for case_id, row in known.items() if folders_of(case_id, target)}
+    there = folders_by_patient(target).keys()
+    now = {case_id: row for case_id, row in known.items() if case_id in there}
     earlier = {} if before is None else {k: v for k, v in before.rows.items() if k not in known}
-    staying = {case_id: row for case_id, row in earlier.items() if folders_of(case_id, target)}
+    staying = {case_id: row for case_id, row in earlier.items() if case_id in there}
     rows = sorted({**staying, **now}.items())
     text = table([(CASE_COLUMN, *site.columns), *((case_id, *row) for case_id, row in rows)])
     # The mark first: killed in between, the next import may go on.
