@@ -43,6 +43,7 @@ _PERHAPS: Final = re.compile(
 )
 """Months, days without signs between, and days as spreadsheets count them (10000 is in 1927, 59999
 in 2064); or any number: where most cells of a column are so, it has dates."""
+_LEAVE_OUT: Final = "keep other columns, or mend the row"
 _SHORT: Final = 5
 """Numbers of fewer digits are ages and counts too, and an id that is one tells nobody apart."""
 
@@ -90,7 +91,7 @@ def read_site_table(path: Path, how: TableFormat, kept: Sequence[str]) -> SiteTa
     for row in table.rows:
         _require_new(path, row, rows)
         rows[row.case_id] = tuple(row.cells.get(name, "") for name in columns)
-        _require_nobody(path, row, rows[row.case_id], ids)
+        _require_nobody(path, row, dict(zip(columns, rows[row.case_id], strict=True)), ids)
     for place, name in enumerate(columns):
         cells = [(case_id, row[place]) for case_id, row in rows.items() if row[place]]
         if _are_most(cell == own or (cell in ids and _tells(cell)) for own, cell in cells):
@@ -103,13 +104,13 @@ def read_site_table(path: Path, how: TableFormat, kept: Sequence[str]) -> SiteTa
     return SiteTable(columns=columns, rows=rows, notes=table.notes)
 
 
-def _require_nobody(path: Path, row: Row, cells: Sequence[str], ids: set[str]) -> None:
+def _require_nobody(path: Path, row: Row, cells: Mapping[str, str], ids: set[str]) -> None:
     own = re.compile(rf"(?<!\w){re.escape(row.case_id)}(?!\w)", re.IGNORECASE)
-    for cell in map(plain_id, cells):
+    for name, cell in ((name, plain_id(cell)) for name, cell in cells.items()):
         if _DATE.search(cell):
-            raise _fault(path, row.number, "date_in_table", "a column to be kept has a date")
+            raise _fault(path, row.number, "date_in_table", f"its {name} has a date", _LEAVE_OUT)
         if (_tells(row.case_id) and own.search(cell)) or (cell in ids and not cell.isdigit()):
-            raise _fault(path, row.number, "id_in_table", "a column to be kept has an id")
+            raise _fault(path, row.number, "id_in_table", f"its {name} has an id", _LEAVE_OUT)
 
 
 def _tells(patient_id: str) -> bool:
@@ -141,7 +142,5 @@ def _column_fault(path: Path, name: str, code: str, why: str, fix: str) -> Datas
     return DatasetError(f"column {name} of {path.name} cannot be kept", code=code, why=why, fix=fix)
 
 
-def _fault(path: Path, row: int, code: str, why: str) -> DatasetError:
-    return DatasetError(
-        f"row {row} of {path.name} cannot be used", code=code, why=why, fix="mend the table"
-    )
+def _fault(path: Path, row: int, code: str, why: str, fix: str = "mend the table") -> DatasetError:
+    return DatasetError(f"row {row} of {path.name} cannot be used", code=code, why=why, fix=fix)
