@@ -30,7 +30,7 @@ from fedmq.imaging.dicom.pseudonyms import (
     sign,
     table,
 )
-from fedmq.imaging.dicom.studies import OLD, PART, folders_of, import_study, read_outcome
+from fedmq.imaging.dicom.studies import OLD, PART, folders_by_patient, import_study, read_outcome
 from fedmq.imaging.dicom.workers import workers
 
 REPORT_JSON: Final = "import-report.json"
@@ -209,8 +209,9 @@ def _held(studies: Sequence[Study], target: Path) -> dict[str, Refusal]:
     for study in studies:
         tokens.setdefault(study.pseudonym, set()).add(study.token)
     held: dict[str, Refusal] = {}
+    folders = folders_by_patient(target)
     for name, known in tokens.items():
-        for folder in folders_of(name, target):
+        for folder in folders.get(name, ()):
             before = read_outcome(folder)
             if before is None:
                 held[name] = Refusal(
@@ -237,8 +238,9 @@ def _remove_others(
     removed = []
     there = {study.case_id for study in studies}
     gone = {name for name, one in outcomes.items() if one.state == "refused"}
+    folders = folders_by_patient(target)
     for name in sorted({study.pseudonym for study in studies} - set(held)):
-        for folder in folders_of(name, target):
+        for folder in folders.get(name, ()):
             if folder.name not in there or folder.name in gone:
                 _remove(folder)
                 removed.append(folder.name)

@@ -90,13 +90,12 @@ def read_outcome(folder: Path) -> Outcome | None:
         return None
 
 
-def folders_of(name: str, target: Path) -> list[Path]:
-    """Return the folders of a patient in the dataset: one, or one for each scan."""
-    return [
-        folder
-        for folder in sorted(target.glob(f"{name}*"))
-        if folder.name == name or folder.name.startswith(f"{name}_scan-")
-    ]
+def folders_by_patient(target: Path) -> Mapping[str, list[Path]]:
+    """Return pseudonym -> the folders of a patient in the dataset: one, or one for each scan."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for folder in sorted(target.iterdir()):
+        found[folder.name.partition("_scan-")[0]].append(folder)
+    return found
 
 
 def _why(error: DatasetError) -> str:

@@ -76,6 +76,24 @@ def test_a_rule_picks_one_scan_or_says_why_none(
     assert picked(rule, *scans(**days)) == expected
 
 
+@pytest.mark.parametrize(
+    ("rule", "day", "is_undated"),
+    [
+        (WINDOW, None, True),
+        (BaselineRule(pick=Pick.NAMED, scan="a", window_days=(-9, 0)), None, True),
+        (WINDOW, -3, False),
+        (LAST, None, False),
+    ],
+)
+def test_a_scan_that_may_lie_outside_the_window_is_taken_and_told(
+    rule: BaselineRule, day: int | None, *, is_undated: bool
+) -> None:
+    """Nobody wrote its day: that is common, and no reason to lose the case."""
+    choice = choose_baseline(scans(a=day), rule)
+    assert choice.scan is not None
+    assert choice.is_undated is is_undated
+
+
 @given(
     days=st.lists(st.integers(-400, 400), min_size=1, max_size=8, unique=True),
     window=st.tuples(st.integers(-300, 300), st.integers(0, 300)),
