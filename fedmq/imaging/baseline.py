@@ -33,7 +33,7 @@ class BaselineRule:
     """The scan's name, where it is picked by that."""
     window_days: tuple[int, int] | None = None
     """First and last day, relative to time zero, both included. None: scans of days after time
-    zero are left out where several have days, and a single scan is taken."""
+    zero are left out: what is learnt from a scan under treatment knows the outcome."""
 
     def __post_init__(self) -> None:
         if self.window_days is not None and self.window_days[0] > self.window_days[1]:
@@ -93,7 +93,7 @@ def choose_baseline(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
     if rule.pick is Pick.NAMED:
         return _named(scans, rule)
     undated = [one.name for one in scans if one.day is None]
-    if len(scans) == 1 and (undated or rule.window_days is None):
+    if len(scans) == 1 and undated:
         return _taken(scans[0], rule)
     if not undated:
         return _by_day(scans, rule)

@@ -38,7 +38,8 @@ WINDOW = BaselineRule(window_days=(-42, 0))
     ("rule", "days", "expected"),
     [
         (LAST, {"a": None}, "a"),
-        (LAST, {"a": 90}, "a"),
+        (LAST, {"a": 90}, None),
+        (LAST, {"a": -90}, "a"),
         (WINDOW, {"a": 90}, None),
         (WINDOW, {"a": None}, "a"),
         (LAST, {"a": -50, "b": -12, "c": 40}, "b"),
