@@ -23,6 +23,10 @@ MIN_DELAY_S: Final = 30 * 60.0
 MAX_DELAY_S: Final = 180 * 60.0
 _DAY_S: Final = 86_400.0
 _SAME_TIME_S: Final = 60.0
+_SAME_SCAN_S: Final = 10 * 60.0
+"""Within a bed: scanners mean its begin or its middle. Decay of ten minutes is 6.5 % of SUV."""
+_MAX_WAIT_S: Final = 30 * 60.0
+"""From the begin of a scan to its first bed, where no reference time tells it."""
 _FDG_CODES: Final = frozenset({"C-B1031", "Y-X1743", "35321007"})
 _FDG_WORDS: Final = ("FDG", "FLUORODEOXYGLUCOSE", "FLUDEOXYGLUCOSE", "FLUORO-2-DEOXY")
 
@@ -102,8 +106,9 @@ def find_suv_scale(facts: PetFacts) -> SuvScale:
     _require_fdg(facts)
     _require_corrections(facts)
     _require_plausible(facts)
-    scan = _find_scan(facts)
-    delay_s = _checked_delay_s(facts, scan)
+    first = _first_frame(facts)
+    scan = _find_scan(facts, first)
+    delay_s = _checked_delay_s(facts, scan, first)
     same = len(facts.frames)
     if facts.units == "GML":
         if facts.suv_type not in {"", "BW"}:
@@ -185,44 +190,63 @@ def _require_plausible(facts: PetFacts) -> None:
         _refuse("half_life", "its half-life is not that of fluorine 18")
 
 
-def _find_scan(facts: PetFacts) -> Moment | None:
+def _find_scan(facts: PetFacts, first: Frame | None) -> Moment | None:
     """Return the time to which START corrects: the begin of the whole scan, not of a bed.
 
     Series Date and Time, unless they are later than the first bed's: then the series was
     reconstructed again, and the time is found by GE's private tag, by the first bed's frame
-    reference time, or is the first bed's begin.
+    reference time, or is the first bed's begin. Without the beds' times a series time may be
+    either's, so that nothing tells the scan's.
     """
-    first = _first_frame(facts)
     acquired = first.acquisition if first else None
+    if first is None or acquired is None:
+        return None
     if facts.series is None:
         return acquired if facts.decay_correction == "NONE" else None
-    if acquired is None or seconds_between(facts.series, acquired) >= 0.0:
-        if acquired is not None and seconds_between(facts.series, acquired) > _DAY_S / 2:
-            _refuse("times_disagree", "its series is said to begin long before its first bed")
-        return facts.series
-    if facts.private_scan is not None:
-        if seconds_between(facts.private_scan, acquired) < -1.0:
-            _refuse("times_disagree", "GE's time of its scan is later than its first bed")
-        return facts.private_scan
-    if first and first.reference_s and first.duration_s and facts.half_life_s:
-        middle_s = average_count_rate_time_s(first.duration_s, facts.half_life_s)
-        return replace(acquired, second=acquired.second + middle_s - first.reference_s)
-    return acquired
+    by_reference = _scan_by_reference_time(acquired, first, facts.half_life_s)
+    if seconds_between(facts.series, acquired) >= 0.0:
+        scan = facts.series
+    else:
+        scan = facts.private_scan or by_reference or acquired
+    wait_s = seconds_between(scan, acquired)
+    if scan is facts.private_scan and wait_s < -1.0:
+        _refuse("times_disagree", "GE's time of its scan is later than its first bed")
+    if by_reference is not None and abs(seconds_between(scan, by_reference)) > _SAME_SCAN_S:
+        _refuse("times_disagree", "its frame reference time tells another begin of its scan")
+    if by_reference is None and wait_s > _MAX_WAIT_S:
+        _refuse("times_disagree", "its series is said to begin long before its first bed")
+    return scan
+
+
+def _scan_by_reference_time(
+    acquired: Moment, frame: Frame, half_life_s: float | None
+) -> Moment | None:
+    """Return when a scan began by how long after it a bed's counts had their mean; 0 tells none."""
+    if not (frame.reference_s and frame.duration_s and half_life_s):
+        return None
+    middle_s = average_count_rate_time_s(frame.duration_s, half_life_s)
+    return replace(acquired, second=acquired.second + middle_s - frame.reference_s)
 
 
 def _first_frame(facts: PetFacts) -> Frame | None:
-    """Return the frame of the bed that was scanned first."""
+    """Return the frame of the bed that was scanned first; None unless all beds tell their time."""
     timed = [(frame.acquisition, frame) for frame in facts.frames if frame.acquisition is not None]
-    if not timed:
+    if len(timed) < len(facts.frames):
         return None
     begin = timed[0][0]
     offsets = [seconds_between(begin, moment) for moment, _ in timed]
-    if max(offsets) - min(offsets) > _DAY_S / 2:
+    earliest = min(offsets)
+    if max(offsets) - earliest > _DAY_S / 2:
         _refuse("over_midnight", "its beds lie half a day apart: the times lack their days")
-    return timed[offsets.index(min(offsets))][1]
+    frames = [
+        frame for offset, (_, frame) in zip(offsets, timed, strict=True) if offset == earliest
+    ]
+    # Where all beds tell the begin of the scan, their reference times tell them apart.
+    return min(frames, key=lambda frame: frame.reference_s or 0.0)
 
 
-def _checked_delay_s(facts: PetFacts, scan: Moment | None) -> float | None:
+def _checked_delay_s(facts: PetFacts, scan: Moment | None, first: Frame | None) -> float | None:
+    """Return the seconds from injection to scan; those to the first bed have to be usual too."""
     injection = facts.injection
     if injection is not None and facts.injection_time_only is not None:
         apart_s = abs(injection.second - facts.injection_time_only.second)
@@ -238,11 +262,15 @@ def _checked_delay_s(facts: PetFacts, scan: Moment | None) -> float | None:
         _refuse("injection_after_scan", "it was injected after the scan, or a clock was wrong")
     if has_days and delay_s >= _DAY_S / 2:
         _refuse("times_disagree", "injection and scan lie half a day apart: were dates shifted?")
-    if not MIN_DELAY_S <= delay_s <= MAX_DELAY_S:
-        _refuse(
-            "delay",
-            f"it was scanned {delay_s / 60:.0f} minutes after injection; 30 to 180 can be SUV",
-        )
+    bed_s = (
+        seconds_between(injection, first.acquisition) if first and first.acquisition else delay_s
+    )
+    for since_s in (delay_s, bed_s):
+        if not MIN_DELAY_S <= since_s <= MAX_DELAY_S:
+            _refuse(
+                "delay",
+                f"it was scanned {since_s / 60:.0f} minutes after injection; 30 to 180 can be SUV",
+            )
     return delay_s
 
 

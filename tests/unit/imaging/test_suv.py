@@ -151,14 +151,19 @@ def test_later_beds_change_nothing(later: list[float], begin: float) -> None:
     assert set(find_suv_scale(all_beds).factors) == {find_suv_scale(one).factors[0]}
 
 
-@given(bed_s=st.floats(0, 2000))
+@given(bed_s=st.floats(0, 1800))
 def test_voxels_are_corrected_to_the_series_not_to_its_first_bed(bed_s: float) -> None:
     """The table may move before the first counts are taken."""
     told = facts(frames=(frame(at(39_600 + bed_s)),))
     assert find_suv_scale(told) == find_suv_scale(facts(frames=(frame(at(39_600)),)))
 
 
-@given(later_s=st.floats(60, 30_000), delay_s=delays, begin=hours, bed_s=st.floats(0, 1500))
+@given(
+    later_s=st.floats(60, 30_000),
+    delay_s=st.floats(31 * 60, 150 * 60),
+    begin=hours,
+    bed_s=st.floats(0, 1500),
+)
 def test_reconstructed_again_the_scan_is_found_elsewhere(
     later_s: float, delay_s: float, begin: float, bed_s: float
 ) -> None:
@@ -188,6 +193,30 @@ def test_reconstructed_again_the_scan_is_found_elsewhere(
     assert find_suv_scale(others).factors[0] == pytest.approx(true, rel=1e-6)
     bare = facts(injection=at(begin), series=again, frames=(frame(at(scan), reference_s=0.0),))
     assert find_suv_scale(bare).factors[0] == pytest.approx(true, rel=1e-9)
+
+
+@given(bed_s=st.floats(0, 7200), wrong_s=st.floats(660, 9000), duration_s=durations)
+def test_a_series_that_begins_at_another_time_than_its_beds_tell_is_refused(
+    bed_s: float, wrong_s: float, duration_s: float
+) -> None:
+    """The bed's begin and reference time tell the scan's, however late the first bed that is there.
+
+    Reference times are those of a bed's mean or of its begin: minutes apart are no contradiction.
+    """
+    middle_s = average_count_rate_time_s(duration_s, F18_HALF_LIFE_S)
+    for of_bed in (middle_s, 0.0):
+        sound = facts(frames=(frame(at(39_600 + bed_s), bed_s + of_bed, duration_s),))
+        assert find_suv_scale(sound).delay_s == 3600.0
+    for apart_s in (wrong_s, -wrong_s):
+        bed = frame(at(39_600 + bed_s), bed_s + middle_s + apart_s, duration_s)
+        if bed.reference_s:
+            assert code_of(facts(frames=(bed,))) == "times_disagree"
+
+
+def test_beds_that_all_tell_the_begin_of_the_scan_are_told_apart_by_their_reference_times() -> None:
+    """The first of them is that with the least, in whichever order the slices are."""
+    beds = tuple(frame(at(39_600), 60.0 + late_s) for late_s in (1800.0, 900.0, 0.0))
+    assert find_suv_scale(facts(frames=beds)).delay_s == 3600.0
 
 
 @given(begin=st.floats(0, 86_400 - 31 * 60), delay_s=delays)
@@ -229,6 +258,8 @@ def test_what_is_suv_already_stays_as_it_is(weight: float, dose: float) -> None:
         assert set(find_suv_scale(told).factors) == {1.0}
     bare = facts(units="GML", weight_kg=None, dose_bq=None, half_life_s=None, injection=None)
     assert set(find_suv_scale(bare).factors) == {1.0}
+    untimed = facts(units="GML", series=at(70_000), frames=(frame(None),))
+    assert find_suv_scale(untimed).delay_s is None
     for kind in ("LBM", "LBMJANMA", "BSA", "IBW"):
         assert code_of(facts(units="GML", suv_type=kind)) == "suv_type"
 
@@ -300,6 +331,26 @@ REFUSED: dict[str, tuple[str, Callable[[], PetFacts]]] = {
     "no half-life": ("half_life", lambda: facts(half_life_s=None)),
     "no injection": ("times_missing", lambda: facts(injection=None)),
     "no series time": ("times_missing", lambda: facts(series=None)),
+    "series time alone, perhaps of a reconstruction": (
+        "times_missing",
+        lambda: facts(series=at(45_000), frames=(frame(None),)),
+    ),
+    "one bed without a time": (
+        "times_missing",
+        lambda: facts(frames=(frame(at(39_600)), frame(None))),
+    ),
+    "series long before its beds": (
+        "times_disagree",
+        lambda: facts(frames=(frame(at(41_460)),)),
+    ),
+    "GE's scan long before its beds": (
+        "times_disagree",
+        lambda: facts(series=at(50_000), private_scan=at(39_600), frames=(frame(at(41_460)),)),
+    ),
+    "first bed late": (
+        "delay",
+        lambda: facts(series=at(36_000 + 9_600), frames=(frame(at(36_000 + 10_900)),)),
+    ),
     "no bed time": (
         "times_missing",
         lambda: facts(
