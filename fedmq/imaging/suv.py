@@ -123,7 +123,10 @@ def find_suv_scale(facts: PetFacts) -> SuvScale:
             factors = (unit * weight_g / dose_bq,) * same
         case "START":
             if delay_s is None:
-                _refuse("times_missing", "it lacks the time of the injection or of the scan")
+                _refuse(
+                    "times_missing",
+                    "it lacks the time of the injection or of the scan, by one clock",
+                )
             left_bq = dose_bq * _left(delay_s, _required_half_life_s(facts))
             factors = (unit * weight_g / left_bq,) * same
         case _:
@@ -249,7 +252,7 @@ def _checked_delay_s(facts: PetFacts, scan: Moment | None, first: Frame | None) 
     """Return the seconds from injection to scan; those to the first bed have to be usual too."""
     injection = facts.injection
     if injection is not None and facts.injection_time_only is not None:
-        apart_s = abs(injection.second - facts.injection_time_only.second)
+        apart_s = (injection.second - facts.injection_time_only.second) % _DAY_S
         if min(apart_s, _DAY_S - apart_s) > _SAME_TIME_S:
             _refuse("times_disagree", "it tells two different times of injection")
     if injection is None or scan is None:
