@@ -16,6 +16,9 @@ F18_HALF_LIFE_S: Final = 6586.2
 _HALF_LIFE_TOLERANCE: Final = 0.02
 _WEIGHT_KG: Final = (2.0, 350.0)
 _BODY_MASS_INDEX: Final = (8.0, 90.0)
+_SELDOM_BODY_MASS_INDEX: Final = 40.0
+_SELDOM_KG: Final = 130.0
+"""Where no size is told. Pounds for kilograms make these of 18 kg/m2 and of 59 kg."""
 _DOSE_BQ: Final = (1e7, 2e9)
 _MEGA_BELOW: Final = 1e4
 """Nobody is given 10 kBq: such a figure is in MBq, or in mCi."""
@@ -134,6 +137,17 @@ def find_suv_scale(facts: PetFacts) -> SuvScale:
                 unit * weight_g / (dose_bq * _left_in(frame, facts)) for frame in facts.frames
             )
     return SuvScale(factors=factors, rule=facts.decay_correction.lower(), delay_s=delay_s)
+
+
+def find_doubts(facts: PetFacts) -> tuple[str, ...]:
+    """Return in words what a few patients have, and mistakes make of many."""
+    weight = facts.weight_kg or 0.0
+    if facts.size_m:
+        is_heavy = weight / facts.size_m**2 > _SELDOM_BODY_MASS_INDEX
+    else:
+        is_heavy = weight > _SELDOM_KG
+    told = "few patients weigh as much: if its weight is in lb, its SUV are 2.2 times too high"
+    return (told,) if is_heavy else ()
 
 
 def average_count_rate_time_s(duration_s: float, half_life_s: float) -> float:

@@ -22,7 +22,7 @@ from fedmq.imaging.dicom.planning import Choices, Refusal, Study
 from fedmq.imaging.dicom.series import Series, as_volume, count_tags, load, read_series
 from fedmq.imaging.dicom.sidecars import KEPT, Sidecar, ct_sidecar, pet_sidecar
 from fedmq.imaging.dicom.stacks import Stack
-from fedmq.imaging.suv import find_suv_scale
+from fedmq.imaging.suv import find_doubts, find_suv_scale
 from fedmq.imaging.volumes import Volume, save_volume
 
 OUTCOME_FILE: Final = "import.json"
@@ -131,6 +131,7 @@ def _make(study: Study, source: Path, choices: Choices) -> _Making:
 def _add_pet(made: _Making, chosen: Chosen, study: Study, source: Path) -> None:
     facts = read_pet_facts(chosen.series.heads)
     scale = find_suv_scale(facts)
+    made.notes += find_doubts(facts)
     array = load(source, chosen.series, chosen.grid, scale.factors)
     made.volumes["PET"] = as_volume(array, chosen.grid)
     made.sidecars["PET"] = pet_sidecar(chosen.series.head, facts, scale, study.when)

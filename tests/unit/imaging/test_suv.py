@@ -16,6 +16,7 @@ from fedmq.imaging.suv import (
     Moment,
     PetFacts,
     average_count_rate_time_s,
+    find_doubts,
     find_suv_scale,
     seconds_between,
 )
@@ -274,6 +275,18 @@ def refuses_always(code: str, **changes: object) -> None:
 def test_a_weight_that_nobody_has_is_refused(weight: float) -> None:
     """Zero, or g for kg."""
     refuses_always("weight", weight_kg=weight)
+
+
+@given(size_m=st.floats(1.45, 2.0), index=st.floats(18.5, 39))
+def test_a_weight_that_may_be_in_pounds_is_told(size_m: float, index: float) -> None:
+    """An index of 41 may be a patient's, so that it is no reason to refuse."""
+    weight_kg = index * size_m**2
+    assert find_doubts(facts(weight_kg=weight_kg, size_m=size_m)) == ()
+    (told,) = find_doubts(facts(weight_kg=weight_kg * 2.2046, size_m=size_m))
+    assert "lb" in told
+    assert find_doubts(facts(weight_kg=154.3, size_m=None)) == (told,)
+    assert find_doubts(facts(weight_kg=129.0, size_m=None)) == ()
+    assert find_doubts(facts(weight_kg=None, size_m=size_m)) == ()
 
 
 @given(st.floats(0, 1e7, exclude_max=True) | st.floats(2.1e9, 1e15) | st.just(math.nan))
