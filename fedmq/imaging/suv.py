@@ -7,6 +7,7 @@ contradictory is refused by name, never guessed: tools that guess differ by a th
 """
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
@@ -31,7 +32,16 @@ _SAME_SCAN_S: Final = 10 * 60.0
 _MAX_WAIT_S: Final = 30 * 60.0
 """From the begin of a scan to its first bed, where no reference time tells it."""
 _FDG_CODES: Final = frozenset({"C-B1031", "Y-X1743", "35321007"})
-_FDG_WORDS: Final = ("FDG", "FLUORODEOXYGLUCOSE", "FLUDEOXYGLUCOSE", "FLUORO-2-DEOXY")
+_FDG: Final = re.compile(
+    r"((?<![A-Z])|(?<=18F))FDG(?![A-Z])|^(?=.*FLU)(?=.*D[EÉ]S?OXY).*GLU[CK]OS", re.DOTALL
+)
+_OTHERS: Final = re.compile(
+    r"FDGAL|GALACTOS|CHOLIN|CICLO|CICLA|DCF|DOPA|DOTA|STRADIOL|FAPI|FLORB|FLORT|FLUORID|FLURPI"
+    r"|FLUTEM|MISO|PIFLU|PSMA|THYMIDIN|TYROSIN|\b(FAZA|FES|FET|FLT|NAF)\b"
+)
+"""Of fluorine 18, as it is in FDG (PS3.16 CID 4021, and what studies use)."""
+_NUCLIDES: Final = frozenset({"", "F", "FLUOR", "FLUORINE"})
+"""Letters of a meaning that tells no tracer, such as ^18^Fluorine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +75,8 @@ class PetFacts:
     decay_correction: str
     corrections: frozenset[str]
     """Corrected Image."""
-    tracers: tuple[str, ...]
-    """Names and codes of the radiopharmaceutical."""
+    tracers: tuple[str, str, str]
+    """Name of the radiopharmaceutical, value and meaning of its code."""
     weight_kg: float | None
     size_m: float | None
     dose_bq: float | None
@@ -168,11 +178,19 @@ def seconds_between(begin: Moment, end: Moment) -> float:
 
 
 def _require_fdg(facts: PetFacts) -> None:
-    told = [name.strip().upper() for name in facts.tracers if name.strip()]
-    if not any(name in _FDG_CODES or any(w in name for w in _FDG_WORDS) for name in told):
-        _refuse(
-            "tracer", "its tracer is not FDG" if told else "it does not say which tracer was given"
+    """Refuse other tracers: a code decides, a name where none is told; both agree."""
+    name, code, meaning = (told.strip().upper() for told in facts.tracers)
+    if not (name or code or meaning):
+        _refuse("tracer", "it does not say which tracer was given")
+    is_coded = code in _FDG_CODES or _FDG.search(meaning) is not None
+    is_named = _FDG.search(name) is not None
+    if not is_coded and not (is_named and re.sub(r"[\W\d]", "", meaning) in _NUCLIDES):
+        told = (
+            "its code is of another tracer than its name" if is_named else "its tracer is not FDG"
         )
+        _refuse("tracer", told)
+    if _OTHERS.search(f"{name} {meaning}"):
+        _refuse("tracer", "it tells another tracer beside FDG")
 
 
 def _require_corrections(facts: PetFacts) -> None:
