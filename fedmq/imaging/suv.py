@@ -25,6 +25,7 @@ _MEGA_BELOW: Final = 1e4
 """Nobody is given 10 kBq: such a figure is in MBq, or in mCi."""
 MIN_DELAY_S: Final = 30 * 60.0
 MAX_DELAY_S: Final = 180 * 60.0
+_SAME_SUV: Final = 0.1
 _DAY_S: Final = 86_400.0
 _SAME_TIME_S: Final = 60.0
 _SAME_SCAN_S: Final = 10 * 60.0
@@ -128,6 +129,7 @@ def find_suv_scale(facts: PetFacts) -> SuvScale:
             _refuse("suv_type", "its SUV are normalised by something else than body weight")
         return SuvScale(factors=(1.0,) * same, rule="gml", delay_s=delay_s)
     if facts.units == "CNTS" and facts.philips_suv:  # QIBA: before the other one; 0 is not told
+        _require_agreeing_factors(facts, facts.philips_suv, delay_s)
         return SuvScale(factors=(facts.philips_suv,) * same, rule="philips_suv", delay_s=delay_s)
     unit = _bqml_per_unit(facts)
     weight_g, dose_bq = _required_weight_kg(facts) * 1000.0, _required_dose_bq(facts)
@@ -223,6 +225,17 @@ def _require_plausible(facts: PetFacts) -> None:
         abs(half_life / F18_HALF_LIFE_S - 1.0) <= _HALF_LIFE_TOLERANCE
     ):
         _refuse("half_life", "its half-life is not that of fluorine 18")
+
+
+def _require_agreeing_factors(facts: PetFacts, suv: float, delay_s: float | None) -> None:
+    """Refuse a factor of Philips to SUV that is not what its other one makes by weight and dose."""
+    bqml, weight, dose = facts.philips_bqml, facts.weight_kg, facts.dose_bq
+    since_s = 0.0 if facts.decay_correction == "ADMIN" else delay_s
+    if not (bqml and weight and dose and facts.half_life_s) or since_s is None:
+        return
+    by_dose = bqml * weight * 1000.0 / (dose * _left(since_s, facts.half_life_s))
+    if abs(suv / by_dose - 1.0) > _SAME_SUV:
+        _refuse("philips_factors", "its two factors of Philips make different SUV")
 
 
 def _find_scan(facts: PetFacts, first: Frame | None) -> Moment | None:

@@ -239,16 +239,36 @@ def test_beds_over_midnight_without_days_are_refused() -> None:
     assert code_of(told) == "over_midnight"
 
 
-@given(suv=st.floats(1e-6, 10), bqml=st.floats(1e-3, 1e3))
-def test_of_philips_factors_that_to_suv_comes_first(suv: float, bqml: float) -> None:
+@given(bqml=st.floats(1e-3, 1e3), rounding=st.floats(0.92, 1.08))
+def test_of_philips_factors_that_to_suv_comes_first(bqml: float, rounding: float) -> None:
     """The other one leads to Bq/ml, and counts where the first is missing or zero."""
+    usual = find_suv_scale(facts()).factors[0]
+    suv = usual * bqml * rounding
     both = facts(units="CNTS", philips_suv=suv, philips_bqml=bqml)
     assert set(find_suv_scale(both).factors) == {suv}
-    usual = find_suv_scale(facts()).factors[0]
     for nothing in (None, 0.0):
         told = facts(units="CNTS", philips_suv=nothing, philips_bqml=bqml)
         assert find_suv_scale(told).factors[0] == pytest.approx(usual * bqml)
     assert code_of(facts(units="CNTS", philips_suv=0.0, philips_bqml=0.0)) == "philips_factors"
+
+
+@given(bqml=st.floats(1e-3, 1e3), wrong=st.floats(0.001, 0.88) | st.floats(1.12, 1000))
+def test_factors_of_philips_that_contradict_each_other_are_refused(
+    bqml: float, wrong: float
+) -> None:
+    """By weight and dose one follows from the other; where one of those is missing, none does."""
+    for correction in ("START", "ADMIN"):
+        usual = find_suv_scale(facts(decay_correction=correction)).factors[0]
+        both = facts(
+            units="CNTS",
+            decay_correction=correction,
+            philips_suv=usual * bqml * wrong,
+            philips_bqml=bqml,
+        )
+        assert code_of(both) == "philips_factors"
+        for missing in ("weight_kg", "dose_bq"):
+            told = dataclasses.replace(both, **{missing: None})
+            assert set(find_suv_scale(told).factors) == {both.philips_suv}
 
 
 @given(weight=weights, dose=doses)
