@@ -56,6 +56,9 @@ class PetFacts:
     units: str
     suv_type: str
     decay_correction: str
+    """START, ADMIN, NONE; empty where `corrected_to` tells it."""
+    corrected_to: Moment | None
+    """To which voxels are corrected (Decay Correction DateTime)."""
     corrections: frozenset[str]
     """Corrected Image."""
     tracers: tuple[str, ...]
@@ -86,7 +89,7 @@ class SuvScale:
     factors: tuple[float, ...]
     """One for each frame, in the facts' order; all equal unless voxels are not decay-corrected."""
     rule: str
-    """Which of the ways it was: gml, philips_suv, start, admin or none."""
+    """Which of the ways it was: gml, philips_suv, start, admin, date_time or none."""
     delay_s: float | None
     """From injection to scan, where both times are told."""
 
@@ -121,11 +124,15 @@ def find_suv_scale(facts: PetFacts) -> SuvScale:
                 _refuse("times_missing", "it lacks the time of the injection or of the scan")
             left_bq = dose_bq * _left(delay_s, _required_half_life_s(facts))
             factors = (unit * weight_g / left_bq,) * same
+        case "":
+            left_bq = dose_bq * _left(_since_injection_s(facts), _required_half_life_s(facts))
+            factors = (unit * weight_g / left_bq,) * same
         case _:
             factors = tuple(
                 unit * weight_g / (dose_bq * _left_in(frame, facts)) for frame in facts.frames
             )
-    return SuvScale(factors=factors, rule=facts.decay_correction.lower(), delay_s=delay_s)
+    rule = facts.decay_correction.lower() or "date_time"
+    return SuvScale(factors=factors, rule=rule, delay_s=delay_s)
 
 
 def average_count_rate_time_s(duration_s: float, half_life_s: float) -> float:
@@ -154,7 +161,8 @@ def _require_fdg(facts: PetFacts) -> None:
 
 
 def _require_corrections(facts: PetFacts) -> None:
-    if facts.decay_correction not in {"START", "ADMIN", "NONE"}:
+    is_told = facts.decay_correction in {"START", "ADMIN", "NONE"}
+    if not (is_told or (facts.corrected_to is not None and not facts.decay_correction)):
         _refuse("decay_correction", "it does not say to which time its decay is corrected")
     if "ATTN" not in facts.corrections:
         _refuse("corrections", "it is not corrected for attenuation")
@@ -195,7 +203,7 @@ def _find_scan(facts: PetFacts) -> Moment | None:
     first = _first_frame(facts)
     acquired = first.acquisition if first else None
     if facts.series is None:
-        return acquired if facts.decay_correction == "NONE" else None
+        return acquired if facts.decay_correction in {"NONE", ""} else None
     if acquired is None or seconds_between(facts.series, acquired) >= 0.0:
         if acquired is not None and seconds_between(facts.series, acquired) > _DAY_S / 2:
             _refuse("times_disagree", "its series is said to begin long before its first bed")
@@ -244,6 +252,16 @@ def _checked_delay_s(facts: PetFacts, scan: Moment | None) -> float | None:
             f"it was scanned {delay_s / 60:.0f} minutes after injection; 30 to 180 can be SUV",
         )
     return delay_s
+
+
+def _since_injection_s(facts: PetFacts) -> float:
+    """Return from where to where decay is corrected."""
+    if facts.injection is None or facts.corrected_to is None:
+        _refuse("times_missing", "it lacks the time of the injection")
+    since_s = seconds_between(facts.injection, facts.corrected_to)
+    if not 0.0 <= since_s <= MAX_DELAY_S:
+        _refuse("times_disagree", "its decay is corrected to before its injection, or hours after")
+    return since_s
 
 
 def _bqml_per_unit(facts: PetFacts) -> float:
