@@ -74,6 +74,9 @@ class PetFacts:
     units: str
     suv_type: str
     decay_correction: str
+    """START, ADMIN, NONE; empty where `corrected_to` tells it."""
+    corrected_to: Moment | None
+    """To which voxels are corrected (Decay Correction DateTime)."""
     corrections: frozenset[str]
     """Corrected Image."""
     tracers: tuple[str, str, str]
@@ -104,7 +107,7 @@ class SuvScale:
     factors: tuple[float, ...]
     """One for each frame, in the facts' order; all equal unless voxels are not decay-corrected."""
     rule: str
-    """Which of the ways it was: gml, philips_suv, start, admin or none."""
+    """Which of the ways it was: gml, philips_suv, start, admin, date_time or none."""
     delay_s: float | None
     """From injection to scan, where both times are told."""
 
@@ -144,11 +147,15 @@ def find_suv_scale(facts: PetFacts) -> SuvScale:
                 )
             left_bq = dose_bq * _left(delay_s, _required_half_life_s(facts))
             factors = (unit * weight_g / left_bq,) * same
+        case "":
+            left_bq = dose_bq * _left(_since_injection_s(facts), _required_half_life_s(facts))
+            factors = (unit * weight_g / left_bq,) * same
         case _:
             factors = tuple(
                 unit * weight_g / (dose_bq * _left_in(frame, facts)) for frame in facts.frames
             )
-    return SuvScale(factors=factors, rule=facts.decay_correction.lower(), delay_s=delay_s)
+    rule = facts.decay_correction.lower() or "date_time"
+    return SuvScale(factors=factors, rule=rule, delay_s=delay_s)
 
 
 def find_doubts(facts: PetFacts) -> tuple[str, ...]:
@@ -196,7 +203,8 @@ def _require_fdg(facts: PetFacts) -> None:
 
 
 def _require_corrections(facts: PetFacts) -> None:
-    if facts.decay_correction not in {"START", "ADMIN", "NONE"}:
+    is_told = facts.decay_correction in {"START", "ADMIN", "NONE"}
+    if not (is_told or (facts.corrected_to is not None and not facts.decay_correction)):
         _refuse("decay_correction", "it does not say to which time its decay is corrected")
     if "ATTN" not in facts.corrections:
         _refuse("corrections", "it is not corrected for attenuation")
@@ -230,7 +238,7 @@ def _require_plausible(facts: PetFacts) -> None:
 def _require_agreeing_factors(facts: PetFacts, suv: float, delay_s: float | None) -> None:
     """Refuse a factor of Philips to SUV that is not what its other one makes by weight and dose."""
     bqml, weight, dose = facts.philips_bqml, facts.weight_kg, facts.dose_bq
-    since_s = 0.0 if facts.decay_correction == "ADMIN" else delay_s
+    since_s = {"ADMIN": 0.0, "START": delay_s}.get(facts.decay_correction)
     if not (bqml and weight and dose and facts.half_life_s) or since_s is None:
         return
     by_dose = bqml * weight * 1000.0 / (dose * _left(since_s, facts.half_life_s))
@@ -250,7 +258,7 @@ def _find_scan(facts: PetFacts, first: Frame | None) -> Moment | None:
     if first is None or acquired is None:
         return None
     if facts.series is None:
-        return acquired if facts.decay_correction == "NONE" else None
+        return acquired if facts.decay_correction in {"NONE", ""} else None
     by_reference = _scan_by_reference_time(acquired, first, facts.half_life_s)
     if seconds_between(facts.series, acquired) >= 0.0:
         scan = facts.series
@@ -320,6 +328,16 @@ def _checked_delay_s(facts: PetFacts, scan: Moment | None, first: Frame | None) 
                 f"it was scanned {since_s / 60:.0f} minutes after injection; 30 to 180 can be SUV",
             )
     return delay_s
+
+
+def _since_injection_s(facts: PetFacts) -> float:
+    """Return from where to where decay is corrected."""
+    if facts.injection is None or facts.corrected_to is None:
+        _refuse("times_missing", "it lacks the time of the injection")
+    since_s = seconds_between(facts.injection, facts.corrected_to)
+    if not 0.0 <= since_s <= MAX_DELAY_S:
+        _refuse("times_disagree", "its decay is corrected to before its injection, or hours after")
+    return since_s
 
 
 def _bqml_per_unit(facts: PetFacts) -> float:

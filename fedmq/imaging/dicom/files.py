@@ -22,6 +22,7 @@ from pydicom.dataset import Dataset
 from fedmq.errors import DatasetError
 from fedmq.imaging.clinical import plain_id
 from fedmq.imaging.dicom.elements import day, first_item, items, text, texts
+from fedmq.imaging.dicom.frames import ENHANCED_PET
 
 MAX_FILE_BYTES: Final = 2 * 1024**3
 _MAGIC_AT: Final = 128
@@ -33,19 +34,18 @@ _SUFFIXES: Final = (".dcm", ".dicom", ".ima")
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _IMAGES: Final = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
+    "1.2.840.10008.5.1.4.1.1.2.1": "CT",  # enhanced
+    "1.2.840.10008.5.1.4.1.1.2.2": "CT",  # converted to enhanced
     "1.2.840.10008.5.1.4.1.1.128": "PT",
+    "1.2.840.10008.5.1.4.1.1.128.1": "PT",  # converted to enhanced
+    ENHANCED_PET: "PT",
 }
 _STRUCTURES: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 _SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
 _DIRECTORY: Final = "1.2.840.10008.1.3.10"
-MULTI_FRAME: Final = "multi-frame image"
 _OTHERS: Final = {
     _STRUCTURES: "RTSTRUCT",
     _SEGMENTATION: "SEG",
-    "1.2.840.10008.5.1.4.1.1.2.1": MULTI_FRAME,
-    "1.2.840.10008.5.1.4.1.1.2.2": MULTI_FRAME,
-    "1.2.840.10008.5.1.4.1.1.128.1": MULTI_FRAME,
-    "1.2.840.10008.5.1.4.1.1.130": MULTI_FRAME,
     "1.2.840.10008.5.1.4.1.1.7": "secondary capture",
 }
 _NO_SLICES: Final = {
@@ -54,8 +54,12 @@ _NO_SLICES: Final = {
     "MIP": "projection",
     "MINIP": "projection",
     "PROJECTION IMAGE": "projection",
+    "MAX_IP": "projection",
+    "MIN_IP": "projection",
+    "SURFACE_RENDER": "projection",
+    "VOLUME_RENDER": "projection",
 }
-"""Values of Image Type that tell what only looks like a slice."""
+"""Values of Image Type, or of how a volume was used, that tell what only looks like a slice."""
 _SEXES: Final = ("F", "M")
 _CAPTURES: Final = "1.2.840.10008.5.1.4.1.1.7."
 _REPORTS: Final = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.")
@@ -247,7 +251,8 @@ def _plain_name(name: str) -> str:
 
 def _kind_of(sop_class: str, dataset: Dataset) -> str:
     """Return modality or, in words that a report may show, what else the file is."""
-    words = {word.upper() for word in texts(dataset, "ImageType")}
+    used = texts(dataset, "VolumeBasedCalculationTechnique")
+    words = {word.upper() for word in (*texts(dataset, "ImageType"), *used)}
     kind = "other object"
     if sop_class in _IMAGES:
         kind = next((why for word, why in _NO_SLICES.items() if word in words), _IMAGES[sop_class])

@@ -30,6 +30,7 @@ _MS_PER_S: Final = 1000.0
 _OF_SERIES: Final = (
     "Units",
     "DecayCorrection",
+    "DecayCorrectionDateTime",
     "SUVType",
     "PatientWeight",
     "SeriesDate",
@@ -75,6 +76,7 @@ def read_pet_facts(heads: Sequence[Dataset]) -> PetFacts:
         units=text(head, "Units"),
         suv_type=text(head, "SUVType"),
         decay_correction=text(head, "DecayCorrection"),
+        corrected_to=date_time(head, "DecayCorrectionDateTime", zone_s),
         corrections=frozenset.intersection(
             *(frozenset(texts(one, "CorrectedImage")) for one in heads)
         ),

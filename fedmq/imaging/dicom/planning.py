@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
-from fedmq.imaging.dicom.files import MULTI_FRAME, Entry, Foreign
+from fedmq.imaging.dicom.files import Entry, Foreign
 from fedmq.imaging.dicom.sidecars import ScanDay
 
 VERSION: Final = "1"
@@ -95,7 +95,7 @@ def plan_studies(
     left_out = Counter(one.why for one in foreign)
     by_patient: dict[str, list[tuple[str, list[Entry]]]] = defaultdict(list)
     for (patient_id, study_uid), members in by_study.items():
-        if any(one.kind in {*_IMAGES, MULTI_FRAME} for one in members):
+        if any(one.kind in _IMAGES for one in members):
             by_patient[patient_id].append((study_uid, members))
         else:
             left_out.update(one.kind for one in members)
@@ -201,12 +201,6 @@ def _refusal(
             code="damaged_file",
             why="a file in its folder cannot be read, and may be one of its slices",
             fix="export the folder again; or, if it is none of them, put that file elsewhere",
-        )
-    elif (kinds := {one.kind for one in members}) >= {MULTI_FRAME} and "PT" not in kinds:
-        found = Refusal(
-            code="multi_frame",
-            why="some of its images hold several slices in one file, which is not read",
-            fix="export them as one file for each slice",
         )
     elif len(scans) > 1 and _day_of(members) is None:
         found = Refusal(

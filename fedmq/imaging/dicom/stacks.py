@@ -36,6 +36,7 @@ class Slice:
     """Geometry and identity of one slice; what its file does not tell is empty."""
 
     sop_uid: str
+    """With the number of its frame."""
     digest: str
     frame_of_reference: str
     position_mm: tuple[float, ...]
@@ -46,6 +47,8 @@ class Slice:
     """Between rows, between columns."""
     num_rows: int
     num_columns: int
+    group: tuple[str, ...]
+    """Stack and point in time, where a file of several slices tells them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,6 +142,8 @@ def _without_copies(slices: Sequence[Slice]) -> tuple[list[int], tuple[int, ...]
 def _require_alike(slices: Sequence[Slice]) -> None:
     first = slices[0]
     for one in slices:
+        if one.group != first.group:
+            raise _fault("mixed_series", "its slices are of several stacks, or points in time")
         if (one.num_rows, one.num_columns) != (first.num_rows, first.num_columns):
             raise _fault("mixed_series", "its slices differ in their numbers of pixels")
         if one.frame_of_reference != first.frame_of_reference:

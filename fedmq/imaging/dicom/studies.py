@@ -215,10 +215,9 @@ def _tell(made: _Making, name: str, chosen: Chosen, figures: Mapping[str, object
         "spacing_mm": [round(one, 3) for one in spacing],
         **figures,
     }
-    if chosen.grid.duplicates:
-        made.notes.append(
-            f"files of its {name} that were copies, byte for byte: {len(chosen.grid.duplicates)}"
-        )
+    copies = {chosen.series.places[index].entry for index in chosen.grid.duplicates}
+    if copies:
+        made.notes.append(f"files of its {name} that were copies, byte for byte: {len(copies)}")
     made.dropped.update(count_tags(chosen.series, KEPT))
 
 

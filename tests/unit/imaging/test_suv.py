@@ -49,6 +49,7 @@ def facts(**changes: object) -> PetFacts:
         "units": "BQML",
         "suv_type": "",
         "decay_correction": "START",
+        "corrected_to": None,
         "corrections": frozenset({"ATTN", "DECY", "SCAT"}),
         "tracers": ("Fluorodeoxyglucose", "", ""),
         "weight_kg": 70.0,
@@ -112,6 +113,44 @@ def test_decay_corrected_to_the_injection_an_even_dose_has_suv_1(
         frames=(frame(at(36_000 + delay_s)),),
     )
     assert find_suv_scale(told).factors[0] * dose / (weight * 1000) == pytest.approx(1.0)
+
+
+@given(weight=weights, dose=doses, delay_s=delays, share=st.floats(0, 1))
+def test_decay_corrected_to_a_moment_that_is_told_an_even_dose_has_suv_1(
+    weight: float, dose: float, delay_s: float, share: float
+) -> None:
+    """Decay Correction DateTime: whichever it is, from the injection to long after."""
+    since_s = share * 179 * 60
+    told = facts(
+        decay_correction="",
+        corrected_to=at(36_000 + since_s),
+        weight_kg=weight,
+        dose_bq=dose,
+        series=at(36_000 + delay_s),
+        frames=(frame(at(36_000 + delay_s)),),
+    )
+    scale = find_suv_scale(told)
+    assert scale.factors[0] * dose * left(since_s) / (weight * 1000) == pytest.approx(1.0)
+    assert (scale.rule, scale.delay_s) == ("date_time", pytest.approx(delay_s))
+    without_series = dataclasses.replace(told, series=None)
+    assert find_suv_scale(without_series).delay_s == pytest.approx(delay_s)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"corrected_to": at(35_999)}, "times_disagree"),
+        ({"corrected_to": at(36_000 + 3 * 3600 + 1)}, "times_disagree"),
+        ({"corrected_to": at(39_600), "injection": None}, "times_missing"),
+        ({"corrected_to": None}, "decay_correction"),
+        ({"corrected_to": at(39_600), "decay_correction": "SOMETIME"}, "decay_correction"),
+    ],
+)
+def test_a_moment_that_decay_is_not_corrected_to_is_refused(
+    changes: dict[str, object], code: str
+) -> None:
+    """Before the injection, or on another day."""
+    assert code_of(facts(**{"decay_correction": "", **changes})) == code
 
 
 @given(weight=weights, delay_s=delays, duration_s=durations)

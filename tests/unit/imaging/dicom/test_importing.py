@@ -554,15 +554,6 @@ def test_a_pet_that_lacks_a_slice_does_not_give_way_to_another_one(site: Site) -
     assert site.only(Choices(pet_series="head")).taken["PET"]["slices"] == 3
 
 
-def test_slices_in_several_frames_per_file_are_refused(site: Site) -> None:
-    """A CT alone would be a case that silently lacks its PET."""
-    one = dicom.base(
-        "1.2.840.10008.5.1.4.1.1.130", 1, patient=dicom.SECRETS["id"], study="one", series="x"
-    )
-    dicom.write(site.archive, one, *ct())
-    assert site.only().code == "multi_frame"
-
-
 def test_two_patients_with_one_id_are_refused(site: Site) -> None:
     """Their dates of birth differ."""
     dicom.write(site.archive / "1", *pet())

@@ -33,6 +33,7 @@ def slices(
             spacing_mm=(spacing[1], spacing[0]),
             num_rows=6,
             num_columns=7,
+            group=("", ""),
         )
         for number in range(count)
     ]
@@ -145,6 +146,8 @@ BROKEN: dict[str, tuple[str, Breaking]] = {
     ),
     "other spacing": ("mixed_series", change(1, spacing_mm=(3.0, 4.1))),
     "other frame": ("mixed_series", change(4, frame_of_reference="1.8")),
+    "other stack": ("mixed_series", change(4, group=("2", ""))),
+    "other time": ("mixed_series", change(4, group=("", "2"))),
     "no position": ("no_position", change(0, position_mm=())),
     "no orientation": ("no_position", change(0, orientation=())),
     "no spacing": ("bad_spacing", change(0, spacing_mm=())),
