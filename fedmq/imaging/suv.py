@@ -7,11 +7,11 @@ contradictory is refused by name, never guessed: tools that guess differ by a th
 """
 
 import math
-import re
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from fedmq.errors import DatasetError
+from fedmq.imaging.tracers import why_not_fdg
 
 F18_HALF_LIFE_S: Final = 6586.2
 _HALF_LIFE_TOLERANCE: Final = 0.02
@@ -32,17 +32,6 @@ _SAME_SCAN_S: Final = 10 * 60.0
 """Within a bed: scanners mean its begin or its middle. Decay of ten minutes is 6.5 % of SUV."""
 _MAX_WAIT_S: Final = 30 * 60.0
 """From the begin of a scan to its first bed, where no reference time tells it."""
-_FDG_CODES: Final = frozenset({"C-B1031", "Y-X1743", "35321007"})
-_FDG: Final = re.compile(
-    r"((?<![A-Z])|(?<=18F))FDG(?![A-Z])|^(?=.*FLU)(?=.*D[EÉ]S?OXY).*GLU[CK]OS", re.DOTALL
-)
-_OTHERS: Final = re.compile(
-    r"FDGAL|GALACTOS|CHOLIN|CICLO|CICLA|DCF|DOPA|DOTA|STRADIOL|FAPI|FLORB|FLORT|FLUORID|FLURPI"
-    r"|FLUTEM|MISO|PIFLU|PSMA|THYMIDIN|TYROSIN|\b(FAZA|FES|FET|FLT|NAF)\b"
-)
-"""Of fluorine 18, as it is in FDG (PS3.16 CID 4021, and what studies use)."""
-_NUCLIDES: Final = frozenset({"", "F", "FLUOR", "FLUORINE"})
-"""Letters of a meaning that tells no tracer, such as ^18^Fluorine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +109,8 @@ def find_suv_scale(facts: PetFacts) -> SuvScale:
             corrections, decay_correction, weight, dose, half_life, times_missing, times_disagree,
             over_midnight, injection_after_scan, delay.
     """
-    _require_fdg(facts)
+    if told := why_not_fdg(*facts.tracers):
+        _refuse("tracer", told)
     _require_corrections(facts)
     _require_plausible(facts)
     first = _first_frame(facts)
@@ -184,22 +174,6 @@ def seconds_between(begin: Moment, end: Moment) -> float:
     """Return the seconds from one moment to another; without both days they are of one day."""
     days = 0 if begin.day is None or end.day is None else end.day - begin.day
     return days * _DAY_S + end.second - begin.second
-
-
-def _require_fdg(facts: PetFacts) -> None:
-    """Refuse other tracers: a code decides, a name where none is told; both agree."""
-    name, code, meaning = (told.strip().upper() for told in facts.tracers)
-    if not (name or code or meaning):
-        _refuse("tracer", "it does not say which tracer was given")
-    is_coded = code in _FDG_CODES or _FDG.search(meaning) is not None
-    is_named = _FDG.search(name) is not None
-    if not is_coded and not (is_named and re.sub(r"[\W\d]", "", meaning) in _NUCLIDES):
-        told = (
-            "its code is of another tracer than its name" if is_named else "its tracer is not FDG"
-        )
-        _refuse("tracer", told)
-    if _OTHERS.search(f"{name} {meaning}"):
-        _refuse("tracer", "it tells another tracer beside FDG")
 
 
 def _require_corrections(facts: PetFacts) -> None:

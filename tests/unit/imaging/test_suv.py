@@ -448,61 +448,6 @@ def test_what_is_missing_or_contradictory_is_refused_by_name(what: str) -> None:
     assert code_of(told()) == code
 
 
-FDG = (
-    "FDG -- fluorodeoxyglucose",
-    "18F-FDG",
-    "18FFDG",
-    "F18FDG",
-    "FDG_18F",
-    "[18F]FDG",
-    "Fludeoxyglucose F18",
-    "Fluorodésoxyglucose",
-    "Fluordesoxyglukose",
-    "2-deoxy-2-[18F]fluoro-D-glucose",
-    "Fluorodeoxyglucose F^18^",
-)
-OTHERS = (
-    "FDGal F18",
-    "Fluoro-2-deoxy-D-galactose",
-    "Fluciclovine F^18^",
-    "Fluorocholine F^18^",
-    "Fluoro-L-dopa F^18^",
-    "Fluoromisonidazole F^18^",
-    "Sodium fluoride F^18^",
-    "PSMA-1007 F^18^",
-    "Florbetapir F^18^",
-)
-
-
-@pytest.mark.parametrize("name", FDG)
-def test_fdg_is_known_by_its_names_and_codes(name: str) -> None:
-    """Whoever wrote it, in whichever case."""
-    for told in (
-        (name, "", ""),
-        (name.upper(), "", ""),
-        (name, "C-111A1", "^18^Fluorine"),
-        ("Solution", "C-B1031", ""),
-        ("Solution", "of the site", name),
-        ("", "35321007", "Glucose F18"),
-    ):
-        assert find_suv_scale(facts(tracers=told)).factors
-
-
-@pytest.mark.parametrize("name", OTHERS)
-def test_another_tracer_is_refused_whatever_else_says_fdg(name: str) -> None:
-    """A code decides where there is one, and what disagrees with it is a contradiction."""
-    for told in (
-        (name, "", ""),
-        (name, "C-B1031", ""),
-        ("", "C-B1031", name),
-        ("Fluorodeoxyglucose", "C-E0269", name),
-        (name, "C-B1031", "Fluorodeoxyglucose F^18^"),
-        ("Solution", "", ""),
-        ("FDG", "126718", "Something new F^18^"),
-    ):
-        assert code_of(facts(tracers=told)) == "tracer"
-
-
 @given(hours, hours, st.integers(-3, 3))
 def test_seconds_between_moments_add_up(begin: float, end: float, days: int) -> None:
     """There and back is nothing; a day has 86400 seconds."""
