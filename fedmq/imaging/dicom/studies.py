@@ -122,11 +122,11 @@ def _make(study: Study, source: Path, choices: Choices) -> _Making:
         _add_pet(made, pet.taken, study, source)
     if ct.taken is not None:
         _add_ct(made, ct.taken, study, source)
-    if pet.taken and ct.taken and not pet.taken.series.frame_of_reference:
-        made.notes.append("PET and CT name no frame of reference: that they share one is not sure")
     _add_mask(made, study, source, choices, (pet.taken, ct.taken))
     if study.when.time_zero != "treatment" and choices.time_zero:
         made.notes.append("the table of time zero does not have it: days count from its first scan")
+    if pet.taken and ct.taken and not pet.taken.series.frame_of_reference:
+        made.notes.append("PET and CT name no frame of reference: that they share one is not sure")
     return made
 
 

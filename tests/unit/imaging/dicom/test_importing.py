@@ -502,14 +502,6 @@ def test_of_several_series_none_is_guessed(site: Site) -> None:
     assert site.only(Choices(pet_series="brain")).code == "series_not_found"
 
 
-def test_a_weight_that_may_be_in_pounds_is_told_in_the_report(site: Site) -> None:
-    """The case is written: somebody may weigh as much."""
-    dicom.write(site.archive, *pet(having(PatientWeight=154.3)))
-    (note,) = site.only().notes
-    assert "lb" in note
-    assert f"note: {note}" in (site.cases / "import-report.txt").read_text()
-
-
 def test_a_ct_of_another_place_is_left_out(site: Site) -> None:
     """It has to share the PET's frame of reference; of several the one as long as the PET."""
     dicom.write(site.archive / "pet", *pet())
@@ -574,6 +566,14 @@ def test_a_pet_that_lacks_a_slice_does_not_give_way_to_another_one(site: Site) -
     assert "no volume: gap" in refused.why
     assert site.only(Choices(pet_series="body")).code == "gap"
     assert site.only(Choices(pet_series="head")).taken["PET"]["slices"] == 3
+
+
+def test_a_weight_that_may_be_in_pounds_is_told_in_the_report(site: Site) -> None:
+    """The case is written: somebody may weigh as much."""
+    dicom.write(site.archive, *pet(having(PatientWeight=154.3)))
+    (note,) = site.only().notes
+    assert "lb" in note
+    assert f"note: {note}" in (site.cases / "import-report.txt").read_text()
 
 
 def test_two_patients_with_one_id_are_refused(site: Site) -> None:
