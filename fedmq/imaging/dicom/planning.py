@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
-from fedmq.imaging.dicom.files import Entry, Foreign
+from fedmq.imaging.dicom.files import LARGE_IMAGE, LARGE_REGIONS, Entry, Foreign
 from fedmq.imaging.dicom.sidecars import ScanDay
 
 VERSION: Final = "1"
@@ -95,7 +95,7 @@ def plan_studies(
     left_out = Counter(one.why for one in foreign)
     by_patient: dict[str, list[tuple[str, list[Entry]]]] = defaultdict(list)
     for (patient_id, study_uid), members in by_study.items():
-        if any(one.kind in _IMAGES for one in members):
+        if any(one.kind in {*_IMAGES, LARGE_IMAGE} for one in members):
             by_patient[patient_id].append((study_uid, members))
         else:
             left_out.update(one.kind for one in members)
@@ -201,6 +201,12 @@ def _refusal(
             code="damaged_file",
             why="a file in its folder cannot be read, and may be one of its slices",
             fix="export the folder again; or, if it is none of them, put that file elsewhere",
+        )
+    elif any(one.kind in {LARGE_IMAGE, LARGE_REGIONS} for one in members):
+        found = Refusal(
+            code="too_large",
+            why="one of its files is larger than what is read, or has more outlines or items",
+            fix="export regions in several files, and volumes as one file for each slice",
         )
     elif len(scans) > 1 and _day_of(members) is None:
         found = Refusal(
