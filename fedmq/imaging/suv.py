@@ -23,6 +23,7 @@ MIN_DELAY_S: Final = 30 * 60.0
 MAX_DELAY_S: Final = 180 * 60.0
 _DAY_S: Final = 86_400.0
 _SAME_TIME_S: Final = 60.0
+_MEND: Final = "mend it at the scanner's console or in the archive, and export the series again"
 _FDG_CODES: Final = frozenset({"C-B1031", "Y-X1743", "35321007"})
 _FDG_WORDS: Final = ("FDG", "FLUORODEOXYGLUCOSE", "FLUDEOXYGLUCOSE", "FLUORO-2-DEOXY")
 
@@ -63,6 +64,8 @@ class PetFacts:
     """Corrected Image."""
     tracers: tuple[str, ...]
     """Names and codes of the radiopharmaceutical."""
+    tracer_said: str
+    """By the operator, of series that name none."""
     weight_kg: float | None
     size_m: float | None
     dose_bq: float | None
@@ -81,6 +84,11 @@ class PetFacts:
     philips_bqml: float | None
     """7053,1009."""
 
+    @property
+    def names_tracer(self) -> bool:
+        """Whether the series itself says what was given."""
+        return any(name.strip() for name in self.tracers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuvScale:
@@ -98,8 +106,9 @@ def find_suv_scale(facts: PetFacts) -> SuvScale:
     """Return the factors that turn the rescaled values of each slice into SUVbw [g/ml].
 
     Raises:
-        DatasetError: a code of this vocabulary: tracer, units, suv_type, philips_factors,
-            corrections, decay_correction, weight, dose, half_life, times_missing, times_disagree,
+        DatasetError: a code of this vocabulary: tracer, tracer_not_named, units, suv_type,
+            philips_factors, corrections, decay_correction, weight, dose, half_life, times_missing,
+            times_disagree,
             over_midnight, injection_after_scan, delay.
     """
     _require_fdg(facts)
@@ -153,11 +162,19 @@ def seconds_between(begin: Moment, end: Moment) -> float:
 
 
 def _require_fdg(facts: PetFacts) -> None:
-    told = [name.strip().upper() for name in facts.tracers if name.strip()]
-    if not any(name in _FDG_CODES or any(w in name for w in _FDG_WORDS) for name in told):
+    """The operator's word counts where nothing says otherwise, and the half-life is fluorine's."""
+    told = facts.tracers if facts.names_tracer else (facts.tracer_said,)
+    names = [name.strip().upper() for name in told if name.strip()]
+    if not names:
         _refuse(
-            "tracer", "its tracer is not FDG" if told else "it does not say which tracer was given"
+            "tracer_not_named",
+            "it does not say which tracer was given",
+            "if you know that all series that do not say so are of FDG, say it: --tracer FDG",
         )
+    if not any(name in _FDG_CODES or any(w in name for w in _FDG_WORDS) for name in names):
+        _refuse("tracer", "its tracer is not FDG", "leave the case out")
+    if not facts.names_tracer:
+        _required_half_life_s(facts)
 
 
 def _require_corrections(facts: PetFacts) -> None:
@@ -301,10 +318,5 @@ def _left(since_s: float, half_life_s: float) -> float:
     return float(2.0 ** (-since_s / half_life_s))
 
 
-def _refuse(code: str, why: str) -> NoReturn:
-    raise DatasetError(
-        "the PET cannot be turned to SUV",
-        code=code,
-        why=why,
-        fix="mend it at the scanner's console or in the archive, and export the series again",
-    )
+def _refuse(code: str, why: str, fix: str = _MEND) -> NoReturn:
+    raise DatasetError("the PET cannot be turned to SUV", code=code, why=why, fix=fix)

@@ -24,6 +24,8 @@ class Choices:
     pet_series: str = ""
     """Pattern of Series Description, where a study has several."""
     ct_series: str = ""
+    tracer: str = ""
+    """What was given, of PET series that name no tracer."""
     time_zero: Mapping[str, int] = field(default_factory=dict)
     """PatientID -> day, where treatment began."""
 
@@ -141,7 +143,13 @@ def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
     images = tuple(one for one in draft.members if one.kind in _IMAGES)
     drawn = tuple(one for one in draft.members if one.kind in _DRAWN)
     content = sorted(f"{one.kind} {one.digest}" for one in (*images, *drawn))
-    chosen = (*choices.regions, choices.pet_series, choices.ct_series, str(draft.when))
+    chosen = (
+        *choices.regions,
+        choices.pet_series,
+        choices.ct_series,
+        choices.tracer,
+        str(draft.when),
+    )
     suffix = "" if draft.number is None else f"_scan-{draft.number}"
     return Study(
         case_id=draft.pseudonym + suffix,
