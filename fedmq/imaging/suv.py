@@ -32,6 +32,7 @@ _SAME_SCAN_S: Final = 10 * 60.0
 """Within a bed: scanners mean its begin or its middle. Decay of ten minutes is 6.5 % of SUV."""
 _MAX_WAIT_S: Final = 30 * 60.0
 """From the begin of a scan to its first bed, where no reference time tells it."""
+_MEND: Final = "mend it at the scanner's console or in the archive, and export the series again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,8 @@ class PetFacts:
     """Corrected Image."""
     tracers: tuple[str, str, str]
     """Name of the radiopharmaceutical, value and meaning of its code."""
+    tracer_said: str
+    """By the operator, of series that name none."""
     weight_kg: float | None
     size_m: float | None
     dose_bq: float | None
@@ -88,6 +91,11 @@ class PetFacts:
     philips_bqml: float | None
     """7053,1009."""
 
+    @property
+    def names_tracer(self) -> bool:
+        """Whether the series itself says what was given."""
+        return any(name.strip() for name in self.tracers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuvScale:
@@ -105,12 +113,11 @@ def find_suv_scale(facts: PetFacts) -> SuvScale:
     """Return the factors that turn the rescaled values of each slice into SUVbw [g/ml].
 
     Raises:
-        DatasetError: a code of this vocabulary: tracer, units, suv_type, philips_factors,
-            corrections, decay_correction, weight, dose, half_life, times_missing, times_disagree,
-            over_midnight, injection_after_scan, delay.
+        DatasetError: a code of this vocabulary: tracer, tracer_not_named, units, suv_type,
+            philips_factors, corrections, decay_correction, weight, dose, half_life, times_missing,
+            times_disagree, over_midnight, injection_after_scan, delay.
     """
-    if told := why_not_fdg(*facts.tracers):
-        _refuse("tracer", told)
+    _require_fdg(facts)
     _require_corrections(facts)
     _require_plausible(facts)
     first = _first_frame(facts)
@@ -174,6 +181,21 @@ def seconds_between(begin: Moment, end: Moment) -> float:
     """Return the seconds from one moment to another; without both days they are of one day."""
     days = 0 if begin.day is None or end.day is None else end.day - begin.day
     return days * _DAY_S + end.second - begin.second
+
+
+def _require_fdg(facts: PetFacts) -> None:
+    """The operator's word counts where nothing says otherwise, and the half-life is fluorine's."""
+    told = facts.tracers if facts.names_tracer else (facts.tracer_said, "", "")
+    if not any(one.strip() for one in told):
+        _refuse(
+            "tracer_not_named",
+            "it does not say which tracer was given",
+            "if you know that all series that do not say so are of FDG, say it: --tracer FDG",
+        )
+    if why := why_not_fdg(*told):
+        _refuse("tracer", why, "leave the case out")
+    if not facts.names_tracer:
+        _required_half_life_s(facts)
 
 
 def _require_corrections(facts: PetFacts) -> None:
@@ -351,10 +373,5 @@ def _left(since_s: float, half_life_s: float) -> float:
     return float(2.0 ** (-since_s / half_life_s))
 
 
-def _refuse(code: str, why: str) -> NoReturn:
-    raise DatasetError(
-        "the PET cannot be turned to SUV",
-        code=code,
-        why=why,
-        fix="mend it at the scanner's console or in the archive, and export the series again",
-    )
+def _refuse(code: str, why: str, fix: str = _MEND) -> NoReturn:
+    raise DatasetError("the PET cannot be turned to SUV", code=code, why=why, fix=fix)

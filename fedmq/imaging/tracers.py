@@ -25,9 +25,7 @@ def why_not_fdg(name: str, code: str, meaning: str) -> str:
     name, code, meaning = (told.strip().upper() for told in (name, code, meaning))
     is_coded = code in _FDG_CODES or _FDG.search(meaning) is not None
     is_named = _FDG.search(name) is not None
-    if not (name or code or meaning):
-        why = "it does not say which tracer was given"
-    elif _OTHERS.search(f"{name} {meaning}"):
+    if _OTHERS.search(f"{name} {meaning}"):
         why = "it tells another tracer than FDG"
     elif is_coded or (is_named and re.sub(r"[\W\d]", "", meaning) in _NUCLIDES):
         why = ""

@@ -40,8 +40,8 @@ _OF_SERIES: Final = (
 """What has to be the same in every slice: factors are found once."""
 
 
-def read_pet_facts(heads: Sequence[Dataset]) -> PetFacts:
-    """Return what a PET series tells, with a frame for each head.
+def read_pet_facts(heads: Sequence[Dataset], tracer_said: str = "") -> PetFacts:
+    """Return what a PET series tells, with a frame for each head; and what the operator says.
 
     Raises:
         DatasetError: code mixed_series (slices disagree on dose, weight, units or times), or dose
@@ -85,6 +85,7 @@ def read_pet_facts(heads: Sequence[Dataset]) -> PetFacts:
             text(code, "CodeValue"),
             text(code, "CodeMeaning"),
         ),
+        tracer_said=tracer_said,
         weight_kg=number(head, "PatientWeight"),
         size_m=number(head, "PatientSize"),
         dose_bq=number(drug, "RadionuclideTotalDose"),

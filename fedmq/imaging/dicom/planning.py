@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
-from fedmq.imaging.dicom.files import Entry, Foreign
+from fedmq.imaging.dicom.files import LARGE_IMAGE, LARGE_REGIONS, Entry, Foreign
 from fedmq.imaging.dicom.sidecars import ScanDay
 
 VERSION: Final = "1"
@@ -24,6 +24,8 @@ class Choices:
     pet_series: str = ""
     """Pattern of Series Description, where a study has several."""
     ct_series: str = ""
+    tracer: str = ""
+    """What was given, of PET series that name no tracer."""
     time_zero: Mapping[str, int] = field(default_factory=dict)
     """PatientID -> day, where treatment began."""
 
@@ -95,7 +97,7 @@ def plan_studies(
     left_out = Counter(one.why for one in foreign)
     by_patient: dict[str, list[tuple[str, list[Entry]]]] = defaultdict(list)
     for (patient_id, study_uid), members in by_study.items():
-        if any(one.kind in _IMAGES for one in members):
+        if any(one.kind in {*_IMAGES, LARGE_IMAGE} for one in members):
             by_patient[patient_id].append((study_uid, members))
         else:
             left_out.update(one.kind for one in members)
@@ -141,7 +143,13 @@ def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
     images = tuple(one for one in draft.members if one.kind in _IMAGES)
     drawn = tuple(one for one in draft.members if one.kind in _DRAWN)
     content = sorted(f"{one.kind} {one.digest}" for one in (*images, *drawn))
-    chosen = (*choices.regions, choices.pet_series, choices.ct_series, str(draft.when))
+    chosen = (
+        *choices.regions,
+        choices.pet_series,
+        choices.ct_series,
+        choices.tracer,
+        str(draft.when),
+    )
     suffix = "" if draft.number is None else f"_scan-{draft.number}"
     return Study(
         case_id=draft.pseudonym + suffix,
@@ -201,6 +209,12 @@ def _refusal(
             code="damaged_file",
             why="a file in its folder cannot be read, and may be one of its slices",
             fix="export the folder again; or, if it is none of them, put that file elsewhere",
+        )
+    elif any(one.kind in {LARGE_IMAGE, LARGE_REGIONS} for one in members):
+        found = Refusal(
+            code="too_large",
+            why="one of its files is larger than what is read, or has more outlines or items",
+            fix="export regions in several files, and volumes as one file for each slice",
         )
     elif len(scans) > 1 and _day_of(members) is None:
         found = Refusal(

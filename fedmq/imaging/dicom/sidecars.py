@@ -144,6 +144,7 @@ def pet_sidecar(head: Dataset, facts: PetFacts, scale: SuvScale, when: ScanDay) 
         "AttenuationCorrection": "corrected",
         "fedmq": {
             **_day(when),
+            "tracer_named_by": "series" if facts.names_tracer else "operator",
             "suv_rule": scale.rule,
             "injection_to_scan_s": scale.delay_s,
             "corrections": sorted(facts.corrections & _CORRECTIONS),

@@ -119,7 +119,7 @@ def _make(study: Study, source: Path, choices: Choices) -> _Making:
     if pet.taken is None and ct.taken is None:
         raise DatasetError("the study has no image", code="no_image", why="no series is left")
     if pet.taken is not None:
-        _add_pet(made, pet.taken, study, source)
+        _add_pet(made, pet.taken, study, source, choices)
     if ct.taken is not None:
         _add_ct(made, ct.taken, study, source)
     _add_mask(made, study, source, choices, (pet.taken, ct.taken))
@@ -130,9 +130,11 @@ def _make(study: Study, source: Path, choices: Choices) -> _Making:
     return made
 
 
-def _add_pet(made: _Making, chosen: Chosen, study: Study, source: Path) -> None:
-    facts = read_pet_facts(chosen.series.heads)
+def _add_pet(made: _Making, chosen: Chosen, study: Study, source: Path, choices: Choices) -> None:
+    facts = read_pet_facts(chosen.series.heads, choices.tracer)
     scale = find_suv_scale(facts)
+    if not facts.names_tracer:
+        made.notes.append("its PET names no tracer: FDG by the operator's word (--tracer)")
     made.notes += find_doubts(facts)
     array = load(source, chosen.series, chosen.grid, scale.factors)
     made.volumes["PET"] = as_volume(array, chosen.grid)

@@ -52,6 +52,7 @@ def facts(**changes: object) -> PetFacts:
         "corrected_to": None,
         "corrections": frozenset({"ATTN", "DECY", "SCAT"}),
         "tracers": ("Fluorodeoxyglucose", "", ""),
+        "tracer_said": "",
         "weight_kg": 70.0,
         "size_m": None,
         "dose_bq": 3e8,
@@ -385,7 +386,7 @@ def test_dates_that_were_shifted_apart_are_refused(days: int) -> None:
 
 REFUSED: dict[str, tuple[str, Callable[[], PetFacts]]] = {
     "PSMA": ("tracer", lambda: facts(tracers=("68Ga-PSMA-11", "", ""))),
-    "no tracer": ("tracer", lambda: facts(tracers=("", "", ""))),
+    "no tracer": ("tracer_not_named", lambda: facts(tracers=("", "", ""))),
     "CM2ML": ("units", lambda: facts(units="CM2ML")),
     "no units": ("units", lambda: facts(units="")),
     "not attenuated": ("corrections", lambda: facts(corrections=frozenset({"DECY"}))),
@@ -446,6 +447,16 @@ def test_what_is_missing_or_contradictory_is_refused_by_name(what: str) -> None:
     """Never a guess."""
     code, told = REFUSED[what]
     assert code_of(told()) == code
+
+
+def test_the_operators_word_counts_where_no_tracer_is_named() -> None:
+    """It makes no other tracer FDG, and needs a half-life of fluorine 18 beside it."""
+    nameless = {"tracers": ("", " ", ""), "tracer_said": "FDG"}
+    assert find_suv_scale(facts(**nameless)) == find_suv_scale(facts())
+    assert code_of(facts(tracers=("PSMA-1007", "", ""), tracer_said="FDG")) == "tracer"
+    assert code_of(facts(**nameless, half_life_s=4057.7)) == "half_life"
+    assert code_of(facts(**nameless, units="GML", half_life_s=None)) == "half_life"
+    assert code_of(facts(**{**nameless, "tracer_said": "PSMA"})) == "tracer"
 
 
 @given(hours, hours, st.integers(-3, 3))

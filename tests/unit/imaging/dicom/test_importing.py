@@ -384,6 +384,32 @@ def test_a_case_that_is_not_sound_is_refused_and_the_others_are_written(
     assert f"{bad.case_id}: refused: {code}: " in (site.cases / "import-report.txt").read_text()
 
 
+def test_a_tracer_that_is_named_nowhere_may_be_said(site: Site) -> None:
+    """Refused until then; report and sidecar say whose word it is, and that it is not needed."""
+    dicom.write(site.archive, *pet(drug(Radiopharmaceutical="")))
+    refused = site.only()
+    assert (refused.code, refused.why) == (
+        "tracer_not_named",
+        "it does not say which tracer was given",
+    )
+    assert "--tracer FDG" in refused.fix
+    outcome = site.only(Choices(tracer="FDG"))
+    assert outcome.notes == ("its PET names no tracer: FDG by the operator's word (--tracer)",)
+    assert outcome.notes[0] in (site.cases / "import-report.txt").read_text()
+    told = site.sidecar(outcome.case_id)
+    assert (told["TracerName"], told["fedmq"]["tracer_named_by"]) == ("FDG", "operator")
+    forgotten = site.only()
+    assert forgotten.code == "tracer_not_named"
+    assert forgotten.notes[0].startswith("its folder stays")
+    assert site.names() == [outcome.case_id]
+    dicom.write(site.archive, *pet(drug(Radiopharmaceutical="PSMA-1007")))
+    assert site.only(Choices(tracer="FDG")).code == "tracer"
+    dicom.write(site.archive, *pet())
+    named = site.only(Choices(tracer="FDG"))
+    assert named.notes == ()
+    assert site.sidecar(named.case_id)["fedmq"]["tracer_named_by"] == "series"
+
+
 def test_a_case_that_was_written_and_is_refused_by_now_is_taken_out(site: Site) -> None:
     """What it was made of is no longer what the archive says; that is told."""
     dicom.write(site.archive, *pet())
