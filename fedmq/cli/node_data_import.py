@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -23,6 +24,12 @@ _MOST_JOBS: Final = 4
 _SPEAKS_EVERY: Final = {"file": 1000, "case": 10}
 
 
+class Tracer(StrEnum):
+    """Of which SUV are made."""
+
+    FDG = "FDG"
+
+
 def import_dicom(  # noqa: PLR0913 - as many as there are options
     dicom_dir: Annotated[Path, typer.Argument(help="The folder that the archive exported to")],
     dataset_folder: Annotated[Path, typer.Argument(help="The folder of cases to be made")],
@@ -38,6 +45,12 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
         str, typer.Option(help="Which PET, where a study has several: its description, as *TOF*")
     ] = "",
     ct_series: Annotated[str, typer.Option(help="Which CT, where a study has several")] = "",
+    tracer: Annotated[
+        Tracer | None,
+        typer.Option(
+            case_sensitive=False, help="What was given, of PET series that name no tracer at all"
+        ),
+    ] = None,
     time_zero: Annotated[
         Path | None,
         typer.Option(help="A table with patient_id,date: days of scans count from there"),
@@ -81,6 +94,7 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
         regions=tuple(roi or ()),
         pet_series=pet_series,
         ct_series=ct_series,
+        tracer=tracer.value if tracer else "",
         time_zero=read_time_zero(time_zero, encoding) if time_zero else {},
     )
     keeping = LocalDisk(home)

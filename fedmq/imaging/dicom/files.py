@@ -1,7 +1,8 @@
 """Files of an archive's export: which of them are DICOM, what they are, and whose.
 
 A file is read whole, into memory of its own size: a length inside it that claims more than there is
-finds nothing behind it. Nothing is inflated.
+finds nothing behind it. Nothing is inflated. So files have bounds, by their bytes and by the items
+of their sequences, each of which takes a hundred times its bytes; of larger ones the head is read.
 """
 
 import hashlib
@@ -12,18 +13,30 @@ import re
 import stat
 import unicodedata
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.clinical import plain_id
 from fedmq.imaging.dicom.elements import day, first_item, items, text, texts
+from fedmq.imaging.dicom.frames import ENHANCED_PET
 
-MAX_FILE_BYTES: Final = 2 * 1024**3
+MAX_FILE_BYTES: Final = 256 * 1024**2
+"""The outlines of a hundred organs of a whole body have half of it; a slice has thousandths."""
+MAX_IMAGE_BYTES: Final = 2 * 1024**3
+"""Of a file of several slices: as many voxels as a volume may have, in 32 bits."""
+MAX_ITEMS: Final = 2**18
+"""Outlines, each with the slice that it lies on, of a hundred organs are half as many."""
+_ITEM: Final = b"\xfe\xff\x00\xe0"
+_BEGIN_BYTES: Final = 2**20
+_LAST_OF_BEGIN: Final = 0x0020000E
+"""Series Instance UID: up to it a file tells whose it is."""
 _MAGIC_AT: Final = 128
 _MAGIC: Final = b"DICM"
 _ROOT: Final = b"1.2.840.10008."
@@ -31,21 +44,31 @@ _ROOT: Final = b"1.2.840.10008."
 _ROOT_WITHIN: Final = 2048
 _SUFFIXES: Final = (".dcm", ".dicom", ".ima")
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
+_OF_SEVERAL_SLICES: Final = {
+    "1.2.840.10008.5.1.4.1.1.2.1": "CT",
+    "1.2.840.10008.5.1.4.1.1.2.2": "CT",  # converted
+    "1.2.840.10008.5.1.4.1.1.128.1": "PT",  # converted
+    ENHANCED_PET: "PT",
+}
 _IMAGES: Final = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
     "1.2.840.10008.5.1.4.1.1.128": "PT",
+    **_OF_SEVERAL_SLICES,
 }
 _STRUCTURES: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 _SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
 _DIRECTORY: Final = "1.2.840.10008.1.3.10"
-MULTI_FRAME: Final = "multi-frame image"
+LARGE_IMAGE: Final = "too large image"
+LARGE_REGIONS: Final = "too large file of regions"
+_LARGE: Final = {
+    "CT": LARGE_IMAGE,
+    "PT": LARGE_IMAGE,
+    "RTSTRUCT": LARGE_REGIONS,
+    "SEG": LARGE_REGIONS,
+}
 _OTHERS: Final = {
     _STRUCTURES: "RTSTRUCT",
     _SEGMENTATION: "SEG",
-    "1.2.840.10008.5.1.4.1.1.2.1": MULTI_FRAME,
-    "1.2.840.10008.5.1.4.1.1.2.2": MULTI_FRAME,
-    "1.2.840.10008.5.1.4.1.1.128.1": MULTI_FRAME,
-    "1.2.840.10008.5.1.4.1.1.130": MULTI_FRAME,
     "1.2.840.10008.5.1.4.1.1.7": "secondary capture",
 }
 _NO_SLICES: Final = {
@@ -54,8 +77,12 @@ _NO_SLICES: Final = {
     "MIP": "projection",
     "MINIP": "projection",
     "PROJECTION IMAGE": "projection",
+    "MAX_IP": "projection",
+    "MIN_IP": "projection",
+    "SURFACE_RENDER": "projection",
+    "VOLUME_RENDER": "projection",
 }
-"""Values of Image Type that tell what only looks like a slice."""
+"""Values of Image Type, or of how a volume was used, that tell what only looks like a slice."""
 _SEXES: Final = ("F", "M")
 _CAPTURES: Final = "1.2.840.10008.5.1.4.1.1.7."
 _REPORTS: Final = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.")
@@ -95,7 +122,7 @@ class Foreign:
 
     path: str
     why: str
-    """no DICOM, no plain file, DICOMDIR, damaged or too large."""
+    """no DICOM, no plain file, DICOMDIR or damaged."""
 
 
 def find_files(folder: Path) -> tuple[str, ...]:
@@ -139,15 +166,40 @@ def read_entry(folder: Path, path: str) -> Entry | Foreign:
         told = place.stat()
         if not stat.S_ISREG(told.st_mode):  # of a pipe, a socket, a device no read may end
             return Foreign(path=path, why="no plain file")
-        if told.st_size > MAX_FILE_BYTES:
-            return Foreign(path=path, why="too large")
-        content = place.read_bytes()
-        if not _looks_like_dicom(place, content):
+        with place.open("rb") as file:
+            begin = file.read(_BEGIN_BYTES)
+        if not _looks_like_dicom(place, begin):
             return Foreign(path=path, why="no DICOM")
+        if told.st_size > _most_bytes(begin):
+            return _entry_of_large(place, path, begin)
+        content = begin if told.st_size <= len(begin) else place.read_bytes()
+        if content.count(_ITEM) > MAX_ITEMS:
+            return _entry_of_large(place, path, begin)
         dataset = parse(place, content, with_pixels=False)
         return _entry_of(path, hashlib.sha256(content).hexdigest(), dataset)
     except (DatasetError, OSError):
         return Foreign(path=path, why="damaged")
+
+
+def _most_bytes(begin: bytes) -> int:
+    """Return how large a file that begins so may be; it names its class early."""
+    is_of_several = any(name.encode() in begin[:_ROOT_WITHIN] for name in _OF_SEVERAL_SLICES)
+    return MAX_IMAGE_BYTES if is_of_several else MAX_FILE_BYTES
+
+
+def _entry_of_large(place: Path, path: str, begin: bytes) -> Entry | Foreign:
+    """Return whose a file is that is not read, by its begin, so that its case can be refused."""
+    told = _read(
+        place,
+        begin,
+        lambda file, force: read_partial(
+            file, lambda tag, _vr, _length: tag > _LAST_OF_BEGIN, force=force
+        ),
+    )
+    found = _entry_of(path, "", told)
+    if isinstance(found, Entry):  # raw data and videos are large, and no part of a case
+        return replace(found, kind=_LARGE.get(found.kind, found.kind))
+    return found
 
 
 def read_dataset(path: Path, digest: str, *, with_pixels: bool) -> Dataset:
@@ -175,14 +227,20 @@ def parse(path: Path, content: bytes, *, with_pixels: bool) -> Dataset:
     Raises:
         DatasetError: code damaged_file or transfer_syntax.
     """
+    return _read(
+        path,
+        content,
+        lambda file, force: pydicom.dcmread(file, stop_before_pixels=not with_pixels, force=force),
+    )
+
+
+def _read(path: Path, content: bytes, read: Callable[[io.BytesIO, bool], Dataset]) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _require_not_deflated(path, content)
             has_magic = content[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
-            return pydicom.dcmread(
-                io.BytesIO(content), stop_before_pixels=not with_pixels, force=not has_magic
-            )
+            return read(io.BytesIO(content), not has_magic)
     except DatasetError:
         raise
     except Exception as error:  # pydicom raises anything on what is no DICOM
@@ -247,7 +305,8 @@ def _plain_name(name: str) -> str:
 
 def _kind_of(sop_class: str, dataset: Dataset) -> str:
     """Return modality or, in words that a report may show, what else the file is."""
-    words = {word.upper() for word in texts(dataset, "ImageType")}
+    used = texts(dataset, "VolumeBasedCalculationTechnique")
+    words = {word.upper() for word in (*texts(dataset, "ImageType"), *used)}
     kind = "other object"
     if sop_class in _IMAGES:
         kind = next((why for word, why in _NO_SLICES.items() if word in words), _IMAGES[sop_class])

@@ -37,7 +37,7 @@ REPORT_JSON: Final = "import-report.json"
 REPORT_TEXT: Final = "import-report.txt"
 LEFT_OUT_FILE: Final = "left-out.csv"
 _OF_CHOICES: Final = frozenset(
-    {"several_series", "series_not_found", "changed_file", "process_ended"}
+    {"several_series", "series_not_found", "tracer_not_named", "changed_file", "process_ended"}
 )
 """Refusals that say nothing against the case as it was imported before."""
 _STAYS: Final = "its folder stays: what is there was imported before, with other choices or files"

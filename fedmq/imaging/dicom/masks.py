@@ -15,7 +15,7 @@ from fedmq.errors import DatasetError
 from fedmq.imaging.dicom.contours import Region, fill_region
 from fedmq.imaging.dicom.elements import first_item, items, numbers, text, whole
 from fedmq.imaging.dicom.series import MAX_SIDE, pixels
-from fedmq.imaging.dicom.stacks import MAX_VOXELS, Stack
+from fedmq.imaging.dicom.stacks import Stack
 
 _USUAL: Final = re.compile(r"gtv|lesion|lésion|tumou?r|tumeur|neoplasm", re.IGNORECASE)
 MAX_OUTLINE_BYTES: Final = 2**24
@@ -49,11 +49,13 @@ def draw_mask(kind: str, dataset: Dataset, grid: Stack, patterns: Sequence[str])
     """
     mask = np.zeros(grid.shape, np.bool_)
     if kind == "RTSTRUCT":
-        regions = list(read_regions(dataset))
-        wanted = [one for one in regions if one.contours and is_wanted(one.name, patterns)]
-        for region in wanted:
-            mask |= fill_region(region, grid.affine, grid.shape)
-        return DrawnMask(array=mask, num_united=len(wanted), num_regions=len(regions))
+        num_regions = num_united = 0
+        for region in read_regions(dataset):  # one after the other: together they are large
+            num_regions += 1
+            if region.contours and is_wanted(region.name, patterns):
+                num_united += 1
+                mask |= fill_region(region, grid.affine, grid.shape)
+        return DrawnMask(array=mask, num_united=num_united, num_regions=num_regions)
     segments = tuple(items(dataset, "SegmentSequence"))
     numbers_wanted = {
         whole(one, "SegmentNumber")
@@ -120,34 +122,25 @@ def _mark_segments(
     """Set in `mask` the voxels of these segments, each frame's on its slice."""
     frames = tuple(items(dataset, "PerFrameFunctionalGroupsSequence"))
     shared = first_item(dataset, "SharedFunctionalGroupsSequence")
-    for frame, image in zip(frames, frames_of(dataset, len(frames)), strict=True):
+    _require_usable(dataset, len(frames))
+    for index, frame in enumerate(frames):
         identity = first_item(frame, "SegmentIdentificationSequence")
         if whole(identity, "ReferencedSegmentNumber") in wanted:
             place = _slice_of(frame, shared, grid)
+            image = pixels(dataset, index)
             if image.T.shape != grid.shape[:2]:
                 raise _fault("mask_other_grid", "its segmentation has another number of pixels")
             mask[:, :, place] |= image.T != 0
 
 
-def frames_of(dataset: Dataset, num_frames: int) -> NDArray[np.generic]:
-    """Return the frames of a segmentation, shape (frames, rows, columns).
-
-    Raises:
-        DatasetError: code bad_mask: it is none of zeros and ones, or its header does not fit it.
-    """
+def _require_usable(dataset: Dataset, num_frames: int) -> None:
+    """Refuse what is none of zeros and ones, and a header that does not fit its frames."""
     if text(dataset, "SegmentationType") != "BINARY":
         raise _fault("bad_mask", "its segmentation is not binary")
-    rows, columns = whole(dataset, "Rows") or 0, whole(dataset, "Columns") or 0
-    is_usable = (
-        0 < rows <= MAX_SIDE
-        and 0 < columns <= MAX_SIDE
-        and num_frames == whole(dataset, "NumberOfFrames")
-        and 0 < num_frames * rows * columns <= MAX_VOXELS
-    )
-    if not is_usable:
+    sides = [whole(dataset, key) or 0 for key in ("Rows", "Columns")]
+    is_usable = num_frames and num_frames == whole(dataset, "NumberOfFrames")
+    if not (is_usable and all(0 < side <= MAX_SIDE for side in sides)):
         raise _fault("bad_mask", "its segmentation does not tell a usable size")
-    stored = pixels(dataset)
-    return stored.reshape(num_frames, rows, columns)
 
 
 def _slice_of(frame: Dataset, shared: Dataset, grid: Stack) -> int:

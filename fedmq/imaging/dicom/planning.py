@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
-from fedmq.imaging.dicom.files import MULTI_FRAME, Entry, Foreign
+from fedmq.imaging.dicom.files import LARGE_IMAGE, LARGE_REGIONS, Entry, Foreign
 from fedmq.imaging.dicom.sidecars import ScanDay
 from fedmq.imaging.dicom.table_ids import match_ids
 
@@ -25,6 +25,8 @@ class Choices:
     pet_series: str = ""
     """Pattern of Series Description, where a study has several."""
     ct_series: str = ""
+    tracer: str = ""
+    """What was given, of PET series that name no tracer."""
     time_zero: Mapping[str, int] = field(default_factory=dict)
     """PatientID, as a table of the site writes it -> day, where treatment began."""
 
@@ -96,7 +98,7 @@ def plan_studies(
     left_out = Counter(one.why for one in foreign)
     by_patient: dict[str, list[tuple[str, list[Entry]]]] = defaultdict(list)
     for (patient_id, study_uid), members in by_study.items():
-        if any(one.kind in {*_IMAGES, MULTI_FRAME} for one in members):
+        if any(one.kind in {*_IMAGES, LARGE_IMAGE} for one in members):
             by_patient[patient_id].append((study_uid, members))
         else:
             left_out.update(one.kind for one in members)
@@ -144,7 +146,13 @@ def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
     images = tuple(one for one in draft.members if one.kind in _IMAGES)
     drawn = tuple(one for one in draft.members if one.kind in _DRAWN)
     content = sorted(f"{one.kind} {one.digest}" for one in (*images, *drawn))
-    chosen = (*choices.regions, choices.pet_series, choices.ct_series, str(draft.when))
+    chosen = (
+        *choices.regions,
+        choices.pet_series,
+        choices.ct_series,
+        choices.tracer,
+        str(draft.when),
+    )
     suffix = "" if draft.number is None else f"_scan-{draft.number}"
     return Study(
         case_id=draft.pseudonym + suffix,
@@ -205,11 +213,11 @@ def _refusal(
             why="a file in its folder cannot be read, and may be one of its slices",
             fix="export the folder again; or, if it is none of them, put that file elsewhere",
         )
-    elif (kinds := {one.kind for one in members}) >= {MULTI_FRAME} and "PT" not in kinds:
+    elif any(one.kind in {LARGE_IMAGE, LARGE_REGIONS} for one in members):
         found = Refusal(
-            code="multi_frame",
-            why="some of its images hold several slices in one file, which is not read",
-            fix="export them as one file for each slice",
+            code="too_large",
+            why="one of its files is larger than what is read, or has more outlines or items",
+            fix="export regions in several files, and volumes as one file for each slice",
         )
     elif len(scans) > 1 and _day_of(members) is None:
         found = Refusal(

@@ -22,7 +22,7 @@ from fedmq.imaging.dicom.planning import Choices, Refusal, Study
 from fedmq.imaging.dicom.series import Series, as_volume, count_tags, load, read_series
 from fedmq.imaging.dicom.sidecars import KEPT, Sidecar, ct_sidecar, pet_sidecar
 from fedmq.imaging.dicom.stacks import Stack
-from fedmq.imaging.suv import find_suv_scale
+from fedmq.imaging.suv import find_doubts, find_suv_scale
 from fedmq.imaging.volumes import Volume, save_volume
 
 OUTCOME_FILE: Final = "import.json"
@@ -118,18 +118,23 @@ def _make(study: Study, source: Path, choices: Choices) -> _Making:
     if pet.taken is None and ct.taken is None:
         raise DatasetError("the study has no image", code="no_image", why="no series is left")
     if pet.taken is not None:
-        _add_pet(made, pet.taken, study, source)
+        _add_pet(made, pet.taken, study, source, choices)
     if ct.taken is not None:
         _add_ct(made, ct.taken, study, source)
     _add_mask(made, study, source, choices, (pet.taken, ct.taken))
     if study.when.time_zero != "treatment" and choices.time_zero:
         made.notes.append("the table of time zero does not have it: days count from its first scan")
+    if pet.taken and ct.taken and not pet.taken.series.frame_of_reference:
+        made.notes.append("PET and CT name no frame of reference: that they share one is not sure")
     return made
 
 
-def _add_pet(made: _Making, chosen: Chosen, study: Study, source: Path) -> None:
-    facts = read_pet_facts(chosen.series.heads)
+def _add_pet(made: _Making, chosen: Chosen, study: Study, source: Path, choices: Choices) -> None:
+    facts = read_pet_facts(chosen.series.heads, choices.tracer)
     scale = find_suv_scale(facts)
+    if not facts.names_tracer:
+        made.notes.append("its PET names no tracer: FDG by the operator's word (--tracer)")
+    made.notes += find_doubts(facts)
     array = load(source, chosen.series, chosen.grid, scale.factors)
     made.volumes["PET"] = as_volume(array, chosen.grid)
     made.sidecars["PET"] = pet_sidecar(chosen.series.head, facts, scale, study.when)
@@ -213,10 +218,9 @@ def _tell(made: _Making, name: str, chosen: Chosen, figures: Mapping[str, object
         "spacing_mm": [round(one, 3) for one in spacing],
         **figures,
     }
-    if chosen.grid.duplicates:
-        made.notes.append(
-            f"files of its {name} that were copies, byte for byte: {len(chosen.grid.duplicates)}"
-        )
+    copies = {chosen.series.places[index].entry for index in chosen.grid.duplicates}
+    if copies:
+        made.notes.append(f"files of its {name} that were copies, byte for byte: {len(copies)}")
     made.dropped.update(count_tags(chosen.series, KEPT))
 
 

@@ -215,6 +215,20 @@ def test_patterns_choose_series_and_regions(node: CommandLine, home: Path) -> No
     assert "  left out: PET series not asked for: 5 files" in done.data
 
 
+def test_the_operator_may_say_that_unnamed_tracers_are_fdg(node: CommandLine, home: Path) -> None:
+    """In any case of letters; of another tracer no SUV are made, whoever says it."""
+
+    def unname(one: Dataset) -> None:
+        one.RadiopharmaceuticalInformationSequence[0].Radiopharmaceutical = ""
+
+    dicom.write(home / "export" / "x", *pet(unname), *ct())
+    assert ": refused: tracer_not_named: " in node(*IMPORT).data
+    done = node(*IMPORT, "--tracer", "fdg")
+    assert done.code == 0
+    assert "note: its PET names no tracer: FDG by the operator's word" in done.data
+    assert node(*IMPORT, "--tracer", "PSMA").code == 2
+
+
 def test_an_empty_folder_is_an_error(node: CommandLine, home: Path) -> None:
     """What, why and fix."""
     (home / "nothing").mkdir()

@@ -97,17 +97,21 @@ def test_each_slice_has_the_factor_of_its_own_bed(site: Site) -> None:
     np.testing.assert_allclose(volume.array[::-1, ::-1], expected.T, rtol=1e-5)
 
 
-def test_padding_of_a_ct_is_air(site: Site) -> None:
-    """Outside of its circle a scanner writes a value that is no density."""
+@pytest.mark.parametrize("limit", [None, -1990, -2010])
+def test_padding_of_a_ct_is_air(site: Site, limit: int | None) -> None:
+    """Outside of its circle a scanner writes a value that is no density, or any of a range."""
 
     def pad(one: Dataset) -> None:
         pixels = np.frombuffer(one.PixelData, "<i2").copy()
         pixels[0] = one.PixelPaddingValue = -2000
+        if limit is not None:
+            one.PixelPaddingRangeLimit = pixels[0] = limit
         one.PixelData = pixels.tobytes()
 
     dicom.write(site.archive, *ct(pad))
     volume = load_volume(site.cases / site.only().case_id / "CT.nii.gz")
     assert set(volume.array[-1, -1]) == {-1024.0}
+    np.testing.assert_array_equal(volume.array[-2, -1], stored(1)[:, 0, 1] - 1024.0)
 
 
 def test_nothing_of_a_patient_is_in_what_is_written(site: Site) -> None:
@@ -380,6 +384,32 @@ def test_a_case_that_is_not_sound_is_refused_and_the_others_are_written(
     assert f"{bad.case_id}: refused: {code}: " in (site.cases / "import-report.txt").read_text()
 
 
+def test_a_tracer_that_is_named_nowhere_may_be_said(site: Site) -> None:
+    """Refused until then; report and sidecar say whose word it is, and that it is not needed."""
+    dicom.write(site.archive, *pet(drug(Radiopharmaceutical="")))
+    refused = site.only()
+    assert (refused.code, refused.why) == (
+        "tracer_not_named",
+        "it does not say which tracer was given",
+    )
+    assert "--tracer FDG" in refused.fix
+    outcome = site.only(Choices(tracer="FDG"))
+    assert outcome.notes == ("its PET names no tracer: FDG by the operator's word (--tracer)",)
+    assert outcome.notes[0] in (site.cases / "import-report.txt").read_text()
+    told = site.sidecar(outcome.case_id)
+    assert (told["TracerName"], told["fedmq"]["tracer_named_by"]) == ("FDG", "operator")
+    forgotten = site.only()
+    assert forgotten.code == "tracer_not_named"
+    assert forgotten.notes[0].startswith("its folder stays")
+    assert site.names() == [outcome.case_id]
+    dicom.write(site.archive, *pet(drug(Radiopharmaceutical="PSMA-1007")))
+    assert site.only(Choices(tracer="FDG")).code == "tracer"
+    dicom.write(site.archive, *pet())
+    named = site.only(Choices(tracer="FDG"))
+    assert named.notes == ()
+    assert site.sidecar(named.case_id)["fedmq"]["tracer_named_by"] == "series"
+
+
 def test_a_case_that_was_written_and_is_refused_by_now_is_taken_out(site: Site) -> None:
     """What it was made of is no longer what the archive says; that is told."""
     dicom.write(site.archive, *pet())
@@ -512,6 +542,20 @@ def test_a_ct_of_another_place_is_left_out(site: Site) -> None:
     assert outcome.left_out["CT series that covers less than the PET"] == 3
 
 
+@pytest.mark.parametrize("kind", ["MGML", "Z_EFF"])
+def test_a_map_of_iodine_or_atomic_numbers_is_no_ct(site: Site, kind: str) -> None:
+    """Beside a CT, or a PET alone, it is left out; alone it is refused."""
+    dicom.write(site.archive / "map", *ct(having(RescaleType=kind), series="map"))
+    assert site.only().code == "no_rescale"
+    dicom.write(site.archive / "pet", *pet())
+    left_out = {"CT series that is no map of Hounsfield units": 5}
+    outcome = site.only()
+    assert (outcome.taken.keys(), outcome.left_out) == ({"PET"}, left_out)
+    dicom.write(site.archive / "ct", *ct(having(RescaleType="HU")))
+    outcome = site.only()
+    assert (outcome.taken.keys(), outcome.left_out) == ({"PET", "CT"}, left_out)
+
+
 def test_a_ct_that_is_shorter_than_the_pet_is_left_out_though_it_is_the_only_one(
     site: Site,
 ) -> None:
@@ -532,7 +576,11 @@ def test_without_a_frame_of_reference_a_ct_beside_the_pet_is_left_out(site: Site
     dicom.write(site.archive / "ct", *ct(nameless, origin=(500, 500, 100)))
     assert site.only().left_out == {"CT series that covers less than the PET": 5}
     dicom.write(site.archive / "ct", *ct(nameless))
-    assert site.only().taken.keys() == {"PET", "CT"}
+    outcome = site.only()
+    assert outcome.taken.keys() == {"PET", "CT"}
+    assert outcome.notes == (
+        "PET and CT name no frame of reference: that they share one is not sure",
+    )
 
 
 def test_a_pet_that_lacks_a_slice_does_not_give_way_to_another_one(site: Site) -> None:
@@ -546,13 +594,12 @@ def test_a_pet_that_lacks_a_slice_does_not_give_way_to_another_one(site: Site) -
     assert site.only(Choices(pet_series="head")).taken["PET"]["slices"] == 3
 
 
-def test_slices_in_several_frames_per_file_are_refused(site: Site) -> None:
-    """A CT alone would be a case that silently lacks its PET."""
-    one = dicom.base(
-        "1.2.840.10008.5.1.4.1.1.130", 1, patient=dicom.SECRETS["id"], study="one", series="x"
-    )
-    dicom.write(site.archive, one, *ct())
-    assert site.only().code == "multi_frame"
+def test_a_weight_that_may_be_in_pounds_is_told_in_the_report(site: Site) -> None:
+    """The case is written: somebody may weigh as much."""
+    dicom.write(site.archive, *pet(having(PatientWeight=154.3)))
+    (note,) = site.only().notes
+    assert "lb" in note
+    assert f"note: {note}" in (site.cases / "import-report.txt").read_text()
 
 
 def test_two_patients_with_one_id_are_refused(site: Site) -> None:

@@ -1,6 +1,7 @@
 """Masks: regions of RTSTRUCT and SEG on the grid of the images that they were drawn on."""
 
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 
 from fedmq.imaging.datasets import find_cases
-from fedmq.imaging.dicom import masks
+from fedmq.imaging.dicom import files, masks
 from fedmq.imaging.dicom.outcomes import Outcome
 from fedmq.imaging.dicom.planning import Choices
 from tests.support import dicom
+from tests.support.enhanced import enhanced
 from tests.unit.imaging.dicom.archive import SHAPE, Site, ct, pet
 
+RAW = {"study": "one", "series": "raw"}
 FINE = {"spacing": (2.0, 2.0, 3.0)}
 """The CT's; the PET has 4 mm."""
 
@@ -218,3 +221,62 @@ def test_an_outline_of_endless_text_is_not_made_numbers_of(
         "bad_mask",
         "an outline has more points than anybody draws",
     )
+
+
+def test_regions_of_a_size_that_nobody_draws_refuse_the_case_unread(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By bytes, and by items, each of which takes many times its bytes; a mask is not left out."""
+    put(site, dicom.segmentation(pet(), {"Lesion": segments()}))
+    assert site.only().state == "written"
+    with monkeypatch.context() as patch:
+        drawn = next((site.archive / "drawn").iterdir())
+        patch.setattr(files, "MAX_FILE_BYTES", drawn.stat().st_size - 1)
+        outcome = site.only()
+    assert (outcome.state, outcome.code) == ("refused", "too_large")
+    assert outcome.left_out == {"too large file of regions": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "MAX_ITEMS", 8)
+        assert site.only().code == "too_large"
+
+
+def test_a_large_file_that_no_case_is_made_of_is_left_out(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scanners keep raw data of gigabytes beside their images."""
+    raw = dicom.base("1.2.840.10008.5.1.4.1.1.66", 1, patient=dicom.SECRETS["id"], **RAW)
+    raw.add_new(0x7FE00010, "OB", bytes(5000))
+    dicom.write(site.archive / "images", *pet())
+    dicom.write(site.archive / "images", raw, name="raw")
+    (site.archive / "images" / "export.zip").write_bytes(bytes(5000))
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 4000)
+    imported = site.run()
+    assert imported.outcomes[0].left_out == {"other object": 1}
+    assert imported.plan.left_out == {"no DICOM": 1}
+
+
+def test_a_volume_in_one_file_may_be_larger_than_regions(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read frame by frame."""
+    (path,) = dicom.write(site.archive, enhanced(ct()))
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", path.stat().st_size - 1)
+    assert site.only().state == "written"
+    monkeypatch.setattr(files, "MAX_IMAGE_BYTES", path.stat().st_size - 1)
+    assert site.only().code == "too_large"
+
+
+def test_regions_are_made_numbers_of_one_after_the_other(site: Site) -> None:
+    """Thirty regions take their text, and the numbers of one of them."""
+    circle = np.column_stack(
+        [np.tile(box(1, (0.5, 2.5), (0.5, 2.5))[:, :2], (250, 1)), [103] * 1000]
+    )
+    regions = {f"GTV {number}": [circle] * 10 for number in range(30)}
+    (path,) = dicom.write(site.folder / "drawn", dicom.structures(pet()[0], regions))
+    dataset = files.parse(path, path.read_bytes(), with_pixels=False)
+    tracemalloc.start()
+    names = [one.name for one in masks.read_regions(dataset)]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(names) == 30
+    assert peak < 1.3 * path.stat().st_size
