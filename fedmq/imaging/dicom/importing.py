@@ -8,9 +8,7 @@ import dataclasses
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +29,7 @@ from fedmq.imaging.dicom.pseudonyms import (
     table,
 )
 from fedmq.imaging.dicom.studies import OLD, PART, folders_of, import_study, read_outcome
-from fedmq.imaging.dicom.workers import workers
+from fedmq.imaging.dicom.workers import share_out
 
 REPORT_JSON: Final = "import-report.json"
 REPORT_TEXT: Final = "import-report.txt"
@@ -126,16 +124,22 @@ def _make_target(source: Path, target: Path) -> None:
 def _read_entries(
     source: Path, files: Sequence[str], jobs: int, progress: Progress
 ) -> tuple[list[Entry], list[Foreign]]:
-    entries: list[Entry] = []
-    foreign: list[Foreign] = []
-    with workers(jobs) as pool:
-        found: Iterable[Entry | Foreign]
-        read = partial(read_entry, source)
-        found = pool.map(read, files, chunksize=_FILES_AT_ONCE) if pool else map(read, files)
-        for done, one in enumerate(found, start=1):
-            (entries if isinstance(one, Entry) else foreign).append(one)  # type: ignore[arg-type]
-            progress("file", done, len(files))
-    return entries, foreign
+    """Return all files in their order, whoever read them."""
+    read = partial(read_entry, source)
+    lots = [files[at : at + _FILES_AT_ONCE] for at in range(0, len(files), _FILES_AT_ONCE)]
+    found: dict[str, Entry | Foreign] = {}
+    for lot, told in share_out(partial(_read_lot, source), lots, jobs):
+        # In the lot that ended its process, some file did: it alone is not read.
+        singly = share_out(read, lot, jobs) if told is None else zip(lot, told, strict=True)
+        for path, one in singly:
+            found[path] = one or Foreign(path=path, why="damaged")
+            progress("file", len(found), len(files))
+    entries = [one for path in files if isinstance(one := found[path], Entry)]
+    return entries, [one for path in files if isinstance(one := found[path], Foreign)]
+
+
+def _read_lot(source: Path, files: Sequence[str]) -> list[Entry | Foreign]:
+    return [read_entry(source, path) for path in files]
 
 
 def _require_own(target: Path, site: str) -> None:
@@ -256,26 +260,16 @@ def _remove(folder: Path) -> None:
 def _make_all(
     studies: Sequence[Study], source: Path, target: Path, choices: Choices, jobs: int
 ) -> Iterator[Outcome]:
-    with workers(min(jobs, len(studies))) as pool:
-        if pool is None:
-            for study in studies:
-                yield import_study(study, source, target, choices)
-            return
-        running: dict[Future[Outcome], Study] = {
-            pool.submit(import_study, study, source, target, choices): study for study in studies
-        }
-        for future in as_completed(running):
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                yield refused(
-                    running[future],
-                    Refusal(
-                        code="process_ended",
-                        why="a process that imported was ended, perhaps for want of memory",
-                        fix="import again, with fewer --jobs",
-                    ),
-                )
+    make = partial(import_study, source=source, target=target, choices=choices)
+    for study, outcome in share_out(make, studies, min(jobs, len(studies))):
+        yield outcome or refused(
+            study,
+            Refusal(
+                code="process_ended",
+                why="the process that imported it was ended twice, perhaps for want of memory",
+                fix="free memory, then import again",
+            ),
+        )
 
 
 @contextmanager
