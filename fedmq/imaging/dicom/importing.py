@@ -34,8 +34,15 @@ from fedmq.imaging.dicom.workers import share_out
 REPORT_JSON: Final = "import-report.json"
 REPORT_TEXT: Final = "import-report.txt"
 LEFT_OUT_FILE: Final = "left-out.csv"
-_OF_CHOICES: Final = frozenset(
-    {"several_series", "series_not_found", "tracer_not_named", "changed_file", "process_ended"}
+_STAYING: Final = frozenset(
+    {
+        "several_series",
+        "series_not_found",
+        "tracer_not_named",
+        "changed_file",
+        "damaged_file",
+        "process_ended",
+    }
 )
 """Refusals that say nothing against the case as it was imported before."""
 _STAYS: Final = "its folder stays: what is there was imported before, with other choices or files"
@@ -188,7 +195,8 @@ def _import_studies(
     for study in studies:
         before = read_outcome(target / study.case_id)
         if study.refusal or study.pseudonym in held:
-            outcomes[study.case_id] = refused(study, study.refusal or held[study.pseudonym])
+            outcome = refused(study, study.refusal or held[study.pseudonym])
+            outcomes[study.case_id] = _told(outcome, target)
         elif before is not None and before.key == study.key and before.state == "written":
             outcomes[study.case_id] = as_kept(before)
         else:
@@ -196,15 +204,20 @@ def _import_studies(
     removed += _remove_others(studies, held, outcomes, target)
     progress("case", len(outcomes), len(studies))
     for outcome in _make_all(waiting, source, target, choices, jobs):
-        if outcome.state == "refused" and (target / outcome.case_id).exists():
-            if outcome.code in _OF_CHOICES:
-                outcome = dataclasses.replace(outcome, notes=(_STAYS,))  # noqa: PLW2901 - the same one
-            else:
-                _remove(target / outcome.case_id)
-                removed.append(outcome.case_id)
-        outcomes[outcome.case_id] = outcome
+        place = target / outcome.case_id
+        if outcome.state == "refused" and outcome.code not in _STAYING and place.exists():
+            _remove(place)
+            removed.append(outcome.case_id)
+        outcomes[outcome.case_id] = _told(outcome, target)
         progress("case", len(outcomes), len(studies))
     return [outcomes[study.case_id] for study in studies], removed
+
+
+def _told(outcome: Outcome, target: Path) -> Outcome:
+    """Return the outcome with a note where what was imported before stays."""
+    if outcome.code in _STAYING and (target / outcome.case_id).exists():
+        return dataclasses.replace(outcome, notes=(_STAYS,))
+    return outcome
 
 
 def _held(studies: Sequence[Study], target: Path) -> dict[str, Refusal]:
@@ -240,7 +253,11 @@ def _remove_others(
     """Remove folders of these patients that are cases no more, or refused by now."""
     removed = []
     there = {study.case_id for study in studies}
-    gone = {name for name, one in outcomes.items() if one.state == "refused"}
+    gone = {
+        name
+        for name, one in outcomes.items()
+        if one.state == "refused" and one.code not in _STAYING
+    }
     for name in sorted({study.pseudonym for study in studies} - set(held)):
         for folder in folders_of(name, target):
             if folder.name not in there or folder.name in gone:

@@ -84,8 +84,8 @@ def plan_studies(
 ) -> Plan:
     """Return the cases of an archive: one for each study with PET or CT, by patient and day.
 
-    A file that cannot be read may be a slice of any series beside it: studies with files in the
-    same folder are refused, for a volume that lacks its last slice looks whole.
+    A file that cannot be read may be a slice: the studies that it may belong to are refused, for
+    a volume that lacks its last slice looks whole.
     """
     by_study: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     owners = {
@@ -93,7 +93,7 @@ def plan_studies(
     }
     for one in entries:
         by_study[_owner_of(one, owners)].append(one)
-    damaged = {_folder(one.path) for one in foreign if one.why == "damaged"}
+    incomplete = _incomplete(by_study, [one for one in foreign if one.why == "damaged"])
     left_out = Counter(one.why for one in foreign)
     by_patient: dict[str, list[tuple[str, list[Entry]]]] = defaultdict(list)
     for (patient_id, study_uid), members in by_study.items():
@@ -111,7 +111,12 @@ def plan_studies(
                 study_uid=study_uid,
                 number=number if len(scans) > 1 else None,
                 members=members,
-                refusal=_refusal(patient_id, scans, members, damaged),
+                refusal=_refusal(
+                    patient_id,
+                    scans,
+                    members,
+                    is_incomplete=(patient_id, study_uid) in incomplete,
+                ),
                 when=_when(patient_id, members, scans, choices),
             )
             for number, (study_uid, members) in enumerate(scans, start=1)
@@ -174,11 +179,37 @@ def _owner_of(one: Entry, owners: Mapping[tuple[str, str], str]) -> tuple[str, s
     return one.patient_id, next((study for study in drawn_on if study is not None), one.study_uid)
 
 
+def _incomplete(
+    by_study: Mapping[tuple[str, str], Sequence[Entry]], damaged: Sequence[Foreign]
+) -> set[tuple[str, str]]:
+    """Return the studies that may lack one of these files.
+
+    Those that it names, by a UID of their own; if it names none, those with files in its folder.
+    Where patients share their UIDs, for somebody took their names away, the folder decides too.
+    """
+    by_uid: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    by_folder: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for study, members in by_study.items():
+        for one in members:
+            by_uid[one.study_uid].add(study)
+            by_uid[one.series_uid].add(study)
+            by_folder[_folder(one.path)].add(study)
+    found: set[tuple[str, str]] = set()
+    for file in damaged:
+        named = {study for uid in file.uids & by_uid.keys() for study in by_uid[uid]}
+        beside = by_folder.get(_folder(file.path), set())
+        if len({patient_id for patient_id, _ in named}) > 1:
+            named &= beside
+        found |= named or beside
+    return found
+
+
 def _refusal(
     patient_id: str,
     scans: Sequence[tuple[str, Sequence[Entry]]],
     members: Sequence[Entry],
-    damaged: set[str],
+    *,
+    is_incomplete: bool,
 ) -> Refusal | None:
     births = {one.birth_date for _, entries in scans for one in entries if one.birth_date}
     images = [one for _, entries in scans for one in entries if one.kind in _IMAGES]
@@ -204,11 +235,12 @@ def _refusal(
             why=f"files with one PatientID tell different {' and '.join(differing)}",
             fix="find out in the archive whose they are, and export each with its own PatientID",
         )
-    elif any(_folder(one.path) in damaged for one in members):
+    elif is_incomplete:
         found = Refusal(
             code="damaged_file",
-            why="a file in its folder cannot be read, and may be one of its slices",
-            fix="export the folder again; or, if it is none of them, put that file elsewhere",
+            why="a file that cannot be read may be one of its slices",
+            fix="export that file again, or put it elsewhere if it is none of them: left-out.csv"
+            " in the node's folder `imports` names it, as damaged",
         )
     elif any(one.kind in {LARGE_IMAGE, LARGE_REGIONS} for one in members):
         found = Refusal(

@@ -455,6 +455,50 @@ def test_a_file_that_cannot_be_read_refuses_the_cases_beside_it(site: Site, brok
     assert by_state == {"written": "", "refused": "damaged_file"}
 
 
+@pytest.mark.parametrize("name", [".lock", "export.log", "._p0-0000.dcm"])
+def test_a_stray_file_is_no_slice(site: Site, name: str) -> None:
+    """What macOS puts beside each file, and empty files that are named as no slice is."""
+    dicom.write(site.archive, *pet(), name="p0-{:04}.dcm")
+    apple = b"\0\x05\x16\x07\0\x02\0\0Mac OS X        " + bytes(60)
+    (site.archive / name).write_bytes(apple if name.startswith("._") else b"")
+    imported = site.run()
+    assert [one.state for one in imported.outcomes] == ["written"]
+    assert imported.plan.left_out == {"no DICOM": 1}
+
+
+def test_a_damaged_file_refuses_the_study_that_it_names(site: Site) -> None:
+    """Of all in one folder, and in another one; and every study beside it if it names none."""
+    for patient in "abc":
+        slices = pet(patient=patient)
+        paths = dicom.write(site.archive, *slices, name=f"{patient}-{{:04}}.dcm")
+    whole = paths[4].read_bytes()
+    cut = whole[: whole.index(str(slices[0].StudyInstanceUID).encode()) + 70]
+    paths[4].write_bytes(cut)
+    assert [one.code for one in site.run().outcomes].count("damaged_file") == 1
+    (site.archive / "other").mkdir()
+    paths[4].rename(site.archive / "other" / "cut.dcm")
+    (refused,) = [one for one in site.run().outcomes if one.state == "refused"]
+    assert refused.code == "damaged_file"
+    assert "left-out.csv" in refused.fix
+    assert "other/cut.dcm,damaged" in (site.home / "left-out.csv").read_text()
+    paths[4].write_bytes(b"")
+    assert {one.code for one in site.run().outcomes} == {"damaged_file"}
+
+
+def test_a_file_that_cannot_be_read_takes_no_case_out(site: Site) -> None:
+    """It says nothing against what was imported before: that stays, and it is told."""
+    (path, *_) = dicom.write(site.archive, *pet(), name="{:04}.dcm")
+    whole = path.read_bytes()
+    case_id = site.only().case_id
+    for damaged in (whole[:200], whole[:-8]):  # found while planning, and while importing
+        path.write_bytes(damaged)
+        imported = site.run()
+        (outcome,) = imported.outcomes
+        assert (outcome.code, imported.removed) == ("damaged_file", ())
+        assert outcome.notes[0].startswith("its folder stays")
+        assert site.names() == [case_id]
+
+
 def test_what_is_no_slice_is_left_out_by_name(site: Site) -> None:
     """Localisers, projections, captures, reports, DICOMDIR, text; counted for each case."""
     dicom.write(site.archive / "a", *pet(), *ct())
