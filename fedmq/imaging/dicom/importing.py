@@ -28,7 +28,14 @@ from fedmq.imaging.dicom.pseudonyms import (
     sign,
     table,
 )
-from fedmq.imaging.dicom.studies import OLD, PART, folders_of, import_study, read_outcome
+from fedmq.imaging.dicom.studies import (
+    OLD,
+    PART,
+    folders_of,
+    import_study,
+    read_outcome,
+    settle,
+)
 from fedmq.imaging.dicom.workers import share_out
 
 REPORT_JSON: Final = "import-report.json"
@@ -174,10 +181,10 @@ def _keep_links(
 
 
 def _clear(target: Path) -> None:
-    """Remove what a killed import left: folders that were not yet, or no longer, cases."""
-    for leftover in target.iterdir():
-        if leftover.name.startswith((PART, OLD)):
-            shutil.rmtree(leftover, ignore_errors=True)
+    """Undo what a killed import began: no folder is there that is no case, and none is lost."""
+    for mark in (PART, OLD):
+        for leftover in list(target.glob(f"{mark}*")):
+            settle(leftover.name.removeprefix(mark), target)
 
 
 def _import_studies(
@@ -268,10 +275,10 @@ def _remove_others(
 
 def _remove(folder: Path) -> None:
     """Take a case out at once, its files afterwards."""
-    old = folder.with_name(f"{OLD}{folder.name}")
-    shutil.rmtree(old, ignore_errors=True)
-    folder.rename(old)
-    shutil.rmtree(old, ignore_errors=True)
+    part = folder.with_name(f"{PART}{folder.name}")
+    shutil.rmtree(part, ignore_errors=True)
+    folder.rename(part)
+    shutil.rmtree(part, ignore_errors=True)
 
 
 def _make_all(
@@ -279,6 +286,8 @@ def _make_all(
 ) -> Iterator[Outcome]:
     make = partial(import_study, source=source, target=target, choices=choices)
     for study, outcome in share_out(make, studies, min(jobs, len(studies))):
+        if outcome is None:
+            settle(study.case_id, target)
         yield outcome or refused(
             study,
             Refusal(

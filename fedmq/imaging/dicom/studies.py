@@ -27,7 +27,9 @@ from fedmq.imaging.volumes import Volume, save_volume
 
 OUTCOME_FILE: Final = "import.json"
 PART: Final = ".part-"
+"""Before the name of a folder: it is no case, and only waits to be removed."""
 OLD: Final = ".old-"
+"""Before the name of a case whose place another one is about to take."""
 
 
 @dataclass(slots=True)
@@ -88,6 +90,15 @@ def read_outcome(folder: Path) -> Outcome | None:
         return from_json((folder / OUTCOME_FILE).read_text())
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def settle(case_id: str, target: Path) -> None:
+    """What a killed import left of a case is gone; the case that was there before is there."""
+    place, part, old = (target / f"{mark}{case_id}" for mark in ("", PART, OLD))
+    if not place.exists() and read_outcome(old) is not None:
+        old.rename(place)
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def folders_of(name: str, target: Path) -> list[Path]:
@@ -224,9 +235,8 @@ def _tell(made: _Making, name: str, chosen: Chosen, figures: Mapping[str, object
 
 def _write(made: _Making, outcome: Outcome, target: Path) -> None:
     """Write everything under another name, then give it its own: no case is there in part."""
+    settle(outcome.case_id, target)
     part, old = target / f"{PART}{outcome.case_id}", target / f"{OLD}{outcome.case_id}"
-    for leftover in (part, old):
-        shutil.rmtree(leftover, ignore_errors=True)
     part.mkdir(mode=0o700)
     for name, volume in made.volumes.items():
         save_volume(volume, part / f"{name}.nii.gz")

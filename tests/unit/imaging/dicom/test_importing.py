@@ -755,12 +755,27 @@ def test_folders_of_others_are_left_alone(site: Site) -> None:
 
 def test_what_a_killed_import_left_of_others_is_removed(site: Site) -> None:
     """Parts of cases that are in no archive any more."""
-    for name in (".part-pt-0123456789ab", ".old-pt-0123456789ab"):
+    for name in (".part-pt-0123456789ab", ".old-pt-0123456789ab", ".part-pt-ba9876543210"):
         (site.cases / name).mkdir(parents=True)
         (site.cases / name / "PET.nii.gz").write_bytes(b"half")
     dicom.write(site.archive, *pet())
     case_id = site.only().case_id
     assert site.names() == [case_id]
+
+
+def test_killed_between_two_renames_no_case_is_lost(site: Site) -> None:
+    """The case that was about to give way is there again, though no other comes in its place."""
+    dicom.write(site.archive, *pet(series="A"), *pet(series="B"))
+    case_id = site.only(Choices(pet_series="A")).case_id
+    (site.cases / case_id).rename(site.cases / f".old-{case_id}")
+    (site.cases / f".part-{case_id}").mkdir()
+    assert site.only().code == "several_series"
+    assert site.names() == [case_id]
+    assert {path.name for path in (site.cases / case_id).iterdir()} == {
+        "PET.nii.gz",
+        "PET.json",
+        "import.json",
+    }
 
 
 def test_a_second_scan_renames_the_first_case(site: Site) -> None:
