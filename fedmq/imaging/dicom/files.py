@@ -177,7 +177,7 @@ def read_entry(folder: Path, path: str) -> Entry | Foreign:
         if not _looks_like_dicom(place, begin):
             return Foreign(path=path, why="no DICOM")
         found = _read_entry(place, path, begin, told.st_size)
-    except (DatasetError, OSError):
+    except (DatasetError, OSError, MemoryError):
         found = None
     if found is None:
         uids = frozenset(one.decode() for one in _UID.findall(begin))
@@ -255,7 +255,7 @@ def _read(path: Path, content: bytes, read: Callable[[io.BytesIO, bool], Dataset
             _require_not_deflated(path, content)
             has_magic = content[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
             return read(io.BytesIO(content), not has_magic)
-    except DatasetError:
+    except (DatasetError, MemoryError):
         raise
     except Exception as error:  # pydicom raises anything on what is no DICOM
         raise DatasetError(

@@ -49,6 +49,7 @@ _STAYING: Final = frozenset(
         "changed_file",
         "damaged_file",
         "process_ended",
+        "memory",
     }
 )
 """Refusals that say nothing against the case as it was imported before."""

@@ -31,6 +31,12 @@ PART: Final = ".part-"
 OLD: Final = ".old-"
 """Before the name of a case whose place another one is about to take."""
 
+_NO_MEMORY: Final = Refusal(
+    code="memory",
+    why="there was not enough memory for it",
+    fix="import again with fewer --jobs, or where there is more memory",
+)
+
 
 @dataclass(slots=True)
 class _Making:
@@ -51,10 +57,18 @@ def import_study(study: Study, source: Path, target: Path, choices: Choices) -> 
         StorageError: the disk refuses: that is no fault of the case.
     """
     try:
+        return _import(study, source, target, choices)
+    except MemoryError:
+        settle(study.case_id, target)
+        return refused(study, _NO_MEMORY)
+
+
+def _import(study: Study, source: Path, target: Path, choices: Choices) -> Outcome:
+    try:
         made = _make(study, source, choices)
     except DatasetError as error:
         return refused(study, Refusal(code=error.code, why=_why(error), fix=error.fix))
-    except FedmqError:
+    except (FedmqError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - files are hostile: one case, never the rest
         why = f"something in its files is as no program makes it ({type(error).__name__})"

@@ -24,6 +24,7 @@ from fedmq.disk import LocalDisk
 from fedmq.errors import DatasetError, DiskFull
 from fedmq.imaging.checks import check_volumes, read_volumes
 from fedmq.imaging.datasets import find_cases
+from fedmq.imaging.dicom import series
 from fedmq.imaging.dicom.importing import import_archive
 from fedmq.imaging.dicom.planning import Choices
 from fedmq.imaging.suv import average_count_rate_time_s
@@ -277,6 +278,46 @@ def test_killed_at_any_step_no_case_is_there_in_part(
     assert step > 5
     assert site.only().state == "kept"
     assert site.names() == [site.only().case_id]
+
+
+def test_a_case_without_enough_memory_is_refused_by_name(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others go on, and what was imported before stays."""
+    for patient in "ab":
+        dicom.write(site.archive / patient, *pet(patient=patient))
+    before = {one.case_id for one in site.run().outcomes}
+    read, left = series.pixel_array, [6]
+
+    def run_short(dataset: Dataset, index: int | None) -> np.ndarray:
+        left[0] -= 1
+        if left[0] < 0:
+            raise MemoryError
+        return read(dataset, index=index)
+
+    monkeypatch.setattr(series, "pixel_array", run_short)
+    outcomes = site.run(Choices(regions=("anew",))).outcomes
+    assert sorted(one.code for one in outcomes) == ["", "memory"]
+    assert set(site.names()) == before
+
+
+def test_a_file_without_enough_memory_is_one_that_cannot_be_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends nothing but its own case."""
+    for patient in "ab":
+        dicom.write(site.archive / patient, *pet(patient=patient))
+    (path,) = dicom.write(site.archive / "b", *pet(patient="b")[:1], name="large")
+    path.write_bytes(path.read_bytes() + bytes(2**20))
+    read = Path.read_bytes
+
+    def run_short(path: Path) -> bytes:
+        if path.name == "large":
+            raise MemoryError
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", run_short)
+    assert sorted(one.code for one in site.run().outcomes) == ["", "damaged_file"]
 
 
 def test_several_processes_make_the_same_as_one(site: Site, tmp_path: Path) -> None:
