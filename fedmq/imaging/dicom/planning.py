@@ -22,7 +22,7 @@ class Choices:
     regions: tuple[str, ...] = ()
     """Patterns of the names of regions of interest; none: the usual ones of tumours."""
     pet_series: str = ""
-    """Pattern of Series Description, where a study has several."""
+    """Pattern of Series Description, or Series Number, where a study has several."""
     ct_series: str = ""
     tracer: str = ""
     """What was given, of PET series that name no tracer."""

@@ -609,6 +609,21 @@ def test_of_several_series_none_is_guessed(site: Site) -> None:
     assert site.only(Choices(pet_series="brain")).code == "series_not_found"
 
 
+def test_a_series_is_chosen_as_the_archive_writes_it(site: Site) -> None:
+    """Brackets are no pattern; of two that are called alike the number tells which is meant."""
+    dicom.write(site.archive / "1", *pet(series="PET WB [AC]"))
+    dicom.write(site.archive / "2", *pet(having(SeriesNumber=12), series="PET WB [AC] TOF"))
+    left_out = {"PET series not asked for": 5}
+    assert site.only(Choices(pet_series="pet wb [ac]")).left_out == left_out
+    alike = having(SeriesNumber=12, SeriesDescription="PET WB [AC]")
+    dicom.write(site.archive / "2", *pet(alike, series="PET WB [AC] TOF"))
+    refused = site.only(Choices(pet_series="PET WB [AC]"))
+    assert "number 12" in refused.why
+    assert "number" in refused.fix
+    assert site.only(Choices(pet_series="12")).left_out == left_out
+    assert site.only(Choices(pet_series="2")).code == "series_not_found"
+
+
 def test_a_ct_of_another_place_is_left_out(site: Site) -> None:
     """It has to share the PET's frame of reference; of several the one as long as the PET."""
     dicom.write(site.archive / "pet", *pet())
