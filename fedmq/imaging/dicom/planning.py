@@ -1,5 +1,6 @@
 """Planning: which files make which case, under which name, and what is no case at all. Pure."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,12 @@ VERSION: Final = "1"
 """Of what is written; another one makes every case anew."""
 _IMAGES: Final = ("CT", "PT")
 _DRAWN: Final = ("RTSTRUCT", "SEG")
+_NOBODY: Final = re.compile(r"(anon[a-z]*|noname|deidentified|unknown|none|null|patient|x+|0+)?")
+"""What stands in the place of an id, or of a name, of somebody who shall not be known."""
+_BY_ID_ALONE: Final = (
+    "that its patient's scans are of one person is told by the PatientID alone: its files have"
+    " neither name nor date of birth"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +65,8 @@ class Study:
     left_out: Mapping[str, int]
     """What else the study holds, and how many files of it."""
     when: ScanDay
+    notes: tuple[str, ...]
+    """What a person should know of how it was planned."""
     refusal: Refusal | None
 
 
@@ -148,12 +157,14 @@ def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
     images = tuple(one for one in draft.members if one.kind in _IMAGES)
     drawn = tuple(one for one in draft.members if one.kind in _DRAWN)
     content = sorted(f"{one.kind} {one.digest}" for one in (*images, *drawn))
+    notes = (_BY_ID_ALONE,) if draft.number is not None and not _is_known(images) else ()
     chosen = (
         *choices.regions,
         choices.pet_series,
         choices.ct_series,
         choices.tracer,
         str(draft.when),
+        *notes,
     )
     suffix = "" if draft.number is None else f"_scan-{draft.number}"
     return Study(
@@ -169,6 +180,7 @@ def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
             Counter(one.kind for one in draft.members if one.kind not in {*_IMAGES, *_DRAWN})
         ),
         when=draft.when,
+        notes=notes,
         refusal=draft.refusal,
     )
 
@@ -235,6 +247,13 @@ def _refusal(
             why=f"files with one PatientID tell different {' and '.join(differing)}",
             fix="find out in the archive whose they are, and export each with its own PatientID",
         )
+    elif len(scans) > 1 and _names_nobody(patient_id) and not _is_known(images):
+        found = Refusal(
+            code="no_patient_id",
+            why="its PatientID is a word for nobody, several studies have it, and no name or date"
+            " of birth tells whether they are one person's",
+            fix="export each patient with a PatientID of their own",
+        )
     elif is_incomplete:
         found = Refusal(
             code="damaged_file",
@@ -255,6 +274,15 @@ def _refusal(
             fix="export it with its study date, which is not written anywhere",
         )
     return found
+
+
+def _is_known(images: Sequence[Entry]) -> bool:
+    """Return whether anything but the PatientID tells whose images they are."""
+    return any(one.birth_date or not _names_nobody(one.name) for one in images)
+
+
+def _names_nobody(name: str) -> bool:
+    return _NOBODY.fullmatch(re.sub(r"[\W_]", "", name).casefold()) is not None
 
 
 def _when(

@@ -130,7 +130,7 @@ def _why(error: DatasetError) -> str:
 
 
 def _make(study: Study, source: Path, choices: Choices) -> _Making:
-    made = _Making(left_out=Counter(study.left_out))
+    made = _Making(left_out=Counter(study.left_out), notes=list(study.notes))
     by_series: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in study.images:
         by_series[entry.kind, entry.series_uid].append(entry)

@@ -624,6 +624,15 @@ def test_a_series_is_chosen_as_the_archive_writes_it(site: Site) -> None:
     assert site.only(Choices(pet_series="2")).code == "series_not_found"
 
 
+def test_a_region_is_chosen_as_it_is_written(site: Site) -> None:
+    """Brackets in its name are no pattern."""
+    dicom.write(site.archive / "1", *pet())
+    outline = np.array([[-9.0, -19, 103], [1, -19, 103], [1, -9, 103]])
+    drawn = dicom.structures(pet()[0], {"node [1]": [outline]})
+    dicom.write(site.archive / "2", drawn)
+    assert site.only(Choices(regions=("Node [1]",))).taken["MASK"]["regions"] == 1
+
+
 def test_a_ct_of_another_place_is_left_out(site: Site) -> None:
     """It has to share the PET's frame of reference; of several the one as long as the PET."""
     dicom.write(site.archive / "pet", *pet())
@@ -698,6 +707,24 @@ def test_two_persons_with_one_id_are_no_scans_of_a_patient(
         site.archive / "2", *pet(having(PatientBirthDate="", **told), patient="ANON", study="two")
     )
     assert {one.code for one in site.run().outcomes} == {code}
+
+
+@pytest.mark.parametrize(
+    ("patient", "codes"),
+    [("ANON", {"no_patient_id"}), ("anonymous ", {"no_patient_id"}), ("Anon-017", {""})],
+)
+def test_scans_that_nothing_but_an_id_makes_one_patients(
+    site: Site, patient: str, codes: set[str]
+) -> None:
+    """Refused if it is a word for nobody; else that is told."""
+    nobody = having(PatientBirthDate="", PatientName="Anonymous", PatientSex="")
+    dicom.write(site.archive / "1", *pet(nobody, patient=patient))
+    assert site.only().notes == ()
+    shutil.rmtree(site.cases)
+    dicom.write(site.archive / "2", *pet(nobody, patient=patient, study="two"))
+    outcomes = site.run().outcomes
+    assert {one.code for one in outcomes} == codes
+    assert all(one.code or "PatientID alone" in one.notes[0] for one in outcomes)
 
 
 def test_of_several_scans_one_without_a_date_is_refused(site: Site) -> None:
