@@ -507,6 +507,19 @@ def test_a_stray_file_is_no_slice(site: Site, name: str) -> None:
     assert imported.plan.left_out == {"no DICOM": 1}
 
 
+def test_a_large_file_that_is_no_dicom_is_not_read(site: Site) -> None:
+    """Such as the whole export, packed, beside what came out of it."""
+    dicom.write(site.archive, *pet())
+    with (site.archive / "export.zip").open("wb") as file:
+        file.write(b"PK\x03\x04")
+        file.truncate(2**28)
+    tracemalloc.start()
+    assert site.only().state == "written"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
 def test_a_damaged_file_refuses_the_study_that_it_names(site: Site) -> None:
     """Of all in one folder, and in another one; and every study beside it if it names none."""
     for patient in "abc":
