@@ -42,7 +42,10 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
         ),
     ] = None,
     pet_series: Annotated[
-        str, typer.Option(help="Which PET, where a study has several: its description, as *TOF*")
+        str,
+        typer.Option(
+            help="Which PET, where a study has several: its description, as *TOF*, or its number"
+        ),
     ] = "",
     ct_series: Annotated[str, typer.Option(help="Which CT, where a study has several")] = "",
     tracer: Annotated[

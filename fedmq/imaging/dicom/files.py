@@ -42,6 +42,9 @@ _MAGIC: Final = b"DICM"
 _ROOT: Final = b"1.2.840.10008."
 """With this begins every UID of the standard: files of DICOM alone have it near their beginning."""
 _ROOT_WITHIN: Final = 2048
+_UID: Final = re.compile(rb"[0-9]+(?:\.[0-9]+){3,}")
+_APPLE_DOUBLE: Final = b"\0\x05\x16\x07"
+"""So begins what macOS puts beside each file on a disk of others, under `._` and its name."""
 _SUFFIXES: Final = (".dcm", ".dicom", ".ima")
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _OF_SEVERAL_SLICES: Final = {
@@ -123,6 +126,8 @@ class Foreign:
     path: str
     why: str
     """no DICOM, no plain file, DICOMDIR or damaged."""
+    uids: frozenset[str] = frozenset()
+    """Of a damaged file: what looks like one near its beginning, of its series and study too."""
 
 
 def find_files(folder: Path) -> tuple[str, ...]:
@@ -162,6 +167,7 @@ def _refuse_folder(error: OSError) -> None:
 def read_entry(folder: Path, path: str) -> Entry | Foreign:
     """Return what a file is; no file breaks it."""
     place = folder / path
+    begin = b""
     try:
         told = place.stat()
         if not stat.S_ISREG(told.st_mode):  # of a pipe, a socket, a device no read may end
@@ -170,15 +176,23 @@ def read_entry(folder: Path, path: str) -> Entry | Foreign:
             begin = file.read(_BEGIN_BYTES)
         if not _looks_like_dicom(place, begin):
             return Foreign(path=path, why="no DICOM")
-        if told.st_size > _most_bytes(begin):
-            return _entry_of_large(place, path, begin)
-        content = begin if told.st_size <= len(begin) else place.read_bytes()
-        if content.count(_ITEM) > MAX_ITEMS:
-            return _entry_of_large(place, path, begin)
-        dataset = parse(place, content, with_pixels=False)
-        return _entry_of(path, hashlib.sha256(content).hexdigest(), dataset)
-    except (DatasetError, OSError):
-        return Foreign(path=path, why="damaged")
+        found = _read_entry(place, path, begin, told.st_size)
+    except (DatasetError, OSError, MemoryError):
+        found = None
+    if found is None:
+        uids = frozenset(one.decode() for one in _UID.findall(begin))
+        return Foreign(path=path, why="damaged", uids=uids)
+    return found
+
+
+def _read_entry(place: Path, path: str, begin: bytes, size_bytes: int) -> Entry | Foreign | None:
+    if size_bytes > _most_bytes(begin):
+        return _entry_of_large(place, path, begin)
+    content = begin if size_bytes <= len(begin) else place.read_bytes()
+    if content.count(_ITEM) > MAX_ITEMS:
+        return _entry_of_large(place, path, begin)
+    dataset = parse(place, content, with_pixels=False)
+    return _entry_of(path, hashlib.sha256(content).hexdigest(), dataset)
 
 
 def _most_bytes(begin: bytes) -> int:
@@ -187,7 +201,7 @@ def _most_bytes(begin: bytes) -> int:
     return MAX_IMAGE_BYTES if is_of_several else MAX_FILE_BYTES
 
 
-def _entry_of_large(place: Path, path: str, begin: bytes) -> Entry | Foreign:
+def _entry_of_large(place: Path, path: str, begin: bytes) -> Entry | Foreign | None:
     """Return whose a file is that is not read, by its begin, so that its case can be refused."""
     told = _read(
         place,
@@ -241,7 +255,7 @@ def _read(path: Path, content: bytes, read: Callable[[io.BytesIO, bool], Dataset
             _require_not_deflated(path, content)
             has_magic = content[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
             return read(io.BytesIO(content), not has_magic)
-    except DatasetError:
+    except (DatasetError, MemoryError):
         raise
     except Exception as error:  # pydicom raises anything on what is no DICOM
         raise DatasetError(
@@ -263,24 +277,37 @@ def _require_not_deflated(path: Path, content: bytes) -> None:
         )
 
 
-def _looks_like_dicom(path: Path, content: bytes) -> bool:
+def _looks_like_dicom(path: Path, head: bytes) -> bool:
     """Return whether a file is DICOM, or was before something broke it."""
+    if head.startswith(_APPLE_DOUBLE):
+        return False
+    if not head:
+        return _may_be_emptied(path)
     return (
-        content[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
-        or _ROOT in content[:_ROOT_WITHIN]
+        head[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
+        or _ROOT in head[:_ROOT_WITHIN]
         or path.name.lower().endswith(_SUFFIXES)
-        or not content
     )
 
 
-def _entry_of(path: str, digest: str, dataset: Dataset) -> Entry | Foreign:
+def _may_be_emptied(path: Path) -> bool:
+    """Return whether an empty file is named as slices are: many archives give them no suffix.
+
+    What is hidden, such as `.lock`, or has the suffix of something else, is no slice.
+    """
+    suffix = path.suffix.lower()
+    is_other = suffix not in {"", *_SUFFIXES} and not suffix[1:].isdecimal()  # a UID has decimals
+    return not is_other and not path.name.startswith(".")
+
+
+def _entry_of(path: str, digest: str, dataset: Dataset) -> Entry | Foreign | None:
     sop_class = text(dataset, "SOPClassUID")
     directory = text(getattr(dataset, "file_meta", Dataset()), "MediaStorageSOPClassUID")
     if _DIRECTORY in {sop_class, directory}:
         return Foreign(path=path, why="DICOMDIR")
     series = text(dataset, "SeriesInstanceUID")
     if not (sop_class and series and text(dataset, "SOPInstanceUID")):
-        return Foreign(path=path, why="damaged")
+        return None
     return Entry(
         path=path,
         digest=digest,

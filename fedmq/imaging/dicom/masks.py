@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Final
 
 import numpy as np
@@ -14,6 +13,7 @@ from pydicom.dataset import Dataset
 from fedmq.errors import DatasetError
 from fedmq.imaging.dicom.contours import Region, fill_region
 from fedmq.imaging.dicom.elements import first_item, items, numbers, text, whole
+from fedmq.imaging.dicom.patterns import matches
 from fedmq.imaging.dicom.series import MAX_SIDE, pixels
 from fedmq.imaging.dicom.stacks import Stack
 
@@ -71,7 +71,7 @@ def is_wanted(name: str, patterns: Sequence[str]) -> bool:
     """Return whether a region of this name is asked for."""
     if not patterns:
         return _USUAL.search(name) is not None
-    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+    return any(matches(name, pattern) for pattern in patterns)
 
 
 def read_regions(dataset: Dataset) -> Iterator[Region]:

@@ -27,7 +27,15 @@ from fedmq.imaging.volumes import Volume, save_volume
 
 OUTCOME_FILE: Final = "import.json"
 PART: Final = ".part-"
+"""Before the name of a folder: it is no case, and only waits to be removed."""
 OLD: Final = ".old-"
+"""Before the name of a case whose place another one is about to take."""
+
+_NO_MEMORY: Final = Refusal(
+    code="memory",
+    why="there was not enough memory for it",
+    fix="import again with fewer --jobs, or where there is more memory",
+)
 
 
 @dataclass(slots=True)
@@ -49,10 +57,18 @@ def import_study(study: Study, source: Path, target: Path, choices: Choices) -> 
         StorageError: the disk refuses: that is no fault of the case.
     """
     try:
+        return _import(study, source, target, choices)
+    except MemoryError:
+        settle(study.case_id, target)
+        return refused(study, _NO_MEMORY)
+
+
+def _import(study: Study, source: Path, target: Path, choices: Choices) -> Outcome:
+    try:
         made = _make(study, source, choices)
     except DatasetError as error:
         return refused(study, Refusal(code=error.code, why=_why(error), fix=error.fix))
-    except FedmqError:
+    except (FedmqError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - files are hostile: one case, never the rest
         why = f"something in its files is as no program makes it ({type(error).__name__})"
@@ -98,13 +114,22 @@ def folders_by_patient(target: Path) -> Mapping[str, list[Path]]:
     return found
 
 
+def settle(case_id: str, target: Path) -> None:
+    """What a killed import left of a case is gone; the case that was there before is there."""
+    place, part, old = (target / f"{mark}{case_id}" for mark in ("", PART, OLD))
+    if not place.exists() and read_outcome(old) is not None:
+        old.rename(place)
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
 def _why(error: DatasetError) -> str:
     """Return why, without `what`, which may name a file."""
     return error.why or error.code.replace("_", " ")
 
 
 def _make(study: Study, source: Path, choices: Choices) -> _Making:
-    made = _Making(left_out=Counter(study.left_out))
+    made = _Making(left_out=Counter(study.left_out), notes=list(study.notes))
     by_series: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in study.images:
         by_series[entry.kind, entry.series_uid].append(entry)
@@ -226,9 +251,8 @@ def _tell(made: _Making, name: str, chosen: Chosen, figures: Mapping[str, object
 
 def _write(made: _Making, outcome: Outcome, target: Path) -> None:
     """Write everything under another name, then give it its own: no case is there in part."""
+    settle(outcome.case_id, target)
     part, old = target / f"{PART}{outcome.case_id}", target / f"{OLD}{outcome.case_id}"
-    for leftover in (part, old):
-        shutil.rmtree(leftover, ignore_errors=True)
     part.mkdir(mode=0o700)
     for name, volume in made.volumes.items():
         save_volume(volume, part / f"{name}.nii.gz")
