@@ -19,8 +19,6 @@ MAX_CROSSINGS: Final = 2**20
 class Region:
     """One region of interest, as outlines."""
 
-    name: str
-    """Free text of whoever drew it: never written."""
     contours: tuple[NDArray[np.float64], ...]
     """Shape (points, 3) each: closed, flat, in mm, LPS."""
 

@@ -26,6 +26,7 @@ from fedmq.errors import DatasetError
 from fedmq.imaging.clinical import plain_id
 from fedmq.imaging.dicom.elements import day, first_item, items, text, texts
 from fedmq.imaging.dicom.frames import ENHANCED_PET
+from fedmq.imaging.dicom.regions import RegionName, read_names
 
 MAX_FILE_BYTES: Final = 256 * 1024**2
 """The outlines of a hundred organs of a whole body have half of it; a slice has thousandths."""
@@ -114,6 +115,8 @@ class Entry:
     """On which it was taken, in days of a running number."""
     references: frozenset[str]
     """Of RTSTRUCT and SEG: the series on which they were drawn."""
+    regions: tuple[RegionName, ...]
+    """Of the same, what was drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +296,7 @@ def _entry_of(path: str, digest: str, dataset: Dataset) -> Entry | Foreign:
         sex=sex if (sex := text(dataset, "PatientSex").upper()) in _SEXES else "",
         day=day(dataset, "StudyDate") or day(dataset, "SeriesDate"),
         references=frozenset(_references(sop_class, dataset)),
+        regions=read_names(dataset) if sop_class in {_STRUCTURES, _SEGMENTATION} else (),
     )
 
 

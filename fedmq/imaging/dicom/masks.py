@@ -1,9 +1,7 @@
 """Masks: the regions of an RTSTRUCT or SEG file, on the grid of the series they were drawn on."""
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Final
 
 import numpy as np
@@ -14,10 +12,10 @@ from pydicom.dataset import Dataset
 from fedmq.errors import DatasetError
 from fedmq.imaging.dicom.contours import Region, fill_region
 from fedmq.imaging.dicom.elements import first_item, items, numbers, text, whole
+from fedmq.imaging.dicom.regions import is_wanted, read_names
 from fedmq.imaging.dicom.series import MAX_SIDE, pixels
 from fedmq.imaging.dicom.stacks import Stack
 
-_USUAL: Final = re.compile(r"gtv|lesion|lésion|tumou?r|tumeur|neoplasm", re.IGNORECASE)
 MAX_OUTLINE_BYTES: Final = 2**24
 """Of its points as text, half a million: they become numbers of four times the size."""
 _NEAR: Final = 0.05
@@ -42,55 +40,40 @@ def draw_mask(kind: str, dataset: Dataset, grid: Stack, patterns: Sequence[str])
         kind: RTSTRUCT or SEG.
         dataset: the whole file.
         grid: of the series that the file refers to.
-        patterns: with `*` and `?`, in any case; none: the usual names of tumours.
+        patterns: of names, as `is_wanted` takes them.
 
     Raises:
         DatasetError: code contour_off_grid, mask_other_grid, bad_mask or transfer_syntax.
     """
     mask = np.zeros(grid.shape, np.bool_)
+    names = read_names(dataset)
+    wanted = {one.number for one in names if is_wanted(one, patterns)}
+    num_united = len(wanted)
     if kind == "RTSTRUCT":
-        num_regions = num_united = 0
-        for region in read_regions(dataset):  # one after the other: together they are large
-            num_regions += 1
-            if region.contours and is_wanted(region.name, patterns):
+        num_united = 0
+        for region in read_regions(dataset, wanted):  # one by one: together they are large
+            if region.contours:
                 num_united += 1
                 mask |= fill_region(region, grid.affine, grid.shape)
-        return DrawnMask(array=mask, num_united=num_united, num_regions=num_regions)
-    segments = tuple(items(dataset, "SegmentSequence"))
-    numbers_wanted = {
-        whole(one, "SegmentNumber")
-        for one in segments
-        if is_wanted(_name_of(one, with_type=not patterns), patterns)
-    }
-    if numbers_wanted:
-        _mark_segments(dataset, numbers_wanted, grid, mask)
-    return DrawnMask(array=mask, num_united=len(numbers_wanted), num_regions=len(segments))
+    elif wanted:
+        _mark_segments(dataset, wanted, grid, mask)
+    return DrawnMask(array=mask, num_united=num_united, num_regions=len(names))
 
 
-def is_wanted(name: str, patterns: Sequence[str]) -> bool:
-    """Return whether a region of this name is asked for."""
-    if not patterns:
-        return _USUAL.search(name) is not None
-    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
-
-
-def read_regions(dataset: Dataset) -> Iterator[Region]:
-    """Yield the regions of an RTSTRUCT file with their closed outlines.
+def read_regions(dataset: Dataset, wanted: Collection[int | None]) -> Iterator[Region]:
+    """Yield the regions of an RTSTRUCT file that have one of these numbers, with closed outlines.
 
     Raises:
         DatasetError: code bad_mask: an outline is no list of points.
     """
-    names = {
-        whole(one, "ROINumber"): text(one, "ROIName")
-        for one in items(dataset, "StructureSetROISequence")
-    }
     for one in items(dataset, "ROIContourSequence"):
-        outlines = tuple(
-            _points(contour)
-            for contour in items(one, "ContourSequence")
-            if text(contour, "ContourGeometricType").startswith("CLOSED_PLANAR")
-        )
-        yield Region(name=names.get(whole(one, "ReferencedROINumber"), ""), contours=outlines)
+        if whole(one, "ReferencedROINumber") in wanted:
+            outlines = tuple(
+                _points(contour)
+                for contour in items(one, "ContourSequence")
+                if text(contour, "ContourGeometricType").startswith("CLOSED_PLANAR")
+            )
+            yield Region(contours=outlines)
 
 
 def _points(contour: Dataset) -> NDArray[np.float64]:
@@ -108,12 +91,6 @@ def _points(contour: Dataset) -> NDArray[np.float64]:
     if len(flat) % 3 or not np.isfinite(flat).all() or not len(flat):
         raise _fault("bad_mask", "an outline is no list of points")
     return flat.reshape(-1, 3)
-
-
-def _name_of(segment: Dataset, *, with_type: bool) -> str:
-    kind = first_item(segment, "SegmentedPropertyTypeCodeSequence")
-    names = [text(segment, "SegmentLabel"), text(kind, "CodeMeaning") if with_type else ""]
-    return " ".join(names).strip()
 
 
 def _mark_segments(

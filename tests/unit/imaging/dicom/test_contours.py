@@ -22,7 +22,6 @@ outlines = st.lists(coordinates, min_size=3, max_size=9)
 def region(*drawn: list[tuple[float, float]], number: int = 2) -> Region:
     """Return outlines given in voxels of one slice."""
     return Region(
-        name="GTV",
         contours=tuple(
             np.array([(*one, number, 1) for one in outline]) @ AFFINE.T[:, :3] for outline in drawn
         ),
@@ -82,7 +81,7 @@ def test_neighbours_share_no_voxel_and_leave_none_out() -> None:
 def moved(by: NDArray[np.float64] | list[float]) -> Region:
     """Return a square that was moved by millimetres."""
     (contour,) = region([(1.0, 1.0), (5.0, 1.0), (5.0, 5.0)]).contours
-    return Region(name="GTV", contours=(contour + np.array(by),))
+    return Region(contours=(contour + np.array(by),))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +110,7 @@ def test_an_outline_that_goes_to_and_fro_without_end_is_refused_in_little_memory
     points[1::2, 1] = 510
     tracemalloc.start()
     with pytest.raises(DatasetError) as caught:
-        fill_region(Region(name="GTV", contours=(points,)), np.eye(4), (512, 512, 2))
+        fill_region(Region(contours=(points,)), np.eye(4), (512, 512, 2))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert caught.value.code == "bad_mask"
