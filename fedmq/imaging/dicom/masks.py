@@ -10,7 +10,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from fedmq.errors import DatasetError
-from fedmq.imaging.dicom.contours import Region, fill_region
+from fedmq.imaging.dicom.contours import MIN_POINTS, Region, fill_region
 from fedmq.imaging.dicom.elements import first_item, items, numbers, text, whole
 from fedmq.imaging.dicom.regions import is_wanted, read_names
 from fedmq.imaging.dicom.series import MAX_SIDE, pixels
@@ -18,6 +18,8 @@ from fedmq.imaging.dicom.stacks import Stack
 
 MAX_OUTLINE_BYTES: Final = 2**24
 """Of its points as text, half a million: they become numbers of four times the size."""
+_CLOSED: Final = "CLOSED_PLANAR"
+_EXCLUSIVE: Final = "CLOSEDPLANAR_XOR"
 _NEAR: Final = 0.05
 """In voxels: a segmentation lies on the grid of its images, or it is of others."""
 
@@ -29,8 +31,12 @@ class DrawnMask:
     array: NDArray[np.bool_]
     """Shape (columns, rows, slices), on the grid it was drawn on."""
     num_united: int
-    num_regions: int
-    """In the file, those that were not asked for too."""
+    num_unwanted: int
+    """Regions of the file that were not asked for."""
+    num_blank: int
+    """Of those that were, how many mark no voxel."""
+    num_open: int
+    """Their outlines that enclose nothing."""
 
 
 def draw_mask(kind: str, dataset: Dataset, grid: Stack, patterns: Sequence[str]) -> DrawnMask:
@@ -48,32 +54,52 @@ def draw_mask(kind: str, dataset: Dataset, grid: Stack, patterns: Sequence[str])
     mask = np.zeros(grid.shape, np.bool_)
     names = read_names(dataset)
     wanted = {one.number for one in names if is_wanted(one, patterns)}
-    num_united = len(wanted)
+    num_open = 0
+    marking: dict[int | None, bool] = {}
     if kind == "RTSTRUCT":
-        num_united = 0
-        for region in read_regions(dataset, wanted):  # one by one: together they are large
+        for number, region in read_regions(dataset, wanted):  # one by one: together they are large
+            num_open += region.num_open
             if region.contours:
-                num_united += 1
-                mask |= fill_region(region, grid.affine, grid.shape)
+                inside = fill_region(region, grid.affine, grid.shape)
+                marking[number] = marking.get(number, False) or bool(inside.any())
+                mask |= inside
     elif wanted:
-        _mark_segments(dataset, wanted, grid, mask)
-    return DrawnMask(array=mask, num_united=num_united, num_regions=len(names))
+        marking = _mark_segments(dataset, wanted, grid, mask)
+    return DrawnMask(
+        array=mask,
+        num_united=len(marking),
+        num_unwanted=sum(not is_wanted(one, patterns) for one in names),
+        num_blank=len(wanted) - sum(marking.values()),
+        num_open=num_open,
+    )
 
 
-def read_regions(dataset: Dataset, wanted: Collection[int | None]) -> Iterator[Region]:
-    """Yield the regions of an RTSTRUCT file that have one of these numbers, with closed outlines.
+def read_regions(
+    dataset: Dataset, wanted: Collection[int | None]
+) -> Iterator[tuple[int | None, Region]]:
+    """Yield the regions of an RTSTRUCT file that have one of these numbers, each with its own.
 
     Raises:
         DatasetError: code bad_mask: an outline is no list of points.
     """
     for one in items(dataset, "ROIContourSequence"):
-        if whole(one, "ReferencedROINumber") in wanted:
-            outlines = tuple(
-                _points(contour)
+        number = whole(one, "ReferencedROINumber")
+        if number in wanted:
+            drawn = [
+                (text(contour, "ContourGeometricType"), _points(contour))
                 for contour in items(one, "ContourSequence")
-                if text(contour, "ContourGeometricType").startswith("CLOSED_PLANAR")
+            ]
+            closed = [
+                (kind, points)
+                for kind, points in drawn
+                if kind in {_CLOSED, _EXCLUSIVE} and len(points) >= MIN_POINTS
+            ]
+            region = Region(
+                contours=tuple(points for _, points in closed),
+                is_xor=any(kind == _EXCLUSIVE for kind, _ in closed),
+                num_open=len(drawn) - len(closed),
             )
-            yield Region(contours=outlines)
+            yield number, region
 
 
 def _points(contour: Dataset) -> NDArray[np.float64]:
@@ -88,26 +114,33 @@ def _points(contour: Dataset) -> NDArray[np.float64]:
             flat = np.array(numbers(contour, "ContourData"))
     except ValueError as error:
         raise _fault("bad_mask", "an outline holds what is no number") from error
-    if len(flat) % 3 or not np.isfinite(flat).all() or not len(flat):
+    if len(flat) % 3 or not np.isfinite(flat).all():
         raise _fault("bad_mask", "an outline is no list of points")
     return flat.reshape(-1, 3)
 
 
 def _mark_segments(
     dataset: Dataset, wanted: Collection[int | None], grid: Stack, mask: NDArray[np.bool_]
-) -> None:
-    """Set in `mask` the voxels of these segments, each frame's on its slice."""
+) -> dict[int | None, bool]:
+    """Set in `mask` the voxels of these segments, each frame's on its slice.
+
+    Returns: of each segment that has frames, whether it marks any voxel.
+    """
     frames = tuple(items(dataset, "PerFrameFunctionalGroupsSequence"))
     shared = first_item(dataset, "SharedFunctionalGroupsSequence")
+    marking: dict[int | None, bool] = {}
     _require_usable(dataset, len(frames))
     for index, frame in enumerate(frames):
         identity = first_item(frame, "SegmentIdentificationSequence")
-        if whole(identity, "ReferencedSegmentNumber") in wanted:
+        segment = whole(identity, "ReferencedSegmentNumber")
+        if segment in wanted:
             place = _slice_of(frame, shared, grid)
             image = pixels(dataset, index)
             if image.T.shape != grid.shape[:2]:
                 raise _fault("mask_other_grid", "its segmentation has another number of pixels")
             mask[:, :, place] |= image.T != 0
+            marking[segment] = marking.get(segment, False) or bool(image.any())
+    return marking
 
 
 def _require_usable(dataset: Dataset, num_frames: int) -> None:

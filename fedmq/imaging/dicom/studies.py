@@ -182,7 +182,7 @@ def _add_mask(
             made.left_out[f"{entry.kind} drawn on other images"] += 1
     with_regions = {name: [one for one in masks if one.num_united] for name, masks in drawn.items()}
     for modality, masks in drawn.items():
-        _tell_unwanted(made, modality, masks)
+        _tell_regions(made, modality, masks)
     usable = [modality for modality, masks in with_regions.items() if masks]
     if not usable:
         return
@@ -203,12 +203,17 @@ def _add_mask(
     }
 
 
-def _tell_unwanted(made: _Making, name: str, masks: list[DrawnMask]) -> None:
-    unwanted = sum(one.num_regions - one.num_united for one in masks)
-    if unwanted:
-        made.notes.append(
-            f"regions drawn on the {name} with names that were not asked for (--roi): {unwanted}"
-        )
+def _tell_regions(made: _Making, name: str, masks: list[DrawnMask]) -> None:
+    counts = {
+        f"regions drawn on the {name} with names that were not asked for (--roi)": [
+            one.num_unwanted for one in masks
+        ],
+        f"regions drawn on the {name} that mark no voxel": [one.num_blank for one in masks],
+        f"outlines drawn on the {name} that enclose nothing (open, or points)": [
+            one.num_open for one in masks
+        ],
+    }
+    made.notes += [f"{what}: {sum(numbers)}" for what, numbers in counts.items() if any(numbers)]
 
 
 def _tell(made: _Making, name: str, chosen: Chosen, figures: Mapping[str, object]) -> None:

@@ -93,6 +93,48 @@ def test_several_regions_are_united_and_that_is_told(site: Site) -> None:
     assert "regions drawn on the PET with names that were not asked for (--roi): 3" in nothing.notes
 
 
+def outlines_of(drawn: FileDataset) -> list[Dataset]:
+    """Return the outlines of the first region."""
+    return list(drawn.ROIContourSequence[0].ContourSequence)
+
+
+def test_outlines_that_exclude_each_other_are_read(site: Site) -> None:
+    """CLOSEDPLANAR_XOR, as PS3.3 spells it; of one region all are combined so, if one says so."""
+    boxes = [box(1, (0.5, 3.5), (0.5, 4.5)), box(1, (1.5, 5.5), (0.5, 4.5))]
+    for number in (1, 2):
+        drawn = dicom.structures(pet()[0], {"GTV": boxes})
+        for one in outlines_of(drawn)[:number]:
+            one.ContourGeometricType = "CLOSEDPLANAR_XOR"
+        put(site, drawn)
+        outcome = site.only()
+        assert mask_of(site, outcome)[1, 1:5].sum(axis=0).tolist() == [0, 4, 0, 0, 4, 4, 0]
+        assert outcome.notes == ()
+
+
+def test_outlines_that_overlap_or_stand_twice_lose_nothing(site: Site) -> None:
+    """Even-odd made holes of what two of them cover."""
+    boxes = [box(1, (0.5, 3.5), (0.5, 4.5)), box(1, (1.5, 5.5), (0.5, 4.5))]
+    put(site, dicom.structures(pet()[0], {"GTV": [*boxes, boxes[0]]}))
+    assert mask_of(site, site.only()).sum() == 5 * 4
+
+
+def test_what_marks_nothing_is_counted_and_told(site: Site) -> None:
+    """Open outlines, points, regions that nobody drew, lesions between the voxels' centres."""
+    around, line = box(1, (0.5, 2.5), (0.5, 2.5)), box(2, (0.5, 2.5), (0.5, 2.5))
+    regions = {"GTV": [around, line, line[:1]], "GTV 2": [], "GTV 3": [box(2, (0.6, 0.9), (1, 2))]}
+    drawn = dicom.structures(pet()[0], regions)
+    outlines_of(drawn)[1].ContourGeometricType = "OPEN_PLANAR"
+    outlines_of(drawn)[2].ContourGeometricType = "POINT"
+    put(site, drawn)
+    outcome = site.only()
+    assert mask_of(site, outcome).sum() == 4
+    assert outcome.notes == (
+        "regions drawn on the PET that mark no voxel: 2",
+        "outlines drawn on the PET that enclose nothing (open, or points): 2",
+        "its mask unites 2 regions",
+    )
+
+
 def test_what_was_drawn_on_the_pet_comes_before_what_was_drawn_on_the_ct(site: Site) -> None:
     """Two files; the other one is told."""
     on_pet = dicom.structures(pet()[0], {"GTV": [box(1, (0.5, 2.5), (0.5, 2.5))]})
@@ -275,7 +317,7 @@ def test_regions_are_made_numbers_of_one_after_the_other(site: Site) -> None:
     (path,) = dicom.write(site.folder / "drawn", dicom.structures(pet()[0], regions))
     dataset = files.parse(path, path.read_bytes(), with_pixels=False)
     tracemalloc.start()
-    counts = [len(one.contours) for one in masks.read_regions(dataset, range(1, 31))]
+    counts = [len(one.contours) for _, one in masks.read_regions(dataset, range(1, 31))]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert counts == [10] * 30
