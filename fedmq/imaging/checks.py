@@ -21,6 +21,7 @@ MIN_OVERLAP: Final = 0.5
 """Of the smaller box: a CT may be narrower than its PET, but both show one patient."""
 MIN_COVER: Final = 0.8
 """Of the PET's length: what of it has no CT is told, since a plan sees air there."""
+_DOUBTS: Final = frozenset({"short_ct", "mask_off_grid", "mask_shrinks"})
 _MIN_DENSE_HU: Final = -100.0
 _MAX_HU: Final = 40_000.0
 _GRID_TOLERANCE: Final = 0.1
@@ -69,18 +70,14 @@ def check_volumes(
         found += [(*one, ("PET", "CT")) for one in _check_overlap(pet, ct)]
     if mask is not None and not mask.array.any():
         found.append(("empty_mask", "the mask marks no voxel", ()))
-    faults = [
-        Finding(case_id=case.case_id, code=code, text=text, spoils=spoils)
-        for code, text, spoils in found
-    ]
-    doubts: list[tuple[str, str]] = []
     codes = {code for code, _, _ in found}
     if pet is not None and ct is not None and "wrong_affine" not in codes:  # that says more
-        doubts += _check_cover(pet, ct)
+        found += [(*one, ()) for one in _check_cover(pet, ct)]
     if pet is not None and mask is not None and "mask_outside_body" not in codes:  # so does that
-        doubts += _check_grid(mask, pet, ct)
-    faults += [
-        Finding(case_id=case.case_id, code=code, text=text, is_doubt=True) for code, text in doubts
+        found += [(*one, ()) for one in _check_grid(mask, pet, ct)]
+    faults = [
+        Finding(case_id=case.case_id, code=code, text=text, spoils=spoils, is_doubt=code in _DOUBTS)
+        for code, text, spoils in found
     ]
     upright = judge_upright(pet, ct)
     if upright is not None:

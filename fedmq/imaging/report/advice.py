@@ -38,6 +38,10 @@ ADVICE: Final[Mapping[str, str]] = {
         "If the outline lies on the lesion nothing is to be done: the mask is brought to the PET's "
         "grid. Else draw or export it on the PET or the CT."
     ),
+    "mask_shrinks": (
+        "Look at the outline: if some of it lies beside the PET, add the right mask. Lesions as "
+        "small as voxels have volumes that are too low."
+    ),
     "empty_mask": (
         "If the patient has no lesion this is as it should be: its volumes are 0. Else add the "
         "mask again."

@@ -12,7 +12,7 @@ from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.feature_table import NO_FEATURES, Features, cells_of
 from fedmq.imaging.features import measure
 from fedmq.imaging.synthetic import SITES, write_cohort
-from fedmq.imaging.volumes import Volume, load_volume
+from fedmq.imaging.volumes import Volume, load_volume, save_volume
 from fedmq.node import measuring
 from fedmq.node.measuring import Measurement, measure_dataset
 from fedmq.node.records import Records, open_records
@@ -136,6 +136,29 @@ def test_outlines_on_the_ct_of_an_archive_are_added_and_measured(
     found = measured(records, "drawn")
     assert (found.num_measured, found.lacking) == (1, {})
     assert float(found.rows[0].cells["mask_ml"]) == pytest.approx(0.384, rel=0.3)
+
+
+def test_a_mask_beside_its_pet_is_named_and_one_that_is_so_in_part_is_doubted(
+    records: Records, cases: Path
+) -> None:
+    """The one has no row, the other its own; neither passes as a patient with less tumour."""
+    whole = measured(records).rows
+    for case_id, share in ((FIRST, 1.0), (SECOND, 0.3)):
+        mask = load_volume(cases / case_id / "MASK.nii.gz")
+        marked = np.argwhere(mask.array > 0)[:, 2]
+        low, high = int(marked.min()), int(marked.max()) + 1
+        affine = mask.affine.copy()
+        beyond = low + round(share * (high - low))
+        affine[2, 3] -= beyond * mask.spacing_mm[2]
+        save_volume(Volume(array=mask.array, affine=affine), cases / case_id / "MASK.nii.gz")
+    found = measured(records)
+    assert found.rows[0].cells == NO_FEATURES
+    assert found.lacking[FIRST].startswith("its mask marks no voxel of the PET")
+    assert found.num_broken == 1
+    assert found.doubts.keys() == {SECOND}
+    assert "the mask holds" in found.doubts[SECOND]
+    assert 0 < float(found.rows[1].cells["mask_ml"]) < float(whole[1].cells["mask_ml"])
+    assert measured(records).doubts == {}
 
 
 class _Left(Exception):  # noqa: N818 - somebody pressed Ctrl-C
