@@ -150,9 +150,10 @@ def _check_grid(mask: Volume, pet: Volume, ct: Volume | None) -> list[tuple[str,
     """Return a doubt where the mask is on the grid of neither image: of which was it drawn?"""
     if any(_is_same_grid(mask, image) for image in (pet, ct) if image is not None):
         return []
+    of_whom = "not the PET's" if ct is None else "neither the PET's nor the CT's"
     text = (
-        f"the mask's grid is neither the PET's nor the CT's: {mask.array.shape} voxels against "
-        f"{pet.array.shape} of the PET, or another place"
+        f"the mask's grid is {of_whom}: {mask.array.shape} voxels against {pet.array.shape} of "
+        "the PET, or another place"
     )
     return [("mask_off_grid", text)]
 

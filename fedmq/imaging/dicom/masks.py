@@ -146,7 +146,7 @@ def _mark_segments(
 def _require_usable(dataset: Dataset, num_frames: int) -> None:
     """Refuse what is none of zeros and ones, and a header that does not fit its frames."""
     if text(dataset, "SegmentationType") != "BINARY":
-        raise _fault("bad_mask", "its segmentation is not binary")
+        raise _fault("bad_mask", "its segmentation is not binary", "export it as a binary one")
     sides = [whole(dataset, key) or 0 for key in ("Rows", "Columns")]
     is_usable = num_frames and num_frames == whole(dataset, "NumberOfFrames")
     if not (is_usable and all(0 < side <= MAX_SIDE for side in sides)):
@@ -178,10 +178,7 @@ def _of_either(frame: Dataset, shared: Dataset, sequence: str, key: str) -> tupl
     return numbers(first_item(frame, sequence), key) or numbers(first_item(shared, sequence), key)
 
 
-def _fault(code: str, why: str) -> DatasetError:
-    return DatasetError(
-        "its regions of interest cannot be used",
-        code=code,
-        why=why,
-        fix="export them together with the series on which they were drawn",
-    )
+def _fault(
+    code: str, why: str, fix: str = "export them together with the series on which they were drawn"
+) -> DatasetError:
+    return DatasetError("its regions of interest cannot be used", code=code, why=why, fix=fix)

@@ -143,6 +143,7 @@ def test_a_mask_beside_the_grids_of_the_images_is_a_doubt(tmp_path: Path, shift:
     assert codes(tmp_path, volumes) == ["mask_off_grid"]
     (doubt,) = findings_of({modality: tmp_path / f"{modality}.nii.gz" for modality in volumes})
     assert doubt.is_doubt
+    assert "neither the PET's nor the CT's" in doubt.text
 
 
 def test_a_mask_drawn_on_the_ct_is_as_it_should_be(tmp_path: Path) -> None:
