@@ -24,8 +24,9 @@ from pydicom.filereader import read_partial
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.clinical import plain_id
-from fedmq.imaging.dicom.elements import day, first_item, items, text, texts
+from fedmq.imaging.dicom.elements import day, items, text, texts
 from fedmq.imaging.dicom.frames import ENHANCED_PET
+from fedmq.imaging.dicom.regions import RegionName, read_names
 
 MAX_FILE_BYTES: Final = 256 * 1024**2
 """The outlines of a hundred organs of a whole body have half of it; a slice has thousandths."""
@@ -115,8 +116,12 @@ class Entry:
     """F, M, or empty: others may be corrected later."""
     day: int | None
     """On which it was taken, in days of a running number."""
+    frame_of_reference: str
     references: frozenset[str]
-    """Of RTSTRUCT and SEG: the series on which they were drawn."""
+    """Of RTSTRUCT and SEG: the series on which they were drawn; if they name none, the frames of
+    reference."""
+    regions: tuple[RegionName, ...]
+    """Of the same, what was drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,7 +324,9 @@ def _entry_of(path: str, digest: str, dataset: Dataset) -> Entry | Foreign | Non
         name=_plain_name(text(dataset, "PatientName")),
         sex=sex if (sex := text(dataset, "PatientSex").upper()) in _SEXES else "",
         day=day(dataset, "StudyDate") or day(dataset, "SeriesDate"),
-        references=frozenset(_references(sop_class, dataset)),
+        frame_of_reference=text(dataset, "FrameOfReferenceUID"),
+        references=_references(sop_class, dataset),
+        regions=read_names(dataset) if sop_class in {_STRUCTURES, _SEGMENTATION} else (),
     )
 
 
@@ -346,17 +353,20 @@ def _kind_of(sop_class: str, dataset: Dataset) -> str:
     return kind
 
 
-def _references(sop_class: str, dataset: Dataset) -> list[str]:
+def _references(sop_class: str, dataset: Dataset) -> frozenset[str]:
     if sop_class == _SEGMENTATION:
-        return [
-            text(series, "SeriesInstanceUID")
-            for series in items(dataset, "ReferencedSeriesSequence")
-        ]
-    if sop_class != _STRUCTURES:
-        return []
-    return [
-        text(series, "SeriesInstanceUID")
-        for frame in items(dataset, "ReferencedFrameOfReferenceSequence")
-        for study in items(frame, "RTReferencedStudySequence")
-        for series in items(study, "RTReferencedSeriesSequence")
-    ] or [text(first_item(dataset, "ReferencedSeriesSequence"), "SeriesInstanceUID")]
+        series = [*items(dataset, "ReferencedSeriesSequence")]
+    elif sop_class == _STRUCTURES:
+        series = [
+            series
+            for frame in items(dataset, "ReferencedFrameOfReferenceSequence")
+            for study in items(frame, "RTReferencedStudySequence")
+            for series in items(study, "RTReferencedSeriesSequence")
+        ] or [*items(dataset, "ReferencedSeriesSequence")]
+    else:
+        return frozenset()
+    named = {text(one, "SeriesInstanceUID") for one in series} - {""}
+    if not named:
+        frames = [dataset, *items(dataset, "ReferencedFrameOfReferenceSequence")]
+        named = {text(one, "FrameOfReferenceUID") for one in frames} - {""}
+    return frozenset(named)

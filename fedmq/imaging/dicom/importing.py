@@ -28,6 +28,7 @@ from fedmq.imaging.dicom.pseudonyms import (
     sign,
     table,
 )
+from fedmq.imaging.dicom.regions import is_wanted
 from fedmq.imaging.dicom.studies import (
     OLD,
     PART,
@@ -41,6 +42,7 @@ from fedmq.imaging.dicom.workers import share_out
 REPORT_JSON: Final = "import-report.json"
 REPORT_TEXT: Final = "import-report.txt"
 LEFT_OUT_FILE: Final = "left-out.csv"
+REGIONS_FILE: Final = "regions.csv"
 _STAYING: Final = frozenset(
     {
         "several_series",
@@ -87,7 +89,7 @@ def import_archive(
     """Every study below `source` with PET or CT has a folder in `target`, or is refused by name.
 
     `keeping` is a folder of the node's home for what stays at the site and names patients: the
-    secret, the table of pseudonyms, the list of files that are in no case.
+    secret, the table of pseudonyms, the lists of files that are in no case and of regions.
 
     Raises:
         DatasetError: code missing_file (no such source), empty (nothing in it is an image), busy,
@@ -108,6 +110,7 @@ def import_archive(
             sign=partial(sign, secret),
         )
         _keep_links(keeping, plan, entries, foreign)
+        _keep_regions(keeping, plan, choices)
         if not plan.studies:
             raise DatasetError(
                 "nothing to import was found",
@@ -179,6 +182,18 @@ def _keep_links(
     rows = [(one.path, one.why) for one in foreign]
     rows += [(one.path, one.kind) for one in entries if one.path not in in_cases]
     replace(keeping, LEFT_OUT_FILE, table([("file", "what it is"), *sorted(rows)]))
+
+
+def _keep_regions(keeping: LocalDisk, plan: Plan, choices: Choices) -> None:
+    """The site can see which regions its masks are made of: their names stand nowhere else."""
+    rows = [
+        (study.case_id, entry.path, region.name, "yes" if is_asked else "no")
+        for study in plan.studies
+        for entry in study.drawn
+        for region in entry.regions
+        for is_asked in [is_wanted(region, choices.regions)]
+    ]
+    replace(keeping, REGIONS_FILE, table([("case", "file", "region", "asked for"), *rows]))
 
 
 def _clear(target: Path) -> None:

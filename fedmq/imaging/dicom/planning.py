@@ -98,9 +98,11 @@ def plan_studies(
     a volume that lacks its last slice looks whole.
     """
     by_study: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    owners = {
-        (one.patient_id, one.series_uid): one.study_uid for one in entries if one.kind in _IMAGES
-    }
+    owners: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for one in entries:
+        if one.kind in _IMAGES:
+            for uid in (one.series_uid, one.frame_of_reference):
+                owners[one.patient_id, uid].add(one.study_uid)
     for one in entries:
         by_study[_owner_of(one, owners)].append(one)
     incomplete = _incomplete(by_study, [one for one in foreign if one.why == "damaged"])
@@ -188,10 +190,10 @@ def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
     )
 
 
-def _owner_of(one: Entry, owners: Mapping[tuple[str, str], str]) -> tuple[str, str]:
+def _owner_of(one: Entry, owners: Mapping[tuple[str, str], set[str]]) -> tuple[str, str]:
     """Return patient and study of a file; what was drawn goes with the images it was drawn on."""
-    drawn_on = [owners.get((one.patient_id, series)) for series in sorted(one.references)]
-    return one.patient_id, next((study for study in drawn_on if study is not None), one.study_uid)
+    studies = {study for uid in one.references for study in owners.get((one.patient_id, uid), ())}
+    return one.patient_id, studies.pop() if len(studies) == 1 else one.study_uid
 
 
 def _incomplete(

@@ -156,7 +156,7 @@ def test_the_site_alone_knows_who_is_who(site: Site) -> None:
     dicom.write(site.archive, *pet())
     (site.archive / "report.pdf").write_text("of Mme D.")
     case_id = site.only().case_id
-    for name in ("import.secret", "links.csv", "left-out.csv"):
+    for name in ("import.secret", "links.csv", "left-out.csv", "regions.csv"):
         assert stat.S_IMODE((site.home / name).stat().st_mode) == 0o600
     with (site.home / "links.csv").open() as file:
         assert list(csv.reader(file))[1:] == [[case_id, dicom.SECRETS["id"]]]
