@@ -491,4 +491,5 @@ def running_federation(  # noqa: PLR0913 - what a test may want otherwise
     finally:
         federation.close()
         if broker is None:
+            federation.broker.kill()  # quicker than asking it, and nobody needs what it knows
             federation.fedmq(CENTRE, "hub", "down")
