@@ -24,8 +24,8 @@ pytestmark = [
     pytest.mark.xdist_group("kills"),
 ]
 
-SIZE = "size = 1_500_000"
-"""Six megabytes: several chunks."""
+SIZE = "size = 600_000"
+"""More than two megabytes: several chunks."""
 
 
 @pytest.fixture(scope="module")
