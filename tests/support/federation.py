@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -408,6 +409,13 @@ class Federation:
     def status(self, node: str) -> dict[str, Any]:
         """Return what `fedmq node status` shows."""
         return cast("dict[str, Any]", self.do(node, "node", "status", "--json").json)
+
+    def handed_over(self, node: str, identifier: str, number: int, *, kind: str = "train") -> None:
+        """Return once the orchestrator has a node's answer of a round."""
+        words = f"experiment={identifier} kind={kind}.request round={number}"
+        answered = re.compile(rf"task_answered +{re.escape(words)}\b")
+        until(lambda: answered.search(self.programs[node].log()), f"the answer of {node}")
+        until(lambda: self.status(node)["unsent"] == 0, f"the receipt of {node}")
 
     # Training that waits.
 
