@@ -1,7 +1,6 @@
 """Checks: what in a case would spoil the training, said before it starts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from fedmq.errors import DatasetError
 from fedmq.imaging.body_checks import check_gaps, check_marked, check_tissue
 from fedmq.imaging.cases import Case
+from fedmq.imaging.findings import Finding
 from fedmq.imaging.upright import judge_upright
 from fedmq.imaging.volumes import Volume, corners_mm
 
@@ -26,19 +26,6 @@ _MIN_DENSE_HU: Final = -100.0
 _MAX_HU: Final = 40_000.0
 _GRID_TOLERANCE: Final = 0.1
 """Of a voxel, at the corners: headers are rounded."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing wrong with one case; the text is for the site only."""
-
-    case_id: str
-    code: str
-    text: str
-    spoils: tuple[str, ...] = ()
-    """The modalities of the case that are not to be used; a doubt about a mask spoils none."""
-    is_doubt: bool = False
-    """Worth a look, and perhaps as it should be: the case counts as sound."""
 
 
 def read_volumes(case: Case) -> tuple[Mapping[str, Volume], tuple[Finding, ...]]:

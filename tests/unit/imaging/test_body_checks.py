@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fedmq.imaging.cases import Case
-from fedmq.imaging.checks import Finding, check_volumes
+from fedmq.imaging.checks import check_volumes
+from fedmq.imaging.findings import Finding
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.imaging.volumes import Volume, load_volume
 from tests.support.whole_body import turned, whole_body

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fedmq.imaging.cases import Case
-from fedmq.imaging.checks import Finding, check_volumes, read_volumes
+from fedmq.imaging.checks import check_volumes, read_volumes
+from fedmq.imaging.findings import Finding
 from fedmq.imaging.volumes import Volume, save_volume
 
 
