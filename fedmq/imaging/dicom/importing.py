@@ -8,7 +8,7 @@ import dataclasses
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -185,6 +185,7 @@ def _import_studies(
     waiting: list[Study] = []
     removed: list[str] = []
     held = _held(studies, target)
+    names_before = _renumber([one for one in studies if one.pseudonym not in held], target)
     for study in studies:
         before = read_outcome(target / study.case_id)
         if study.refusal or study.pseudonym in held:
@@ -204,7 +205,44 @@ def _import_studies(
                 removed.append(outcome.case_id)
         outcomes[outcome.case_id] = outcome
         progress("case", len(outcomes), len(studies))
+    for name, old in names_before.items():
+        told = f"it was {old} before: the archive has another number of scans by now"
+        outcomes[name] = dataclasses.replace(outcomes[name], notes=(*outcomes[name].notes, told))
     return [outcomes[study.case_id] for study in studies], removed
+
+
+def _renumber(studies: Sequence[Study], target: Path) -> dict[str, str]:
+    """Give each folder the name that its scan has by now; return their names before.
+
+    A scan that came to the archive changes the numbers of others. What was imported of those is
+    still theirs, whatever becomes of this import. A folder without a free name waits under one that
+    no scan has; killed there, the next import finds it.
+    """
+    names: dict[str, dict[str, str]] = {}
+    for study in studies:
+        names.setdefault(study.pseudonym, {})[study.token] = study.case_id
+    moved: dict[str, str] = {}
+    for patient, by_token in names.items():
+        while misplaced := _misplaced(folders_of(patient, target), by_token):
+            free = [(folder, name) for folder, name in misplaced if not (target / name).exists()]
+            in_the_way = [folder for folder, _ in misplaced if folder.name in by_token.values()]
+            folder, name = free[0] if free else (in_the_way[0], f"{in_the_way[0].name}_scan-0")
+            folder.rename(target / name)
+            moved[name] = moved.pop(folder.name, folder.name)
+    return moved
+
+
+def _misplaced(folders: Sequence[Path], names: Mapping[str, str]) -> list[tuple[Path, str]]:
+    """Return folders whose scan has another name, with it; a second folder of a scan is none."""
+    tokens = {
+        folder: before.token for folder in folders if (before := read_outcome(folder)) is not None
+    }
+    placed = {token for folder, token in tokens.items() if names.get(token) == folder.name}
+    return [
+        (folder, names[token])
+        for folder, token in tokens.items()
+        if token in names and token not in placed
+    ]
 
 
 def _held(studies: Sequence[Study], target: Path) -> dict[str, Refusal]:

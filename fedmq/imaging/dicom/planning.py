@@ -151,13 +151,14 @@ def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
         str(draft.when),
     )
     suffix = "" if draft.number is None else f"_scan-{draft.number}"
+    case_id = draft.pseudonym + suffix
     return Study(
-        case_id=draft.pseudonym + suffix,
+        case_id=case_id,
         patient_id=draft.patient_id,
         pseudonym=draft.pseudonym,
         token=sign("study", draft.study_uid),
         site=mark_site(sign),
-        key=sign("case", "\n".join([VERSION, *chosen, *content])),
+        key=sign("case", "\n".join([VERSION, case_id, *chosen, *content])),
         images=images,
         drawn=drawn,
         left_out=dict(
