@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import (
+    cohort,
     encodings,
     faults,
     fuzz,
@@ -144,6 +145,7 @@ _MEASURES: Mapping[str, Callable[[argparse.ArgumentParser, argparse.Namespace], 
         num_epochs=options.epochs,
         torchio=options.torchio,
     ),
+    "cohort": lambda _, options: cohort.measure(num_cases=options.cases),
     "fuzz": lambda _, options: fuzz.measure(options.inputs),
     "fuzz-data": lambda _, options: fuzz_data.measure(options.inputs),
     "rounds": _measure_rounds,
@@ -239,6 +241,8 @@ def _add_names(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     ninth.add_argument("--seeds", type=_count, default=3, help="of patients, split and training")
     _add_missing(names.add_parser("missing", help="learning from cases without CT or PET"))
     _add_loaders(names.add_parser("loaders", help="cases and patches, beside other loaders"))
+    patients = names.add_parser("cohort", help="whole bodies of many patients in one trainer")
+    patients.add_argument("--cases", type=_count, default=200)
     names.add_parser("model", help="a round's cost, fitted to kept lines; 10,000 nodes on paper")
     tenth = names.add_parser("page", help="the page that shows what is kept in results/*.jsonl")
     tenth.add_argument("--to", type=Path, default=RESULTS / "page.html", metavar="FILE")

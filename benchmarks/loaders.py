@@ -6,7 +6,6 @@ tool: none waits for the disk. The limit is inflating both files and resampling 
 else: no header, no scaling, no patch, nothing kept.
 """
 
-import gzip
 import json
 import os
 import statistics
@@ -21,26 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import nibabel
-import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
-
 from benchmarks.comparison import Figures, spread
+from benchmarks.memory import share_bytes
 from benchmarks.progress import say
+from benchmarks.whole_bodies import CT, PET, write_case
 from fedmq.node.cores import usable_cores
 from fedmq.node.footprint import members
 
 PEERS: Final = ("monai_persistent", "monai_cache", "torchio", "plain")
 _TOOLS: Final = ("limit", "fedmq", *PEERS, "memory")
-_PET: Final = (200, 200, 300)
-_PET_MM: Final = (4.07, 4.07, 3.0)
-_CT: Final = (512, 512, 300)
-_CT_MM: Final = (1.52, 1.52, 3.27)
 _SAMPLED_S: Final = 0.1
 _LIMIT_S: Final = 1800.0
-_GZIP_LEVEL: Final = 6
-"""That of dcm2niix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +56,10 @@ def measure(*, num_cases: int, num_turns: int, num_epochs: int, torchio: str) ->
         except (OSError, subprocess.SubprocessError) as error:
             del pythons["torchio"]
             figures["torchio_not_measured"] = f"it could not be installed: {type(error).__name__}"
-        say(f"writing {num_cases} cases of {_PET} and {_CT} voxels")
+        say(f"writing {num_cases} cases of {PET} and {CT} voxels")
         folder = Path(name)
         with ProcessPoolExecutor(workers) as pool:
-            list(pool.map(_write_case, [folder] * num_cases, range(num_cases)))
+            list(pool.map(write_case, [folder] * num_cases, range(num_cases)))
         ran: dict[str, list[Ran]] = {tool: [] for tool in pythons}
         for turn in range(num_turns):
             order = [*pythons]
@@ -133,7 +123,7 @@ def _run(tool: str, python: str, folder: Path, workers: int, epochs: int) -> Ran
 
     def sample() -> None:
         while not ended.wait(_SAMPLED_S):
-            peaks.append(sum(_memory_bytes(pid) for pid in members(process.pid)))
+            peaks.append(sum(share_bytes(pid) for pid in members(process.pid)))
 
     sampler = threading.Thread(target=sample)
     sampler.start()
@@ -154,15 +144,6 @@ def _run(tool: str, python: str, folder: Path, workers: int, epochs: int) -> Ran
     )
 
 
-def _memory_bytes(pid: int) -> int:
-    """Return a process's share of memory, pages of files too; 0 once it has ended."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-
-
 def _torchio_python() -> str:
     """Return a Python that has TorchIO, and all that this one has; made once, under TMPDIR.
 
@@ -178,37 +159,3 @@ def _torchio_python() -> str:
         pip = [str(python), "-m", "pip", "install", "--quiet", "torchio"]
         subprocess.run(pip, check=True, stdout=sys.stderr)
     return str(python)
-
-
-def _write_case(folder: Path, number: int) -> None:
-    """Write a PET of float32 and a CT of int16 that pack as scanners' do: noise, also in air."""
-    rng = np.random.default_rng(number)
-    place = folder / f"case-{number:02}"
-    place.mkdir()
-    body = _body(_PET)
-    noise = ndimage.gaussian_filter(rng.standard_normal(_PET, dtype=np.float32), 1.0)
-    suv = np.clip(np.where(body, 0.7 + 0.8 * noise, 0.02 * np.abs(noise)), 0.0, None)
-    for _ in range(12):
-        x, y, z = (int(rng.integers(50, side - 50)) for side in _PET)
-        suv[x - 3 : x + 3, y - 3 : y + 3, z - 3 : z + 3] += rng.uniform(3.0, 15.0)
-    # A scanner has whole numbers with a slope for each slice.
-    slopes = np.float32(suv.max(axis=(0, 1)) / 32767.0)
-    _write(place / "PET.nii.gz", (np.rint(suv / slopes) * slopes).astype(np.float32), _PET_MM)
-    hu = np.clip(-1000.0 + 8.0 * rng.standard_normal(_CT, dtype=np.float32), -1024.0, None)
-    inside = _body(_CT)
-    hu[inside] = 40.0 + 15.0 * rng.standard_normal(int(inside.sum()), dtype=np.float32)
-    _write(place / "CT.nii.gz", hu.astype(np.int16), _CT_MM)
-
-
-def _body(shape: tuple[int, int, int]) -> NDArray[np.bool_]:
-    x, y, z = np.ogrid[tuple(slice(-1.0, 1.0, side * 1j) for side in shape)]
-    width = 1.0 + 0.15 * np.sin(9.0 * z)
-    return np.asarray((x / (0.55 * width)) ** 2 + (y / (0.35 * width)) ** 2 < 1.0)
-
-
-def _write(path: Path, array: NDArray[np.generic], spacing: tuple[float, float, float]) -> None:
-    """Write it as most converters leave it: in the directions of DICOM."""
-    affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
-    affine[:3, 3] = -(np.array(array.shape) - 1) / 2 * np.diag(affine)[:3]
-    content = nibabel.Nifti1Image(array, affine).to_bytes()
-    path.write_bytes(gzip.compress(content, compresslevel=_GZIP_LEVEL))

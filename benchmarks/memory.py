@@ -56,6 +56,18 @@ def find_tree(processes: Mapping[int, Sample], roots: Iterable[int]) -> set[int]
     return tree
 
 
+def share_bytes(pid: int, kind: str = "Pss") -> int:
+    """Return a process's share of memory, of one kind in smaps; 0 once it has ended.
+
+    `Pss` has the pages of files too, `Pss_Anon` what the process itself has made.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{kind}:"))
+
+
 def available_mb() -> float:
     """Return how much memory the machine can still give without swapping."""
     return _kib_of(Path("/proc/meminfo").read_text(), "MemAvailable") / _KIB_PER_MB

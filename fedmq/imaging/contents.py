@@ -1,19 +1,21 @@
 """Contents: what a dataset's folder and its clinical table hold, read by a data map."""
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
 from fedmq.errors import DatasetError
-from fedmq.imaging.baseline import BaselineRule, Choice, DatedScan, choose_baseline
+from fedmq.imaging.baseline import BaselineRule, Choice, DatedScan, Order, choose_baseline
 from fedmq.imaging.cases import Case
-from fedmq.imaging.clinical import Row, Table, TableFormat, agreeing, read_table
+from fedmq.imaging.clinical import Row, Table, TableFormat, agreeing, disagreeing, read_table
 from fedmq.imaging.layouts.arranging import Arrangement, Ignored, arrange, depth_of
-from fedmq.imaging.layouts.data_map import DataMap, Layout, read_map_file
+from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.imaging.layouts.detection import CHANNELS_FILE, detect_map
 from fedmq.imaging.layouts.listing import MAX_DEPTH, list_entries
-from fedmq.imaging.layouts.scan_days import date_scans
+from fedmq.imaging.layouts.map_file import read_map_file
+from fedmq.imaging.layouts.scan_days import DAY_COLUMN, date_scans
 from fedmq.imaging.layouts.words import plain_name
 from fedmq.imaging.matching import Matching, match_names, rows_by_case, rows_of_scan
 
@@ -34,8 +36,12 @@ class Contents:
     """Case -> how many scans with a volume it has."""
     baselines: Mapping[str, str]
     """Case -> the scan that was picked, of those with several."""
+    chosen_by: Mapping[str, Order]
+    """Case -> by what its scans were put in order; nothing of those whose scan was named."""
     without_baseline: Mapping[str, str]
     """Case -> why none of its scans was picked: it is kept without volumes."""
+    undated: tuple[str, ...]
+    """Cases whose scan is taken though nobody wrote its day, where a window is asked for."""
     matching: Matching | None
     """None where there is no clinical table."""
     ignored: tuple[Ignored, ...] = ()
@@ -48,7 +54,9 @@ class Contents:
             cases=tuple(case for case in self.cases if case.case_id not in names),
             num_scans=rest_of(self.num_scans, names),
             baselines=rest_of(self.baselines, names),
+            chosen_by=rest_of(self.chosen_by, names),
             without_baseline=rest_of(self.without_baseline, names),
+            undated=tuple(one for one in self.undated if one not in names),
         )
 
 
@@ -115,8 +123,9 @@ def find_map(folder: Path, layout: Layout | None = None) -> DataMap:
     """
     entries = list_entries(folder)
     place, text = folder / CHANNELS_FILE, ""
-    if place.is_file() and place.stat().st_size <= _MAX_CHANNELS_BYTES:
-        text = place.read_text(encoding="utf-8-sig", errors="replace")
+    with contextlib.suppress(OSError):  # without it the layout that needs it says so
+        if place.is_file() and place.stat().st_size <= _MAX_CHANNELS_BYTES:
+            text = place.read_text(encoding="utf-8-sig", errors="replace")
     return detect_map(entries, channels=text, layout=layout)
 
 
@@ -170,7 +179,9 @@ def read_contents(
         cases=cases,
         num_scans={name: len(arrangement.scans_of(name)) for name in names},
         baselines=picked.baselines,
+        chosen_by=picked.chosen_by,
         without_baseline=picked.without_baseline,
+        undated=tuple(picked.undated),
         matching=None if matching is None else _less(matching, gone, len(rows)),
         ignored=arrangement.ignored,
         notes=(*table.notes, *picked.notes),
@@ -193,7 +204,9 @@ class _Picked:
         self._rule = data_map.baseline
         self._rows = rows
         self.baselines: dict[str, str] = {}
+        self.chosen_by: dict[str, Order] = {}
         self.without_baseline: dict[str, str] = {}
+        self.undated: list[str] = []
         self.notes: list[str] = []
 
     def case(self, name: str) -> Case:
@@ -207,6 +220,10 @@ class _Picked:
             self.without_baseline[name] = choice.why
         elif found is not None and len(scans) > 1:
             self.baselines[name] = found.name
+            if choice.by is not None:
+                self.chosen_by[name] = choice.by
+        if choice.is_undated:
+            self.undated.append(name)
         volumes = {} if found is None else found.volumes
         return Case(
             case_id=name,
@@ -215,7 +232,10 @@ class _Picked:
         )
 
     def _rows_of(self, name: str, scan: str) -> Sequence[Row]:
-        """Return the rows of a case that are not of another scan; where all are, it is noted."""
+        """Return the rows of a case that are not of another scan; what is lost is noted.
+
+        Where all are of another one, all of it; where rows differ, their columns that do.
+        """
         rows = self._rows.get(name, ())
         found = rows_of_scan(rows, scan)
         if rows and not found:
@@ -223,6 +243,12 @@ class _Picked:
             self.notes.append(
                 f"{name}: the table has rows of its scans {others}, and none of {scan}, which is "
                 "taken: the case goes without a row"
+            )
+        # Days of scans differ by their nature.
+        if differing := [one for one in disagreeing(found) if one != DAY_COLUMN]:
+            lines = ", ".join(str(row.number) for row in found)
+            self.notes.append(
+                f"{name}: its rows on lines {lines} differ in {', '.join(differing)}: left out"
             )
         return found
 

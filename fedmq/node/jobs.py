@@ -8,60 +8,78 @@ from fedmq.learning.trainer_protocol import Job, JobKind
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.datasets import Dataset
 from fedmq.node.meanings import read_by
+from fedmq.node.records import Records
 from fedmq.node.storage import Storage
 from fedmq.node.tasks import Task
 from fedmq.node.withdrawals import Withdrawal
 
 
-def make_job(  # noqa: PLR0913 - a job is made of all of them
-    task: Task,
-    dataset: Dataset,
-    source: Path | None,
-    storage: Storage,
-    *,
-    meaning: Meaning | None,
-    spoiled: frozenset[tuple[str, str]],
-    withdrawn: tuple[Withdrawal, ...],
-    features: Path | None = None,
-    num_threads: int,
-) -> Job:
-    """Return the job that a task's request asks for; `source` is the file of a shipped plan.
+class Jobs:
+    """Makes jobs of one node's tasks, from what its records hold."""
 
-    All paths are absolute: the trainer works in a folder of its own.
-    """
-    spec, is_narrow = task.request.spec, False
-    match task.request:
-        case PrepareRequest():
-            kind, model, seed = JobKind.PREPARE, None, 0
-        case TrainRequest() | EvaluateRequest() as work:
-            kind = JobKind.TRAIN if isinstance(work, TrainRequest) else JobKind.EVALUATE
-            is_narrow = work.is_narrow
-            model, seed = storage.spool.path(work.parameters.digest), work.spec.seed
-        case _:
-            assert_never(task.request)
-    return Job(
-        job_id=task.task_id,
-        kind=kind,
-        plan_name=spec.plan.name,
-        plan_digest=spec.plan.digest,
-        source_path=_absolute(source),
-        config=spec.config,
-        dataset_folder=str(dataset.folder),
-        clinical=_absolute(dataset.clinical),
-        data_map=read_by(dataset.data_map, meaning),
-        meaning=None if meaning is None else meaning.model_dump_json(),
-        features=_absolute(features),
-        spoiled=tuple(sorted(spoiled)),
-        withdrawn=tuple((one.case_id, one.modalities) for one in withdrawn),
-        parameters_path=_absolute(model),
-        output_path=_absolute(storage.output_path(task.name)) if kind is JobKind.TRAIN else None,
-        seed=seed,
-        round=task.envelope.round,
-        split_seed=spec.seed,
-        validation_share=spec.validation_share,
-        is_narrow=is_narrow,
-        num_threads=num_threads,
-    )
+    def __init__(self, records: Records, storage: Storage) -> None:
+        self._records = records
+        self._storage = storage
+
+    def make(
+        self,
+        task: Task,
+        dataset: Dataset,
+        meaning: Meaning | None,
+        withdrawn: tuple[Withdrawal, ...],
+        *,
+        num_threads: int,
+    ) -> Job:
+        """Return the job that a task's request asks for.
+
+        All paths are absolute: the trainer works in a folder of its own.
+        """
+        records, storage = self._records, self._storage
+        spec, is_narrow = task.request.spec, False
+        match task.request:
+            case PrepareRequest():
+                kind, model, seed = JobKind.PREPARE, None, 0
+            case TrainRequest() | EvaluateRequest() as work:
+                kind = JobKind.TRAIN if isinstance(work, TrainRequest) else JobKind.EVALUATE
+                is_narrow = work.is_narrow
+                model, seed = storage.spool.path(work.parameters.digest), work.spec.seed
+            case _:
+                assert_never(task.request)
+        spoiled = records.datasets.spoiled(dataset.name)
+        shipped = records.plans.source_path(spec.plan.digest) if spec.plan.is_shipped else None
+        return Job(
+            job_id=task.task_id,
+            kind=kind,
+            plan_name=spec.plan.name,
+            plan_digest=spec.plan.digest,
+            source_path=_absolute(shipped),
+            config=spec.config,
+            dataset_folder=str(dataset.folder),
+            clinical=_absolute(dataset.clinical),
+            data_map=read_by(dataset.data_map, meaning),
+            meaning=None if meaning is None else meaning.model_dump_json(),
+            features=_absolute(records.features.path(dataset.name)),
+            cohort=records.cohorts.settle(
+                task.envelope.experiment,
+                dataset,
+                meaning,
+                spoiled=spoiled,
+                seen=records.datasets.seen,
+                withdrawn={one.case_id: one.modalities for one in withdrawn},
+            ),
+            spoiled=tuple(sorted(spoiled)),
+            withdrawn=tuple((one.case_id, one.modalities) for one in withdrawn),
+            parameters_path=_absolute(model),
+            output_path=_absolute(storage.output_path(task.name))
+            if kind is JobKind.TRAIN
+            else None,
+            seed=seed,
+            round=task.envelope.round,
+            split_seed=spec.seed,
+            validation_share=spec.validation_share,
+            is_narrow=is_narrow,
+            num_threads=num_threads,
+        )
 
 
 def _absolute(path: Path | None) -> str | None:

@@ -13,6 +13,7 @@ from fedmq.node import (
     approvals,
     case_lists,
     check_pages,
+    cohorts,
     computing,
     datasets,
     epochs,
@@ -20,11 +21,13 @@ from fedmq.node import (
     meanings,
     payloads,
     plans,
+    seen,
     tasks,
     withdrawals,
 )
 from fedmq.node.case_lists import CaseLists, MakeKey
 from fedmq.node.check_pages import PAGES, CheckPages
+from fedmq.node.cohorts import Cohorts
 from fedmq.node.computing import Computing
 from fedmq.node.datasets import Datasets
 from fedmq.node.epochs import Epochs
@@ -44,10 +47,12 @@ SCHEMA: Final = (
     + datasets.SCHEMA
     + meanings.SCHEMA
     + found.SCHEMA
+    + seen.SCHEMA
     + plans.SCHEMA
     + approvals.SCHEMA
     + tasks.SCHEMA
     + computing.SCHEMA
+    + cohorts.SCHEMA
     + payloads.SCHEMA
     + audit_log.SCHEMA
     + audit_heads.SCHEMA
@@ -67,6 +72,7 @@ class Records:
     plans: Plans
     tasks: Tasks
     computing: Computing
+    cohorts: Cohorts
     payloads: Payloads
     audit: AuditLog
     heads: Heads
@@ -105,6 +111,7 @@ def open_records(
         plans=Plans(journal, home.disk(PLANS), log),
         tasks=Tasks(journal),
         computing=Computing(journal),
+        cohorts=Cohorts(journal),
         payloads=Payloads(journal),
         audit=log,
         heads=Heads(journal, log),

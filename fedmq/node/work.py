@@ -23,7 +23,7 @@ from fedmq.messages.replies import (
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.answers import Answers, reply_id
 from fedmq.node.audit_words import answer_of
-from fedmq.node.jobs import make_job
+from fedmq.node.jobs import Jobs
 from fedmq.node.policy import Decision, Objection, judge_data
 from fedmq.node.reception import Reception
 from fedmq.node.records import Records
@@ -42,7 +42,8 @@ _OF_ROOM: Final = frozenset({FailureCode.DISK_FULL, FailureCode.WORKER_DIED})
 """How a trainer ends where its disk is full."""
 
 _FLOODED: Final = "log_overflowed"
-"""Of an incident that is no failure: no message carries it."""
+_UNREADABLE: Final = "volumes_unreadable"
+"""Of incidents that are no failures: no message carries them."""
 
 log = structlog.get_logger()
 
@@ -90,6 +91,7 @@ class Work:
         self._worker = worker
         self._records = records
         self._storage = storage
+        self._jobs = Jobs(records, storage)
         self._courier = courier
         self._reception = reception
         self._answers = answers
@@ -147,9 +149,8 @@ class Work:
             case Progress(share=share):
                 self.progress = share
             case Flooded():
-                with self._courier.transaction():
-                    what = f"it printed more than {LOG_NAME} keeps; the end of it is there"
-                    self._answers.keep_back(task.envelope, _FLOODED, what)
+                what = f"it printed more than {LOG_NAME} keeps; the end of it is there"
+                self._keep_back(task, _FLOODED, what)
             case Broken(code=code, what=what):
                 if code in _OF_ROOM:
                     self._require_room(task)
@@ -167,10 +168,9 @@ class Work:
         if objection is not None or dataset is None:
             self._refuse(task, objection or Objection(code=RefusalCode.UNKNOWN_DATASET))
             return
-        plan = task.request.spec.plan
-        source = self._records.plans.source_path(plan.digest) if plan.is_shipped else None
         experiment = ExperimentId(task.envelope.experiment)
-        key = TrainerKey(experiment=experiment, plan_digest=plan.digest, dataset=name)
+        plan_digest = task.request.spec.plan.digest
+        key = TrainerKey(experiment=experiment, plan_digest=plan_digest, dataset=name)
         now = self._clock.now()
         with self._records.journal.transaction():
             self._records.plans.approvals.note_round(task.envelope, task.request, now=now)
@@ -181,17 +181,8 @@ class Work:
                 self._records.tasks.start(task.task_id)
         self.current, self._began_at, self.progress = task, self._clock.steady(), 0.0
         try:
-            job = make_job(
-                task,
-                dataset,
-                source,
-                self._storage,
-                meaning=meaning,
-                spoiled=datasets.spoiled(name),
-                withdrawn=self._leave_out(dataset.name),
-                features=self._records.features.path(dataset.name),
-                num_threads=num_threads,
-            )
+            withdrawn = self._leave_out(name)
+            job = self._jobs.make(task, dataset, meaning, withdrawn, num_threads=num_threads)
             self._worker.begin(key, job)
         except TrainingError as error:
             self._fail(task, FailureCode.INTERNAL, str(error))
@@ -199,6 +190,8 @@ class Work:
         self._log("task_started", task)
 
     def _take_result(self, task: Task, done: Done) -> None:
+        if done.unreadable:
+            self._keep_back(task, _UNREADABLE, "; ".join(done.unreadable))
         gain = EvaluateReply(
             num_cases=done.num_cases,
             metrics={
@@ -379,6 +372,10 @@ class Work:
             self._records.tasks.remove(task.task_id)
             self._answers.fail(task.envelope, code, what, before=task.num_answers)
         self._let_go(task)
+
+    def _keep_back(self, task: Task, code: str, what: str) -> None:
+        with self._courier.transaction():
+            self._answers.keep_back(task.envelope, code, what)
 
     def _require_room(self, task: Task) -> None:
         """Return if there is room for what the task makes: then something else broke it.

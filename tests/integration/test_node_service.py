@@ -279,6 +279,29 @@ def test_an_experiment_from_the_question_to_its_end(federation: Federation) -> N
     assert federation.worker.pids == ()
 
 
+def test_a_case_that_is_gone_stops_the_task_until_it_is_back(federation: Federation) -> None:
+    """The researcher hears a code, the site which case; a new one is for the next experiment."""
+    federation.approve()
+    federation.ask(prepare(federation.model, "learn"), "lung.prepare")
+    federation.answer(1)
+    cases = federation.home.parent / "cases"
+    place = (cases / "case-2").rename(cases.parent / "away")
+    (cases / "case-6").mkdir()
+    federation.ask(train(federation.model), "lung.1.train", 1)
+    failed = federation.answer(2)
+    assert isinstance(failed, Failure)
+    assert failed.code is FailureCode.DATASET_ERROR
+    assert "case-2 is gone" in (federation.home / "incidents.log").read_text()
+    place.rename(cases / "case-2")
+    federation.ask(train(federation.model), "lung.2.train", 2)
+    trained = federation.answer(3)
+    assert isinstance(trained, TrainReply)
+    assert trained.num_cases == 3
+    federation.ask(ExperimentOver(state="finished", reason=""), "lung.over")
+    federation.wait(lambda: not federation.files())
+    assert not federation.service._records.journal.rows("SELECT * FROM cohorts")
+
+
 def test_a_plan_that_floods_the_log_is_an_incident_of_the_site_alone(
     federation: Federation,
 ) -> None:

@@ -241,10 +241,11 @@ class Federation:
             program.kill()
 
     def logs(self) -> str:
-        """Return what all programs said."""
+        """Return what all programs said, and the trainers of nodes."""
+        trainers = self.folder.glob("*/node/scratch/trainer.log")
         return "\n".join(
-            f"== {path.name}\n{path.read_text(errors='replace')}"
-            for path in sorted(self._logs.glob("*.log"))
+            f"== {path.relative_to(self.folder)}\n{path.read_text(errors='replace')}"
+            for path in (*sorted(self._logs.glob("*.log")), *sorted(trainers))
         )
 
     # Members.

@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
         "training",
         "missing",
         "loaders",
+        "cohort",
         "page",
         "model",
     ],

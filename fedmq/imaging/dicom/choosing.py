@@ -61,6 +61,14 @@ def choose_ct(series: Sequence[Series], pattern: str, pet: Chosen | None) -> Cho
         DatasetError: as `choose_pet`.
     """
     candidates, left_out = _matching(series, pattern, "CT")
+    in_hu = [one for one in candidates if one.is_hounsfield]
+    if in_hu or pet is not None:  # else its refusal says why
+        left_out += [
+            (one, "CT series that is no map of Hounsfield units")
+            for one in candidates
+            if one not in in_hu
+        ]
+        candidates = in_hu
     if pet is None:
         return _only(candidates, left_out, "CT")
     frame = pet.series.frame_of_reference

@@ -14,11 +14,20 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
-from fedmq.imaging.dicom.elements import date_time, first_item, items, number, text, whole
+from fedmq.imaging.dicom.elements import (
+    date_time,
+    first_item,
+    items,
+    number,
+    text,
+    utc_offset_s,
+    whole,
+)
 
 ENHANCED_PET: Final = "1.2.840.10008.5.1.4.1.1.130"
 MAX_FRAMES: Final = 2**13
 """Two metres in slices of a quarter of a millimetre."""
+_ZONE: Final = "TimezoneOffsetFromUTC"
 _DRUGS: Final = "RadiopharmaceuticalInformationSequence"
 _SHARED: Final = "SharedFunctionalGroupsSequence"
 _EACH: Final = "PerFrameFunctionalGroupsSequence"
@@ -89,8 +98,14 @@ def _as_slice(elements: _Elements) -> Dataset:
 
 
 def _tell_time(head: Dataset, key: str, event: str) -> None:
-    if date_time(head, key) is not None:
-        written = text(head, key)
+    """Tell a time without its offset from UTC, which is the file's: that of a first such time.
+
+    One by another clock is not told: each time would need its own.
+    """
+    written, own_s = text(head, key), utc_offset_s(head, key)
+    if own_s is not None and not text(head, _ZONE):
+        setattr(head, _ZONE, written[-5:])
+    if date_time(head, key) is not None and own_s in {None, utc_offset_s(head, _ZONE)}:
         setattr(head, f"{event}Date", written[:8])
         setattr(head, f"{event}Time", written[8:])
 

@@ -8,7 +8,7 @@ import dataclasses
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from typing import Final
 from fedmq.disk import LocalDisk
 from fedmq.errors import DatasetError
 from fedmq.imaging.dicom.files import Entry, Foreign, find_files, read_entry
+from fedmq.imaging.dicom.numbering import renumber
 from fedmq.imaging.dicom.outcomes import Outcome, as_kept, refused, report_json, report_text
 from fedmq.imaging.dicom.planning import Choices, Plan, Refusal, Study, mark_site, plan_studies
 from fedmq.imaging.dicom.pseudonyms import (
@@ -28,7 +29,7 @@ from fedmq.imaging.dicom.pseudonyms import (
     sign,
     table,
 )
-from fedmq.imaging.dicom.studies import OLD, PART, folders_of, import_study, read_outcome
+from fedmq.imaging.dicom.studies import OLD, PART, folders_by_patient, import_study, read_outcome
 from fedmq.imaging.dicom.workers import share_out
 
 REPORT_JSON: Final = "import-report.json"
@@ -185,7 +186,7 @@ def _import_studies(
     waiting: list[Study] = []
     removed: list[str] = []
     held = _held(studies, target)
-    names_before = _renumber([one for one in studies if one.pseudonym not in held], target)
+    names_before = renumber([one for one in studies if one.pseudonym not in held], target)
     for study in studies:
         before = read_outcome(target / study.case_id)
         if study.refusal or study.pseudonym in held:
@@ -211,48 +212,15 @@ def _import_studies(
     return [outcomes[study.case_id] for study in studies], removed
 
 
-def _renumber(studies: Sequence[Study], target: Path) -> dict[str, str]:
-    """Give each folder the name that its scan has by now; return their names before.
-
-    A scan that came to the archive changes the numbers of others. What was imported of those is
-    still theirs, whatever becomes of this import. A folder without a free name waits under one that
-    no scan has; killed there, the next import finds it.
-    """
-    names: dict[str, dict[str, str]] = {}
-    for study in studies:
-        names.setdefault(study.pseudonym, {})[study.token] = study.case_id
-    moved: dict[str, str] = {}
-    for patient, by_token in names.items():
-        while misplaced := _misplaced(folders_of(patient, target), by_token):
-            free = [(folder, name) for folder, name in misplaced if not (target / name).exists()]
-            in_the_way = [folder for folder, _ in misplaced if folder.name in by_token.values()]
-            folder, name = free[0] if free else (in_the_way[0], f"{in_the_way[0].name}_scan-0")
-            folder.rename(target / name)
-            moved[name] = moved.pop(folder.name, folder.name)
-    return moved
-
-
-def _misplaced(folders: Sequence[Path], names: Mapping[str, str]) -> list[tuple[Path, str]]:
-    """Return folders whose scan has another name, with it; a second folder of a scan is none."""
-    tokens = {
-        folder: before.token for folder in folders if (before := read_outcome(folder)) is not None
-    }
-    placed = {token for folder, token in tokens.items() if names.get(token) == folder.name}
-    return [
-        (folder, names[token])
-        for folder, token in tokens.items()
-        if token in names and token not in placed
-    ]
-
-
 def _held(studies: Sequence[Study], target: Path) -> dict[str, Refusal]:
     """Return the patients whose folders in the dataset are not this archive's to replace."""
     tokens: dict[str, set[str]] = {}
     for study in studies:
         tokens.setdefault(study.pseudonym, set()).add(study.token)
     held: dict[str, Refusal] = {}
+    folders = folders_by_patient(target)
     for name, known in tokens.items():
-        for folder in folders_of(name, target):
+        for folder in folders.get(name, ()):
             before = read_outcome(folder)
             if before is None:
                 held[name] = Refusal(
@@ -279,8 +247,9 @@ def _remove_others(
     removed = []
     there = {study.case_id for study in studies}
     gone = {name for name, one in outcomes.items() if one.state == "refused"}
+    folders = folders_by_patient(target)
     for name in sorted({study.pseudonym for study in studies} - set(held)):
-        for folder in folders_of(name, target):
+        for folder in folders.get(name, ()):
             if folder.name not in there or folder.name in gone:
                 _remove(folder)
                 removed.append(folder.name)

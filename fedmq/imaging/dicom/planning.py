@@ -8,6 +8,7 @@ from typing import Final
 
 from fedmq.imaging.dicom.files import LARGE_IMAGE, LARGE_REGIONS, Entry, Foreign
 from fedmq.imaging.dicom.sidecars import ScanDay
+from fedmq.imaging.dicom.table_ids import match_ids
 
 VERSION: Final = "1"
 """Of what is written; another one makes every case anew."""
@@ -27,7 +28,7 @@ class Choices:
     tracer: str = ""
     """What was given, of PET series that name no tracer."""
     time_zero: Mapping[str, int] = field(default_factory=dict)
-    """PatientID -> day, where treatment began."""
+    """PatientID, as a table of the site writes it -> day, where treatment began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,8 @@ def plan_studies(
             by_patient[patient_id].append((study_uid, members))
         else:
             left_out.update(one.kind for one in members)
+    meant = match_ids(choices.time_zero, by_patient).patients
+    zeros = {patient_id: choices.time_zero[one] for one, patient_id in meant.items()}
     studies: list[Study] = []
     for patient_id, scans in by_patient.items():
         scans.sort(key=lambda scan: (_day_of(scan[1]) or 0, scan[0]))
@@ -112,7 +115,7 @@ def plan_studies(
                 number=number if len(scans) > 1 else None,
                 members=members,
                 refusal=_refusal(patient_id, scans, members, damaged),
-                when=_when(patient_id, members, scans, choices),
+                when=_when(members, scans, zeros.get(patient_id)),
             )
             for number, (study_uid, members) in enumerate(scans, start=1)
         ]
@@ -227,14 +230,10 @@ def _refusal(
 
 
 def _when(
-    patient_id: str,
-    members: Sequence[Entry],
-    scans: Sequence[tuple[str, Sequence[Entry]]],
-    choices: Choices,
+    members: Sequence[Entry], scans: Sequence[tuple[str, Sequence[Entry]]], zero: int | None
 ) -> ScanDay:
     day = _day_of(members)
     days = [known for _, entries in scans if (known := _day_of(entries)) is not None]
-    zero = choices.time_zero.get(patient_id)
     time_zero = "first scan" if zero is None else "treatment"
     begin = zero if zero is not None else min(days, default=None)
     if day is None or begin is None:

@@ -75,6 +75,11 @@ class Series:
         return text(self.head, "SeriesDescription")
 
     @property
+    def is_hounsfield(self) -> bool:
+        """Whether a CT is in HU, and no map of iodine or of atomic numbers."""
+        return all(text(head, "RescaleType") in _HOUNSFIELD for head in self.heads)
+
+    @property
     def frame_of_reference(self) -> str:
         """What shares it shares coordinates."""
         return text(self.head, "FrameOfReferenceUID")
@@ -186,16 +191,19 @@ def _rescaled(stored: NDArray[np.generic], head: Dataset, *, is_ct: bool) -> NDA
     slope, intercept = number(head, "RescaleSlope"), number(head, "RescaleIntercept")
     if slope is None or intercept is None or slope <= 0:
         raise _fault("no_rescale", "a slice does not say what its pixels stand for")
-    if is_ct and text(head, "RescaleType") not in _HOUNSFIELD:
+    if is_ct and text(head, "RescaleType") not in _HOUNSFIELD:  # no other one was left
         raise _fault("no_rescale", "its values are no Hounsfield units", "choose another series")
     first, last = (number(head, f"RealWorldValue{end}ValueMapped") for end in ("First", "Last"))
     if (first is not None and stored.min() < first) or (last is not None and stored.max() > last):
         raise _fault("no_rescale", "a slice has pixels of which it does not say what they are")
     with np.errstate(over="ignore", invalid="ignore"):
-        values = stored.astype(np.float64) * slope + intercept
+        plain = stored.astype(np.float64)
+        values = plain * slope + intercept
     padding = number(head, "PixelPaddingValue")
     if is_ct and padding is not None:
-        values[stored == padding] = AIR_HU
+        limit = number(head, "PixelPaddingRangeLimit")  # on either side (PS3.3 C.7.5.1.1.2)
+        low, high = sorted((padding, padding if limit is None else limit))
+        values[(plain >= low) & (plain <= high)] = AIR_HU
     return values
 
 

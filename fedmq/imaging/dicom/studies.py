@@ -22,7 +22,7 @@ from fedmq.imaging.dicom.planning import Choices, Refusal, Study
 from fedmq.imaging.dicom.series import Series, as_volume, count_tags, load, read_series
 from fedmq.imaging.dicom.sidecars import KEPT, Sidecar, ct_sidecar, pet_sidecar
 from fedmq.imaging.dicom.stacks import Stack
-from fedmq.imaging.suv import find_suv_scale
+from fedmq.imaging.suv import find_doubts, find_suv_scale
 from fedmq.imaging.volumes import Volume, save_volume
 
 OUTCOME_FILE: Final = "import.json"
@@ -90,13 +90,12 @@ def read_outcome(folder: Path) -> Outcome | None:
         return None
 
 
-def folders_of(name: str, target: Path) -> list[Path]:
-    """Return the folders of a patient in the dataset: one, or one for each scan."""
-    return [
-        folder
-        for folder in sorted(target.glob(f"{name}*"))
-        if folder.name == name or folder.name.startswith(f"{name}_scan-")
-    ]
+def folders_by_patient(target: Path) -> Mapping[str, list[Path]]:
+    """Return pseudonym -> the folders of a patient in the dataset: one, or one for each scan."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for folder in sorted(target.iterdir()):
+        found[folder.name.partition("_scan-")[0]].append(folder)
+    return found
 
 
 def _why(error: DatasetError) -> str:
@@ -125,6 +124,8 @@ def _make(study: Study, source: Path, choices: Choices) -> _Making:
     _add_mask(made, study, source, choices, (pet.taken, ct.taken))
     if study.when.time_zero != "treatment" and choices.time_zero:
         made.notes.append("the table of time zero does not have it: days count from its first scan")
+    if pet.taken and ct.taken and not pet.taken.series.frame_of_reference:
+        made.notes.append("PET and CT name no frame of reference: that they share one is not sure")
     return made
 
 
@@ -133,6 +134,7 @@ def _add_pet(made: _Making, chosen: Chosen, study: Study, source: Path, choices:
     scale = find_suv_scale(facts)
     if not facts.names_tracer:
         made.notes.append("its PET names no tracer: FDG by the operator's word (--tracer)")
+    made.notes += find_doubts(facts)
     array = load(source, chosen.series, chosen.grid, scale.factors)
     made.volumes["PET"] = as_volume(array, chosen.grid)
     made.sidecars["PET"] = pet_sidecar(chosen.series.head, facts, scale, study.when)

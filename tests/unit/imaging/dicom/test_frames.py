@@ -195,6 +195,18 @@ def test_what_a_file_of_several_slices_does_not_tell_is_refused_by_name(
     assert outcome.fix
 
 
+def test_times_of_frames_tell_the_clock_of_the_file(site: Site) -> None:
+    """Injected at 08:00 UTC, an hour before the frames, which are told by +0200; or by no clock."""
+    one = enhanced(pet())
+    drug = one.RadiopharmaceuticalInformationSequence[0]
+    drug.RadiopharmaceuticalStartDateTime = "20210614080000+0000"
+    dicom.write(site.archive, one)
+    assert site.only().taken["PET"]["delay_min"] == 60.0
+    one.TimezoneOffsetFromUTC = "+0300"
+    dicom.write(site.archive, one)
+    assert site.only().taken["PET"]["delay_min"] is None
+
+
 def test_a_mapping_to_suv_is_taken_as_it_is(site: Site) -> None:
     """Where there is none to Bq/ml."""
     content = changed(mapped(mapping("g/ml{SUVbw}", 0.01), mapping("g/ml{SUVlbm}", 7.0)))

@@ -98,17 +98,21 @@ def test_each_slice_has_the_factor_of_its_own_bed(site: Site) -> None:
     np.testing.assert_allclose(volume.array[::-1, ::-1], expected.T, rtol=1e-5)
 
 
-def test_padding_of_a_ct_is_air(site: Site) -> None:
-    """Outside of its circle a scanner writes a value that is no density."""
+@pytest.mark.parametrize("limit", [None, -1990, -2010])
+def test_padding_of_a_ct_is_air(site: Site, limit: int | None) -> None:
+    """Outside of its circle a scanner writes a value that is no density, or any of a range."""
 
     def pad(one: Dataset) -> None:
         pixels = np.frombuffer(one.PixelData, "<i2").copy()
         pixels[0] = one.PixelPaddingValue = -2000
+        if limit is not None:
+            one.PixelPaddingRangeLimit = pixels[0] = limit
         one.PixelData = pixels.tobytes()
 
     dicom.write(site.archive, *ct(pad))
     volume = load_volume(site.cases / site.only().case_id / "CT.nii.gz")
     assert set(volume.array[-1, -1]) == {-1024.0}
+    np.testing.assert_array_equal(volume.array[-2, -1], stored(1)[:, 0, 1] - 1024.0)
 
 
 def test_nothing_of_a_patient_is_in_what_is_written(site: Site) -> None:
@@ -539,6 +543,20 @@ def test_a_ct_of_another_place_is_left_out(site: Site) -> None:
     assert outcome.left_out["CT series that covers less than the PET"] == 3
 
 
+@pytest.mark.parametrize("kind", ["MGML", "Z_EFF"])
+def test_a_map_of_iodine_or_atomic_numbers_is_no_ct(site: Site, kind: str) -> None:
+    """Beside a CT, or a PET alone, it is left out; alone it is refused."""
+    dicom.write(site.archive / "map", *ct(having(RescaleType=kind), series="map"))
+    assert site.only().code == "no_rescale"
+    dicom.write(site.archive / "pet", *pet())
+    left_out = {"CT series that is no map of Hounsfield units": 5}
+    outcome = site.only()
+    assert (outcome.taken.keys(), outcome.left_out) == ({"PET"}, left_out)
+    dicom.write(site.archive / "ct", *ct(having(RescaleType="HU")))
+    outcome = site.only()
+    assert (outcome.taken.keys(), outcome.left_out) == ({"PET", "CT"}, left_out)
+
+
 def test_a_ct_that_is_shorter_than_the_pet_is_left_out_though_it_is_the_only_one(
     site: Site,
 ) -> None:
@@ -559,7 +577,11 @@ def test_without_a_frame_of_reference_a_ct_beside_the_pet_is_left_out(site: Site
     dicom.write(site.archive / "ct", *ct(nameless, origin=(500, 500, 100)))
     assert site.only().left_out == {"CT series that covers less than the PET": 5}
     dicom.write(site.archive / "ct", *ct(nameless))
-    assert site.only().taken.keys() == {"PET", "CT"}
+    outcome = site.only()
+    assert outcome.taken.keys() == {"PET", "CT"}
+    assert outcome.notes == (
+        "PET and CT name no frame of reference: that they share one is not sure",
+    )
 
 
 def test_a_pet_that_lacks_a_slice_does_not_give_way_to_another_one(site: Site) -> None:
@@ -571,6 +593,14 @@ def test_a_pet_that_lacks_a_slice_does_not_give_way_to_another_one(site: Site) -
     assert "no volume: gap" in refused.why
     assert site.only(Choices(pet_series="body")).code == "gap"
     assert site.only(Choices(pet_series="head")).taken["PET"]["slices"] == 3
+
+
+def test_a_weight_that_may_be_in_pounds_is_told_in_the_report(site: Site) -> None:
+    """The case is written: somebody may weigh as much."""
+    dicom.write(site.archive, *pet(having(PatientWeight=154.3)))
+    (note,) = site.only().notes
+    assert "lb" in note
+    assert f"note: {note}" in (site.cases / "import-report.txt").read_text()
 
 
 def test_two_patients_with_one_id_are_refused(site: Site) -> None:

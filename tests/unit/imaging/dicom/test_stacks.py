@@ -179,6 +179,26 @@ def test_a_volume_that_no_memory_holds_is_refused_before_it_is_made() -> None:
     assert caught.value.code == "too_large"
 
 
+@pytest.mark.parametrize(("later_mm", "is_even"), [(2.055, False), (2.0005, True)])
+def test_steps_that_change_in_between_add_up(later_mm: float, is_even: bool) -> None:  # noqa: FBT001 - of a table
+    """Each step is as usual, and a slice in the middle would lie millimetres from its voxels."""
+    made = slices(count=300)
+    depths = np.cumsum([0.0, *[2.0] * 149, *[later_mm] * 150])
+    moved = [
+        dataclasses.replace(one, position_mm=(-10.0, 20.0, depth))
+        for one, depth in zip(made, depths, strict=True)
+    ]
+    if is_even:
+        stack = stack_slices(moved)
+        places = stack.affine[2, 2] * np.arange(300)
+        assert np.abs(places - depths).max() < 0.2
+        return
+    with pytest.raises(DatasetError) as caught:
+        stack_slices(moved)
+    assert caught.value.code == "gap"
+    assert "4.1" in caught.value.why
+
+
 @given(jitter=st.lists(st.floats(-0.004, 0.004), min_size=5, max_size=5))
 def test_rounded_positions_are_no_gap(jitter: list[float]) -> None:
     """Headers hold a few digits."""

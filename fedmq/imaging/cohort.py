@@ -1,0 +1,102 @@
+"""Cohorts: the volumes with which an experiment began at a site. Pure.
+
+A round that had fewer would learn from less without a word, and one that had others would let
+validation cases train: which cases validate goes by all their names.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from fedmq.errors import DatasetError
+from fedmq.imaging.cases import Case
+
+Cohort = Mapping[str, Mapping[str, str]]
+"""Case -> modality -> path in the dataset's folder; also of cases without a volume.
+
+Cases that were withdrawn before are in it too, with no path: a place in the split each.
+"""
+
+_MAX_NAMED: Final = 3
+_NOBODY: Final[Mapping[str, Collection[str]]] = {}
+
+
+def cohort_of(
+    cases: Sequence[Case],
+    folder: Path,
+    unfit: Collection[tuple[str, str]] = (),
+    withdrawn: Mapping[str, Collection[str]] = _NOBODY,
+) -> Cohort:
+    """Return the cohort of a dataset's cases, without its unfit volumes (case and modality).
+
+    `withdrawn`: case -> the modalities that it had; none of them is among `cases`.
+    """
+    places = {name: dict.fromkeys(had, "") for name, had in withdrawn.items()}
+    return places | {
+        case.case_id: {
+            modality: _path_in(folder, path)
+            for modality, path in sorted(case.volumes.items())
+            if (case.case_id, modality) not in unfit
+        }
+        for case in cases
+    }
+
+
+def select_cohort(
+    cases: Sequence[Case], folder: Path, cohort: Cohort, *, without: Collection[str] = ()
+) -> tuple[Case, ...]:
+    """Return those of `cases` that the cohort has, with the volumes that it has of them.
+
+    Nothing is asked of the cases `without`: they are withdrawn.
+
+    Raises:
+        DatasetError: code dataset_changed: a case or a volume of the cohort is not there, or the
+            case has another one.
+    """
+    found = {case.case_id: case for case in cases}
+    changes = [
+        text
+        for name, volumes in sorted(cohort.items())
+        if name not in without
+        for text in _changes(name, volumes, found.get(name), folder)
+    ]
+    if changes:
+        named = "; ".join(changes[:_MAX_NAMED])
+        more = len(changes) - _MAX_NAMED
+        raise DatasetError(
+            "the dataset is not the one with which the experiment began",
+            code="dataset_changed",
+            why=f"{named}{f'; and {more} more' if more > 0 else ''}",
+            fix="put the files back where they were, or withdraw the case "
+            "(fedmq node data withdraw)",
+        )
+    return tuple(
+        replace(
+            case,
+            volumes={
+                modality: path
+                for modality, path in case.volumes.items()
+                if modality in cohort[case.case_id]
+            },
+        )
+        for case in cases
+        if case.case_id in cohort and case.case_id not in without
+    )
+
+
+def _changes(name: str, volumes: Mapping[str, str], case: Case | None, folder: Path) -> list[str]:
+    if case is None:
+        return [f"{name} is gone"]
+    texts = []
+    for modality, path in volumes.items():
+        now = case.volumes.get(modality)
+        if now is None:
+            texts.append(f"the {modality} of {name} is gone")
+        elif _path_in(folder, now) != path:
+            texts.append(f"the {modality} of {name} is another file now")
+    return texts
+
+
+def _path_in(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
