@@ -18,6 +18,7 @@ from typing import Final
 from fedmq.disk import LocalDisk
 from fedmq.errors import DatasetError
 from fedmq.imaging.dicom.files import Entry, Foreign, find_files, read_entry
+from fedmq.imaging.dicom.numbering import renumber
 from fedmq.imaging.dicom.outcomes import Outcome, as_kept, refused, report_json, report_text
 from fedmq.imaging.dicom.planning import Choices, Plan, Refusal, Study, mark_site, plan_studies
 from fedmq.imaging.dicom.pseudonyms import (
@@ -215,6 +216,7 @@ def _import_studies(
     waiting: list[Study] = []
     removed: list[str] = []
     held = _held(studies, target)
+    names_before = renumber([one for one in studies if one.pseudonym not in held], target)
     for study in studies:
         before = read_outcome(target / study.case_id)
         if study.refusal or study.pseudonym in held:
@@ -233,6 +235,9 @@ def _import_studies(
             removed.append(outcome.case_id)
         outcomes[outcome.case_id] = _told(outcome, target)
         progress("case", len(outcomes), len(studies))
+    for name, old in names_before.items():
+        told = f"it was {old} before: the archive has another number of scans by now"
+        outcomes[name] = dataclasses.replace(outcomes[name], notes=(*outcomes[name].notes, told))
     return [outcomes[study.case_id] for study in studies], removed
 
 

@@ -11,7 +11,7 @@ from fedmq.imaging.dicom.files import LARGE_IMAGE, LARGE_REGIONS, Entry, Foreign
 from fedmq.imaging.dicom.sidecars import ScanDay
 from fedmq.imaging.dicom.table_ids import match_ids
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 """Of what is written; another one makes every case anew."""
 _IMAGES: Final = ("CT", "PT")
 _DRAWN: Final = ("RTSTRUCT", "SEG")
@@ -172,13 +172,14 @@ def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
         *notes,
     )
     suffix = "" if draft.number is None else f"_scan-{draft.number}"
+    case_id = draft.pseudonym + suffix
     return Study(
-        case_id=draft.pseudonym + suffix,
+        case_id=case_id,
         patient_id=draft.patient_id,
         pseudonym=draft.pseudonym,
         token=sign("study", draft.study_uid),
         site=mark_site(sign),
-        key=sign("case", "\n".join([VERSION, *chosen, *content])),
+        key=sign("case", "\n".join([VERSION, case_id, *chosen, *content])),
         images=images,
         drawn=drawn,
         left_out=dict(

@@ -14,6 +14,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence as Items
+from pydicom.uid import RLELossless
 
 from tests.support import dicom
 from tests.support.enhanced import enhanced, mapping
@@ -214,6 +215,14 @@ def test_a_mapping_to_suv_is_taken_as_it_is(site: Site) -> None:
     outcome = site.only()
     assert outcome.taken["PET"]["suv_by"] == "gml"
     assert outcome.taken["PET"]["suv_max"] == round(stored().max() * 0.01, 2)
+
+
+def test_frames_that_are_compressed_are_taken_one_by_one(site: Site) -> None:
+    """Each is a piece of its own; run lengths need no decoder from elsewhere."""
+    singly = written(site, *ct())
+    one = enhanced(ct()[::-1])
+    one.compress(RLELossless)
+    assert written(site, one) == singly
 
 
 def test_a_ct_that_is_no_map_of_density_is_refused(site: Site) -> None:

@@ -1,5 +1,6 @@
 """Import: what an archive holds becomes cases, or is refused or left out by name."""
 
+import contextlib
 import csv
 import errno
 import fcntl
@@ -905,13 +906,80 @@ def test_killed_between_two_renames_no_case_is_lost(site: Site) -> None:
 
 
 def test_a_second_scan_renames_the_first_case(site: Site) -> None:
-    """Both are in the archive: the case without a number gives way, and that is told."""
+    """Both are in the archive: the case without a number gets one, and that is told."""
     dicom.write(site.archive / "1", *pet())
     case_id = site.only().case_id
     dicom.write(site.archive / "2", *pet(dated(LATER), study="later"))
     imported = site.run()
     assert site.names() == [f"{case_id}_scan-1", f"{case_id}_scan-2"]
-    assert imported.removed == (case_id,)
+    assert imported.removed == ()
+    told = f"it was {case_id} before: the archive has another number of scans by now"
+    assert [one.notes for one in imported.outcomes] == [(told,), ()]
+    assert {one.state for one in site.run().outcomes} == {"kept"}
+
+
+def scans_of(site: Site) -> dict[str, str]:
+    """Return the folders, and which study each holds, by its keyed hash."""
+    return {
+        name: json.loads((site.cases / name / "import.json").read_text())["token"]
+        for name in site.names()
+    }
+
+
+@pytest.mark.parametrize("day", [LATER, "20210501"], ids=["later", "earlier"])
+def test_a_scan_that_comes_with_a_wrong_choice_costs_no_scan_of_before(
+    site: Site, day: str
+) -> None:
+    """What was imported stays, under the number that it has by now; once right, all is there."""
+    dicom.write(site.archive / "1", *pet())
+    case_id = site.only().case_id
+    (token,) = scans_of(site).values()
+    before = (site.cases / case_id / "PET.nii.gz").read_bytes()
+    dicom.write(site.archive / "2", *pet(dated(day), study="other"))
+    number = 1 if day == LATER else 2
+    imported = site.run(Choices(pet_series="*TOFF*"))
+    assert {one.code for one in imported.outcomes} == {"series_not_found"}
+    assert imported.removed == ()
+    assert scans_of(site) == {f"{case_id}_scan-{number}": token}
+    assert (site.cases / f"{case_id}_scan-{number}" / "PET.nii.gz").read_bytes() == before
+    assert any("its folder stays" in note for note in imported.outcomes[number - 1].notes)
+    site.run()
+    assert scans_of(site)[f"{case_id}_scan-{number}"] == token
+    assert len(scans_of(site)) == 2
+
+
+def test_of_three_scans_a_choice_that_fits_one_takes_the_place_of_none(site: Site) -> None:
+    """The new first scan is written, where the second one was before."""
+    dicom.write(site.archive / "b", *pet(series="old"))
+    dicom.write(site.archive / "c", *pet(dated(LATER), study="later", series="old"))
+    site.run()
+    before = list(scans_of(site).values())
+    dicom.write(site.archive / "a", *pet(dated("20210501"), study="earlier", series="new"))
+    imported = site.run(Choices(pet_series="new"))
+    assert [one.state for one in imported.outcomes] == ["written", "refused", "refused"]
+    assert list(scans_of(site).values())[1:] == before
+    assert imported.removed == ()
+
+
+@pytest.mark.parametrize("killed_at", [0, 1, 2, 99])
+def test_scans_whose_dates_were_mended_change_places(
+    site: Site, monkeypatch: pytest.MonkeyPatch, killed_at: int
+) -> None:
+    """Also if the import is killed between: nothing is lost, though neither fits the choice."""
+    dicom.write(site.archive / "1", *pet(series="old"))
+    dicom.write(site.archive / "2", *pet(dated(LATER), study="two", series="old"))
+    site.run()
+    first, second = scans_of(site).values()
+    dicom.write(site.archive / "2", *pet(dated("20210501"), study="two", series="old"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", dying(Path.rename, [killed_at]))
+        with contextlib.suppress(KilledError):
+            site.run(Choices(pet_series="none"))
+    assert set(scans_of(site).values()) == {first, second}
+    assert any(name.endswith("_scan-0") for name in site.names()) == (killed_at in {1, 2})
+    site.run(Choices(pet_series="none"))
+    assert list(scans_of(site).values()) == [second, first]
+    assert site.names() == [one.case_id for one in site.run().outcomes]
 
 
 def test_an_archive_without_images_and_one_within_its_dataset_are_refused(site: Site) -> None:
