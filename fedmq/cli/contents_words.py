@@ -172,6 +172,9 @@ def _of_table(matching: "Matching") -> Iterator[str]:
     if matching.aliases:
         pairs = [f"{one} for {case}" for one, case in matching.aliases.items()]
         yield f"  taken, though written otherwise: {named(pairs)}"
+    if matching.unused:
+        pairs = [f"{one} for {case}" for one, case in matching.unused.items()]
+        yield f"  not used now, kept until the dataset is added anew: {named(pairs)}"
     if matching.doubts:
         pairs = [f"{one} ({' or '.join(cases)})" for one, cases in matching.doubts.items()]
         yield f"  taken for none, for it could be several: {named(pairs)}"

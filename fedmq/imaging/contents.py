@@ -161,7 +161,7 @@ def read_contents(
         # With the names of those that are withdrawn: a row that could be theirs is no other's.
         every = {*arrangement.cases, *gone}
         matching = match_names(set(table.by_id()), every, known=data_map.aliases)
-        data_map = replace(data_map, aliases=matching.aliases)
+        data_map = replace(data_map, aliases=matching.known)
     rows = rows_by_case(table.rows, names, data_map.aliases)
     picked = _Picked(folder=folder, arrangement=arrangement, data_map=data_map, rows=rows)
     cases = tuple(picked.case(name) for name in names)
@@ -284,5 +284,14 @@ def _require_one_scan(arrangement: Arrangement, names: Collection[str]) -> None:
 def _less(matching: Matching, gone: Collection[str], num_matched: int) -> Matching:
     """Return a matching without those cases that are withdrawn."""
     missing = tuple(one for one in matching.cases_without_row if one not in gone)
-    aliases = {one: case for one, case in matching.aliases.items() if case not in gone}
-    return replace(matching, aliases=aliases, cases_without_row=missing, num_matched=num_matched)
+    aliases, unused = (
+        {one: case for one, case in some.items() if case not in gone}
+        for some in (matching.aliases, matching.unused)
+    )
+    return replace(
+        matching,
+        aliases=aliases,
+        unused=unused,
+        cases_without_row=missing,
+        num_matched=num_matched,
+    )

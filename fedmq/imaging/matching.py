@@ -14,6 +14,9 @@ class Matching:
 
     aliases: Mapping[str, str]
     """Id in the table -> case: not written alike, and no doubt which is meant."""
+    unused: Mapping[str, str]
+    """Known aliases whose row or case is not there now, or whose id or case is alike with another:
+    kept, and guessed anew for nothing."""
     doubts: Mapping[str, tuple[str, ...]]
     """Id in the table -> the cases, more than one, that it could be; taken for none of them."""
     rows_without_case: tuple[str, ...]
@@ -22,30 +25,35 @@ class Matching:
     num_matched: int
     """Cases that have a row."""
 
+    @property
+    def known(self) -> dict[str, str]:
+        """The aliases to keep, used now or not."""
+        return dict(sorted({**self.unused, **self.aliases}.items()))
+
 
 def match_names(
     ids: Collection[str], cases: Collection[str], *, known: Mapping[str, str] | None = None
 ) -> Matching:
     """Return how the ids of a table and the names of cases belong together.
 
-    Alike (but for NFC and NFD) comes first, then `known` aliases; then, of what is left on both
-    sides, what differs in capitals, leading zeros, the `.0` of a spreadsheet or BIDS's `sub-`.
+    Alike (but for NFC and NFD) comes first, then `known` aliases; then, of what neither names, what
+    differs in capitals, leading zeros, the `.0` of a spreadsheet or BIDS's `sub-`.
     """
+    known = known or {}
     names = {plain_id(case): case for case in cases}
     exact = {one: names[one] for one in ids if one in names}
+    free = set(cases) - set(exact.values())
     aliases = {
-        one: case
-        for one, case in (known or {}).items()
-        if one in ids and one not in exact and case in set(cases) - set(exact.values())
+        one: case for one, case in known.items() if one in ids and one not in exact and case in free
     }
-    taken = {*exact.values(), *aliases.values()}
+    unused = {one: case for one, case in known.items() if one not in aliases}
     by_key: dict[str, list[str]] = defaultdict(list)
-    for case in cases:
-        if case not in taken:
-            by_key[loose_key(case)].append(case)
+    # What is away for a while is missed, not given to another.
+    for case in free - set(known.values()):
+        by_key[loose_key(case)].append(case)
     left: dict[str, list[str]] = defaultdict(list)
     for one in ids:
-        if one not in exact and one not in aliases:
+        if one not in exact and one not in known:
             left[loose_key(one)].append(one)
     doubts: dict[str, tuple[str, ...]] = {}
     for key, several in left.items():
@@ -57,6 +65,7 @@ def match_names(
     matched = {*exact.values(), *aliases.values()}
     return Matching(
         aliases=dict(sorted(aliases.items())),
+        unused=dict(sorted(unused.items())),
         doubts=dict(sorted(doubts.items())),
         rows_without_case=tuple(sorted(set(ids) - set(exact) - set(aliases))),
         cases_without_row=tuple(sorted(set(cases) - matched)),

@@ -55,6 +55,23 @@ def test_what_was_understood_is_printed(node: CommandLine, home: Path) -> None:
     assert node("node", "data", "check", "lung").data == added.data
 
 
+def test_an_alias_whose_case_is_away_is_named(node: CommandLine, home: Path) -> None:
+    """It is kept, and its row is no other's."""
+    for name in ("007", "B"):
+        put_scan(home / "cases" / name, names="PET")
+    (home / "cases" / "clinical.csv").write_text("case_id,x\n7,1\nB,2\n")
+    node("node", "data", "add", "lung", "cases")
+    (home / "cases" / "007").rename(home / "cases" / "07")
+    checked = node("node", "data", "check", "lung")
+    assert (
+        "    not used now, kept until the dataset is added anew: 7 for 007\n    of no case: 7\n"
+        in checked.data
+    )
+    assert node("node", "data", "check", "lung", "--json").json["clinical"]["unused"] == {
+        "7": "007"
+    }
+
+
 def test_names_beyond_ten_are_counted_and_all_in_json(node: CommandLine, home: Path) -> None:
     """Of cases, of rows, of what was ignored."""
     for number in range(12):

@@ -381,6 +381,27 @@ def test_an_id_that_could_be_a_withdrawn_cases_is_no_others(tmp_path: Path) -> N
             (tmp_path / "07").rename(tmp_path / ".gone")
 
 
+def test_an_alias_is_kept_while_its_case_is_away(tmp_path: Path) -> None:
+    """A check in between guesses no other in its place, and reading finds the same again."""
+    for name in ("P-7", "007"):
+        put_scan(tmp_path / "cases" / name, names="PET")
+    (tmp_path / "cases" / "clinical.csv").write_text("case_id,x\n7,1\n")
+    (tmp_path / "map.toml").write_text(
+        '[volumes]\nPET = "{case}/PET.nii.gz"\n[aliases]\n7 = "P-7"\n'
+    )
+    data_map = choose_map(tmp_path / "cases", MapChoices(file=tmp_path / "map.toml"))
+    for place in ("P-7", ".away", "P-7"):
+        if not (tmp_path / "cases" / place).exists():
+            (tmp_path / "cases" / ("P-7" if place == ".away" else ".away")).rename(
+                tmp_path / "cases" / place
+            )
+        contents = read_contents(tmp_path / "cases", None, data_map, is_thorough=True)
+        assert contents.data_map == data_map
+        rows = {case.case_id: dict(case.clinical) for case in contents.cases}
+        assert rows.pop("007") == {}
+        assert rows == ({} if place == ".away" else {"P-7": {"x": "1"}})
+
+
 def test_a_link_to_a_case_is_a_case(tmp_path: Path) -> None:
     """Archives are linked, not copied."""
     put_scan(tmp_path / "archive" / "1", names="PET")

@@ -34,8 +34,19 @@ def test_an_id_that_could_be_two_cases_is_neither() -> None:
 def test_what_was_known_stays() -> None:
     """An alias of before holds when another case comes that it could be, too."""
     assert match_names({"7"}, {"007", "07"}, known={"7": "007"}).aliases == {"7": "007"}
-    assert match_names({"7"}, {"B"}, known={"7": "007"}).aliases == {}
-    assert match_names({"7"}, {"7", "007"}, known={"7": "007"}).aliases == {}
+    for ids, cases in (({"7"}, {"B"}), ({"8"}, {"007"}), ({"7"}, {"7", "007"}), (set(), set())):
+        found = match_names(ids, cases, known={"7": "007"})
+        assert (found.aliases, found.unused, found.known) == ({}, {"7": "007"}, {"7": "007"})
+
+
+def test_what_an_alias_names_is_guessed_for_nothing_else() -> None:
+    """While a case or its row is away, the other stays alone: a guess in its place would stay."""
+    away = match_names({"7", "p3"}, {"007", "p3"}, known={"7": "P-7"})
+    assert (away.aliases, away.known, away.doubts) == ({}, {"7": "P-7"}, {})
+    assert (away.rows_without_case, away.cases_without_row) == (("7",), ("007",))
+    back = match_names({"7", "p3"}, {"007", "p3", "P-7"}, known=away.known)
+    assert (back.aliases, back.unused) == ({"7": "P-7"}, {})
+    assert match_names({"7"}, {"007"}, known={"P7": "007"}).aliases == {}
 
 
 def test_accents_composed_or_not_are_alike() -> None:
