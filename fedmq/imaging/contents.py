@@ -157,12 +157,13 @@ def read_contents(
     place = table_path(folder, clinical, data_map)
     table = Table(rows=(), notes=()) if place is None else read_table(place, table_format(data_map))
     matching = None
+    # With the names of those that are withdrawn: a row that could be theirs is no other's.
+    every = {*arrangement.cases, *gone}
     if is_thorough and place is not None:
-        # With the names of those that are withdrawn: a row that could be theirs is no other's.
-        every = {*arrangement.cases, *gone}
         matching = match_names(set(table.by_id()), every, known=data_map.aliases)
         data_map = replace(data_map, aliases=matching.known)
-    rows = rows_by_case(table.rows, names, data_map.aliases)
+    by_case = rows_by_case(table.rows, every, data_map.aliases)
+    rows = {name: by_case[name] for name in names if name in by_case}
     picked = _Picked(folder=folder, arrangement=arrangement, data_map=data_map, rows=rows)
     cases = tuple(picked.case(name) for name in names)
     return Contents(

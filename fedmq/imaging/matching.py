@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedmq.imaging.clinical import Row, plain_id
@@ -40,16 +40,11 @@ def match_names(
     differs in capitals, leading zeros, the `.0` of a spreadsheet or BIDS's `sub-`.
     """
     known = known or {}
-    names = {plain_id(case): case for case in cases}
-    exact = {one: names[one] for one in ids if one in names}
-    free = set(cases) - set(exact.values())
-    aliases = {
-        one: case for one, case in known.items() if one in ids and one not in exact and case in free
-    }
+    exact, aliases = _settled(ids, cases, known)
     unused = {one: case for one, case in known.items() if one not in aliases}
     by_key: dict[str, list[str]] = defaultdict(list)
     # What is away for a while is missed, not given to another.
-    for case in free - set(known.values()):
+    for case in set(cases) - set(exact.values()) - set(known.values()):
         by_key[loose_key(case)].append(case)
     left: dict[str, list[str]] = defaultdict(list)
     for one in ids:
@@ -73,6 +68,20 @@ def match_names(
     )
 
 
+def _settled(
+    ids: Collection[str], cases: Collection[str], known: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return id -> case of those that are alike, and of those that known aliases name.
+
+    An alias yields to what is alike, at its id and at its case.
+    """
+    names = {plain_id(case): case for case in cases}
+    exact = {one: names[one] for one in ids if one in names}
+    free = set(cases) - set(exact.values())
+    wanted = set(ids) - set(exact)
+    return exact, {one: case for one, case in known.items() if one in wanted and case in free}
+
+
 def loose_key(name: str) -> str:
     """Return what two ways to write one name have in common: `sub-007`, `7`, `7.0`."""
     key = plain_id(name).casefold().removeprefix("sub-")
@@ -80,23 +89,28 @@ def loose_key(name: str) -> str:
     return number[1] if number else key
 
 
-def ids_of(cases: Collection[str], aliases: Mapping[str, str]) -> frozenset[str]:
-    """Return the ids by which a table names these cases."""
-    other = {one for one, case in aliases.items() if case in cases}
-    gone = {one for one in aliases if one not in other}
-    return frozenset({plain_id(case) for case in cases} - gone | other)
+def ids_of(
+    cases: Collection[str], aliases: Mapping[str, str], *, others: Collection[str] = ()
+) -> frozenset[str]:
+    """Return the ids by which a table names these cases, and none of the `others`."""
+    names = {plain_id(case) for case in cases}
+    known = {one for one, case in aliases.items() if case in cases}
+    return frozenset((names | known) - {plain_id(case) for case in others})
 
 
 def rows_by_case(
-    rows: Iterable[Row], cases: Collection[str], aliases: Mapping[str, str]
+    rows: Sequence[Row], cases: Collection[str], aliases: Mapping[str, str]
 ) -> dict[str, tuple[Row, ...]]:
-    """Return the rows of each case, in the order of the table; rows of no case are left out."""
-    names = {plain_id(case): case for case in cases}
+    """Return the rows of each case, in the order of the table; rows of no case are left out.
+
+    `cases` are all that there are, those that are withdrawn too: their rows are no others'.
+    """
+    exact, known = _settled({row.case_id for row in rows}, cases, aliases)
+    owners = exact | known
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        case = aliases.get(row.case_id) or names.get(row.case_id)
-        if case in cases:
-            found[str(case)].append(row)
+        if row.case_id in owners:
+            found[owners[row.case_id]].append(row)
     return {case: tuple(some) for case, some in found.items()}
 
 

@@ -109,7 +109,7 @@ def _with_table(job: Job, place: Path) -> Job:
     table = Path(job.clinical or Path(job.dataset_folder) / job.data_map.table)
     if not table.is_file():
         return job  # the trainer says that it is missing
-    ids = ids_of(shown_names(job), job.data_map.aliases)
+    ids = ids_of(shown_names(job), job.data_map.aliases, others=_gone(job))
     with contextlib.suppress(DatasetError):  # what cannot be read is not shown
         rest = table_with(table, ids, table_format(job.data_map))
         if rest is None:

@@ -402,6 +402,21 @@ def test_an_alias_is_kept_while_its_case_is_away(tmp_path: Path) -> None:
         assert rows == ({} if place == ".away" else {"P-7": {"x": "1"}})
 
 
+@pytest.mark.parametrize("without", [(), ("7",)])
+def test_a_row_that_is_named_as_a_case_is_is_no_others_by_an_alias(
+    tmp_path: Path, without: tuple[str, ...]
+) -> None:
+    """Nor before the next check; nor where that case is withdrawn."""
+    put_scan(tmp_path / "007", names="PET")
+    (tmp_path / "clinical.csv").write_text("case_id,x\n7,1\n")
+    data_map = understood(tmp_path).data_map
+    assert data_map.aliases == {"7": "007"}
+    put_scan(tmp_path / "7", names="PET")
+    found = read_contents(tmp_path, None, data_map, without=without)
+    rows = {case.case_id: dict(case.clinical) for case in found.cases}
+    assert rows == {"007": {}} | ({} if without else {"7": {"x": "1"}})
+
+
 def test_a_link_to_a_case_is_a_case(tmp_path: Path) -> None:
     """Archives are linked, not copied."""
     put_scan(tmp_path / "archive" / "1", names="PET")

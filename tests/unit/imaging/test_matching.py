@@ -72,7 +72,19 @@ def test_every_name_is_told_of_and_no_case_has_two_ids(ids: set[str], cases: set
     assert len(by_case) == found.num_matched
     assert set(found.doubts) <= set(found.rows_without_case)
     for case in cases:
-        assert ids_of({case}, found.aliases) & ids == {one.case_id for one in by_case.get(case, ())}
+        own = ids_of({case}, found.aliases, others=cases - {case})
+        assert own & ids == {one.case_id for one in by_case.get(case, ())}
+
+
+def test_what_is_alike_comes_before_an_alias_for_whoever_reads() -> None:
+    """A case that came after the last check has its own row, and one with a row no second one."""
+    rows = [Row(number=2, case_id="7", scan="", cells={})]
+    assert rows_by_case(rows, {"007"}, {"7": "007"}).keys() == {"007"}
+    assert rows_by_case(rows, {"007", "7"}, {"7": "007"}).keys() == {"7"}
+    rows.append(Row(number=3, case_id="007", scan="", cells={}))
+    assert rows_by_case(rows, {"007"}, {"7": "007"}) == {"007": (rows[1],)}
+    assert ids_of({"7"}, {"7": "007"}, others={"007"}) == {"7"}
+    assert ids_of({"007"}, {"7": "007"}, others={"7"}) == {"007"}
 
 
 def test_the_row_of_the_scan_is_the_cases() -> None:
