@@ -1,7 +1,7 @@
 """Matching: which rows of the clinical table are of which case. Pure."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -73,10 +73,12 @@ def _settled(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return id -> case of those that are alike, and of those that known aliases name.
 
-    An alias yields to what is alike, at its id and at its case.
+    An alias yields to what is alike, at its id and at its case. What two cases are alike with,
+    `A` and `A ` with a space behind, is neither's.
     """
+    num_alike = Counter(map(plain_id, cases))
     names = {plain_id(case): case for case in cases}
-    exact = {one: names[one] for one in ids if one in names}
+    exact = {one: names[one] for one in ids if num_alike[one] == 1}
     free = set(cases) - set(exact.values())
     wanted = set(ids) - set(exact)
     return exact, {one: case for one, case in known.items() if one in wanted and case in free}

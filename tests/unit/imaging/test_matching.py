@@ -31,6 +31,17 @@ def test_an_id_that_could_be_two_cases_is_neither() -> None:
     assert match_names({"7", "07"}, {"007"}).doubts == {"07": ("007",), "7": ("007",)}
 
 
+def test_cases_that_differ_in_a_space_alone_are_a_doubt() -> None:
+    """Whoever reads gives the row to neither, until an alias says whose it is."""
+    cases, rows = {"p1", "p1 "}, [Row(number=2, case_id="p1", scan="", cells={})]
+    found = match_names({"p1"}, cases)
+    assert (found.doubts, found.num_matched) == ({"p1": ("p1", "p1 ")}, 0)
+    assert rows_by_case(rows, cases, {}) == {}
+    assert ids_of({"p1 "}, {}, others={"p1"}) == frozenset()
+    assert match_names({"p1"}, cases, known={"p1": "p1 "}).num_matched == 1
+    assert rows_by_case(rows, cases, {"p1": "p1 "}).keys() == {"p1 "}
+
+
 def test_what_was_known_stays() -> None:
     """An alias of before holds when another case comes that it could be, too."""
     assert match_names({"7"}, {"007", "07"}, known={"7": "007"}).aliases == {"7": "007"}
