@@ -9,7 +9,7 @@ from fedmq.errors import DatasetError
 from fedmq.imaging.baseline import BaselineRule, Choice, DatedScan, choose_baseline
 from fedmq.imaging.cases import Case
 from fedmq.imaging.clinical import Row, Table, TableFormat, agreeing, read_table
-from fedmq.imaging.layouts.arranging import Arrangement, Ignored, arrange, depth_of
+from fedmq.imaging.layouts.arranging import Arrangement, Ignored, Unclear, arrange, depth_of
 from fedmq.imaging.layouts.data_map import DataMap, Layout, read_map_file
 from fedmq.imaging.layouts.detection import CHANNELS_FILE, detect_map
 from fedmq.imaging.layouts.listing import MAX_DEPTH, list_entries
@@ -147,8 +147,8 @@ def read_contents(
 
     Raises:
         DatasetError: code missing_file or empty (no folder, no case in it), ambiguous_file (two
-            files of a case answer to one modality), several_scans (and no rule which is the
-            baseline), or the table cannot be read.
+            files of a case answer to one modality), ambiguous_name (a pattern reads one in two
+            ways), several_scans (and no rule which is the baseline), or the table cannot be read.
     """
     arrangement = read_arrangement(folder, data_map, is_thorough=is_thorough)
     gone = {plain_name(name) for name in without}
@@ -239,6 +239,8 @@ class _Picked:
 
 def _require_clear(arrangement: Arrangement, names: Collection[str], data_map: DataMap) -> None:
     """Return if there is a case, and it is known which files are whose."""
+    if arrangement.unclear:
+        raise _unclear(arrangement.unclear[0])
     if not names:
         raise DatasetError(
             "the dataset has no case",
@@ -262,6 +264,21 @@ def _require_clear(arrangement: Arrangement, names: Collection[str], data_map: D
             )
     if data_map.baseline is None:
         _require_one_scan(arrangement, names)
+
+
+def _unclear(volume: Unclear) -> DatasetError:
+    name = volume.path.rpartition("/")[2]
+    ways = (
+        f"case {one.case_id}" + (f", scan {one.scan}" if one.scan else "")
+        for one in volume.readings
+    )
+    return DatasetError(
+        f"nobody can tell whose volume {name} is",
+        code="ambiguous_name",
+        why=f"{volume.pattern} can be read in two ways there: {'; or '.join(ways)}",
+        fix="write in the map what cases are called, such as {case:LYON_???}, or give each a "
+        "folder of its own: docs/data.md",
+    )
 
 
 def _require_one_scan(arrangement: Arrangement, names: Collection[str]) -> None:

@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -300,6 +301,27 @@ def test_a_map_that_cannot_be_used_says_why(tmp_path: Path, text: str, why: str)
     with pytest.raises(ConfigurationError, match=why) as caught:
         read_map_file(path)
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_name_that_a_map_reads_in_two_ways_is_refused(tmp_path: Path) -> None:
+    """One case with the CT of another and its own row came of it; what cases look like settles it.
+
+    The same where the files are in a folder that may be a case's.
+    """
+    for name in ("A_pre_ct.nii.gz", "A_B_pre_ct.nii.gz"):
+        put_volume(tmp_path / name, "CT")
+    flat = DataMap(volumes={"CT": ("{case}_{scan}_ct.nii.gz",)}, baseline=LAST)
+    with pytest.raises(DatasetError, match="whose volume A_B_pre_ct") as caught:
+        read_contents(tmp_path, None, flat)
+    assert caught.value.code == "ambiguous_name"
+    assert "case A, scan B_pre; or case A_B, scan pre" in caught.value.why
+    clear = replace(flat, volumes={"CT": ("{case:A_B}_{scan}_ct.nii*", "{case:A}_pre_ct.nii*")})
+    assert [one.case_id for one in read_contents(tmp_path, None, clear).cases] == ["A", "A_B"]
+    put_volume(tmp_path / "cases" / "A" / "A_B_1.nii.gz", "CT")
+    folders = DataMap(volumes={"CT": ("{case}/{scan}_*.nii.gz", "{case}/x.nii")}, baseline=LAST)
+    assert read_arrangement(tmp_path / "cases", folders).unclear
+    with pytest.raises(DatasetError, match="case A, scan A; or case A, scan A_B"):
+        read_contents(tmp_path / "cases", None, folders)
 
 
 def test_what_else_lies_in_a_folder_is_named_with_why(tmp_path: Path) -> None:
