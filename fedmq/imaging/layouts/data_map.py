@@ -54,6 +54,12 @@ class DataMap:
     baseline: BaselineRule | None = None
 
     def __post_init__(self) -> None:
+        if self.table.startswith("/") or ".." in self.table.split("/"):
+            raise ConfigurationError(
+                "the table of a data map does not lie in the dataset's folder",
+                why=f'table = "{self.table}" leads out of it',
+                fix="leave it out of the map, and name the table by --clinical",
+            )
         for modality, patterns in self.volumes.items():
             if modality not in MODALITIES:
                 raise ConfigurationError(

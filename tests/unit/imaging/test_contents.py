@@ -303,6 +303,14 @@ def test_a_map_that_cannot_be_used_says_why(tmp_path: Path, text: str, why: str)
     assert str(tmp_path) not in str(caught.value)
 
 
+@pytest.mark.parametrize("table", ["../out.csv", "/out.csv", "tables/../../out.csv"])
+def test_the_table_of_a_map_lies_in_the_folder(table: str) -> None:
+    """Trainers are shown what lies there; one elsewhere is named beside it."""
+    with pytest.raises(ConfigurationError, match="leads out of it") as caught:
+        DataMap(table=table)
+    assert "--clinical" in caught.value.fix
+
+
 def test_a_name_that_a_map_reads_in_two_ways_is_refused(tmp_path: Path) -> None:
     """One case with the CT of another and its own row came of it; what cases look like settles it.
 
