@@ -1,6 +1,6 @@
 """What was understood of a dataset, in words; and what an operator may say of one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -10,7 +10,7 @@ from fedmq.cli.console import show
 from fedmq.cli.words import count
 
 if TYPE_CHECKING:
-    from fedmq.imaging.baseline import BaselineRule
+    from fedmq.imaging.baseline import BaselineRule, Order
     from fedmq.imaging.contents import MapChoices
     from fedmq.imaging.layouts.arranging import Ignored
     from fedmq.imaging.matching import Matching
@@ -101,6 +101,7 @@ def inspection_document(name: str, inspection: "Inspection") -> dict[str, object
         "num_sound": inspection.num_sound,
         "findings": inspection.findings,
         "cases_without": cases_without(inspection),
+        "not_used": _not_used(inspection),
         "num_with": _num_with(inspection),
         "spacing_mm": {
             modality: {"least": least, "largest": largest}
@@ -108,6 +109,7 @@ def inspection_document(name: str, inspection: "Inspection") -> dict[str, object
         },
         "num_scans": contents.num_scans,
         "baselines": contents.baselines,
+        "chosen_by": contents.chosen_by,
         "without_baseline": contents.without_baseline,
         "clinical": contents.matching,
         "ignored": contents.ignored,
@@ -115,6 +117,18 @@ def inspection_document(name: str, inspection: "Inspection") -> dict[str, object
         "columns": inspection.matching,
         "data_map": contents.data_map,
     }
+
+
+def show_counts(inspection: "Inspection") -> None:
+    """Print how many cases have what, who has not, and whose is there and not used."""
+    num_cases, not_used = len(inspection.cases), _not_used(inspection)
+    for what, without in cases_without(inspection).items():
+        num_with, refused = num_cases - len(without), not_used.get(what, [])
+        told = [f"not of {named(without)}"] if num_with and without else []
+        if refused:
+            verb = "is" if len(refused) == 1 else "are"
+            told.append(f"{len(refused)} of these {verb} not used: {named(refused)}")
+        show(f"  {what:<10}{num_with}" + (f"  {'; '.join(told)}" if told else ""))
 
 
 def show_contents(inspection: "Inspection") -> None:
@@ -133,6 +147,7 @@ def _lines(inspection: "Inspection") -> Iterator[str]:
     if contents.baselines:
         picked = [f"{case} {scan}" for case, scan in contents.baselines.items()]
         yield f"baseline  {named(picked)}"
+        yield from _of_orders(contents.chosen_by)
     for case, why in list(contents.without_baseline.items())[:_MAX_NAMED]:
         yield f"no baseline, so without volumes: {case}: {why}"
     if (more := len(contents.without_baseline) - _MAX_NAMED) > 0:
@@ -150,6 +165,16 @@ def _lines(inspection: "Inspection") -> Iterator[str]:
         yield f"ignored   {named(paths)}: {why}"
 
 
+def _of_orders(chosen_by: "Mapping[str, Order]") -> Iterator[str]:
+    """Yield by what baselines were chosen, where that knows nothing of time zero."""
+    from fedmq.imaging.baseline import Order
+
+    for order in Order:
+        cases = [case for case, by in chosen_by.items() if by is order]
+        if cases and order is not Order.DAY:
+            yield f"  by {order}, with no day from time zero, so perhaps after it: {named(cases)}"
+
+
 def named(names: Iterable[str]) -> str:
     """Return the first ten names, and how many more there are."""
     some = list(names)
@@ -165,6 +190,16 @@ def cases_without(inspection: "Inspection") -> dict[str, list[str]]:
         for modality in sorted({word for case in cases for word in case.volumes})
     }
     return {**without, "clinical": [case.case_id for case in cases if not case.clinical]}
+
+
+def _not_used(inspection: "Inspection") -> dict[str, list[str]]:
+    """Return the cases whose volume, or row, is there and for a reason that is named not used."""
+    found: dict[str, list[str]] = {}
+    for case_id, modality in sorted(inspection.spoiled):
+        found.setdefault(modality, []).append(case_id)
+    if inspection.refused_rows:
+        found["clinical"] = list(inspection.refused_rows)
+    return found
 
 
 def _of_table(matching: "Matching") -> Iterator[str]:

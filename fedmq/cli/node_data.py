@@ -23,11 +23,11 @@ from fedmq.cli.contents_words import (
     MapOption,
     ScanColumn,
     WindowOption,
-    cases_without,
     inspection_document,
     make_choices,
     make_rule,
     show_contents,
+    show_counts,
 )
 from fedmq.cli.node_data_dictionary import (
     DictionaryFile,
@@ -47,7 +47,6 @@ from fedmq.cli.words import count
 if TYPE_CHECKING:
     from fedmq.node.inspection import Inspection
 
-_MAX_NAMED = 10
 _SHORT = 12
 """Digits of a digest that are shown where there is no room for all."""
 
@@ -233,15 +232,9 @@ def _show_inspection(name: str, inspection: "Inspection") -> None:
     """Print what is wrong, then what there is; what only some cases lack is no fault, but told."""
     for finding in inspection.findings:
         show(f"{finding.case_id}: {finding.code}: {finding.text}")
-    num_cases = len(inspection.cases)
-    show(f"{name}: {count(num_cases, 'case')}, {inspection.num_sound} without a finding")
+    num_cases = count(len(inspection.cases), "case")
+    show(f"{name}: {num_cases}, {inspection.num_sound} without a finding")
     if inspection.matching is not None:
         show_matching(inspection.matching)
-    for what, without in cases_without(inspection).items():
-        num_with = num_cases - len(without)
-        line = f"  {what:<10}{num_with}"
-        if num_with and without:
-            named, more = without[:_MAX_NAMED], len(without) - _MAX_NAMED
-            line += "  not of " + ", ".join(named) + (f" and {more} more" if more > 0 else "")
-        show(line)
+    show_counts(inspection)
     show_contents(inspection)

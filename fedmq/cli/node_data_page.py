@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedmq.cli.node_home import open_own_records
+from fedmq.errors import StorageError
 
 if TYPE_CHECKING:
     from fedmq.node.inspection import Inspection
@@ -21,6 +22,12 @@ def check_and_draw(
         DatasetError: the folder or its clinical table cannot be read.
         StorageError: the page cannot be written.
     """
+    if html is not None and html.is_dir():
+        raise StorageError(
+            f"the page cannot be {html}",
+            why="it is a folder",
+            fix=f"name a file: --html {html / f'{name}.html'}",
+        )
     import time
     from datetime import UTC, datetime
 

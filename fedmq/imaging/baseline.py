@@ -1,17 +1,16 @@
 """The baseline: which of a patient's scans is learned from. Pure."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from enum import StrEnum
 from typing import ClassVar, Final
 
 from pydantic import ConfigDict
 
 from fedmq.errors import ConfigurationError
+from fedmq.imaging.scan_names import date_in, has_unclear_date, name_order
 
-_DATE: Final = re.compile(r"(?<!\d)\d{1,2}[-._ ]\d{1,2}[-._ ](\d{4}|\d{2})(?!\d)")
-"""A date that ends in its year, day or month first: nobody knows which, and names sort wrongly."""
 _STRICT: Final = ConfigDict(strict=True, extra="forbid")
 
 
@@ -47,10 +46,24 @@ class BaselineRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatedScan:
-    """A scan by its name, and its day relative to time zero, if anybody wrote it down."""
+    """A scan by its name, and when it was, as far as anybody wrote it down."""
 
     name: str
     day: int | None = None
+    """Relative to time zero."""
+    acquired: date | None = None
+    """Perhaps shifted, as all of a patient's are: only days between two of them mean anything."""
+    is_unclear: bool = False
+    """Whether something was written down that cannot be read: then no other order is believed."""
+
+
+class Order(StrEnum):
+    """By what the scans of a patient were put in order."""
+
+    DAY = "scan_day"
+    ACQUIRED = "acq_time"
+    DATED_NAME = "the dates in their names"
+    NAME = "their names"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +72,18 @@ class Choice:
 
     scan: DatedScan | None
     why: str = ""
+    by: Order | None = None
+    """None where there was nothing to put in order."""
 
 
 def choose_baseline(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
     """Return which of a patient's scans is the baseline by `rule`.
 
     A scan that is known to lie outside the window is never taken, be it the only one. By days
-    where all scans have one; by name, numbers by their size, where none has and no window is
-    asked for. Of scans that cannot be told apart by that none is taken: nothing is guessed.
+    where all scans have one. Where none has, and no window is asked for: by the dates of their
+    acquisition where all have one; where none has, by the dates in their names, or by their names,
+    numbers by their size. Of scans that cannot be told apart by that none is taken: nothing is
+    guessed.
     """
     if not scans:
         return Choice(scan=None, why="it has no scan")
@@ -77,18 +94,30 @@ def choose_baseline(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
         return Choice(scan=scans[0])
     if not undated:
         return _by_day(scans, rule)
-    if len(undated) == len(scans) and rule.window_days is None:
-        return _by_name(scans, rule)
-    named = ", ".join(one or "one without a name" for one in undated)
-    return Choice(scan=None, why=f"no scan_day is known of {named}")
+    if len(undated) < len(scans) or rule.window_days is not None:
+        return Choice(scan=None, why=f"no scan_day is known of {_named_all(undated)}")
+    return _by_order(scans, rule)
 
 
-def name_order(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Return what names of scans are sorted by: `scan-10` comes after `scan-9`."""
-    parts = re.split(r"([0-9]+)", name)
+def count_days(scans: Sequence[DatedScan]) -> tuple[tuple[DatedScan, ...], bool]:
+    """Return a patient's scans with the days that follow from that of another one.
+
+    And whether their days and dates agree: where they do not, nothing follows.
+    """
+    offsets = {
+        one.day - one.acquired.toordinal()
+        for one in scans
+        if one.day is not None and one.acquired is not None
+    }
+    if len(offsets) != 1:
+        return tuple(scans), not offsets
+    (offset,) = offsets
     return tuple(
-        (0, int(part), part) if part.isdecimal() else (1, 0, part.casefold()) for part in parts
-    )
+        replace(one, day=one.acquired.toordinal() + offset)
+        if one.day is None and one.acquired is not None
+        else one
+        for one in scans
+    ), True
 
 
 def _named(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
@@ -101,13 +130,50 @@ def _named(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
     return Choice(scan=found[0])
 
 
-def _by_name(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
-    dates = [one.name for one in scans if _DATE.search(one.name)]
+def _named_all(names: Sequence[str]) -> str:
+    return ", ".join(one or "one without a name" for one in names)
+
+
+def _by_order(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
+    """Return the first or last of scans of which no day is known."""
+    unclear = [one.name for one in scans if one.is_unclear]
+    if unclear:
+        why = f"what was written of when {_named_all(unclear)} was taken cannot be used"
+        return Choice(scan=None, why=why)
+    dates = [one.acquired for one in scans if one.acquired is not None]
+    if len(dates) == len(scans):
+        return _by_date(scans, dates, rule, Order.ACQUIRED)
     if dates:
-        why = f"the scans are named after dates that do not sort by name, such as {dates[0]}"
+        unknown = [one.name for one in scans if one.acquired is None]
+        return Choice(scan=None, why=f"no acq_time is known of {_named_all(unknown)}")
+    return _by_name(scans, rule)
+
+
+def _by_name(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
+    unclear = [one.name for one in scans if has_unclear_date(one.name)]
+    dates = [when for one in scans if (when := date_in(one.name)) is not None]
+    if unclear:
+        why = f"the scans are named after dates that do not sort by name, such as {unclear[0]}"
+        return Choice(scan=None, why=f"{why}: write their scan_day")
+    if len(dates) == len(scans):
+        return _by_date(scans, dates, rule, Order.DATED_NAME)
+    if dates:
+        others = [one.name for one in scans if date_in(one.name) is None]
+        why = f"some of its scans are named after dates, and {_named_all(others)} not"
         return Choice(scan=None, why=f"{why}: write their scan_day")
     ranked = sorted(scans, key=lambda one: name_order(one.name))
-    return Choice(scan=ranked[-1 if rule.pick is Pick.LAST else 0])
+    return Choice(scan=ranked[-1 if rule.pick is Pick.LAST else 0], by=Order.NAME)
+
+
+def _by_date(
+    scans: Sequence[DatedScan], dates: Sequence[date], rule: BaselineRule, order: Order
+) -> Choice:
+    wanted = max(dates) if rule.pick is Pick.LAST else min(dates)
+    best = [one for one, when in zip(scans, dates, strict=True) if when == wanted]
+    if len(best) > 1:
+        why = f"{_named_all([one.name for one in best])} are of one day by {order}"
+        return Choice(scan=None, why=why)
+    return Choice(scan=best[0], by=order)
 
 
 def _by_day(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
@@ -125,7 +191,7 @@ def _by_day(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
     best = [one for one in inside if one.day == wanted]
     if len(best) > 1:
         return Choice(scan=None, why=f"{len(best)} scans are of day {wanted}")
-    return Choice(scan=best[0])
+    return Choice(scan=best[0], by=Order.DAY)
 
 
 def _is_inside(scan: DatedScan, window: tuple[int, int] | None) -> bool:

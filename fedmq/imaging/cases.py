@@ -3,12 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from fedmq.errors import DatasetError
 
 if TYPE_CHECKING:
     from fedmq.imaging.volumes import StoredVolume, Volume
+
+FILE_FAULTS: Final = frozenset(
+    {"missing_file", "corrupt_file", "not_3d", "bad_affine", "not_finite"}
+)
+"""Codes of volumes that cannot be read."""
 
 T = TypeVar("T")
 

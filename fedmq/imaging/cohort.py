@@ -13,16 +13,27 @@ from fedmq.errors import DatasetError
 from fedmq.imaging.cases import Case
 
 Cohort = Mapping[str, Mapping[str, str]]
-"""Case -> modality -> path in the dataset's folder; also of cases without a volume."""
+"""Case -> modality -> path in the dataset's folder; also of cases without a volume.
+
+Cases that were withdrawn before are in it too, with no path: a place in the split each.
+"""
 
 _MAX_NAMED: Final = 3
+_NOBODY: Final[Mapping[str, Collection[str]]] = {}
 
 
 def cohort_of(
-    cases: Sequence[Case], folder: Path, unfit: Collection[tuple[str, str]] = ()
+    cases: Sequence[Case],
+    folder: Path,
+    unfit: Collection[tuple[str, str]] = (),
+    withdrawn: Mapping[str, Collection[str]] = _NOBODY,
 ) -> Cohort:
-    """Return the cohort of a dataset's cases, without its unfit volumes (case and modality)."""
-    return {
+    """Return the cohort of a dataset's cases, without its unfit volumes (case and modality).
+
+    `withdrawn`: case -> the modalities that it had; none of them is among `cases`.
+    """
+    places = {name: dict.fromkeys(had, "") for name, had in withdrawn.items()}
+    return places | {
         case.case_id: {
             modality: _path_in(folder, path)
             for modality, path in sorted(case.volumes.items())

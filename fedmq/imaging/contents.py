@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from fedmq.errors import DatasetError
-from fedmq.imaging.baseline import BaselineRule, Choice, DatedScan, choose_baseline
+from fedmq.imaging.baseline import BaselineRule, Choice, DatedScan, Order, choose_baseline
 from fedmq.imaging.cases import Case
 from fedmq.imaging.clinical import Row, Table, TableFormat, agreeing, read_table
 from fedmq.imaging.layouts.arranging import Arrangement, Ignored, Unclear, arrange, depth_of
-from fedmq.imaging.layouts.data_map import DataMap, Layout, read_map_file
+from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.imaging.layouts.detection import CHANNELS_FILE, detect_map
 from fedmq.imaging.layouts.listing import MAX_DEPTH, list_entries
+from fedmq.imaging.layouts.map_file import read_map_file
 from fedmq.imaging.layouts.scan_days import date_scans
 from fedmq.imaging.layouts.words import plain_name
 from fedmq.imaging.matching import Matching, match_names, rows_by_case, rows_of_scan
@@ -34,6 +35,8 @@ class Contents:
     """Case -> how many scans with a volume it has."""
     baselines: Mapping[str, str]
     """Case -> the scan that was picked, of those with several."""
+    chosen_by: Mapping[str, Order]
+    """Case -> by what its scans were put in order; nothing of those whose scan was named."""
     without_baseline: Mapping[str, str]
     """Case -> why none of its scans was picked: it is kept without volumes."""
     matching: Matching | None
@@ -48,6 +51,7 @@ class Contents:
             cases=tuple(case for case in self.cases if case.case_id not in names),
             num_scans=rest_of(self.num_scans, names),
             baselines=rest_of(self.baselines, names),
+            chosen_by=rest_of(self.chosen_by, names),
             without_baseline=rest_of(self.without_baseline, names),
         )
 
@@ -171,6 +175,7 @@ def read_contents(
         cases=cases,
         num_scans={name: len(arrangement.scans_of(name)) for name in names},
         baselines=picked.baselines,
+        chosen_by=picked.chosen_by,
         without_baseline=picked.without_baseline,
         matching=None if matching is None else _less(matching, gone, len(rows)),
         ignored=arrangement.ignored,
@@ -194,6 +199,7 @@ class _Picked:
         self._rule = data_map.baseline
         self._rows = rows
         self.baselines: dict[str, str] = {}
+        self.chosen_by: dict[str, Order] = {}
         self.without_baseline: dict[str, str] = {}
         self.notes: list[str] = []
 
@@ -208,6 +214,8 @@ class _Picked:
             self.without_baseline[name] = choice.why
         elif found is not None and len(scans) > 1:
             self.baselines[name] = found.name
+            if choice.by is not None:
+                self.chosen_by[name] = choice.by
         volumes = {} if found is None else found.volumes
         return Case(
             case_id=name,

@@ -10,7 +10,7 @@ import random
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from typing import Final, TypeVar
@@ -21,11 +21,7 @@ from fedmq.disk import begin_sync
 from fedmq.encodings.narrow import widen_parameters
 from fedmq.errors import DatasetError, FedmqError, PlanError, TrainingError
 from fedmq.imaging.cases import Case
-from fedmq.imaging.cohort import select_cohort
-from fedmq.imaging.datasets import find_cases, split_cases
-from fedmq.imaging.dictionary.applying import apply_dictionary
 from fedmq.imaging.dictionary.model import Meaning
-from fedmq.imaging.feature_table import read_table, with_features
 from fedmq.learning.catalogue import (
     load_plan,
     load_source,
@@ -34,8 +30,14 @@ from fedmq.learning.catalogue import (
 )
 from fedmq.learning.column_units import require_units
 from fedmq.learning.configs import make_config
-from fedmq.learning.modalities import Modalities, describe_modalities, has_modalities
 from fedmq.learning.plan import Assessment, Fit, Metrics, Task, TrainingPlan
+from fedmq.learning.trainer_cases import (
+    Found,
+    Unreadable,
+    find_unreadable,
+    find_usable,
+    first_unreadable,
+)
 from fedmq.learning.trainer_protocol import (
     MAX_WHAT,
     Broken,
@@ -75,15 +77,6 @@ class _StopError(TrainingError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """The cases of a dataset, as one plan sees them."""
-
-    training: tuple[Case, ...]
-    validation: tuple[Case, ...]
-    num_left_out: int
-
-
 def perform(job: Job, report: Report) -> Done | Broken:
     """Return the answer to `job`; training that is done has its parameters at the output path."""
     try:
@@ -96,9 +89,40 @@ def perform(job: Job, report: Report) -> Done | Broken:
 
 
 def _perform(job: Job, report: Report) -> Done:
+    """Return the answer; where volumes cannot be read, as if their cases lacked them.
+
+    The plan begins anew then: it never sees what is left of a case in the middle of its work.
+    """
+    unreadable: Unreadable = {}
+    while True:
+        outcome = _attempt(job, report, unreadable)
+        if isinstance(outcome, Done):
+            return replace(outcome, unreadable=first_unreadable(unreadable))
+        unreadable = {**unreadable, **outcome}
+
+
+def _attempt(job: Job, report: Report, unreadable: Unreadable) -> Done | Unreadable:
+    """Return the answer, or what else cannot be read."""
     plan = _guarded(FailureCode.PLAN_ERROR, lambda: _load_plan(job))
     _guarded(FailureCode.DATASET_ERROR, lambda: _require_units(job, plan))
-    found = _guarded(FailureCode.DATASET_ERROR, lambda: _find_cases(job, plan.modalities))
+    found = _guarded(
+        FailureCode.DATASET_ERROR, lambda: find_usable(job, plan.modalities, unreadable.keys())
+    )
+    try:
+        return _answer(job, plan, found, report)
+    except _StopError as stop:
+        cases = [*found.training, *found.validation]
+        # After a second one all are looked at: one by one, each would cost a beginning.
+        error, is_first = stop.__cause__, not unreadable
+        new = _guarded(
+            FailureCode.INTERNAL, lambda: find_unreadable(error, cases, is_first=is_first)
+        )
+        if not new:
+            raise
+        return new
+
+
+def _answer(job: Job, plan: TrainingPlan, found: Found, report: Report) -> Done:
     if plan.modalities or plan.optional_modalities:
         _keep_cases(job)
     task = Task(seed=job.seed, round=job.round, report=report, num_threads=job.num_threads)
@@ -156,55 +180,7 @@ def _seed_generators(seed: int) -> None:
         torch.manual_seed(seed)
 
 
-def _find_cases(job: Job, modalities: Modalities) -> _Found:
-    withdrawn = dict(job.withdrawn)
-    found = find_cases(
-        Path(job.dataset_folder),
-        Path(job.clinical) if job.clinical else None,
-        data_map=job.data_map,
-        without=withdrawn,
-    )
-    if job.meaning is not None:
-        # What the operator was told of at the last check is as the table is now: read it again.
-        found = apply_dictionary(Meaning.model_validate_json(job.meaning), found).cases
-    if job.features is not None:
-        found = with_features(found, read_table(Path(job.features)))
-    spoiled = frozenset(job.spoiled)
-    if job.cohort is not None:
-        folder = Path(job.dataset_folder)
-        found = select_cohort(found, folder, job.cohort, without=withdrawn)
-    cases = [_without(spoiled, case) for case in found]
-    usable = [case for case in cases if has_modalities(case.volumes, modalities)]
-    had_by = {**(job.cohort or {}), **withdrawn}
-    here = {case.case_id for case in usable}
-    # Those found unfit since the experiment began keep their places as the withdrawn do.
-    gone = [
-        name for name, had in had_by.items() if name not in here and has_modalities(had, modalities)
-    ]
-    training, validation = split_cases(
-        usable, seed=job.split_seed, validation_share=job.validation_share, withdrawn=gone
-    )
-    if not training and not gone:
-        raise DatasetError(
-            "no case of the dataset can train",
-            code="missing_modality",
-            why=f"{len(cases)} cases, none with {describe_modalities(modalities)} fit for use",
-            fix="add the missing volumes, or use a plan that learns without them",
-        )
-    return _Found(training=training, validation=validation, num_left_out=len(cases) - len(usable))
-
-
-def _without(spoiled: frozenset[tuple[str, str]], case: Case) -> Case:
-    """Return a case without those of its volumes that were found unfit."""
-    fit = {
-        modality: path
-        for modality, path in case.volumes.items()
-        if (case.case_id, modality) not in spoiled
-    }
-    return replace(case, volumes=fit)
-
-
-def _train(job: Job, plan: TrainingPlan, found: _Found, task: Task) -> Fit:
+def _train(job: Job, plan: TrainingPlan, found: Found, task: Task) -> Fit:
     """Return what training gave, once its parameters stand at the output path."""
     given = _guarded(FailureCode.INTERNAL, lambda: _load_parameters(job))
     fit = _guarded(FailureCode.TRAINING_ERROR, lambda: plan.train(given, found.training, task))
@@ -251,7 +227,7 @@ class _Output:
         begin_sync(self._file.fileno(), begin, self._file.tell() - begin)
 
 
-def _evaluate(job: Job, plan: TrainingPlan, found: _Found, task: Task) -> Assessment:
+def _evaluate(job: Job, plan: TrainingPlan, found: Found, task: Task) -> Assessment:
     if not found.validation:
         return Assessment(num_cases=0, metrics={})
     given = _guarded(FailureCode.INTERNAL, lambda: _load_parameters(job))
@@ -265,7 +241,7 @@ def _evaluate(job: Job, plan: TrainingPlan, found: _Found, task: Task) -> Assess
     return assessment
 
 
-def _done(job: Job, found: _Found, *, num_cases: int, metrics: Metrics) -> Done:
+def _done(job: Job, found: Found, *, num_cases: int, metrics: Metrics) -> Done:
     return Done(
         job_id=job.job_id,
         num_cases=operator.index(num_cases),
@@ -287,7 +263,7 @@ def _with_left_out(done: Done) -> Done:
     return replace(done, metrics={**done.metrics, **counts})
 
 
-def _given(kind: JobKind, found: _Found) -> tuple[Case, ...]:
+def _given(kind: JobKind, found: Found) -> tuple[Case, ...]:
     """Return the cases that the plan was given."""
     match kind:
         case JobKind.PREPARE:

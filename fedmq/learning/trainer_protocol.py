@@ -29,6 +29,7 @@ MAX_LINE_BYTES: Final = 8 * 2**20
 MAX_TEXT: Final = 200
 """Characters of a progress text."""
 MAX_WHAT: Final = 2_000
+MAX_UNREADABLE: Final = 5
 
 T = TypeVar("T")
 
@@ -126,6 +127,9 @@ class Done:
     cases: tuple[str, ...] = ()
     """The names of the cases that the plan was given: those that train, or those that validate.
     From the worker: of all that it could read."""
+    unreadable: Annotated[tuple[LongText, ...], Field(max_length=MAX_UNREADABLE)] = ()
+    """Volumes that broke since the last check, in words, for the site's own eyes: the job was done
+    as if their cases lacked them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

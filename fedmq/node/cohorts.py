@@ -4,7 +4,10 @@ What comes into a dataset later is for the experiments after; what goes has to b
 """
 
 import json
+from collections.abc import Collection, Mapping
 from typing import Final
+
+import structlog
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.cohort import Cohort, cohort_of
@@ -12,6 +15,7 @@ from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.node.datasets import Dataset
 from fedmq.node.meanings import read_by
+from fedmq.node.seen import SeenVolumes
 from fedmq.transport.journal import Journal
 
 SCHEMA: Final = """
@@ -20,6 +24,8 @@ CREATE TABLE IF NOT EXISTS cohorts (
     volumes TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+
+log = structlog.get_logger()
 
 
 class Cohorts:
@@ -35,9 +41,14 @@ class Cohorts:
         meaning: Meaning | None,
         *,
         spoiled: frozenset[tuple[str, str]],
-        withdrawn: frozenset[str],
+        seen: SeenVolumes,
+        withdrawn: Mapping[str, Collection[str]],
     ) -> Cohort | None:
         """Return the cohort of an experiment: that of its dataset now, unless it has one.
+
+        `withdrawn`: case -> the modalities that it had.
+
+        What came into the dataset since its last check is not in it, and the log says so.
 
         None where the dataset cannot be read: the trainer finds the same, and says it.
         """
@@ -50,7 +61,13 @@ class Cohorts:
                 )
             except (DatasetError, OSError):
                 return None
-            text = json.dumps(cohort_of(cases, dataset.folder, spoiled))
+            unseen = seen.unseen(dataset.name, cases)
+            if unseen:
+                fix = f"fedmq node data check {dataset.name}, for the experiments after this one"
+                log.warning(
+                    "volumes_unchecked", experiment=experiment, volumes=len(unseen), fix=fix
+                )
+            text = json.dumps(cohort_of(cases, dataset.folder, spoiled | unseen, withdrawn))
             with self._journal.transaction():
                 self._journal.execute(
                     "INSERT OR IGNORE INTO cohorts VALUES (?, ?)", (experiment, text)

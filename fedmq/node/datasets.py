@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from fedmq.audit.log import AuditLog
 from fedmq.errors import ConfigurationError, DatasetError
+from fedmq.imaging.baseline import Pick
 from fedmq.imaging.cases import Case
 from fedmq.imaging.contents import Contents, MapChoices, choose_map
 from fedmq.imaging.datasets import case_names
@@ -26,6 +27,7 @@ from fedmq.node.inspection import (
     tell_nobody,
 )
 from fedmq.node.meanings import Meanings
+from fedmq.node.seen import SeenVolumes
 from fedmq.node.withdrawals import Withdrawals
 from fedmq.transport.journal import Cell, Journal
 from fedmq.types import Digest, parse_id
@@ -90,6 +92,7 @@ class Datasets:
         self._withdrawals = withdrawals
         self.meanings = Meanings(journal)
         self.found = Found(journal)
+        self.seen = SeenVolumes(journal)
 
     def add(  # noqa: PLR0913 - all that an operator says of a dataset
         self,
@@ -119,16 +122,7 @@ class Datasets:
         data_map = choose_map(folder, choices)
         gone = self._withdrawals.names(name)
         inspection = inspect(folder, clinical, data_map, progress, without=gone, meaning=meaning)
-        if not inspection.num_sound:
-            first = inspection.faults[0]
-            raise DatasetError(
-                "no case of the folder can be used",
-                code=first.code,
-                case=first.case_id,
-                why=f"{first.case_id}: {first.text}{_ignored_volume(inspection.contents)}",
-                fix="mend the files, then add the dataset again; of DICOM files "
-                "fedmq node data import makes a dataset",
-            )
+        _require_use(inspection)
         with self._journal.transaction():
             inspection = inspection.without(self._withdrawals.names(name))
             self.register(
@@ -144,6 +138,7 @@ class Datasets:
             )
             self.meanings.keep(name, meaning)
             self.found.keep(name, inspection.counted)
+            self.seen.keep(name, inspection.seen)
             self._note_spoiled(name, inspection)
         return inspection
 
@@ -246,6 +241,7 @@ class Datasets:
         )
         self._keep_map(name, inspection.contents.data_map)
         self.found.keep(name, inspection.counted)
+        self.seen.keep(name, inspection.seen)
         self._note_spoiled(name, inspection)
         self._tell("changed", name, len(inspection.cases), inspection.cases)
         return inspection
@@ -293,6 +289,7 @@ class Datasets:
             self._journal.execute("DELETE FROM data_maps WHERE dataset = ?", (name,))
             self.meanings.keep(name, None)
             self.found.keep(name, None)
+            self.seen.keep(name, None)
             self._tell("removed", name, 0, ())
 
     def _tell(self, change: Change, name: str, num_cases: int, cases: Collection[Case]) -> None:
@@ -317,6 +314,40 @@ class Datasets:
         self._journal.execute("DELETE FROM spoiled WHERE dataset = ?", (name,))
         for case_id, modality in sorted(inspection.spoiled):
             self._journal.execute("INSERT INTO spoiled VALUES (?, ?, ?)", (name, case_id, modality))
+
+
+def _require_use(inspection: Inspection) -> None:
+    """Return if a dataset has anything to learn from, and the scan that was named.
+
+    Raises:
+        DatasetError: it has not.
+    """
+    contents = inspection.contents
+    rule, without = contents.data_map.baseline, contents.without_baseline
+    is_named = rule is not None and rule.pick is Pick.NAMED
+    if (
+        is_named
+        and without
+        and len(without) == sum(bool(one) for one in contents.num_scans.values())
+    ):
+        case_id, why = min(without.items())
+        raise DatasetError(
+            "no case has the scan that is named as its baseline",
+            code="no_baseline",
+            case=case_id,
+            why=f"{case_id}: {why}",
+            fix="--baseline last or first, or the name of a scan as it is written there",
+        )
+    if not inspection.has_use:
+        first = inspection.faults[0]
+        raise DatasetError(
+            "no case of the folder can be used",
+            code=first.code,
+            case=first.case_id,
+            why=f"{first.case_id}: {first.text}{_ignored_volume(contents)}",
+            fix="mend the files, then add the dataset again; of DICOM files "
+            "fedmq node data import makes a dataset",
+        )
 
 
 def _ignored_volume(contents: Contents) -> str:

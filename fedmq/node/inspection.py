@@ -15,6 +15,7 @@ from fedmq.imaging.dictionary.columns import Matching
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.feature_table import require_no_clash
 from fedmq.imaging.layouts.data_map import DataMap
+from fedmq.imaging.stamps import file_stamp
 from fedmq.node.meanings import read_by
 from fedmq.node.summaries import Findings
 
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from fedmq.imaging.volumes import Volume
 
 Spacing = tuple[float, float, float]
+Seen = Mapping[str, Mapping[str, tuple[int, int]]]
+"""Case -> modality -> size and time of the file that was looked at; none of one not there."""
 Tell = Callable[[int, int], None]
 """Takes how many cases were read, of how many."""
 
 See = Callable[[Case, Mapping[str, "Volume"], Sequence[Finding]], None]
-"""Takes a case, its volumes that could be read, and what is wrong with it."""
+"""Takes a case with the row that is used, its volumes that could be read, what is wrong with it."""
 
 
 def tell_nobody(_done: int, _all: int) -> None:
@@ -45,8 +48,12 @@ class Inspection:
     findings: tuple[Finding, ...]
     spacings_mm: Mapping[str, Mapping[str, Spacing]]
     """Case -> modality -> voxel spacing, of the volumes that can be read."""
+    seen: Seen
+    """The volumes that were looked at."""
     matching: Matching | None = None
     """Which columns the dictionary was found in; None where there is no dictionary."""
+    refused_rows: tuple[str, ...] = ()
+    """The cases whose row has a cell that is not what the dictionary says: none of it is used."""
 
     @property
     def cases(self) -> tuple[Case, ...]:
@@ -55,11 +62,13 @@ class Inspection:
 
     @property
     def spacing_mm(self) -> Mapping[str, tuple[Spacing, Spacing]]:
-        """Modality -> least and largest voxel spacing by axis, of the volumes that can be read."""
+        """Modality -> least and largest voxel spacing by axis, of the volumes fit for use."""
         by_modality: dict[str, list[Spacing]] = {}
-        for of_case in self.spacings_mm.values():
+        spoiled = self.spoiled
+        for case_id, of_case in self.spacings_mm.items():
             for modality, spacing in of_case.items():
-                by_modality.setdefault(modality, []).append(spacing)
+                if (case_id, modality) not in spoiled:
+                    by_modality.setdefault(modality, []).append(spacing)
         return {
             modality: (_by_axis(min, some), _by_axis(max, some))
             for modality, some in sorted(by_modality.items())
@@ -72,12 +81,25 @@ class Inspection:
             contents=self.contents.without(names),
             findings=tuple(one for one in self.findings if one.case_id not in names),
             spacings_mm=rest_of(self.spacings_mm, names),
+            seen=rest_of(self.seen, names),
+            refused_rows=tuple(one for one in self.refused_rows if one not in names),
         )
 
     @property
     def num_sound(self) -> int:
         """How many cases nothing was found against."""
         return len(self.cases) - len({finding.case_id for finding in self.faults})
+
+    @property
+    def has_use(self) -> bool:
+        """Whether a case can be learnt from: a volume fit for use; of one without any, a row."""
+        spoiled, refused = self.spoiled, set(self.refused_rows)
+        return any(
+            any((case.case_id, one) not in spoiled for one in case.volumes)
+            if case.volumes
+            else case.clinical and case.case_id not in refused
+            for case in self.cases
+        )
 
     @property
     def faults(self) -> tuple[Finding, ...]:
@@ -131,19 +153,22 @@ def inspect(  # noqa: PLR0913 - what is read, by what, and who hears of it
     )
     cases = contents.cases
     applied = None if meaning is None else apply_dictionary(meaning, cases)
-    require_no_clash(cases if applied is None else applied.cases)
-    findings = [] if applied is None else _misread(applied)
+    read = cases if applied is None else applied.cases
+    require_no_clash(read)
+    misread = {} if applied is None else _misread(applied)
+    findings: list[Finding] = []
     spacings: dict[str, dict[str, Spacing]] = {}
-    for number, case in enumerate(cases, start=1):
+    seen = {}
+    for number, (case, used) in enumerate(zip(cases, read, strict=True), start=1):
+        seen[case.case_id] = marks_of(case)
         # Which modalities are needed is the plan's to say.
         volumes, found = read_volumes(case)
-        found = check_volumes(case, volumes, found)
+        found = (*misread.get(case.case_id, ()), *check_volumes(case, volumes, found))
         spacings[case.case_id] = {one: volume.spacing_mm for one, volume in volumes.items()}
         if not case.volumes and not case.clinical:
-            text = "it has neither a volume nor a row of the clinical table"
-            found = (*found, Finding(case_id=case.case_id, code="empty_case", text=text))
+            found = (*found, _empty(case.case_id, contents.without_baseline))
         findings.extend(found)
-        see(case, volumes, found)
+        see(used, volumes, found)
         del volumes  # before the next are read: of whole bodies, two are a GB more
         progress(number, len(cases))
     kept = replace(contents.data_map, baseline=data_map.baseline)  # the site's own word
@@ -151,8 +176,19 @@ def inspect(  # noqa: PLR0913 - what is read, by what, and who hears of it
         contents=replace(contents, data_map=kept),
         findings=tuple(findings),
         spacings_mm=spacings,
+        seen=seen,
         matching=None if applied is None else applied.matching,
+        refused_rows=tuple(misread),
     )
+
+
+def marks_of(case: Case) -> dict[str, tuple[int, int]]:
+    """Return by modality what tells that a volume of a case is another file: size and time (ns).
+
+    Of a stamp (`fedmq.imaging.stamps`) what stays when a share is mounted anew.
+    """
+    stamps = {modality: file_stamp(path) for modality, path in case.volumes.items()}
+    return {modality: stamp[:2] for modality, stamp in stamps.items() if stamp is not None}
 
 
 def require_folder(folder: Path) -> None:
@@ -169,13 +205,24 @@ def require_folder(folder: Path) -> None:
         )
 
 
+def _empty(case_id: str, without_baseline: Mapping[str, str]) -> Finding:
+    why = without_baseline.get(case_id)
+    if why is None:
+        text = "it has neither a volume nor a row of the clinical table"
+        return Finding(case_id=case_id, code="empty_case", text=text)
+    text = f"it has no row of the clinical table, and no baseline scan: {why}"
+    return Finding(case_id=case_id, code="no_baseline", text=text)
+
+
 def _by_axis(pick: Callable[[Iterable[float]], float], spacings: list[Spacing]) -> Spacing:
     x, y, z = (pick(one[axis] for one in spacings) for axis in range(3))
     return x, y, z
 
 
-def _misread(applied: Applied) -> list[Finding]:
-    """Return the cells that are not what the dictionary says; their cases go without a row."""
-    return [
-        Finding(case_id=fault.case_id, code=fault.code, text=fault.text) for fault in applied.faults
-    ]
+def _misread(applied: Applied) -> dict[str, list[Finding]]:
+    """Return by case the cells that are not what the dictionary says; it goes without its row."""
+    found: dict[str, list[Finding]] = {}
+    for fault in applied.faults:
+        finding = Finding(case_id=fault.case_id, code=fault.code, text=fault.text)
+        found.setdefault(fault.case_id, []).append(finding)
+    return found

@@ -21,6 +21,7 @@ from fedmq.node import (
     meanings,
     payloads,
     plans,
+    seen,
     tasks,
     withdrawals,
 )
@@ -46,6 +47,7 @@ SCHEMA: Final = (
     + datasets.SCHEMA
     + meanings.SCHEMA
     + found.SCHEMA
+    + seen.SCHEMA
     + plans.SCHEMA
     + approvals.SCHEMA
     + tasks.SCHEMA

@@ -42,7 +42,8 @@ _OF_ROOM: Final = frozenset({FailureCode.DISK_FULL, FailureCode.WORKER_DIED})
 """How a trainer ends where its disk is full."""
 
 _FLOODED: Final = "log_overflowed"
-"""Of an incident that is no failure: no message carries it."""
+_UNREADABLE: Final = "volumes_unreadable"
+"""Of incidents that are no failures: no message carries them."""
 
 log = structlog.get_logger()
 
@@ -148,9 +149,8 @@ class Work:
             case Progress(share=share):
                 self.progress = share
             case Flooded():
-                with self._courier.transaction():
-                    what = f"it printed more than {LOG_NAME} keeps; the end of it is there"
-                    self._answers.keep_back(task.envelope, _FLOODED, what)
+                what = f"it printed more than {LOG_NAME} keeps; the end of it is there"
+                self._keep_back(task, _FLOODED, what)
             case Broken(code=code, what=what):
                 if code in _OF_ROOM:
                     self._require_room(task)
@@ -190,6 +190,8 @@ class Work:
         self._log("task_started", task)
 
     def _take_result(self, task: Task, done: Done) -> None:
+        if done.unreadable:
+            self._keep_back(task, _UNREADABLE, "; ".join(done.unreadable))
         gain = EvaluateReply(
             num_cases=done.num_cases,
             metrics={
@@ -370,6 +372,10 @@ class Work:
             self._records.tasks.remove(task.task_id)
             self._answers.fail(task.envelope, code, what, before=task.num_answers)
         self._let_go(task)
+
+    def _keep_back(self, task: Task, code: str, what: str) -> None:
+        with self._courier.transaction():
+            self._answers.keep_back(task.envelope, code, what)
 
     def _require_room(self, task: Task) -> None:
         """Return if there is room for what the task makes: then something else broke it.

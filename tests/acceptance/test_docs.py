@@ -19,7 +19,8 @@ from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dictionary.applying import apply_dictionary
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.dictionary.reading import read_dictionary, read_local_words
-from fedmq.imaging.layouts.data_map import Layout, read_map_file
+from fedmq.imaging.layouts.data_map import Layout
+from fedmq.imaging.layouts.map_file import read_map_file
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.messages.fields import RatioField
 from fedmq.messages.notices import Heartbeat, Hello, NodeOnline, Receipt

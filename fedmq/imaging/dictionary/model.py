@@ -5,28 +5,38 @@ The digest is of the meaning, not of the file: spaces, comments and order change
 
 import hashlib
 import json
+import re
 from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from fedmq.imaging.dictionary.units import TIMES
+from fedmq.imaging.toml_files import Part
 from fedmq.types import Digest
 
-NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,39}$"
 _DOMAIN: Final = b"fedmq.dictionary.v1\n"
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+def _spelt(pattern: str, words: str) -> AfterValidator:
+    """Return the check that a name is written by a pattern, which `words` tell."""
+
+    def check(name: str) -> str:
+        if re.fullmatch(pattern, name) is None:
+            raise ValueError(f"{name!r} cannot be it: write {words}")
+        return name
+
+    return AfterValidator(check)
+
+
+Name = Annotated[
+    str,
+    _spelt(r"[a-z][a-z0-9_]{0,39}", "a to z, digits and _, a letter first, 40 of them at most"),
+]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Bounds = tuple[Number, Number]
-
-
-class Part(BaseModel):
-    """A frozen part of a dictionary; what it does not know is an error, not ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Kind(StrEnum):
@@ -116,8 +126,10 @@ class Baseline(Part):
 class Dictionary(Part):
     """What the sites of a study mean by their data."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
-    version: Annotated[str, Field(pattern=r"^[0-9A-Za-z.+-]{1,20}$")]
+    name: Annotated[str, _spelt(r"[a-z0-9-]{1,40}", "a to z, digits and -, 40 of them at most")]
+    version: Annotated[
+        str, _spelt(r"[0-9A-Za-z.+-]{1,20}", "letters, digits, . + and -, 20 of them at most")
+    ]
     variables: Annotated[dict[Name, Variable], Field(min_length=1, max_length=500)]
     endpoint: Endpoint | None = None
     baseline: Baseline | None = None

@@ -14,7 +14,7 @@ from fedmq.imaging.layouts.words import is_volume, modality_by_words, plain_name
 _SCAN_FOLDER: Final = re.compile(r"(.+)_(scan-\d+)", re.IGNORECASE | re.DOTALL)
 _FEW: Final = 3
 """More files of a folder that are no volumes are told as one line."""
-_READ_BESIDE: Final = (".json", "_sessions.tsv")
+_READ_BESIDE: Final = (".json", "_sessions.tsv", "_scans.tsv")
 """Files that say something of volumes, or may."""
 _NO_VOLUME: Final = "no volume"
 
@@ -118,9 +118,12 @@ def arrange(entries: Sequence[Entry], data_map: DataMap) -> Arrangement:
         if entry.fault:
             ignored.append(Ignored(path=entry.path, why=entry.fault))
             continue
-        if entry.is_folder:
-            continue
         place = _place_of(entry.path, data_map)
+        if entry.is_folder:
+            if isinstance(place, _Place):
+                why = "a folder, though it is called as a volume is"
+                ignored.append(Ignored(path=entry.path, why=why))
+            continue
         if isinstance(place, str):
             ignored.append(Ignored(path=entry.path, why=place))
             continue

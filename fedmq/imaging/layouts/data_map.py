@@ -1,10 +1,8 @@
 """Data maps: how a dataset's folder is read, found once and kept with the dataset."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import ClassVar, Final
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -54,7 +52,7 @@ class DataMap:
     baseline: BaselineRule | None = None
 
     def __post_init__(self) -> None:
-        if self.table.startswith("/") or ".." in self.table.split("/"):
+        if leads_out(self.table):
             raise ConfigurationError(
                 "the table of a data map does not lie in the dataset's folder",
                 why=f'table = "{self.table}" leads out of it',
@@ -69,6 +67,11 @@ class DataMap:
                 )
             for pattern in patterns:
                 match_path(pattern, "")
+
+
+def leads_out(path: str) -> bool:
+    """Return whether a path in the dataset's folder would lie outside of it."""
+    return path.startswith("/") or ".." in path.split("/")
 
 
 _MAP: Final = TypeAdapter(DataMap)
@@ -92,41 +95,4 @@ def parse_map(text: str) -> DataMap:
             "the data map of a dataset cannot be read",
             why="it is damaged, or of another version of fedmq",
             fix="remove the dataset, then add it again",
-        ) from error
-
-
-def read_map_file(path: Path) -> DataMap:
-    """Return the data map that an operator wrote, in TOML.
-
-    Raises:
-        ConfigurationError: it cannot be read; the text says the line or the key.
-    """
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(
-            f"the data map {path.name} cannot be read",
-            why="it is not there" if isinstance(error, FileNotFoundError) else str(error),
-            fix="write it in TOML, in UTF-8; docs/data.md has an example",
-        ) from error
-    volumes = found.get("volumes")
-    if not isinstance(volumes, dict) or not volumes:
-        raise ConfigurationError(
-            f"the data map {path.name} names no volumes",
-            why="it has no table [volumes]",
-            fix='write [volumes], then for instance: PET = "{case}/pet.nii.gz"',
-        )
-    patterns = {
-        key: (value,) if isinstance(value, str) else value for key, value in volumes.items()
-    }
-    content = found | {"layout": Layout.PATTERNS, "volumes": patterns}
-    try:
-        return _MAP.validate_python(content, strict=False)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ConfigurationError(
-            f"the data map {path.name} cannot be used",
-            why=f"{key}: {first['msg']}",
-            fix="docs/data.md has all keys",
         ) from error

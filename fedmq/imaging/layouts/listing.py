@@ -1,5 +1,6 @@
 """Listings: the names of what lies in a dataset's folder, without a look into any file."""
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ class Entry:
     """Names joined by `/`, as they are on the disk."""
     is_folder: bool = False
     fault: str = ""
-    """Why it is not looked at: hidden, a link to nowhere, a name that is no Unicode."""
+    """Why it is not looked at: hidden, a link to nowhere, a name that is no Unicode, no right."""
 
     @property
     def name(self) -> str:
@@ -32,6 +33,8 @@ class Entry:
 
 def list_entries(folder: Path, *, depth: int = MAX_DEPTH) -> tuple[Entry, ...]:
     """Return what lies in `folder`, down to `depth` names, by path; links are followed.
+
+    A folder in it that cannot be read is there twice, the second time with its fault.
 
     Raises:
         DatasetError: code missing_file (there is no folder), too_many_files or unreadable.
@@ -62,8 +65,11 @@ def _walk(folder: Path, above: str, depth: int, parents: tuple[str, ...]) -> Ite
         with os.scandir(folder) as places:
             inside = list(places)
     except OSError as error:
+        if above:  # the others' cases are as they were
+            yield Entry(path=above.rstrip("/"), fault=_unreadable(error))
+            return
         raise DatasetError(
-            "a folder of the dataset cannot be read",
+            "the folder of the dataset cannot be read",
             code="unreadable",
             why=error.strerror or "",
             fix="let the user that the node runs as read it",
@@ -87,6 +93,14 @@ def _fault(place: "os.DirEntry[str]") -> str:
         place.name.encode()
     except UnicodeEncodeError:
         return "its name is no Unicode: rename it"
-    if place.is_symlink() and not (place.is_dir() or place.is_file()):
-        return "a link that leads nowhere"
-    return ""
+    try:
+        is_there = place.is_dir() or place.is_file() or not place.is_symlink()
+    except OSError as error:
+        is_there = error.errno != errno.ELOOP
+        if is_there:
+            return _unreadable(error)
+    return "" if is_there else "a link that leads nowhere"
+
+
+def _unreadable(error: OSError) -> str:
+    return f"it cannot be read: {os.strerror(error.errno or 0)}"

@@ -1,15 +1,15 @@
-"""Days of scans: what sidecars and tables of sessions say, relative to time zero."""
+"""Days of scans: what sidecars and the tables of BIDS say, relative to time zero or not."""
 
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from fedmq.errors import DatasetError
-from fedmq.imaging.baseline import DatedScan
-from fedmq.imaging.clinical import Row, TableFormat, read_table
+from fedmq.imaging.baseline import DatedScan, count_days
+from fedmq.imaging.cell_words import is_missing
+from fedmq.imaging.clinical import Row
+from fedmq.imaging.layouts.acquisitions import Acquisitions
 from fedmq.imaging.layouts.arranging import ScanFiles
 from fedmq.imaging.layouts.words import is_volume
 from fedmq.imaging.matching import scan_key
@@ -25,22 +25,35 @@ def date_scans(
     """Return the scans of a case with their days, and what is wrong with what says them.
 
     A day stands in a sidecar beside a volume, `{"fedmq": {"scan_day": -12}}`; else in the column
-    `scan_day` of the case's BIDS sessions file, or of the clinical table. Sources that differ
-    say nothing.
+    `scan_day` of the case's BIDS sessions file, or of the clinical table; else it follows from
+    that of another scan, where BIDS says when both were acquired. Sources that differ say nothing.
     """
     notes: list[str] = []
     dated = []
-    sessions = _sessions(folder, scans, notes)
+    acquisitions = Acquisitions(folder, scans, notes)
+    are_unclear = bool(notes)
     for scan in scans:
+        num_before = len(notes)
         said = set(_sidecar_days(folder, scan, notes))
-        for table in (sessions, rows):
+        for table in (acquisitions.sessions, rows):
             if not said:
                 said = set(_row_days(scan, len(scans), table, notes))
         if len(said) > 1:
             days = ", ".join(map(str, sorted(said)))
             notes.append(f"{scan.case_id}: its scan {scan.name} is of several days: {days}")
-        dated.append(DatedScan(name=scan.name, day=said.pop() if len(said) == 1 else None))
-    return tuple(dated), tuple(notes)
+        day = said.pop() if len(said) == 1 else None
+        dated.append(
+            DatedScan(
+                name=scan.name,
+                day=day,
+                acquired=acquisitions.date_of(scan),
+                is_unclear=are_unclear or len(notes) > num_before,
+            )
+        )
+    counted, is_agreed = count_days(dated)
+    if not is_agreed:
+        notes.append(f"{scans[0].case_id}: scan_day and acq_time differ in the days between scans")
+    return counted, tuple(notes)
 
 
 def sidecars_of(volumes: Iterable[str]) -> tuple[str, ...]:
@@ -53,9 +66,9 @@ def sidecars_of(volumes: Iterable[str]) -> tuple[str, ...]:
 def _sidecar_days(folder: Path, scan: ScanFiles, notes: list[str]) -> Iterable[int]:
     for path in sidecars_of(scan.volumes.values()):
         place = folder / path
-        if not place.is_file():
-            continue
         try:
+            if not place.is_file():
+                continue
             if place.stat().st_size > _MAX_SIDECAR_BYTES:
                 raise ValueError  # noqa: TRY301 - as unreadable as the others
             content = json.loads(place.read_text(encoding="utf-8-sig"))
@@ -78,26 +91,12 @@ def _row_days(
     for row in rows:
         is_meant = scan_key(row.scan) == scan_key(scan.name) if row.scan else num_scans == 1
         said = row.cells.get(DAY_COLUMN, "")
-        if is_meant and said:
+        if is_meant and not is_missing(said):
             day = _day(said)
             if day is None:
                 notes.append(f"{scan.case_id}: its scan_day, line {row.number}, is no day")
             else:
                 yield day
-
-
-def _sessions(folder: Path, scans: Sequence[ScanFiles], notes: list[str]) -> Sequence[Row]:
-    """Return the rows of a case's sessions file: `sub-01/sub-01_sessions.tsv`."""
-    tops = {path.partition("/")[0] for scan in scans for path in scan.volumes.values()}
-    for top in sorted(tops):
-        place = folder / top / f"{top}_sessions.tsv"
-        if place.is_file():
-            try:
-                table = read_table(place, TableFormat(id_column="session_id"))
-                return [replace(row, scan=row.case_id) for row in table.rows]
-            except DatasetError as error:
-                notes.append(f"{scans[0].case_id}: {error}")
-    return ()
 
 
 def _day(said: object) -> int | None:

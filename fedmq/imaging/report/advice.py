@@ -54,6 +54,9 @@ ADVICE: Final[Mapping[str, str]] = {
     "bad_affine": f"{_EXPORT} Its header says no place of its voxels that can be, or two.",
     "not_finite": f"{_EXPORT} It holds numbers that are none.",
     "not_3d": "Choose one frame of a series over time.",
+    "no_baseline": (
+        "Name the scan (--baseline), or write the days of its scans, and add the dataset again."
+    ),
     "empty_case": "Add its files or its row, or remove its folder.",
 }
 OTHERWISE: Final = "Mend the file, or leave the case out, and check again."

@@ -100,7 +100,9 @@ def summary_table(facts: Sequence[CaseFacts], findings: Sequence[Finding]) -> st
                     told + (f" and {more} more" * (more > 0)),
                 )
             )
-    rows.append(("with a clinical row", str(sum(one.has_clinical for one in facts))))
+    rows.append(
+        ("with a clinical row that can be used", str(sum(one.has_clinical for one in facts)))
+    )
     rows += [
         (f"{what}, lowest to highest", f"{_number(min(known))} to {_number(max(known))}")
         for what, known in (

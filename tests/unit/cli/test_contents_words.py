@@ -175,3 +175,29 @@ def test_a_file_that_cannot_be_used_is_named_once_with_its_case(
     (home / "cases" / "A" / "PET.nii.gz").write_bytes(b"")
     added = node("node", "data", "add", "lung", "cases")
     assert "A: corrupt_file: case A: PET.nii.gz cannot be used; why: it is empty" in added.data
+
+
+def test_what_baselines_were_chosen_by_is_said_where_it_knows_no_time_zero(
+    node: CommandLine, home: Path
+) -> None:
+    """Times of acquisition, dates in names; `_scans.tsv` is no stray file."""
+    for case, names in (
+        ("sub-01", ("ses-1", "ses-2")),
+        ("sub-02", ("ses-20200131", "ses-20200215")),
+    ):
+        for name in names:
+            put_volume(home / "cases" / case / name / "pet" / f"{case}_{name}_pet.nii.gz", "PET")
+    for name, when in (("ses-1", "1901-05-01T10:00:00"), ("ses-2", "1901-02-01T10:00:00")):
+        text = f"filename\tacq_time\npet/sub-01_{name}_pet.nii.gz\t{when}\n"
+        (home / "cases" / "sub-01" / name / f"sub-01_{name}_scans.tsv").write_text(text)
+    added = node("node", "data", "add", "lung", "cases", "--baseline", "last")
+    after = "with no day from time zero, so perhaps after it"
+    assert "  baseline  sub-01 ses-1, sub-02 ses-20200215\n" in added.data
+    assert f"    by acq_time, {after}: sub-01\n" in added.data
+    assert f"    by the dates in their names, {after}: sub-02\n" in added.data
+    assert "ignored" not in added.data
+    document = node("node", "data", "check", "lung", "--json").json
+    assert document["chosen_by"] == {"sub-01": "acq_time", "sub-02": "the dates in their names"}
+    window = ("--baseline", "last", "--window", "-42", "0")
+    refused = node("node", "data", "add", "lung-2", "cases", *window)
+    assert "no baseline scan: no scan_day is known of ses-1, ses-2" in refused.talk

@@ -41,7 +41,7 @@ def test_a_dataset_is_added_listed_checked_and_removed(node: CommandLine, home: 
         "lung: 3 cases, 2 without a finding",
         f"  CT        2  not of {bad}",
         "  MASK      3",
-        "  PET       3",
+        f"  PET       3  1 of these is not used: {bad}",
         "  clinical  3",
         "  layout    folders",
         "  spacing   CT 3.00 x 3.00 x 3.50 mm",
@@ -88,6 +88,7 @@ def test_programs_get_the_same_without_patients(node: CommandLine, home: Path) -
         "num_cases": 3,
         "num_sound": 2,
         "cases_without": {"CT": [finding["case_id"]], "MASK": [], "PET": [], "clinical": []},
+        "not_used": {"PET": [finding["case_id"]]},
         "columns": None,
         "num_with": {"CT": 2, "MASK": 3, "PET": 3},
     }.items() <= content.items()
@@ -130,6 +131,9 @@ def test_a_page_that_cannot_be_written_is_an_error_before_anything_is_read(
     outcome = node("node", "data", "check", "lung", "--html", "nowhere/page.html")
     assert (outcome.code, outcome.data) == (1, "")
     assert "error: the page page.html cannot be written" in outcome.talk
+    outcome = node("node", "data", "check", "lung", "--html", ".")
+    assert "error: the page cannot be ." in outcome.talk
+    assert "--html lung.html" in outcome.talk
     assert "read" not in outcome.talk
 
 
@@ -274,7 +278,13 @@ def test_a_dataset_is_read_by_a_dictionary(node: CommandLine, home: Path) -> Non
     table(home, sex="divers")
     checked = node("node", "data", "check", "lung")
     assert checked.code == 1
-    assert f"{first}: unknown_code: column sex: 'divers' is none of F, M" in checked.data
+    why = "unknown_code: column sex: 'divers' is none of F, M"
+    assert f"{first}: {why}" in checked.data
+    assert f"  clinical  3  1 of these is not used: {first}\n" in checked.data
+    page = (home / "node" / "checks" / "lung.html").read_text()
+    assert "findings: unknown_code" in page
+    assert "with a clinical row that can be used</th><td>2<" in page
+    assert node("node", "data", "check", "lung", "--json").json["not_used"]["clinical"] == [first]
 
     table(home, months="pfs_days")
     refused = node("node", "data", "check", "lung")

@@ -1,11 +1,20 @@
 """The baseline: one scan by the rule, or none with the reason; never a guess."""
 
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedmq.errors import ConfigurationError
-from fedmq.imaging.baseline import BaselineRule, DatedScan, Pick, choose_baseline, name_order
+from fedmq.imaging.baseline import (
+    BaselineRule,
+    DatedScan,
+    Order,
+    Pick,
+    choose_baseline,
+    count_days,
+)
 
 LAST, FIRST = BaselineRule(), BaselineRule(pick=Pick.FIRST)
 
@@ -53,6 +62,10 @@ WINDOW = BaselineRule(window_days=(-42, 0))
         (LAST, {"1.2.03": None, "3.4.02": None}, None),
         (LAST, {"2003-07-02": None, "2004-01-05": None}, "2004-01-05"),
         (LAST, {"20030702": None, "20040105": None}, "20040105"),
+        (LAST, {"ses_20200131": None, "ses_2020_02_15": None}, "ses-2020-02-15"),
+        (LAST, {"2020_1_31": None, "20200131": None}, None),
+        (LAST, {"pre": None, "2020-01-31": None}, None),
+        (LAST, {"31012020": None, "15022020": None}, None),
         (LAST, {"07-02-2003": -30, "01-05-2004": -3}, "01-05-2004"),
     ],
 )
@@ -87,7 +100,47 @@ def test_a_window_that_ends_before_it_begins_is_refused() -> None:
         BaselineRule(window_days=(0, -42))
 
 
-def test_names_are_in_the_order_of_their_numbers() -> None:
-    """As people count."""
-    names = ["ses-10", "ses-2", "ses-1", "SES-3", "ses-b"]
-    assert sorted(names, key=name_order) == ["ses-1", "ses-2", "SES-3", "ses-10", "ses-b"]
+def acquired(*days: int | None, **said: int) -> list[DatedScan]:
+    """Return scans c, b, a, ... taken these days of a March, with the days that are said."""
+    return [
+        DatedScan(
+            name=name,
+            day=said.get(name),
+            acquired=None if day is None else date(2020, 3, day),
+        )
+        for name, day in zip("cba", days, strict=False)
+    ]
+
+
+def test_scans_without_days_are_ordered_by_their_acquisition() -> None:
+    """Not by their names; what may be after time zero is told apart from what is known not to."""
+    assert (picked(LAST, *acquired(9, 5)), picked(FIRST, *acquired(9, 5))) == ("c", "b")
+    assert picked(LAST, *acquired(9, None)) is None
+    assert picked(LAST, *acquired(9, 9, 2)) is None
+    assert picked(WINDOW, *acquired(9, 5)) is None
+    assert choose_baseline(acquired(9, 5), LAST).by is Order.ACQUIRED
+    assert choose_baseline(scans(a=-3, b=40), LAST).by is Order.DAY
+    assert choose_baseline(scans(a=None, b=None), LAST).by is Order.NAME
+    dated = scans(**{"2003_07_02": None, "20040105": None})
+    assert choose_baseline(dated, LAST).by is Order.DATED_NAME
+
+
+def test_no_order_is_believed_where_something_that_was_written_cannot_be_read() -> None:
+    """It might have said another one."""
+    unclear = [DatedScan(name="a"), DatedScan(name="b", is_unclear=True)]
+    choice = choose_baseline(unclear, LAST)
+    assert (choice.scan, choice.why) == (
+        None,
+        "what was written of when b was taken cannot be used",
+    )
+
+
+def test_one_day_and_the_dates_give_the_days_of_the_others() -> None:
+    """However they were shifted; where two days contradict the dates, nothing follows."""
+    counted, is_agreed = count_days(acquired(9, 5, None, b=-3))
+    assert ([one.day for one in counted], is_agreed) == ([1, -3, None], True)
+    assert picked(WINDOW, *counted) is None
+    assert picked(WINDOW, *counted[:2]) == "b"
+    counted, is_agreed = count_days(acquired(9, 5, 1, b=-3, c=2))
+    assert ([one.day for one in counted], is_agreed) == ([2, -3, None], False)
+    assert count_days(acquired(9, 5)) == (tuple(acquired(9, 5)), True)

@@ -1,5 +1,6 @@
 """Contents: every named layout is seen and read, and nothing is passed over in silence."""
 
+import errno
 import os
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ import pytest
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.baseline import BaselineRule, Pick
 from fedmq.imaging.contents import Contents, MapChoices, choose_map, read_arrangement, read_contents
-from fedmq.imaging.layouts.data_map import DataMap, Layout, map_json, parse_map, read_map_file
+from fedmq.imaging.layouts.data_map import DataMap, Layout, map_json, parse_map
 from tests.support.layouts import (
     put_autopet,
     put_bids,
@@ -282,27 +283,6 @@ def test_files_of_no_layout_are_a_question(tmp_path: Path) -> None:
     assert contents.cases[0].clinical == {"scan_day": "-9"}
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("volumes = 5", "no table"),
-        ('[volumes]\nMRI = "{case}.nii"', "no volumes called MRI"),
-        ('[volumes]\nPET = "pet.nii"', "has no {case}"),
-        ('[volumes]\nPET = "{case}.nii"\nextra = 1', "volumes.extra|called extra"),
-        ('pick = 1\n[volumes]\nPET = "{case}.nii"', "pick"),
-        ('[volumes]\nPET = "{case}.nii"\n[baseline]\nwindow_days = [0, -1]', "ends before"),
-        ("[volumes", "cannot be read"),
-    ],
-)
-def test_a_map_that_cannot_be_used_says_why(tmp_path: Path, text: str, why: str) -> None:
-    """The key, or the pattern."""
-    path = tmp_path / "map.toml"
-    path.write_text(text)
-    with pytest.raises(ConfigurationError, match=why) as caught:
-        read_map_file(path)
-    assert str(tmp_path) not in str(caught.value)
-
-
 @pytest.mark.parametrize("table", ["../out.csv", "/out.csv", "tables/../../out.csv"])
 def test_the_table_of_a_map_lies_in_the_folder(table: str) -> None:
     """Trainers are shown what lies there; one elsewhere is named beside it."""
@@ -341,6 +321,8 @@ def test_what_else_lies_in_a_folder_is_named_with_why(tmp_path: Path) -> None:
         (tmp_path / "A" / name).touch()
     (tmp_path / "A" / "MASK.nii.gz").symlink_to("gone.nii.gz")
     (tmp_path / "A" / "loop").symlink_to(tmp_path / "A")
+    (tmp_path / "A" / "SEG.nii.gz").symlink_to("SEG.nii.gz")
+    (tmp_path / "A" / "SUV.nii").mkdir()
     (tmp_path / "top_PET_.nii.gz").touch()
     (tmp_path / "A" / "dicom").mkdir()
     for number in range(5):
@@ -356,6 +338,8 @@ def test_what_else_lies_in_a_folder_is_named_with_why(tmp_path: Path) -> None:
         "A/MASK.hdr",
         "A/MASK.nii.gz",
         "A/loop",
+        "A/SEG.nii.gz",
+        "A/SUV.nii",
         "A/dicom/",
         "top_PET_.nii.gz",
     }
@@ -463,3 +447,26 @@ def test_a_name_that_is_no_unicode_is_told_of(tmp_path: Path) -> None:
     contents = understood(tmp_path)
     assert [case.case_id for case in contents.cases] == ["A"]
     assert any("no Unicode" in why for why in ignored(contents).values())
+
+
+def test_a_folder_that_cannot_be_read_takes_nothing_from_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named; its case is there, without volumes. Of the dataset's own nothing is known."""
+    for name in ("A", "B"):
+        put_scan(tmp_path / name)
+    scan, closed = os.scandir, {tmp_path / "A"}
+
+    def refuse(path: Path) -> object:
+        if path in closed:
+            raise PermissionError(errno.EACCES, "no", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    contents = understood(tmp_path)
+    assert volumes(contents, tmp_path)["A"] == {}
+    assert volumes(contents, tmp_path)["B"].keys() == {"CT", "MASK", "PET"}
+    assert ignored(contents) == {"A": "it cannot be read: Permission denied"}
+    closed.add(tmp_path)
+    with pytest.raises(DatasetError, match="the folder of the dataset cannot be read"):
+        understood(tmp_path)

@@ -8,10 +8,13 @@ import pytest
 
 from fedmq.encodings.kinds import Kind
 from fedmq.encodings.narrow import write_narrow
+from fedmq.imaging.cohort import cohort_of
 from fedmq.imaging.contents import find_map
+from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.layouts.data_map import DataMap
-from fedmq.learning.trainer_jobs import _find_cases, perform
+from fedmq.learning.trainer_cases import find_usable
+from fedmq.learning.trainer_jobs import perform
 from fedmq.learning.trainer_protocol import (
     Broken,
     Done,
@@ -24,7 +27,7 @@ from fedmq.messages.fields import MAX_METRICS
 from fedmq.messages.replies import FailureCode
 from fedmq.parameters import load_parameters
 from tests.support.files import new_file, stored
-from tests.support.layouts import put_hecktor
+from tests.support.layouts import put_hecktor, put_scan
 from tests.support.tiny_plan import write_cases, write_job
 from tests.unit.imaging.dictionary.examples import lung
 
@@ -75,11 +78,11 @@ def test_a_table_is_read_by_its_dictionary_as_it_is_when_the_job_begins(tmp_path
     names = sorted(one.name for one in folder.iterdir() if one.is_dir())
     rows = [f"{name},{number}" for number, name in enumerate(names)]
     (folder / "clinical.csv").write_text("\n".join(["case_id,X", *rows]))
-    found = _find_cases(replace(job, meaning=meaning.model_dump_json()), ())
+    found = find_usable(replace(job, meaning=meaning.model_dump_json()), ())
     values = {case.case_id: case.clinical for case in (*found.training, *found.validation)}
     assert [values[name].get("value") for name in names] == ["0.0", "1.0", "2.0", "3.0", "4.0"]
     (folder / "clinical.csv").write_text("\n".join(["case_id,X", *rows[:4], f"{names[4]},7"]))
-    found = _find_cases(replace(job, meaning=meaning.model_dump_json()), ())
+    found = find_usable(replace(job, meaning=meaning.model_dump_json()), ())
     values = {case.case_id: case.clinical for case in (*found.training, *found.validation)}
     assert values[names[4]] == {}
     assert values[names[3]] == {"value": "3.0"}
@@ -196,6 +199,67 @@ def test_a_case_lacks_the_volumes_that_were_found_unfit(tmp_path: Path) -> None:
     assert isinstance(answer, Done)
     assert answer.num_training_cases + answer.num_validation_cases == 4
     assert answer.num_cases_left_out == 1
+
+
+def reading_job(tmp_path: Path, modalities: str, **changes: object) -> Job:
+    """Return a job whose plan reads what its cases have, on five cases with PET and CT."""
+    job = with_source(
+        tmp_path, write_job(tmp_path), "modalities = ()", f"modalities = {modalities}"
+    )
+    reads = "[case.volume(one) for case in cases for one in case.volumes]\n        "
+    job = with_source(tmp_path, job, "total = sum(", f"{reads}total = sum(")
+    with_source(tmp_path, job, "if self.config.mood ==", f"{reads}if self.config.mood ==")
+    for number in range(1, 6):
+        put_scan(tmp_path / "cases" / f"case-{number}", names="PET CT")
+    return write_job(tmp_path, **changes)
+
+
+def test_a_volume_that_broke_since_the_check_costs_its_case_alone(tmp_path: Path) -> None:
+    """Counted as left out, and named for the site; every other case stays where it was."""
+    before = answer_to(reading_job(tmp_path, '("PET",)'))
+    assert isinstance(before, Done)
+    broken = before.cases[1]
+    pet = tmp_path / "cases" / broken / "PET.nii.gz"
+    pet.write_bytes(pet.read_bytes()[:50])
+    after = answer_to(write_job(tmp_path))
+    assert isinstance(after, Done)
+    assert after.cases == tuple(name for name in before.cases if name != broken)
+    assert (after.num_cases, after.num_training_cases, after.num_cases_left_out) == (3, 3, 1)
+    assert after.metrics["left_out_missing_modality"] == (1.0, 5.0)
+    (why,) = after.unreadable
+    assert why.startswith(f"case {broken}: PET.nii.gz cannot be used; why: ")
+    evaluated = answer_to(write_job(tmp_path, kind=JobKind.EVALUATE))
+    assert isinstance(evaluated, Done)
+    assert (evaluated.num_cases, evaluated.unreadable) == (1, ())
+
+
+def test_of_a_case_with_a_volume_that_broke_the_others_are_used(tmp_path: Path) -> None:
+    """Where the plan does without; however many broke, and at whatever place."""
+    job = reading_job(tmp_path, "()", validation_share=0.0)
+    for number in range(1, 6):
+        (tmp_path / "cases" / f"case-{number}" / "CT.nii.gz").write_bytes(b"no volume")
+    (tmp_path / "cases" / "case-3" / "PET.nii.gz").write_bytes(b"")
+    answer = answer_to(job)
+    assert isinstance(answer, Done)
+    assert (answer.num_cases, answer.num_cases_left_out) == (5, 0)
+    assert answer.unreadable[-1] == "and 2 more: fedmq node data check names all"
+    assert len(answer.unreadable) == 5
+
+
+def test_where_no_case_is_left_the_job_breaks(tmp_path: Path) -> None:
+    """As it does where none was fit before."""
+    job = reading_job(tmp_path, '("PET",)')
+    for place in (tmp_path / "cases").glob("*/PET.nii.gz"):
+        place.write_bytes(b"")
+    assert code_of(job) is FailureCode.DATASET_ERROR
+
+
+def test_a_case_that_a_plan_calls_broken_is_looked_at(tmp_path: Path) -> None:
+    """Its own word leaves nobody out."""
+    lie = 'raise DatasetError("x", code="corrupt_file", case="case-2")'
+    honest = 'raise DatasetError("the case has no weight")'
+    with_source(tmp_path, reading_job(tmp_path, "()"), honest, lie)
+    assert code_of(write_job(tmp_path, "dataset")) is FailureCode.DATASET_ERROR
 
 
 @pytest.mark.parametrize(
@@ -430,6 +494,23 @@ def test_a_volume_found_unfit_later_leaves_its_place_empty(tmp_path: Path) -> No
     for unfit in cohort:
         after = given_to(replace(needy, spoiled=((unfit, "PET"),)))
         assert after == tuple(name for name in before if name != unfit)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_who_was_not_settled_has_no_place(tmp_path: Path, seed: int) -> None:
+    """One that came later and was withdrawn; one whose files were gone, so that all was noted."""
+    cases = tmp_path / "cases"
+    job = write_job(tmp_path, split_seed=seed)
+    needy = with_source(tmp_path, job, "modalities = ()", 'modalities = ("PET",)')
+    for number in range(1, 6):
+        (cases / f"case-{number}" / "PET.nii.gz").touch()
+    (cases / "case-6").mkdir()
+    cohort = cohort_of(find_cases(cases), cases)
+    needy = replace(needy, split_seed=seed, validation_share=0.4, cohort=cohort)
+    before = given_to(needy)
+    (cases / "case-6").rmdir()
+    late = tuple((f"late-{number}", ("PET",)) for number in range(3))
+    assert given_to(replace(needy, withdrawn=(*late, ("case-6", ("CT", "PET"))))) == before
 
 
 def test_training_is_not_begun_where_all_its_cases_are_withdrawn(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from fedmq.node.datasets import Dataset
 from fedmq.node.records import Records, open_records
 from fedmq.transport.home import LocalHome
+from tests.support.layouts import put_scan
 from tests.support.tiny_plan import write_cases
 
 
@@ -32,7 +34,12 @@ def settle(
 ) -> object:
     """Return what an experiment has."""
     return records.cohorts.settle(
-        experiment, dataset, None, spoiled=frozenset(), withdrawn=frozenset(withdrawn)
+        experiment,
+        dataset,
+        None,
+        spoiled=frozenset(),
+        seen=records.datasets.seen,
+        withdrawn=dict.fromkeys(withdrawn, ("CT",)),
     )
 
 
@@ -41,7 +48,7 @@ def test_what_was_settled_stays_through_a_restart(
 ) -> None:
     """Whatever comes and goes; another experiment begins with what is there then."""
     first = settle(records, dataset, withdrawn=("case-3",))
-    assert first == {"case-1": {}, "case-2": {"PET": "case-2/PET.nii"}}
+    assert first == {"case-1": {}, "case-2": {"PET": "case-2/PET.nii"}, "case-3": {"CT": ""}}
     (dataset.folder / "case-2" / "PET.nii").unlink()
     (dataset.folder / "case-1" / "CT.nii").touch()
     again = open_records(LocalHome(tmp_path / "home"))
@@ -66,3 +73,21 @@ def test_of_a_folder_that_cannot_be_seen_nothing_is_settled(
     assert settle(records, dataset) is None
     place.rename(dataset.folder)
     assert settle(records, dataset) is not None
+
+
+def test_what_no_check_has_looked_at_is_not_settled(records: Records, tmp_path: Path) -> None:
+    """Its scale, its place, its header are nobody's word yet; the case is there without it."""
+    folder = tmp_path / "scans"
+    put_scan(folder / "a", names="PET")
+    records.datasets.add("scans", folder, now=0.0)
+    put_scan(folder / "b", names="PET")
+    found = records.datasets.find("scans")
+    assert found is not None
+    with capture_logs() as logs:
+        assert settle(records, found) == {"a": {"PET": "a/PET.nii.gz"}, "b": {}}
+    assert [(one["event"], one["volumes"]) for one in logs] == [("volumes_unchecked", 1)]
+    records.datasets.check("scans")
+    assert settle(records, found, "later") == {
+        "a": {"PET": "a/PET.nii.gz"},
+        "b": {"PET": "b/PET.nii.gz"},
+    }

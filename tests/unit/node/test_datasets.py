@@ -1,5 +1,6 @@
 """The registered datasets: added whole or not at all, seen by every process."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.baseline import BaselineRule, Pick
 from fedmq.imaging.contents import MapChoices
+from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dictionary.model import Dictionary, Meaning
 from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.imaging.synthetic import SITES, write_cohort
@@ -173,6 +175,67 @@ def test_spacings_are_told_from_least_to_largest(datasets: Datasets, tmp_path: P
     (place / "CT.nii.gz").write_bytes(b"no volume")
     inspection = datasets.add("petct", tmp_path / "cases", now=0.0)
     assert inspection.spacing_mm == {"PET": ((2.0, 3.0, 5.0), (4.0, 6.0, 5.0))}
+
+
+def test_spacings_of_unfit_volumes_are_not_told(datasets: Datasets, tmp_path: Path) -> None:
+    """One that nobody learns from would be a group of its own among what is told of all."""
+    for number, (spacing, uptake) in enumerate(((4.0, 5.0), (4.0, 5.0), (2.0, 9e3))):
+        place = tmp_path / "cases" / f"case-{number}"
+        place.mkdir(parents=True)
+        affine = affine_of((spacing, spacing, spacing), (0.0, 0.0, -20.0))
+        save_volume(ball(affine, (8, 8, 8), uptake, centre=(8, 8, -8)), place / "PET.nii.gz")
+    inspection = datasets.add("petct", tmp_path / "cases", now=0.0)
+    assert inspection.spoiled == {("case-2", "PET")}
+    assert inspection.counted.spacing_mm == {"PET": ((4.0, 4.0, 4.0), (4.0, 4.0, 4.0))}
+
+
+def test_faults_of_every_case_refuse_no_dataset_that_can_be_learnt_from(
+    datasets: Datasets, tmp_path: Path
+) -> None:
+    """All CTs unfit: the PETs are learnt from. All volumes unfit: nothing is."""
+    folder = tmp_path / "cases"
+    for name in ("a", "b"):
+        put_scan(folder / name, names="PET")
+        (folder / name / "CT.nii.gz").write_bytes(b"no volume")
+    assert datasets.add("petct", folder, now=0.0).num_sound == 0
+    for name in ("a", "b"):
+        (folder / name / "PET.nii.gz").write_bytes(b"no volume")
+    (folder / "clinical.csv").write_text("case_id,age\na,61\n")
+    with pytest.raises(DatasetError, match="no case of the folder can be used"):
+        datasets.add("other", folder, now=0.0)
+
+
+def test_a_baseline_that_no_case_has_is_refused(datasets: Datasets, tmp_path: Path) -> None:
+    """With the names that there are; where one case has it, the others are named."""
+    folder = tmp_path / "cases"
+    put_folders(folder)
+    wrong = MapChoices(baseline=BaselineRule(pick=Pick.NAMED, scan="scan1"))
+    with pytest.raises(DatasetError, match="no case has the scan") as caught:
+        datasets.add("petct", folder, choices=wrong, now=0.0)
+    assert caught.value.why == "p1: it has no scan scan1; it has scan-1"
+    (folder / "clinical.csv").write_text("case_id,age\np2,62\n")
+    second = MapChoices(baseline=BaselineRule(pick=Pick.NAMED, scan="scan-2"))
+    found = datasets.add("petct", folder, choices=second, now=0.0)
+    assert [(one.case_id, one.code) for one in found.faults] == [("p1", "no_baseline")]
+
+
+def test_volumes_that_came_since_the_last_check_are_told_apart(
+    datasets: Datasets, tmp_path: Path
+) -> None:
+    """By size and time; a check looks at them, and a dataset that goes takes that along."""
+    folder = tmp_path / "cases"
+    put_scan(folder / "a", names="PET CT")
+    datasets.add("petct", folder, now=0.0)
+    assert not datasets.seen.unseen("petct", find_cases(folder))
+    put_scan(folder / "b", names="PET")
+    os.utime(folder / "a" / "CT.nii.gz", ns=(0, 0))
+    unseen = {("b", "PET"), ("a", "CT")}
+    assert datasets.seen.unseen("petct", find_cases(folder)) == unseen
+    datasets.check("petct")
+    assert not datasets.seen.unseen("petct", find_cases(folder))
+    datasets.remove("petct")
+    put_scan(folder / "c", names="PET")
+    assert not datasets.seen.unseen("petct", find_cases(folder))
 
 
 def test_a_dataset_of_a_journal_of_before_is_one_of_folders(

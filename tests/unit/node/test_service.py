@@ -482,6 +482,19 @@ def test_a_failure_tells_a_code_and_an_incident_and_the_site_the_rest(world: Wor
     assert notes == [f"1ncident lung.1.0.train.{LYON} training_error: patient Doe is 99"]
 
 
+def test_volumes_that_broke_since_the_check_are_an_incident_of_the_site_alone(
+    world: World,
+) -> None:
+    """The task is answered without them; their names are beside the incident's id."""
+    world.agree()
+    world.train()
+    world.done(unreadable=("case A: PET.nii.gz cannot be used", "case B: it is empty"))
+    assert isinstance(world.orchestrator.answers[-1], TrainReply)
+    notes = (world.home / "incidents.log").read_text().splitlines()
+    why = "volumes_unreadable: case A: PET.nii.gz cannot be used; case B: it is empty"
+    assert notes == [f"1ncident lung.1.0.train.{LYON} {why}"]
+
+
 # Lives.
 
 

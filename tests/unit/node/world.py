@@ -453,7 +453,12 @@ class World:
         return self.worker.jobs[-1]
 
     def done(
-        self, job: Job | None = None, *, local: Parameters | None = None, num_cases: int = 4
+        self,
+        job: Job | None = None,
+        *,
+        local: Parameters | None = None,
+        num_cases: int = 4,
+        unreadable: tuple[str, ...] = (),
     ) -> None:
         """The worker did its newest job; `local` is what it trained, by default one more each."""
         job = job or self.job
@@ -462,11 +467,11 @@ class World:
             if local is None:
                 local = {name: array + array.dtype.type(1) for name, array in before.items()}
             save_parameters(local, Path(job.output_path))
-        self.say_done(job, num_cases)
+        self.say_done(job, num_cases, unreadable)
 
-    def say_done(self, job: Job, num_cases: int = 4) -> None:
+    def say_done(self, job: Job, num_cases: int = 4, unreadable: tuple[str, ...] = ()) -> None:
         """The worker says that it did a job."""
-        self.take(self.finished(job, num_cases=num_cases))
+        self.take(replace(self.finished(job, num_cases=num_cases), unreadable=unreadable))
         self.run()
 
     def finished(self, job: Job, *, num_cases: int = 4, num_training_cases: int = 4) -> Done:

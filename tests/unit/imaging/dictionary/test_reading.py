@@ -6,7 +6,8 @@ import pytest
 
 from fedmq.errors import ConfigurationError
 from fedmq.imaging.dictionary.model import Dictionary
-from fedmq.imaging.dictionary.reading import MAX_BYTES, read_dictionary, read_local_words
+from fedmq.imaging.dictionary.reading import read_dictionary, read_local_words
+from fedmq.imaging.toml_files import MAX_BYTES
 from tests.unit.imaging.dictionary.examples import LUNG, lung
 
 TEXT = """
@@ -67,8 +68,15 @@ def test_digests_stay_what_they_are() -> None:
         ('unit = "months"', 'unit = "kg"', "pfs is a number in one of days, weeks"),
         ('event = "progressed"', 'event = "died"', "the endpoint names variables that are not"),
         ('event = "progressed"', 'event = "age"', "age is a flag"),
-        ('version = "1.0"', 'version = "1 0"', "version: "),
-        ('version = "1.0"', 'vers = "1.0"', "vers: "),
+        ('version = "1.0"', 'version = "1 0"', "version: '1 0' cannot be it: write letters"),
+        ('version = "1.0"', 'vers = "1.0"', "vers: there is no such key (did you mean version?)"),
+        ('type = "flag"', 'type = "flg"', "'category' or 'flag'"),
+        ("[18, 110]", "18", "variables.age.range: write a list, in brackets"),
+        ("[18, 110]", "[18]", "variables.age.range, item 2: it is missing"),
+        ("[18, 110]", "[18, 65, 110]", "variables.age.range: write 2 at most; there are 3"),
+        ("[18, 110]", "[18, 'x']", "range, item 2: write a number, without quotes"),
+        ('unit = "years"', "unit = 5", 'unit: write it in quotes: "5"'),
+        ("variables.age", "variables.Age", "variables.Age: 'Age' cannot be it: write a to z"),
         ("[endpoint]", "[endpoint", "it is no TOML"),
         (
             'type = "flag"',
@@ -128,7 +136,8 @@ def test_a_sites_own_words_are_of_the_dictionary(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('[columns]\nsize = "S"', "size: the dictionary has no such variable"),
+        ('[columns]\nsize = "S"', "size: the dictionary has no such variable (known are age, "),
+        ('[units]\npf = "days"', "pf: the dictionary has no such variable (did you mean pfs?)"),
         ('[units]\npfs = "kg"', "units.pfs: kg cannot be turned to months"),
         ('[spellings.sex]\nX = ["w"]', "spellings.sex: X is no code"),
         ('[spellings.progressed]\nX = ["w"]', "spellings.progressed: X is no code"),
