@@ -185,9 +185,10 @@ def named(names: Iterable[str]) -> str:
 def cases_without(inspection: "Inspection") -> dict[str, list[str]]:
     """Return the cases without a volume of each modality, and those without a clinical row."""
     cases = inspection.cases
+    found = {word for case in cases for word in case.volumes}
     without = {
         modality: [case.case_id for case in cases if modality not in case.volumes]
-        for modality in sorted({word for case in cases for word in case.volumes})
+        for modality in sorted(found | {"PET"} if found else ())  # that there is none is told
     }
     return {**without, "clinical": [case.case_id for case in cases if not case.clinical]}
 

@@ -143,6 +143,14 @@ def test_columns_and_encoding_may_be_said(node: CommandLine, home: Path) -> None
     assert "note      clinical.csv was read as windows-1252" in added.data
 
 
+def test_that_no_case_has_a_pet_is_printed(node: CommandLine, home: Path) -> None:
+    """A folder of CTs is a dataset, and looks like what it is."""
+    put_scan(home / "cases" / "A", names="CT")
+    added = node("node", "data", "add", "lung", "cases")
+    assert "  CT        1\n  PET       0\n  clinical  0\n" in added.data
+    assert node("node", "data", "check", "lung", "--json").json["cases_without"]["PET"] == ["A"]
+
+
 def test_rows_that_nobody_has_are_explained(node: CommandLine, home: Path) -> None:
     """No table, or one whose ids are other words: both look like `clinical 0`."""
     put_scan(home / "cases" / "A", names="PET")

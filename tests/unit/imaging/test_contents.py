@@ -252,6 +252,25 @@ def test_a_layout_in_which_no_volume_is_found_is_refused(tmp_path: Path) -> None
     assert volumes(understood(tmp_path / "tables", layout=Layout.FOLDERS), tmp_path) == {"A": {}}
 
 
+def test_a_layout_that_has_no_place_for_the_pets_is_a_question(tmp_path: Path) -> None:
+    """The CTs alone were a dataset of HECKTOR's; a map has both, and a word leaves the PETs."""
+    for name in ("p1", "p2"):
+        put_volume(tmp_path / f"{name}_ct.nii.gz", "CT")
+    put_volume(tmp_path / ".p1_pet.nii.gz", "PET")
+    assert understood(tmp_path).data_map.layout is Layout.HECKTOR
+    for word in ("pet", "suv"):
+        put_volume(tmp_path / f"p1_{word}.nii.gz", "PET")
+        with pytest.raises(DatasetError, match=f"looks like hecktor.*p1_{word}") as caught:
+            understood(tmp_path)
+        assert caught.value.code == "unknown_layout"
+        assert "--map FILE" in caught.value.fix
+        assert understood(tmp_path, layout=Layout.HECKTOR).cases[0].volumes.keys() == {"CT"}
+        path = tmp_path / "map.toml"
+        path.write_text(f'[volumes]\nCT = "{{case}}_ct.nii*"\nPET = "{{case}}_{word}.nii*"\n')
+        assert understood(tmp_path, file=path).cases[0].volumes.keys() == {"CT", "PET"}
+        (tmp_path / f"p1_{word}.nii.gz").unlink()
+
+
 def test_channels_without_names_are_a_question(tmp_path: Path) -> None:
     """Which is the PET, nobody can tell."""
     put_msd(tmp_path)
