@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from fedmq.cli.console import show
-from fedmq.cli.words import count
+from fedmq.cli.words import count, printable
 
 if TYPE_CHECKING:
     from fedmq.imaging.baseline import BaselineRule, Order
@@ -134,7 +134,7 @@ def show_counts(inspection: "Inspection") -> None:
 def show_contents(inspection: "Inspection") -> None:
     """Print what was understood of a dataset, names cut to the first ten."""
     for line in _lines(inspection):
-        show(f"  {line}")
+        show(f"  {printable(line)}")  # a name of a file, or an id, may have lines
 
 
 def _lines(inspection: "Inspection") -> Iterator[str]:

@@ -1,5 +1,6 @@
 """`fedmq node data add`: what was understood of a folder, and what may be said of it."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,6 +150,20 @@ def test_that_no_case_has_a_pet_is_printed(node: CommandLine, home: Path) -> Non
     added = node("node", "data", "add", "lung", "cases")
     assert "  CT        1\n  PET       0\n  clinical  0\n" in added.data
     assert node("node", "data", "check", "lung", "--json").json["cases_without"]["PET"] == ["A"]
+
+
+def test_names_that_a_screen_would_obey_are_spelt_out(node: CommandLine, home: Path) -> None:
+    """Each on its line, among what is ignored; ids of a table, too."""
+    put_scan(home / "cases" / "A", names="PET")
+    for name in ("b\x1b[31m", "c\nnext: rm", os.fsdecode(b"caf\xe9")):
+        put_scan(home / "cases" / name, names="PET")
+    (home / "cases" / "clinical.csv").write_text('case_id,x\nA,1\n"7\nnext: rm",2\n')
+    added = node("node", "data", "add", "lung", "cases")
+    assert added.code == 0
+    why = "its name has a control character, such as a line feed: rename it"
+    assert f"  ignored   b\\x1b[31m, c\\nnext: rm: {why}\n" in added.data
+    assert "  ignored   caf\\udce9: its name is no Unicode: rename it\n" in added.data
+    assert "    of no case: 7\\nnext: rm\n" in added.data
 
 
 def test_rows_that_nobody_has_are_explained(node: CommandLine, home: Path) -> None:
