@@ -6,7 +6,9 @@ import tracemalloc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import ExplicitVRBigEndian
 
 from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dicom import files, masks
@@ -237,6 +239,10 @@ def test_regions_of_a_size_that_nobody_draws_refuse_the_case_unread(
     assert outcome.left_out == {"too large file of regions": 1}
     with monkeypatch.context() as patch:
         patch.setattr(files, "MAX_ITEMS", 8)
+        assert site.only().code == "too_large"
+        swapped = dicom.segmentation(pet(), {"Lesion": segments()})
+        swapped.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+        dcmwrite(drawn, swapped, enforce_file_format=True)
         assert site.only().code == "too_large"
 
 
