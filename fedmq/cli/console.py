@@ -29,7 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def say(text: str) -> None:
     """Print talk."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - a command speaks
+    _print(text, sys.stderr)
 
 
 def say_long(text: str) -> None:
@@ -40,7 +40,7 @@ def say_long(text: str) -> None:
 
 def show(text: str) -> None:
     """Print data."""
-    print(text, flush=True)  # noqa: T201 - a command speaks
+    _print(text, sys.stdout)
 
 
 def show_json(content: object) -> None:
@@ -110,3 +110,10 @@ def tell_error(error: FedmqError) -> int:
 def _width(stream: TextIO) -> int | None:
     # A terminal that does not know its size says 0.
     return (os.get_terminal_size(stream.fileno()).columns or None) if stream.isatty() else None
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Print lines; what a screen would obey, or this one cannot show, is spelt out."""
+    shown = words.printable(text, but="\n\t")  # names of files and cases are anyone's
+    encoding = stream.encoding or "utf-8"
+    print(shown.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from fedmq.cli.console import show
-from fedmq.cli.words import count
+from fedmq.cli.words import count, printable
 
 if TYPE_CHECKING:
     from fedmq.imaging.baseline import BaselineRule, Order
@@ -135,7 +135,7 @@ def show_counts(inspection: "Inspection") -> None:
 def show_contents(inspection: "Inspection") -> None:
     """Print what was understood of a dataset, names cut to the first ten."""
     for line in _lines(inspection):
-        show(f"  {line}")
+        show(f"  {printable(line)}")  # a name of a file, or an id, may have lines
 
 
 def _lines(inspection: "Inspection") -> Iterator[str]:
@@ -187,9 +187,10 @@ def named(names: Iterable[str]) -> str:
 def cases_without(inspection: "Inspection") -> dict[str, list[str]]:
     """Return the cases without a volume of each modality, and those without a clinical row."""
     cases = inspection.cases
+    found = {word for case in cases for word in case.volumes}
     without = {
         modality: [case.case_id for case in cases if modality not in case.volumes]
-        for modality in sorted({word for case in cases for word in case.volumes})
+        for modality in sorted(found | {"PET"} if found else ())  # that there is none is told
     }
     return {**without, "clinical": [case.case_id for case in cases if not case.clinical]}
 
@@ -214,6 +215,9 @@ def _of_table(matching: "Matching") -> Iterator[str]:
     if matching.aliases:
         pairs = [f"{one} for {case}" for one, case in matching.aliases.items()]
         yield f"  taken, though written otherwise: {named(pairs)}"
+    if matching.unused:
+        pairs = [f"{one} for {case}" for one, case in matching.unused.items()]
+        yield f"  not used now, kept until the dataset is added anew: {named(pairs)}"
     if matching.doubts:
         pairs = [f"{one} ({' or '.join(cases)})" for one, cases in matching.doubts.items()]
         yield f"  taken for none, for it could be several: {named(pairs)}"

@@ -38,11 +38,14 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
         list[str] | None,
         typer.Option(
             help="Which regions of RTSTRUCT and SEG make the mask, as GTV*; may be repeated"
-            " (default: names with GTV, lesion, tumour)"
+            " (default: names that begin with GTV, lesion, tumour)"
         ),
     ] = None,
     pet_series: Annotated[
-        str, typer.Option(help="Which PET, where a study has several: its description, as *TOF*")
+        str,
+        typer.Option(
+            help="Which PET, where a study has several: its description, as *TOF*, or its number"
+        ),
     ] = "",
     ct_series: Annotated[str, typer.Option(help="Which CT, where a study has several")] = "",
     tracer: Annotated[
@@ -127,7 +130,8 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
     else:
         _show(imported)
         say(
-            "whose pseudonyms they are, and which files and rows are in no case: "
+            "whose pseudonyms they are, which files and rows are in no case, and which regions were"
+            " asked for: "
             f"{typed(home)}, for you alone"
         )
         next_command(f"fedmq node data add NAME {typed(dataset_folder)}")

@@ -38,6 +38,19 @@ def cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
+def printable(text: str, *, but: str = "") -> str:
+    r"""Return a text in which what a screen does not show, or obeys, is spelt out: `\x1b`, `\n`.
+
+    The characters `but` stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or one in but else one.encode("unicode_escape").decode()
+        for one in text
+    )
+
+
 def as_typed(path: Path, here: Path) -> str:
     """Return a path as a person in the folder `here` would type it."""
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -10,7 +10,7 @@ from fedmq.errors import DatasetError
 from fedmq.imaging.baseline import BaselineRule, Choice, DatedScan, Order, choose_baseline
 from fedmq.imaging.cases import Case
 from fedmq.imaging.clinical import Row, Table, TableFormat, agreeing, disagreeing, read_table
-from fedmq.imaging.layouts.arranging import Arrangement, Ignored, arrange, depth_of
+from fedmq.imaging.layouts.arranging import Arrangement, Ignored, Unclear, arrange, depth_of
 from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.imaging.layouts.detection import CHANNELS_FILE, detect_map
 from fedmq.imaging.layouts.listing import MAX_DEPTH, list_entries
@@ -156,8 +156,8 @@ def read_contents(
 
     Raises:
         DatasetError: code missing_file or empty (no folder, no case in it), ambiguous_file (two
-            files of a case answer to one modality), several_scans (and no rule which is the
-            baseline), or the table cannot be read.
+            files of a case answer to one modality), ambiguous_name (a pattern reads one in two
+            ways), several_scans (and no rule which is the baseline), or the table cannot be read.
     """
     arrangement = read_arrangement(folder, data_map, is_thorough=is_thorough)
     gone = {plain_name(name) for name in without}
@@ -166,12 +166,13 @@ def read_contents(
     place = table_path(folder, clinical, data_map)
     table = Table(rows=(), notes=()) if place is None else read_table(place, table_format(data_map))
     matching = None
+    # With the names of those that are withdrawn: a row that could be theirs is no other's.
+    every = {*arrangement.cases, *gone}
     if is_thorough and place is not None:
-        # With the names of those that are withdrawn: a row that could be theirs is no other's.
-        every = {*arrangement.cases, *gone}
         matching = match_names(set(table.by_id()), every, known=data_map.aliases)
-        data_map = replace(data_map, aliases=matching.aliases)
-    rows = rows_by_case(table.rows, names, data_map.aliases)
+        data_map = replace(data_map, aliases=matching.known)
+    by_case = rows_by_case(table.rows, every, data_map.aliases)
+    rows = {name: by_case[name] for name in names if name in by_case}
     picked = _Picked(folder=folder, arrangement=arrangement, data_map=data_map, rows=rows)
     cases = tuple(picked.case(name) for name in names)
     return Contents(
@@ -264,6 +265,8 @@ class _Picked:
 
 def _require_clear(arrangement: Arrangement, names: Collection[str], data_map: DataMap) -> None:
     """Return if there is a case, and it is known which files are whose."""
+    if arrangement.unclear:
+        raise _unclear(arrangement.unclear[0])
     if not names:
         raise DatasetError(
             "the dataset has no case",
@@ -289,6 +292,21 @@ def _require_clear(arrangement: Arrangement, names: Collection[str], data_map: D
         _require_one_scan(arrangement, names)
 
 
+def _unclear(volume: Unclear) -> DatasetError:
+    name = volume.path.rpartition("/")[2]
+    ways = (
+        f"case {one.case_id}" + (f", scan {one.scan}" if one.scan else "")
+        for one in volume.readings
+    )
+    return DatasetError(
+        f"nobody can tell whose volume {name} is",
+        code="ambiguous_name",
+        why=f"{volume.pattern} can be read in two ways there: {'; or '.join(ways)}",
+        fix="write in the map what cases are called, such as {case:LYON_???}, or give each a "
+        "folder of its own: docs/data.md",
+    )
+
+
 def _require_one_scan(arrangement: Arrangement, names: Collection[str]) -> None:
     counts = {name: len(arrangement.scans_of(name)) for name in names}
     several = [name for name in names if counts[name] > 1]
@@ -310,5 +328,14 @@ def _require_one_scan(arrangement: Arrangement, names: Collection[str]) -> None:
 def _less(matching: Matching, gone: Collection[str], num_matched: int) -> Matching:
     """Return a matching without those cases that are withdrawn."""
     missing = tuple(one for one in matching.cases_without_row if one not in gone)
-    aliases = {one: case for one, case in matching.aliases.items() if case not in gone}
-    return replace(matching, aliases=aliases, cases_without_row=missing, num_matched=num_matched)
+    aliases, unused = (
+        {one: case for one, case in some.items() if case not in gone}
+        for some in (matching.aliases, matching.unused)
+    )
+    return replace(
+        matching,
+        aliases=aliases,
+        unused=unused,
+        cases_without_row=missing,
+        num_matched=num_matched,
+    )

@@ -26,8 +26,9 @@ def find_cases(
 
     Raises:
         DatasetError: code missing_file or empty (no folder, no case in it), ambiguous_file (two
-            files of a case answer to one modality), several_scans (and no rule in the map which to
-            take), or the table cannot be read.
+            files of a case answer to one modality), ambiguous_name (a pattern reads one in two
+            ways), several_scans (and no rule in the map which to take), or the table cannot be
+            read.
     """
     return read_contents(folder, clinical, data_map or DataMap(), without=without).cases
 

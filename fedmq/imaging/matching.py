@@ -1,8 +1,8 @@
 """Matching: which rows of the clinical table are of which case. Pure."""
 
 import re
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedmq.imaging.clinical import Row, plain_id
@@ -14,6 +14,9 @@ class Matching:
 
     aliases: Mapping[str, str]
     """Id in the table -> case: not written alike, and no doubt which is meant."""
+    unused: Mapping[str, str]
+    """Known aliases whose row or case is not there now, or whose id or case is alike with another:
+    kept, and guessed anew for nothing."""
     doubts: Mapping[str, tuple[str, ...]]
     """Id in the table -> the cases, more than one, that it could be; taken for none of them."""
     rows_without_case: tuple[str, ...]
@@ -22,30 +25,30 @@ class Matching:
     num_matched: int
     """Cases that have a row."""
 
+    @property
+    def known(self) -> dict[str, str]:
+        """The aliases to keep, used now or not."""
+        return dict(sorted({**self.unused, **self.aliases}.items()))
+
 
 def match_names(
     ids: Collection[str], cases: Collection[str], *, known: Mapping[str, str] | None = None
 ) -> Matching:
     """Return how the ids of a table and the names of cases belong together.
 
-    Alike (but for NFC and NFD) comes first, then `known` aliases; then, of what is left on both
-    sides, what differs in capitals, leading zeros, the `.0` of a spreadsheet or BIDS's `sub-`.
+    Alike (but for NFC and NFD) comes first, then `known` aliases; then, of what neither names, what
+    differs in capitals, leading zeros, the `.0` of a spreadsheet or BIDS's `sub-`.
     """
-    names = {plain_id(case): case for case in cases}
-    exact = {one: names[one] for one in ids if one in names}
-    aliases = {
-        one: case
-        for one, case in (known or {}).items()
-        if one in ids and one not in exact and case in set(cases) - set(exact.values())
-    }
-    taken = {*exact.values(), *aliases.values()}
+    known = known or {}
+    exact, aliases = _settled(ids, cases, known)
+    unused = {one: case for one, case in known.items() if one not in aliases}
     by_key: dict[str, list[str]] = defaultdict(list)
-    for case in cases:
-        if case not in taken:
-            by_key[loose_key(case)].append(case)
+    # What is away for a while is missed, not given to another.
+    for case in set(cases) - set(exact.values()) - set(known.values()):
+        by_key[loose_key(case)].append(case)
     left: dict[str, list[str]] = defaultdict(list)
     for one in ids:
-        if one not in exact and one not in aliases:
+        if one not in exact and one not in known:
             left[loose_key(one)].append(one)
     doubts: dict[str, tuple[str, ...]] = {}
     for key, several in left.items():
@@ -57,11 +60,28 @@ def match_names(
     matched = {*exact.values(), *aliases.values()}
     return Matching(
         aliases=dict(sorted(aliases.items())),
+        unused=dict(sorted(unused.items())),
         doubts=dict(sorted(doubts.items())),
         rows_without_case=tuple(sorted(set(ids) - set(exact) - set(aliases))),
         cases_without_row=tuple(sorted(set(cases) - matched)),
         num_matched=len(matched),
     )
+
+
+def _settled(
+    ids: Collection[str], cases: Collection[str], known: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return id -> case of those that are alike, and of those that known aliases name.
+
+    An alias yields to what is alike, at its id and at its case. What two cases are alike with,
+    `A` and `A ` with a space behind, is neither's.
+    """
+    num_alike = Counter(map(plain_id, cases))
+    names = {plain_id(case): case for case in cases}
+    exact = {one: names[one] for one in ids if num_alike[one] == 1}
+    free = set(cases) - set(exact.values())
+    wanted = set(ids) - set(exact)
+    return exact, {one: case for one, case in known.items() if one in wanted and case in free}
 
 
 def loose_key(name: str) -> str:
@@ -71,23 +91,28 @@ def loose_key(name: str) -> str:
     return number[1] if number else key
 
 
-def ids_of(cases: Collection[str], aliases: Mapping[str, str]) -> frozenset[str]:
-    """Return the ids by which a table names these cases."""
-    other = {one for one, case in aliases.items() if case in cases}
-    gone = {one for one in aliases if one not in other}
-    return frozenset({plain_id(case) for case in cases} - gone | other)
+def ids_of(
+    cases: Collection[str], aliases: Mapping[str, str], *, others: Collection[str] = ()
+) -> frozenset[str]:
+    """Return the ids by which a table names these cases, and none of the `others`."""
+    names = {plain_id(case) for case in cases}
+    known = {one for one, case in aliases.items() if case in cases}
+    return frozenset((names | known) - {plain_id(case) for case in others})
 
 
 def rows_by_case(
-    rows: Iterable[Row], cases: Collection[str], aliases: Mapping[str, str]
+    rows: Sequence[Row], cases: Collection[str], aliases: Mapping[str, str]
 ) -> dict[str, tuple[Row, ...]]:
-    """Return the rows of each case, in the order of the table; rows of no case are left out."""
-    names = {plain_id(case): case for case in cases}
+    """Return the rows of each case, in the order of the table; rows of no case are left out.
+
+    `cases` are all that there are, those that are withdrawn too: their rows are no others'.
+    """
+    exact, known = _settled({row.case_id for row in rows}, cases, aliases)
+    owners = exact | known
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        case = aliases.get(row.case_id) or names.get(row.case_id)
-        if case in cases:
-            found[str(case)].append(row)
+        if row.case_id in owners:
+            found[owners[row.case_id]].append(row)
     return {case: tuple(some) for case, some in found.items()}
 
 

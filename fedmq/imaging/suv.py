@@ -238,7 +238,7 @@ def _require_agreeing_factors(facts: PetFacts, suv: float, delay_s: float | None
     if not (bqml and weight and dose and facts.half_life_s) or since_s is None:
         return
     by_dose = bqml * weight * 1000.0 / (dose * _left(since_s, facts.half_life_s))
-    if abs(suv / by_dose - 1.0) > _SAME_SUV:
+    if abs(suv - by_dose) > _SAME_SUV * by_dose:
         _refuse("philips_factors", "its two factors of Philips make different SUV")
 
 

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import structlog
@@ -109,7 +109,7 @@ def _with_table(job: Job, place: Path) -> Job:
     table = Path(job.clinical or Path(job.dataset_folder) / job.data_map.table)
     if not table.is_file():
         return job  # the trainer says that it is missing
-    ids = ids_of(shown_names(job), job.data_map.aliases)
+    ids = ids_of(shown_names(job), job.data_map.aliases, others=_gone(job))
     with contextlib.suppress(DatasetError):  # what cannot be read is not shown
         rest = table_with(table, ids, table_format(job.data_map))
         if rest is None:
@@ -175,16 +175,19 @@ def _places(
 def _targets(job: Job, within: Collection[str] | None = None) -> Iterator[Path]:
     """Yield where links among the files of a dataset lead: next, and in the end.
 
-    Of all that lies as deep as cases do, or of what is in these folders at the top.
+    Of all that lies as deep as cases do and the table's, or of what is in these folders at the top.
 
     Raises:
         TrainingError: a link would lead elsewhere where no folder on its way is a link.
     """
     folder = Path(job.dataset_folder)
     with contextlib.suppress(DatasetError, OSError):  # the trainer finds the same, and says it
-        for entry in list_entries(folder, depth=depth_of(job.data_map)):
-            place = folder / entry.path
-            is_meant = within is None or entry.path.partition("/")[0] in within
+        paths = [entry.path for entry in list_entries(folder, depth=depth_of(job.data_map))]
+        if within is None:
+            paths += _table_paths(job)
+        for path in paths:
+            place = folder / path
+            is_meant = within is None or path.partition("/")[0] in within
             if is_meant and place.is_symlink():
                 near, real = place.parent.resolve() / place.readlink(), place.resolve()
                 if Path(os.path.normpath(near)).resolve() != real:
@@ -195,3 +198,11 @@ def _targets(job: Job, within: Collection[str] | None = None) -> Iterator[Path]:
                     )
                 yield near
                 yield real
+
+
+def _table_paths(job: Job) -> tuple[str, ...]:
+    """Return the table in the dataset's folder, and the folders on its way, where it is read."""
+    if job.clinical is not None:
+        return ()
+    table = PurePosixPath(job.data_map.table)
+    return tuple(str(one) for one in (*table.parents[:-1], table))

@@ -201,19 +201,26 @@ def test_the_page_on_data_names_every_layout_and_its_map_is_one(tmp_path: Path) 
     assert {str(one) for one in Layout} - {"patterns"} <= named
     (shown,) = fenced(page, "toml")
     (tmp_path / "map.toml").write_text(shown)
-    files = ("pet/007_pre_suv.nii.gz", "ct/007_pre.nii.gz", "ct/007_pre_2mm.nii.gz")
+    files = (
+        "pet/LYON_007_pre_suv.nii.gz",
+        "pet/LYON_008_wk_6_suv.nii.gz",
+        "ct/LYON_007_pre.nii.gz",
+        "ct/LYON_007_pre_2mm.nii.gz",
+        "masks/LYON_008_wk_6_lesions.nii.gz",
+    )
     for name in files:
         (tmp_path / "cases" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "cases" / name).touch()
     table = tmp_path / "cases" / "tables" / "outcomes.csv"
     table.parent.mkdir()
     table.write_text("patient,age\nP7,61\n")
-    (case,) = find_cases(tmp_path / "cases", data_map=read_map_file(tmp_path / "map.toml"))
+    case, other = find_cases(tmp_path / "cases", data_map=read_map_file(tmp_path / "map.toml"))
     assert {path.name for path in case.volumes.values()} == {
-        "007_pre_suv.nii.gz",
-        "007_pre_2mm.nii.gz",
+        "LYON_007_pre_suv.nii.gz",
+        "LYON_007_pre_2mm.nii.gz",
     }
-    assert (case.case_id, case.clinical) == ("007", {"age": "61"})
+    assert (case.case_id, case.clinical) == ("LYON_007", {"age": "61"})
+    assert (other.case_id, other.volumes.keys()) == ("LYON_008", {"PET", "MASK"})
 
 
 def test_every_code_of_a_refusal_that_waits_is_explained_to_operators() -> None:

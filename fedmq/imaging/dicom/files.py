@@ -24,8 +24,9 @@ from pydicom.filereader import read_partial
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.clinical import plain_id
-from fedmq.imaging.dicom.elements import day, first_item, items, text, texts
+from fedmq.imaging.dicom.elements import day, items, text, texts
 from fedmq.imaging.dicom.frames import ENHANCED_PET
+from fedmq.imaging.dicom.regions import RegionName, read_names
 
 MAX_FILE_BYTES: Final = 256 * 1024**2
 """The outlines of a hundred organs of a whole body have half of it; a slice has thousandths."""
@@ -43,6 +44,9 @@ _MAGIC: Final = b"DICM"
 _ROOT: Final = b"1.2.840.10008."
 """With this begins every UID of the standard: files of DICOM alone have it near their beginning."""
 _ROOT_WITHIN: Final = 2048
+_UID: Final = re.compile(rb"[0-9]+(?:\.[0-9]+){3,}")
+_APPLE_DOUBLE: Final = b"\0\x05\x16\x07"
+"""So begins what macOS puts beside each file on a disk of others, under `._` and its name."""
 _SUFFIXES: Final = (".dcm", ".dicom", ".ima")
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _OF_SEVERAL_SLICES: Final = {
@@ -113,8 +117,12 @@ class Entry:
     """F, M, or empty: others may be corrected later."""
     day: int | None
     """On which it was taken, in days of a running number."""
+    frame_of_reference: str
     references: frozenset[str]
-    """Of RTSTRUCT and SEG: the series on which they were drawn."""
+    """Of RTSTRUCT and SEG: the series on which they were drawn; if they name none, the frames of
+    reference."""
+    regions: tuple[RegionName, ...]
+    """Of the same, what was drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +132,8 @@ class Foreign:
     path: str
     why: str
     """no DICOM, no plain file, DICOMDIR or damaged."""
+    uids: frozenset[str] = frozenset()
+    """Of a damaged file: what looks like one near its beginning, of its series and study too."""
 
 
 def find_files(folder: Path) -> tuple[str, ...]:
@@ -163,6 +173,7 @@ def _refuse_folder(error: OSError) -> None:
 def read_entry(folder: Path, path: str) -> Entry | Foreign:
     """Return what a file is; no file breaks it."""
     place = folder / path
+    begin = b""
     try:
         told = place.stat()
         if not stat.S_ISREG(told.st_mode):  # of a pipe, a socket, a device no read may end
@@ -171,15 +182,23 @@ def read_entry(folder: Path, path: str) -> Entry | Foreign:
             begin = file.read(_BEGIN_BYTES)
         if not _looks_like_dicom(place, begin):
             return Foreign(path=path, why="no DICOM")
-        if told.st_size > _most_bytes(begin):
-            return _entry_of_large(place, path, begin)
-        content = begin if told.st_size <= len(begin) else place.read_bytes()
-        if sum(map(content.count, _ITEMS)) > MAX_ITEMS:
-            return _entry_of_large(place, path, begin)
-        dataset = parse(place, content, with_pixels=False)
-        return _entry_of(path, hashlib.sha256(content).hexdigest(), dataset)
-    except (DatasetError, OSError):
-        return Foreign(path=path, why="damaged")
+        found = _read_entry(place, path, begin, told.st_size)
+    except (DatasetError, OSError, MemoryError):
+        found = None
+    if found is None:
+        uids = frozenset(one.decode() for one in _UID.findall(begin))
+        return Foreign(path=path, why="damaged", uids=uids)
+    return found
+
+
+def _read_entry(place: Path, path: str, begin: bytes, size_bytes: int) -> Entry | Foreign | None:
+    if size_bytes > _most_bytes(begin):
+        return _entry_of_large(place, path, begin)
+    content = begin if size_bytes <= len(begin) else place.read_bytes()
+    if sum(map(content.count, _ITEMS)) > MAX_ITEMS:
+        return _entry_of_large(place, path, begin)
+    dataset = parse(place, content, with_pixels=False)
+    return _entry_of(path, hashlib.sha256(content).hexdigest(), dataset)
 
 
 def _most_bytes(begin: bytes) -> int:
@@ -188,7 +207,7 @@ def _most_bytes(begin: bytes) -> int:
     return MAX_IMAGE_BYTES if is_of_several else MAX_FILE_BYTES
 
 
-def _entry_of_large(place: Path, path: str, begin: bytes) -> Entry | Foreign:
+def _entry_of_large(place: Path, path: str, begin: bytes) -> Entry | Foreign | None:
     """Return whose a file is that is not read, by its begin, so that its case can be refused."""
     told = _read(
         place,
@@ -242,7 +261,7 @@ def _read(path: Path, content: bytes, read: Callable[[io.BytesIO, bool], Dataset
             _require_not_deflated(path, content)
             has_magic = content[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
             return read(io.BytesIO(content), not has_magic)
-    except DatasetError:
+    except (DatasetError, MemoryError):
         raise
     except Exception as error:  # pydicom raises anything on what is no DICOM
         raise DatasetError(
@@ -264,24 +283,37 @@ def _require_not_deflated(path: Path, content: bytes) -> None:
         )
 
 
-def _looks_like_dicom(path: Path, content: bytes) -> bool:
+def _looks_like_dicom(path: Path, head: bytes) -> bool:
     """Return whether a file is DICOM, or was before something broke it."""
+    if head.startswith(_APPLE_DOUBLE):
+        return False
+    if not head:
+        return _may_be_emptied(path)
     return (
-        content[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
-        or _ROOT in content[:_ROOT_WITHIN]
+        head[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
+        or _ROOT in head[:_ROOT_WITHIN]
         or path.name.lower().endswith(_SUFFIXES)
-        or not content
     )
 
 
-def _entry_of(path: str, digest: str, dataset: Dataset) -> Entry | Foreign:
+def _may_be_emptied(path: Path) -> bool:
+    """Return whether an empty file is named as slices are: many archives give them no suffix.
+
+    What is hidden, such as `.lock`, or has the suffix of something else, is no slice.
+    """
+    suffix = path.suffix.lower()
+    is_other = suffix not in {"", *_SUFFIXES} and not suffix[1:].isdecimal()  # a UID has decimals
+    return not is_other and not path.name.startswith(".")
+
+
+def _entry_of(path: str, digest: str, dataset: Dataset) -> Entry | Foreign | None:
     sop_class = text(dataset, "SOPClassUID")
     directory = text(getattr(dataset, "file_meta", Dataset()), "MediaStorageSOPClassUID")
     if _DIRECTORY in {sop_class, directory}:
         return Foreign(path=path, why="DICOMDIR")
     series = text(dataset, "SeriesInstanceUID")
     if not (sop_class and series and text(dataset, "SOPInstanceUID")):
-        return Foreign(path=path, why="damaged")
+        return None
     return Entry(
         path=path,
         digest=digest,
@@ -293,7 +325,9 @@ def _entry_of(path: str, digest: str, dataset: Dataset) -> Entry | Foreign:
         name=_plain_name(text(dataset, "PatientName")),
         sex=sex if (sex := text(dataset, "PatientSex").upper()) in _SEXES else "",
         day=day(dataset, "StudyDate") or day(dataset, "SeriesDate"),
-        references=frozenset(_references(sop_class, dataset)),
+        frame_of_reference=text(dataset, "FrameOfReferenceUID"),
+        references=_references(sop_class, dataset),
+        regions=read_names(dataset) if sop_class in {_STRUCTURES, _SEGMENTATION} else (),
     )
 
 
@@ -320,17 +354,20 @@ def _kind_of(sop_class: str, dataset: Dataset) -> str:
     return kind
 
 
-def _references(sop_class: str, dataset: Dataset) -> list[str]:
+def _references(sop_class: str, dataset: Dataset) -> frozenset[str]:
     if sop_class == _SEGMENTATION:
-        return [
-            text(series, "SeriesInstanceUID")
-            for series in items(dataset, "ReferencedSeriesSequence")
-        ]
-    if sop_class != _STRUCTURES:
-        return []
-    return [
-        text(series, "SeriesInstanceUID")
-        for frame in items(dataset, "ReferencedFrameOfReferenceSequence")
-        for study in items(frame, "RTReferencedStudySequence")
-        for series in items(study, "RTReferencedSeriesSequence")
-    ] or [text(first_item(dataset, "ReferencedSeriesSequence"), "SeriesInstanceUID")]
+        series = [*items(dataset, "ReferencedSeriesSequence")]
+    elif sop_class == _STRUCTURES:
+        series = [
+            series
+            for frame in items(dataset, "ReferencedFrameOfReferenceSequence")
+            for study in items(frame, "RTReferencedStudySequence")
+            for series in items(study, "RTReferencedSeriesSequence")
+        ] or [*items(dataset, "ReferencedSeriesSequence")]
+    else:
+        return frozenset()
+    named = {text(one, "SeriesInstanceUID") for one in series} - {""}
+    if not named:
+        frames = [dataset, *items(dataset, "ReferencedFrameOfReferenceSequence")]
+        named = {text(one, "FrameOfReferenceUID") for one in frames} - {""}
+    return frozenset(named)

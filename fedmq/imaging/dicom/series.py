@@ -183,6 +183,8 @@ def pixels(dataset: Dataset, frame: int | None = None) -> NDArray[np.generic]:
     _require_decoder(dataset)
     try:
         return np.asarray(pixel_array(dataset, index=frame))
+    except MemoryError:
+        raise
     except Exception as error:  # decoders raise anything on what is damaged
         raise _fault("damaged_file", "its pixels are cut off or damaged") from error
 

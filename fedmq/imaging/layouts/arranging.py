@@ -8,7 +8,7 @@ from typing import Final
 
 from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.imaging.layouts.listing import Entry
-from fedmq.imaging.layouts.patterns import match_folder, match_path
+from fedmq.imaging.layouts.patterns import Match, match_folder, match_path
 from fedmq.imaging.layouts.words import is_volume, modality_by_words, plain_name
 
 _SCAN_FOLDER: Final = re.compile(r"(.+)_(scan-\d+)", re.IGNORECASE | re.DOTALL)
@@ -40,6 +40,15 @@ class Clash:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unclear:
+    """A volume whose name a pattern reads in two ways."""
+
+    path: str
+    pattern: str
+    readings: tuple[Match, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ignored:
     """A path that is no part of the dataset, and why."""
 
@@ -56,6 +65,7 @@ class Arrangement:
     scans: Mapping[str, tuple[ScanFiles, ...]]
     """Case -> its scans, by name; one without a volume is none."""
     clashes: tuple[Clash, ...]
+    unclear: tuple[Unclear, ...]
     ignored: tuple[Ignored, ...]
     folders: Mapping[str, tuple[str, ...]]
     """Case -> folders, at the top, in which nothing is of another case."""
@@ -102,6 +112,7 @@ def arrange(entries: Sequence[Entry], data_map: DataMap) -> Arrangement:
     """Return the cases among `entries`, their scans, and what is no part of any."""
     found: dict[tuple[str, str], dict[str, dict[int, list[str]]]] = {}
     ignored: list[Ignored] = []
+    unclear: list[Unclear] = []
     owners: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
         if entry.fault:
@@ -116,11 +127,16 @@ def arrange(entries: Sequence[Entry], data_map: DataMap) -> Arrangement:
         if isinstance(place, str):
             ignored.append(Ignored(path=entry.path, why=place))
             continue
+        top = entry.path.partition("/")[0]
+        if isinstance(place, Unclear):
+            unclear.append(place)
+            owners[top].update(plain_name(one.case_id) for one in place.readings)
+            continue
         by_modality = found.setdefault((place.case_id, place.scan), {})
         by_modality.setdefault(place.modality, {}).setdefault(place.preference, []).append(
             entry.path
         )
-        owners[entry.path.partition("/")[0]].add(place.case_id)
+        owners[top].add(place.case_id)
     folders = _own_folders(entries, data_map, owners)
     cases = sorted({case_id for case_id, _ in found} | set(folders))
     scans, clashes = _settle(found, ignored)
@@ -128,6 +144,7 @@ def arrange(entries: Sequence[Entry], data_map: DataMap) -> Arrangement:
         cases=tuple(cases),
         scans=scans,
         clashes=clashes,
+        unclear=tuple(unclear),
         ignored=tuple(_summed(ignored, data_map)),
         folders={case: tuple(sorted(folders.get(case, ()))) for case in cases},
     )
@@ -140,7 +157,7 @@ def case_of_folder(name: str) -> tuple[str, str]:
     return (found[1], found[2].lower()) if found else (name, "")
 
 
-def _place_of(path: str, data_map: DataMap) -> _Place | str:
+def _place_of(path: str, data_map: DataMap) -> _Place | Unclear | str:
     """Return what a file is, or why it is nothing."""
     parts = path.split("/")
     if not is_volume(parts[-1]):
@@ -164,14 +181,16 @@ def _place_of(path: str, data_map: DataMap) -> _Place | str:
     return _Place(case_id=case_id, scan=scan, modality=words[0], preference=words[1])
 
 
-def _by_patterns(path: str, data_map: DataMap) -> _Place | str:
+def _by_patterns(path: str, data_map: DataMap) -> _Place | Unclear | str:
     for modality, patterns in sorted(data_map.volumes.items()):
         for preference, pattern in enumerate(patterns):
-            match = match_path(pattern, path)
-            if match is not None:
+            readings = match_path(pattern, path)
+            if len(readings) > 1:
+                return Unclear(path=path, pattern=pattern, readings=readings)
+            if readings:
                 return _Place(
-                    case_id=plain_name(match.case_id),
-                    scan=match.scan,
+                    case_id=plain_name(readings[0].case_id),
+                    scan=readings[0].scan,
                     modality=modality,
                     preference=preference,
                 )

@@ -52,6 +52,12 @@ class DataMap:
     baseline: BaselineRule | None = None
 
     def __post_init__(self) -> None:
+        if leads_out(self.table):
+            raise ConfigurationError(
+                "the table of a data map does not lie in the dataset's folder",
+                why=f'table = "{self.table}" leads out of it',
+                fix="leave it out of the map, and name the table by --clinical",
+            )
         for modality, patterns in self.volumes.items():
             if modality not in MODALITIES:
                 raise ConfigurationError(
@@ -61,6 +67,11 @@ class DataMap:
                 )
             for pattern in patterns:
                 match_path(pattern, "")
+
+
+def leads_out(path: str) -> bool:
+    """Return whether a path in the dataset's folder would lie outside of it."""
+    return path.startswith("/") or ".." in path.split("/")
 
 
 _MAP: Final = TypeAdapter(DataMap)

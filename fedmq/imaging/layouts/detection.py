@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from fedmq.errors import DatasetError
-from fedmq.imaging.layouts.arranging import arrange
+from fedmq.imaging.layouts.arranging import Arrangement, arrange
 from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.imaging.layouts.listing import Entry
 from fedmq.imaging.layouts.patterns import match_path
@@ -61,7 +61,7 @@ def detect_map(
         DatasetError: code two_layouts, unknown_layout or unknown_channels; the fix has the choices.
     """
     if layout is not None:
-        return _map_of(layout, entries, channels)
+        return _map_of(layout, entries, channels)[0]
     examples = _examples(entries)
     if len(examples) > 1:
         seen = "; ".join(f"{one}: {name}" for one, name in sorted(examples.items()))
@@ -72,7 +72,9 @@ def detect_map(
             fix="say which: " + ", ".join(f"--layout {one}" for one in sorted(examples)),
         )
     if examples:
-        return _map_of(next(iter(examples)), entries, channels)
+        data_map, found = _map_of(next(iter(examples)), entries, channels)
+        _require_pets(entries, data_map, found)
+        return data_map
     volumes = _volumes(entries)
     if volumes and not any(one.is_folder for one in entries):
         raise DatasetError(
@@ -123,7 +125,7 @@ def _fits(volumes: Mapping[str, tuple[str, ...]], path: str) -> bool:
     return any(match_path(one, path) for patterns in volumes.values() for one in patterns)
 
 
-def _map_of(layout: Layout, entries: Sequence[Entry], channels: str) -> DataMap:
+def _map_of(layout: Layout, entries: Sequence[Entry], channels: str) -> tuple[DataMap, Arrangement]:
     match layout:
         case Layout.BIDS:
             data_map = DataMap(layout=layout, volumes=BIDS, table="participants.tsv")
@@ -149,7 +151,34 @@ def _map_of(layout: Layout, entries: Sequence[Entry], channels: str) -> DataMap:
             why="no volume in it has a name and a place of that layout",
             fix="leave --layout out, or write the names as patterns; see docs/data.md",
         )
-    return data_map
+    return data_map, found
+
+
+def _require_pets(entries: Sequence[Entry], data_map: DataMap, found: Arrangement) -> None:
+    """Return unless the layout takes no PET, and volumes that it does not take say that they are.
+
+    Raises:
+        DatasetError: code unknown_layout; it would be a dataset of CTs, and look like one.
+    """
+    taken = [scan.volumes for scans in found.scans.values() for scan in scans]
+    if any("PET" in volumes for volumes in taken):
+        return
+    own = {path for volumes in taken for path in volumes.values()}
+    left = [one for one in entries if not (one.is_folder or one.fault or one.path in own)]
+    pets = [one.name for one in left if is_volume(one.name) and _says_pet(one.name)]
+    if pets:
+        raise DatasetError(
+            "the layout of the folder is not known",
+            code="unknown_layout",
+            why=f"it looks like {data_map.layout}, which has no place for such as {pets[0]}",
+            fix="write the names of all volumes as patterns in a file, and add --map FILE; see "
+            f"docs/data.md; or leave the PETs: --layout {data_map.layout}",
+        )
+
+
+def _says_pet(name: str) -> bool:
+    words = modality_by_words(name, "")
+    return not isinstance(words, str) and words[0] == "PET"
 
 
 def _channels(text: str) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from fedmq.errors import DatasetError
 MAX_DEPTH: Final = 7
 """Folders below one another: BIDS has six, with derivatives."""
 MAX_ENTRIES: Final = 2_000_000
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SYSTEM_FILES: Final = frozenset({"thumbs.db", "desktop.ini"})
 
 
@@ -23,7 +25,7 @@ class Entry:
     """Names joined by `/`, as they are on the disk."""
     is_folder: bool = False
     fault: str = ""
-    """Why it is not looked at: hidden, a link to nowhere, a name that is no Unicode, no right."""
+    """Why it is not looked at: hidden, a link to nowhere, a name that cannot be shown, no right."""
 
     @property
     def name(self) -> str:
@@ -93,6 +95,8 @@ def _fault(place: "os.DirEntry[str]") -> str:
         place.name.encode()
     except UnicodeEncodeError:
         return "its name is no Unicode: rename it"
+    if _CONTROL.search(place.name):
+        return "its name has a control character, such as a line feed: rename it"
     try:
         is_there = place.is_dir() or place.is_file() or not place.is_symlink()
     except OSError as error:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from fedmq.errors import ConfigurationError
 from fedmq.imaging.baseline import BaselineRule, Pick
 from fedmq.imaging.fault_words import meant
-from fedmq.imaging.layouts.data_map import CLINICAL_FILE, DataMap, Layout
+from fedmq.imaging.layouts.data_map import CLINICAL_FILE, DataMap, Layout, leads_out
 from fedmq.imaging.layouts.patterns import match_path
 from fedmq.imaging.layouts.words import MODALITIES
 from fedmq.imaging.toml_files import Part, read_part
@@ -51,6 +51,15 @@ class _MapFile(Part):
     encoding: str = ""
     aliases: dict[str, str] = Field(default_factory=dict)
     baseline: _Baseline | None = None
+
+    @field_validator("table")
+    @classmethod
+    def _is_in_the_folder(cls, table: str) -> str:
+        if leads_out(table):
+            raise ValueError(
+                f"{table} leads out of the dataset's folder: name the table by --clinical"
+            )
+        return table
 
     @field_validator("volumes")
     @classmethod

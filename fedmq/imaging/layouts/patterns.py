@@ -28,17 +28,22 @@ class Match:
     """"" where the pattern has no place for it."""
 
 
-def match_path(pattern: str, path: str) -> Match | None:
-    """Return what `pattern` finds in `path`, names joined by `/`; None where it does not fit.
+def match_path(pattern: str, path: str) -> tuple[Match, ...]:
+    """Return what `pattern` finds in `path`, names joined by `/`; nothing where it does not fit.
+
+    Where it can be read in more than one way, two of them: `{case}_{scan}` in `A_1_pre`.
 
     Raises:
         ConfigurationError: it is no pattern.
     """
-    found = _compiled(pattern).fullmatch(path)
+    short, long = _compiled(pattern)
+    found = short.fullmatch(path)
     if found is None:
-        return None
-    names = found.groupdict(default="")
-    return Match(case_id=names[CASE], scan=names.get(SCAN, ""))
+        return ()
+    both = (one.groupdict(default="") for one in (found, long.fullmatch(path)) if one)
+    return tuple(
+        dict.fromkeys(Match(case_id=names[CASE], scan=names.get(SCAN, "")) for names in both)
+    )
 
 
 def match_folder(pattern: str, name: str) -> str | None:
@@ -50,21 +55,26 @@ def match_folder(pattern: str, name: str) -> str | None:
     first, slash, _ = pattern.partition("/")
     if not slash or f"{{{CASE}" not in first or f"{{{SCAN}" in first:
         return None
-    found = _compiled(first).fullmatch(name)
-    return None if found is None else found[CASE]
+    found = match_path(first, name)
+    return found[0].case_id if len(found) == 1 else None
 
 
 @cache
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return what finds the shortest names, those that come first before the others, and longest.
+
+    Where both find the same, there is no other way to read it.
+    """
     if pattern.startswith("/") or ".." in pattern.split("/") or pattern.count("*") > _MAX_STARS:
         raise _no_pattern(pattern, f"it stays in the folder, and has {_MAX_STARS} * at most")
-    text = "".join(_parts(pattern))
-    if f"(?P<{CASE}>" not in text:
+    short, long = ("".join(_parts(pattern, is_long=is_long)) for is_long in (False, True))
+    if f"(?P<{CASE}>" not in short:
         raise _no_pattern(pattern, "it has no {case}")
-    return re.compile(text, re.IGNORECASE | re.DOTALL)
+    flags = re.IGNORECASE | re.DOTALL
+    return re.compile(short, flags), re.compile(long, flags)
 
 
-def _parts(pattern: str) -> Iterator[str]:
+def _parts(pattern: str, *, is_long: bool) -> Iterator[str]:
     seen: set[str] = set()
     was_place = False
     for name, like, brace, wild, literal in _PART.findall(pattern):
@@ -77,21 +87,22 @@ def _parts(pattern: str) -> Iterator[str]:
             yield f"(?P={name})"
         elif name:
             seen.add(name)
-            inside = "".join(map(_wild, like)) if like else "[^/]+?"
+            inside = "".join(_wild(one, is_long=is_long) for one in like or "?*")
             yield f"(?P<{name}>{inside})"
         elif wild:
-            yield _wild(wild)
+            yield _wild(wild, is_long=not is_long)  # what a star leaves is a name's
         else:
             yield re.escape(literal)
 
 
-def _wild(character: str) -> str:
-    return {"*": "[^/]*", "?": "[^/]"}.get(character, re.escape(character))
+def _wild(character: str, *, is_long: bool) -> str:
+    star = "[^/]*" if is_long else "[^/]*?"
+    return {"*": star, "?": "[^/]"}.get(character, re.escape(character))
 
 
 def _no_pattern(pattern: str, why: str) -> ConfigurationError:
     return ConfigurationError(
         f"{pattern} is no pattern of a data map",
         why=why,
-        fix='write such as "{case}/PET.nii.gz" or "images/{case}_{scan}_ct.nii.gz"',
+        fix='write such as "{case}/PET.nii.gz" or "images/{case}/{scan}_ct.nii.gz"',
     )

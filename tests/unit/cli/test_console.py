@@ -38,6 +38,21 @@ def test_data_and_talk_go_their_own_ways(capsys: pytest.CaptureFixture[str]) -> 
     assert said.err == "working\nnext: fedmq a\n      fedmq b\n"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+def test_what_a_screen_cannot_show_or_would_obey_is_spelt_out(encoding: str) -> None:
+    """Names of files are anyone's: no colours come of them, and no traceback."""
+    code = "from fedmq.cli.console import say, show\n"
+    code += "for tell in (say, show): tell('\\x1b[31mred \\udce9 \\u0151\\n\\tnext')"
+    done = subprocess.run(  # noqa: S603 - fixed words
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"},
+        capture_output=True,
+        check=False,
+    )
+    shown = r"\x1b[31mred \udce9 " + ("ő" if encoding == "utf-8" else r"\u0151") + "\n\tnext\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, shown.encode(), shown.encode())
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

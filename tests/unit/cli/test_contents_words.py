@@ -1,5 +1,6 @@
 """`fedmq node data add`: what was understood of a folder, and what may be said of it."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,23 @@ def test_what_was_understood_is_printed(node: CommandLine, home: Path) -> None:
         f"  ignored   sub-01/pet/sub-01_pet.img: {PAIR}",
     ]
     assert node("node", "data", "check", "lung").data == added.data
+
+
+def test_an_alias_whose_case_is_away_is_named(node: CommandLine, home: Path) -> None:
+    """It is kept, and its row is no other's."""
+    for name in ("007", "B"):
+        put_scan(home / "cases" / name, names="PET")
+    (home / "cases" / "clinical.csv").write_text("case_id,x\n7,1\nB,2\n")
+    node("node", "data", "add", "lung", "cases")
+    (home / "cases" / "007").rename(home / "cases" / "07")
+    checked = node("node", "data", "check", "lung")
+    assert (
+        "    not used now, kept until the dataset is added anew: 7 for 007\n    of no case: 7\n"
+        in checked.data
+    )
+    assert node("node", "data", "check", "lung", "--json").json["clinical"]["unused"] == {
+        "7": "007"
+    }
 
 
 def test_names_beyond_ten_are_counted_and_all_in_json(node: CommandLine, home: Path) -> None:
@@ -125,6 +143,28 @@ def test_columns_and_encoding_may_be_said(node: CommandLine, home: Path) -> None
     assert added.code == 0
     assert "rows      of 1 case" in added.data
     assert "note      clinical.csv was read as windows-1252" in added.data
+
+
+def test_that_no_case_has_a_pet_is_printed(node: CommandLine, home: Path) -> None:
+    """A folder of CTs is a dataset, and looks like what it is."""
+    put_scan(home / "cases" / "A", names="CT")
+    added = node("node", "data", "add", "lung", "cases")
+    assert "  CT        1\n  PET       0\n  clinical  0\n" in added.data
+    assert node("node", "data", "check", "lung", "--json").json["cases_without"]["PET"] == ["A"]
+
+
+def test_names_that_a_screen_would_obey_are_spelt_out(node: CommandLine, home: Path) -> None:
+    """Each on its line, among what is ignored; ids of a table, too."""
+    put_scan(home / "cases" / "A", names="PET")
+    for name in ("b\x1b[31m", "c\nnext: rm", os.fsdecode(b"caf\xe9")):
+        put_scan(home / "cases" / name, names="PET")
+    (home / "cases" / "clinical.csv").write_text('case_id,x\nA,1\n"7\nnext: rm",2\n')
+    added = node("node", "data", "add", "lung", "cases")
+    assert added.code == 0
+    why = "its name has a control character, such as a line feed: rename it"
+    assert f"  ignored   b\\x1b[31m, c\\nnext: rm: {why}\n" in added.data
+    assert "  ignored   caf\\udce9: its name is no Unicode: rename it\n" in added.data
+    assert "    of no case: 7\\nnext: rm\n" in added.data
 
 
 def test_rows_that_nobody_has_are_explained(node: CommandLine, home: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.cli.words import ago, as_typed, count, cut, size
+from fedmq.cli.words import ago, as_typed, count, cut, printable, size
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,13 @@ def test_an_age_has_the_largest_unit_that_it_fills(seconds: float, text: str) ->
 def test_what_is_cut_says_so(text: str, width: int, shown: str) -> None:
     """What fits is left alone."""
     assert cut(text, width) == shown
+
+
+def test_what_a_screen_would_obey_is_spelt_out() -> None:
+    """Colours, lines, half a character, an order to write from right to left; no letter."""
+    assert printable("Zoe\u0301 → é") == "Zoe\u0301 → é"
+    assert printable("\x1b[31m\n\udce9\u202e") == r"\x1b[31m\n\udce9\u202e"
+    assert printable("a\tb\n", but="\t") == "a\tb\\n"
 
 
 def test_a_path_below_is_typed_from_here_and_another_one_in_full() -> None:

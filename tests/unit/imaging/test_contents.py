@@ -4,11 +4,12 @@ import errno
 import os
 import unicodedata
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fedmq.errors import DatasetError
+from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.baseline import BaselineRule, Pick
 from fedmq.imaging.contents import Contents, MapChoices, choose_map, read_arrangement, read_contents
 from fedmq.imaging.layouts.data_map import DataMap, Layout, map_json, parse_map
@@ -274,6 +275,25 @@ def test_a_layout_in_which_no_volume_is_found_is_refused(tmp_path: Path) -> None
     assert volumes(understood(tmp_path / "tables", layout=Layout.FOLDERS), tmp_path) == {"A": {}}
 
 
+def test_a_layout_that_has_no_place_for_the_pets_is_a_question(tmp_path: Path) -> None:
+    """The CTs alone were a dataset of HECKTOR's; a map has both, and a word leaves the PETs."""
+    for name in ("p1", "p2"):
+        put_volume(tmp_path / f"{name}_ct.nii.gz", "CT")
+    put_volume(tmp_path / ".p1_pet.nii.gz", "PET")
+    assert understood(tmp_path).data_map.layout is Layout.HECKTOR
+    for word in ("pet", "suv"):
+        put_volume(tmp_path / f"p1_{word}.nii.gz", "PET")
+        with pytest.raises(DatasetError, match=f"looks like hecktor.*p1_{word}") as caught:
+            understood(tmp_path)
+        assert caught.value.code == "unknown_layout"
+        assert "--map FILE" in caught.value.fix
+        assert understood(tmp_path, layout=Layout.HECKTOR).cases[0].volumes.keys() == {"CT"}
+        path = tmp_path / "map.toml"
+        path.write_text(f'[volumes]\nCT = "{{case}}_ct.nii*"\nPET = "{{case}}_{word}.nii*"\n')
+        assert understood(tmp_path, file=path).cases[0].volumes.keys() == {"CT", "PET"}
+        (tmp_path / f"p1_{word}.nii.gz").unlink()
+
+
 def test_channels_without_names_are_a_question(tmp_path: Path) -> None:
     """Which is the PET, nobody can tell."""
     put_msd(tmp_path)
@@ -303,6 +323,35 @@ def test_files_of_no_layout_are_a_question(tmp_path: Path) -> None:
     contents = understood(tmp_path, file=path)
     assert volumes(contents, tmp_path) == {"007": {"PET": "x 007 a.nii.gz"}}
     assert contents.cases[0].clinical == {"scan_day": "-9"}
+
+
+@pytest.mark.parametrize("table", ["../out.csv", "/out.csv", "tables/../../out.csv"])
+def test_the_table_of_a_map_lies_in_the_folder(table: str) -> None:
+    """Trainers are shown what lies there; one elsewhere is named beside it."""
+    with pytest.raises(ConfigurationError, match="leads out of it") as caught:
+        DataMap(table=table)
+    assert "--clinical" in caught.value.fix
+
+
+def test_a_name_that_a_map_reads_in_two_ways_is_refused(tmp_path: Path) -> None:
+    """One case with the CT of another and its own row came of it; what cases look like settles it.
+
+    The same where the files are in a folder that may be a case's.
+    """
+    for name in ("A_pre_ct.nii.gz", "A_B_pre_ct.nii.gz"):
+        put_volume(tmp_path / name, "CT")
+    flat = DataMap(volumes={"CT": ("{case}_{scan}_ct.nii.gz",)}, baseline=LAST)
+    with pytest.raises(DatasetError, match="whose volume A_B_pre_ct") as caught:
+        read_contents(tmp_path, None, flat)
+    assert caught.value.code == "ambiguous_name"
+    assert "case A, scan B_pre; or case A_B, scan pre" in caught.value.why
+    clear = replace(flat, volumes={"CT": ("{case:A_B}_{scan}_ct.nii*", "{case:A}_pre_ct.nii*")})
+    assert [one.case_id for one in read_contents(tmp_path, None, clear).cases] == ["A", "A_B"]
+    put_volume(tmp_path / "cases" / "A" / "A_B_1.nii.gz", "CT")
+    folders = DataMap(volumes={"CT": ("{case}/{scan}_*.nii.gz", "{case}/x.nii")}, baseline=LAST)
+    assert read_arrangement(tmp_path / "cases", folders).unclear
+    with pytest.raises(DatasetError, match="case A, scan A; or case A, scan A_B"):
+        read_contents(tmp_path / "cases", None, folders)
 
 
 def test_what_else_lies_in_a_folder_is_named_with_why(tmp_path: Path) -> None:
@@ -386,6 +435,42 @@ def test_an_id_that_could_be_a_withdrawn_cases_is_no_others(tmp_path: Path) -> N
         assert contents.matching.doubts == {"7": ("007", "07")}
         if is_there:
             (tmp_path / "07").rename(tmp_path / ".gone")
+
+
+def test_an_alias_is_kept_while_its_case_is_away(tmp_path: Path) -> None:
+    """A check in between guesses no other in its place, and reading finds the same again."""
+    for name in ("P-7", "007"):
+        put_scan(tmp_path / "cases" / name, names="PET")
+    (tmp_path / "cases" / "clinical.csv").write_text("case_id,x\n7,1\n")
+    (tmp_path / "map.toml").write_text(
+        '[volumes]\nPET = "{case}/PET.nii.gz"\n[aliases]\n7 = "P-7"\n'
+    )
+    data_map = choose_map(tmp_path / "cases", MapChoices(file=tmp_path / "map.toml"))
+    for place in ("P-7", ".away", "P-7"):
+        if not (tmp_path / "cases" / place).exists():
+            (tmp_path / "cases" / ("P-7" if place == ".away" else ".away")).rename(
+                tmp_path / "cases" / place
+            )
+        contents = read_contents(tmp_path / "cases", None, data_map, is_thorough=True)
+        assert contents.data_map == data_map
+        rows = {case.case_id: dict(case.clinical) for case in contents.cases}
+        assert rows.pop("007") == {}
+        assert rows == ({} if place == ".away" else {"P-7": {"x": "1"}})
+
+
+@pytest.mark.parametrize("without", [(), ("7",)])
+def test_a_row_that_is_named_as_a_case_is_is_no_others_by_an_alias(
+    tmp_path: Path, without: tuple[str, ...]
+) -> None:
+    """Nor before the next check; nor where that case is withdrawn."""
+    put_scan(tmp_path / "007", names="PET")
+    (tmp_path / "clinical.csv").write_text("case_id,x\n7,1\n")
+    data_map = understood(tmp_path).data_map
+    assert data_map.aliases == {"7": "007"}
+    put_scan(tmp_path / "7", names="PET")
+    found = read_contents(tmp_path, None, data_map, without=without)
+    rows = {case.case_id: dict(case.clinical) for case in found.cases}
+    assert rows == {"007": {}} | ({} if without else {"7": {"x": "1"}})
 
 
 def test_a_link_to_a_case_is_a_case(tmp_path: Path) -> None:

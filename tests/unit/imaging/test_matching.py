@@ -31,11 +31,33 @@ def test_an_id_that_could_be_two_cases_is_neither() -> None:
     assert match_names({"7", "07"}, {"007"}).doubts == {"07": ("007",), "7": ("007",)}
 
 
+def test_cases_that_differ_in_a_space_alone_are_a_doubt() -> None:
+    """Whoever reads gives the row to neither, until an alias says whose it is."""
+    cases, rows = {"p1", "p1 "}, [Row(number=2, case_id="p1", scan="", cells={})]
+    found = match_names({"p1"}, cases)
+    assert (found.doubts, found.num_matched) == ({"p1": ("p1", "p1 ")}, 0)
+    assert rows_by_case(rows, cases, {}) == {}
+    assert ids_of({"p1 "}, {}, others={"p1"}) == frozenset()
+    assert match_names({"p1"}, cases, known={"p1": "p1 "}).num_matched == 1
+    assert rows_by_case(rows, cases, {"p1": "p1 "}).keys() == {"p1 "}
+
+
 def test_what_was_known_stays() -> None:
     """An alias of before holds when another case comes that it could be, too."""
     assert match_names({"7"}, {"007", "07"}, known={"7": "007"}).aliases == {"7": "007"}
-    assert match_names({"7"}, {"B"}, known={"7": "007"}).aliases == {}
-    assert match_names({"7"}, {"7", "007"}, known={"7": "007"}).aliases == {}
+    for ids, cases in (({"7"}, {"B"}), ({"8"}, {"007"}), ({"7"}, {"7", "007"}), (set(), set())):
+        found = match_names(ids, cases, known={"7": "007"})
+        assert (found.aliases, found.unused, found.known) == ({}, {"7": "007"}, {"7": "007"})
+
+
+def test_what_an_alias_names_is_guessed_for_nothing_else() -> None:
+    """While a case or its row is away, the other stays alone: a guess in its place would stay."""
+    away = match_names({"7", "p3"}, {"007", "p3"}, known={"7": "P-7"})
+    assert (away.aliases, away.known, away.doubts) == ({}, {"7": "P-7"}, {})
+    assert (away.rows_without_case, away.cases_without_row) == (("7",), ("007",))
+    back = match_names({"7", "p3"}, {"007", "p3", "P-7"}, known=away.known)
+    assert (back.aliases, back.unused) == ({"7": "P-7"}, {})
+    assert match_names({"7"}, {"007"}, known={"P7": "007"}).aliases == {}
 
 
 def test_accents_composed_or_not_are_alike() -> None:
@@ -61,7 +83,19 @@ def test_every_name_is_told_of_and_no_case_has_two_ids(ids: set[str], cases: set
     assert len(by_case) == found.num_matched
     assert set(found.doubts) <= set(found.rows_without_case)
     for case in cases:
-        assert ids_of({case}, found.aliases) & ids == {one.case_id for one in by_case.get(case, ())}
+        own = ids_of({case}, found.aliases, others=cases - {case})
+        assert own & ids == {one.case_id for one in by_case.get(case, ())}
+
+
+def test_what_is_alike_comes_before_an_alias_for_whoever_reads() -> None:
+    """A case that came after the last check has its own row, and one with a row no second one."""
+    rows = [Row(number=2, case_id="7", scan="", cells={})]
+    assert rows_by_case(rows, {"007"}, {"7": "007"}).keys() == {"007"}
+    assert rows_by_case(rows, {"007", "7"}, {"7": "007"}).keys() == {"7"}
+    rows.append(Row(number=3, case_id="007", scan="", cells={}))
+    assert rows_by_case(rows, {"007"}, {"7": "007"}) == {"007": (rows[1],)}
+    assert ids_of({"7"}, {"7": "007"}, others={"007"}) == {"7"}
+    assert ids_of({"007"}, {"7": "007"}, others={"7"}) == {"007"}
 
 
 def test_the_row_of_the_scan_is_the_cases() -> None:

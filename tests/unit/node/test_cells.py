@@ -12,7 +12,7 @@ from fedmq.errors import TrainingError
 from fedmq.imaging.baseline import BaselineRule
 from fedmq.imaging.contents import MapChoices, choose_map, find_map
 from fedmq.imaging.datasets import find_cases
-from fedmq.imaging.layouts.data_map import DataMap
+from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.learning.trainer_protocol import Done, Job, JobKind
 from fedmq.node.cells import (
     answer_fault,
@@ -118,6 +118,29 @@ def test_links_in_a_dataset_are_followed(job: Job, tmp_path: Path) -> None:
     (cases / "case-1" / "PET.nii").symlink_to(archive / "pet")
     found = readable_paths(job, tmp_path / "home")
     assert set(found) == {cases, archive / "now", archive / "v2", archive / "pet"}
+
+
+@pytest.mark.parametrize("link", ["tables", "tables/now", "tables/now/outcomes.csv"])
+def test_a_link_to_the_table_is_followed(job: Job, tmp_path: Path, link: str) -> None:
+    """However deep it lies: one that lay deeper than the volumes a contained trainer had not."""
+    folder, archive = tmp_path / "images", tmp_path / "archive"
+    table = folder / "tables" / "now" / "outcomes.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("case_id,x\nA,1\n")
+    (folder / "A.nii").touch()
+    (folder / link).rename(archive)
+    (folder / link).symlink_to(archive)
+    data_map = DataMap(
+        layout=Layout.PATTERNS,
+        volumes={"PET": ("{case}.nii",)},
+        table=str(table.relative_to(folder)),
+    )
+    flat = replace(job, dataset_folder=str(folder), data_map=data_map)
+    assert readable_paths(flat, tmp_path / "home") == (folder, archive)
+    other = tmp_path / "other.csv"
+    elsewhere = replace(flat, clinical=str(other))
+    found = readable_paths(elsewhere, tmp_path / "home")
+    assert found == ((folder, other, archive) if link == "tables" else (folder, other))
 
 
 def test_a_dataset_that_holds_the_nodes_folder_is_not_shown(job: Job) -> None:

@@ -25,6 +25,7 @@ from fedmq.disk import LocalDisk
 from fedmq.errors import DatasetError, DiskFull
 from fedmq.imaging.checks import check_volumes, read_volumes
 from fedmq.imaging.datasets import find_cases
+from fedmq.imaging.dicom import series
 from fedmq.imaging.dicom.importing import import_archive
 from fedmq.imaging.dicom.planning import Choices
 from fedmq.imaging.suv import average_count_rate_time_s
@@ -156,7 +157,7 @@ def test_the_site_alone_knows_who_is_who(site: Site) -> None:
     dicom.write(site.archive, *pet())
     (site.archive / "report.pdf").write_text("of Mme D.")
     case_id = site.only().case_id
-    for name in ("import.secret", "links.csv", "left-out.csv"):
+    for name in ("import.secret", "links.csv", "left-out.csv", "regions.csv"):
         assert stat.S_IMODE((site.home / name).stat().st_mode) == 0o600
     with (site.home / "links.csv").open() as file:
         assert list(csv.reader(file))[1:] == [[case_id, dicom.SECRETS["id"]]]
@@ -282,6 +283,46 @@ def test_killed_at_any_step_no_case_is_there_in_part(
     assert step > 5
     assert site.only().state == "kept"
     assert site.names() == [site.only().case_id]
+
+
+def test_a_case_without_enough_memory_is_refused_by_name(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others go on, and what was imported before stays."""
+    for patient in "ab":
+        dicom.write(site.archive / patient, *pet(patient=patient))
+    before = {one.case_id for one in site.run().outcomes}
+    read, left = series.pixel_array, [6]
+
+    def run_short(dataset: Dataset, index: int | None) -> np.ndarray:
+        left[0] -= 1
+        if left[0] < 0:
+            raise MemoryError
+        return read(dataset, index=index)
+
+    monkeypatch.setattr(series, "pixel_array", run_short)
+    outcomes = site.run(Choices(regions=("anew",))).outcomes
+    assert sorted(one.code for one in outcomes) == ["", "memory"]
+    assert set(site.names()) == before
+
+
+def test_a_file_without_enough_memory_is_one_that_cannot_be_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends nothing but its own case."""
+    for patient in "ab":
+        dicom.write(site.archive / patient, *pet(patient=patient))
+    (path,) = dicom.write(site.archive / "b", *pet(patient="b")[:1], name="large")
+    path.write_bytes(path.read_bytes() + bytes(2**20))
+    read = Path.read_bytes
+
+    def run_short(path: Path) -> bytes:
+        if path.name == "large":
+            raise MemoryError
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", run_short)
+    assert sorted(one.code for one in site.run().outcomes) == ["", "damaged_file"]
 
 
 def test_several_processes_make_the_same_as_one(site: Site, tmp_path: Path) -> None:
@@ -460,6 +501,63 @@ def test_a_file_that_cannot_be_read_refuses_the_cases_beside_it(site: Site, brok
     assert by_state == {"written": "", "refused": "damaged_file"}
 
 
+@pytest.mark.parametrize("name", [".lock", "export.log", "._p0-0000.dcm"])
+def test_a_stray_file_is_no_slice(site: Site, name: str) -> None:
+    """What macOS puts beside each file, and empty files that are named as no slice is."""
+    dicom.write(site.archive, *pet(), name="p0-{:04}.dcm")
+    apple = b"\0\x05\x16\x07\0\x02\0\0Mac OS X        " + bytes(60)
+    (site.archive / name).write_bytes(apple if name.startswith("._") else b"")
+    imported = site.run()
+    assert [one.state for one in imported.outcomes] == ["written"]
+    assert imported.plan.left_out == {"no DICOM": 1}
+
+
+def test_a_large_file_that_is_no_dicom_is_not_read(site: Site) -> None:
+    """Such as the whole export, packed, beside what came out of it."""
+    dicom.write(site.archive, *pet())
+    with (site.archive / "export.zip").open("wb") as file:
+        file.write(b"PK\x03\x04")
+        file.truncate(2**28)
+    tracemalloc.start()
+    assert site.only().state == "written"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_a_damaged_file_refuses_the_study_that_it_names(site: Site) -> None:
+    """Of all in one folder, and in another one; and every study beside it if it names none."""
+    for patient in "abc":
+        slices = pet(patient=patient)
+        paths = dicom.write(site.archive, *slices, name=f"{patient}-{{:04}}.dcm")
+    whole = paths[4].read_bytes()
+    cut = whole[: whole.index(str(slices[0].StudyInstanceUID).encode()) + 70]
+    paths[4].write_bytes(cut)
+    assert [one.code for one in site.run().outcomes].count("damaged_file") == 1
+    (site.archive / "other").mkdir()
+    paths[4].rename(site.archive / "other" / "cut.dcm")
+    (refused,) = [one for one in site.run().outcomes if one.state == "refused"]
+    assert refused.code == "damaged_file"
+    assert "left-out.csv" in refused.fix
+    assert "other/cut.dcm,damaged" in (site.home / "left-out.csv").read_text()
+    paths[4].write_bytes(b"")
+    assert {one.code for one in site.run().outcomes} == {"damaged_file"}
+
+
+def test_a_file_that_cannot_be_read_takes_no_case_out(site: Site) -> None:
+    """It says nothing against what was imported before: that stays, and it is told."""
+    (path, *_) = dicom.write(site.archive, *pet(), name="{:04}.dcm")
+    whole = path.read_bytes()
+    case_id = site.only().case_id
+    for damaged in (whole[:200], whole[:-8]):  # found while planning, and while importing
+        path.write_bytes(damaged)
+        imported = site.run()
+        (outcome,) = imported.outcomes
+        assert (outcome.code, imported.removed) == ("damaged_file", ())
+        assert outcome.notes[0].startswith("its folder stays")
+        assert site.names() == [case_id]
+
+
 def test_what_is_no_slice_is_left_out_by_name(site: Site) -> None:
     """Localisers, projections, captures, reports, DICOMDIR, text; counted for each case."""
     dicom.write(site.archive / "a", *pet(), *ct())
@@ -527,6 +625,30 @@ def test_of_several_series_none_is_guessed(site: Site) -> None:
     assert chosen.state == "written"
     assert chosen.left_out == {"PET series not asked for": 10}
     assert site.only(Choices(pet_series="brain")).code == "series_not_found"
+
+
+def test_a_series_is_chosen_as_the_archive_writes_it(site: Site) -> None:
+    """Brackets are no pattern; of two that are called alike the number tells which is meant."""
+    dicom.write(site.archive / "1", *pet(series="PET WB [AC]"))
+    dicom.write(site.archive / "2", *pet(having(SeriesNumber=12), series="PET WB [AC] TOF"))
+    left_out = {"PET series not asked for": 5}
+    assert site.only(Choices(pet_series="pet wb [ac]")).left_out == left_out
+    alike = having(SeriesNumber=12, SeriesDescription="PET WB [AC]")
+    dicom.write(site.archive / "2", *pet(alike, series="PET WB [AC] TOF"))
+    refused = site.only(Choices(pet_series="PET WB [AC]"))
+    assert "number 12" in refused.why
+    assert "number" in refused.fix
+    assert site.only(Choices(pet_series="12")).left_out == left_out
+    assert site.only(Choices(pet_series="2")).code == "series_not_found"
+
+
+def test_a_region_is_chosen_as_it_is_written(site: Site) -> None:
+    """Brackets in its name are no pattern."""
+    dicom.write(site.archive / "1", *pet())
+    outline = np.array([[-9.0, -19, 103], [1, -19, 103], [1, -9, 103]])
+    drawn = dicom.structures(pet()[0], {"node [1]": [outline]})
+    dicom.write(site.archive / "2", drawn)
+    assert site.only(Choices(regions=("Node [1]",))).taken["MASK"]["regions"] == 1
 
 
 def test_a_ct_of_another_place_is_left_out(site: Site) -> None:
@@ -629,6 +751,24 @@ def test_two_persons_with_one_id_are_no_scans_of_a_patient(
         site.archive / "2", *pet(having(PatientBirthDate="", **told), patient="ANON", study="two")
     )
     assert {one.code for one in site.run().outcomes} == {code}
+
+
+@pytest.mark.parametrize(
+    ("patient", "codes"),
+    [("ANON", {"no_patient_id"}), ("anonymous ", {"no_patient_id"}), ("Anon-017", {""})],
+)
+def test_scans_that_nothing_but_an_id_makes_one_patients(
+    site: Site, patient: str, codes: set[str]
+) -> None:
+    """Refused if it is a word for nobody; else that is told."""
+    nobody = having(PatientBirthDate="", PatientName="Anonymous", PatientSex="")
+    dicom.write(site.archive / "1", *pet(nobody, patient=patient))
+    assert site.only().notes == ()
+    shutil.rmtree(site.cases)
+    dicom.write(site.archive / "2", *pet(nobody, patient=patient, study="two"))
+    outcomes = site.run().outcomes
+    assert {one.code for one in outcomes} == codes
+    assert all(one.code or "PatientID alone" in one.notes[0] for one in outcomes)
 
 
 def test_of_several_scans_one_without_a_date_is_refused(site: Site) -> None:
@@ -742,12 +882,27 @@ def test_folders_of_others_are_left_alone(site: Site) -> None:
 
 def test_what_a_killed_import_left_of_others_is_removed(site: Site) -> None:
     """Parts of cases that are in no archive any more."""
-    for name in (".part-pt-0123456789ab", ".old-pt-0123456789ab"):
+    for name in (".part-pt-0123456789ab", ".old-pt-0123456789ab", ".part-pt-ba9876543210"):
         (site.cases / name).mkdir(parents=True)
         (site.cases / name / "PET.nii.gz").write_bytes(b"half")
     dicom.write(site.archive, *pet())
     case_id = site.only().case_id
     assert site.names() == [case_id]
+
+
+def test_killed_between_two_renames_no_case_is_lost(site: Site) -> None:
+    """The case that was about to give way is there again, though no other comes in its place."""
+    dicom.write(site.archive, *pet(series="A"), *pet(series="B"))
+    case_id = site.only(Choices(pet_series="A")).case_id
+    (site.cases / case_id).rename(site.cases / f".old-{case_id}")
+    (site.cases / f".part-{case_id}").mkdir()
+    assert site.only().code == "several_series"
+    assert site.names() == [case_id]
+    assert {path.name for path in (site.cases / case_id).iterdir()} == {
+        "PET.nii.gz",
+        "PET.json",
+        "import.json",
+    }
 
 
 def test_a_second_scan_renames_the_first_case(site: Site) -> None:

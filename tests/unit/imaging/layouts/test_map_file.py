@@ -49,6 +49,7 @@ def test_a_map_is_what_its_file_says(tmp_path: Path) -> None:
         ("[volumes]\nPET = 7", "volumes.PET: write a list, in brackets: [...]"),
         ('[volumes]\nPET = ["{case}.nii", 7]', 'volumes.PET, item 2: write it in quotes: "7"'),
         (f"table = 5\n{PET}", 'table: write it in quotes: "5"'),
+        (f'table = "../t.csv"\n{PET}', "table: ../t.csv leads out of the dataset's folder: name"),
         (f"id_column = [1]\n{PET}", 'id_column: write it in quotes: "..."'),
         (f'layout = "msd"\n{PET}', "layout: there is no such key"),
         (f'baseline = "last"\n{PET}', "baseline: it is a table: write [baseline]"),

@@ -1,5 +1,7 @@
 """Patterns: a path gives its case and scan, or does not fit; bad patterns are refused."""
 
+from fnmatch import fnmatchcase
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ def test_a_pattern_finds_case_and_scan(
 ) -> None:
     """Stars stay in one name; what is not a place or a star is meant as it stands."""
     found = match_path(pattern, path)
-    assert (None if found is None else (found.case_id, found.scan)) == expected
+    assert [(one.case_id, one.scan) for one in found] == ([] if expected is None else [expected])
 
 
 @pytest.mark.parametrize(
@@ -55,8 +57,52 @@ name = st.text(alphabet="ab01 .é-", min_size=1, max_size=6)
 def test_what_is_written_by_a_pattern_is_read_by_it(case: str, scan: str) -> None:
     """Names of any characters but the slash."""
     found = match_path("x/{case}/{scan}_pet.nii.gz", f"x/{case}/{scan}_pet.nii.gz")
-    assert found is not None
-    assert (found.case_id, found.scan) == (case, scan)
+    assert [(one.case_id, one.scan) for one in found] == [(case, scan)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "expected"),
+    [
+        ("{case}_{scan}_ct.nii", "A_B_pre_ct.nii", {("A", "B_pre"), ("A_B", "pre")}),
+        ("{case}_{scan}_ct.nii", "A_B_C_D_ct.nii", {("A", "B_C_D"), ("A_B_C", "D")}),
+        ("{case}_*.nii", "A_B_x.nii", {("A", ""), ("A_B", "")}),
+        ("*_{case}.nii", "x_A_B.nii", {("A_B", ""), ("B", "")}),
+        ("{case}/{scan}_*.nii", "A/pre_2_x.nii", {("A", "pre"), ("A", "pre_2")}),
+        ("{case:L_*}_{scan}.nii", "L_1_a_b.nii", {("L_1", "a_b"), ("L_1_a", "b")}),
+        ("{case:L_???}_{scan}.nii", "L_001_a_b.nii", {("L_001", "a_b")}),
+        ("{case:L_*}_{scan}.nii", "L_1_a.nii", {("L_1", "a")}),
+        ("{case}/{case}_{scan}.nii", "A_B/A_B_pre_1.nii", {("A_B", "pre_1")}),
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_read_in_both(
+    pattern: str, path: str, expected: set[tuple[str, str]]
+) -> None:
+    """Nobody could tell which is meant; what cases look like, or a folder for each, settles it."""
+    assert {(one.case_id, one.scan) for one in match_path(pattern, path)} == expected
+
+
+parts = st.lists(
+    st.sampled_from(["{case}", "{scan}", "*", "?", "_", "a", "_a_"]), min_size=1, max_size=6
+)
+
+
+@given(parts=parts.map("".join), name=st.text(alphabet="ab_", min_size=1, max_size=7))
+def test_one_reading_is_the_only_one(parts: str, name: str) -> None:
+    """Of all cases and scans that the pattern could mean, put in their places."""
+    try:
+        found = match_path(parts, name)
+    except ConfigurationError:
+        return
+    pieces = {name[i:j] for i in range(len(name)) for j in range(i + 1, len(name) + 1)}
+    scans = pieces if "{scan}" in parts else {""}
+    ways = {
+        (case, scan)
+        for case in pieces
+        for scan in scans
+        if fnmatchcase(name, parts.replace("{case}", case).replace("{scan}", scan))
+    }
+    assert {(one.case_id, one.scan) for one in found} <= ways
+    assert min(len(ways), 2) == len(found)
 
 
 def test_a_folder_at_the_top_may_be_a_cases() -> None:
