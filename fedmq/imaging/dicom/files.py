@@ -34,7 +34,8 @@ MAX_IMAGE_BYTES: Final = 2 * 1024**3
 """Of a file of several slices: as many voxels as a volume may have, in 32 bits."""
 MAX_ITEMS: Final = 2**18
 """Outlines, each with the slice that it lies on, of a hundred organs are half as many."""
-_ITEM: Final = b"\xfe\xff\x00\xe0"
+_ITEMS: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+"""How an item begins, in either order of bytes."""
 _BEGIN_BYTES: Final = 2**20
 _LAST_OF_BEGIN: Final = 0x0020000E
 """Series Instance UID: up to it a file tells whose it is."""
@@ -194,7 +195,7 @@ def _read_entry(place: Path, path: str, begin: bytes, size_bytes: int) -> Entry 
     if size_bytes > _most_bytes(begin):
         return _entry_of_large(place, path, begin)
     content = begin if size_bytes <= len(begin) else place.read_bytes()
-    if content.count(_ITEM) > MAX_ITEMS:
+    if sum(map(content.count, _ITEMS)) > MAX_ITEMS:
         return _entry_of_large(place, path, begin)
     dataset = parse(place, content, with_pixels=False)
     return _entry_of(path, hashlib.sha256(content).hexdigest(), dataset)

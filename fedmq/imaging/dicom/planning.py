@@ -161,7 +161,8 @@ class _Draft:
 def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
     images = tuple(one for one in draft.members if one.kind in _IMAGES)
     drawn = tuple(one for one in draft.members if one.kind in _DRAWN)
-    content = sorted(f"{one.kind} {one.digest}" for one in (*images, *drawn))
+    large = [one for one in draft.members if one.kind == LARGE_REGIONS]
+    content = sorted(f"{one.kind} {one.digest}" for one in (*images, *drawn, *large))
     notes = (_BY_ID_ALONE,) if draft.number is not None and not _is_known(images) else ()
     chosen = (
         *choices.regions,
@@ -267,11 +268,11 @@ def _refusal(
             fix="export that file again, or put it elsewhere if it is none of them: left-out.csv"
             " in the node's folder `imports` names it, as damaged",
         )
-    elif any(one.kind in {LARGE_IMAGE, LARGE_REGIONS} for one in members):
+    elif any(one.kind == LARGE_IMAGE for one in members):
         found = Refusal(
             code="too_large",
-            why="one of its files is larger than what is read, or has more outlines or items",
-            fix="export regions in several files, and volumes as one file for each slice",
+            why="an image of it is larger than what is read, or has more items",
+            fix="export it as one file for each slice",
         )
     elif len(scans) > 1 and _day_of(members) is None:
         found = Refusal(

@@ -16,7 +16,7 @@ from fedmq.disk import NO_ROOM
 from fedmq.errors import DatasetError, DiskFull, FedmqError, StorageError
 from fedmq.imaging.dicom.case_masks import unite_masks
 from fedmq.imaging.dicom.choosing import Chosen, choose_ct, choose_pet
-from fedmq.imaging.dicom.files import Entry, read_dataset
+from fedmq.imaging.dicom.files import LARGE_REGIONS, Entry, read_dataset
 from fedmq.imaging.dicom.outcomes import Outcome, from_json, refused, to_json
 from fedmq.imaging.dicom.pet import read_pet_facts
 from fedmq.imaging.dicom.planning import Choices, Refusal, Study
@@ -188,6 +188,13 @@ def _add_ct(made: _Making, chosen: Chosen, study: Study, source: Path) -> None:
 def _add_mask(
     made: _Making, study: Study, source: Path, choices: Choices, images: Mapping[str, Chosen]
 ) -> None:
+    if LARGE_REGIONS in study.left_out:  # with others: a part of a tumour is not all of it
+        made.notes.append(
+            "its regions were left out: too_large: a file of them has more bytes or items than are"
+            " read; export them in several files"
+        )
+        return
+
     def read(entry: Entry) -> Dataset:
         return read_dataset(source / entry.path, entry.digest, with_pixels=True)
 

@@ -6,8 +6,10 @@ import tracemalloc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence as Items
+from pydicom.uid import ExplicitVRBigEndian
 
 from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dicom import files, masks
@@ -355,21 +357,29 @@ def test_an_outline_of_endless_text_is_not_made_numbers_of(
     )
 
 
-def test_regions_of_a_size_that_nobody_draws_refuse_the_case_unread(
+def test_regions_of_a_size_that_nobody_draws_are_left_out_unread(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By bytes, and by items, each of which takes many times its bytes; a mask is not left out."""
+    """By bytes, and by items, each of which takes many times its bytes; others go with them."""
     put(site, dicom.segmentation(pet(), {"Lesion": segments()}))
-    assert site.only().state == "written"
-    with monkeypatch.context() as patch:
-        drawn = next((site.archive / "drawn").iterdir())
-        patch.setattr(files, "MAX_FILE_BYTES", drawn.stat().st_size - 1)
-        outcome = site.only()
-    assert (outcome.state, outcome.code) == ("refused", "too_large")
-    assert outcome.left_out == {"too large file of regions": 1}
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "MAX_ITEMS", 8)
-        assert site.only().code == "too_large"
+    assert "MASK" in site.only().taken
+    other = dicom.structures(pet()[0], {"GTV": [box(1, (0.5, 2.5), (0.5, 2.5))]})
+    dicom.write(site.archive / "images", other, name="other")
+    drawn = next((site.archive / "drawn").iterdir())
+    bounds = {"MAX_FILE_BYTES": drawn.stat().st_size - 1, "MAX_ITEMS": 15}
+    for name, bound in bounds.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(files, name, bound)
+            outcome = site.only()
+        assert outcome.taken.keys() == {"PET", "CT"}
+        assert outcome.left_out == {"too large file of regions": 1}
+        assert any("too_large" in note for note in outcome.notes)
+        assert "MASK" in site.only().taken
+    swapped = dicom.segmentation(pet(), {"Lesion": segments()})
+    swapped.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    dcmwrite(drawn, swapped, enforce_file_format=True)
+    monkeypatch.setattr(files, "MAX_ITEMS", 15)
+    assert site.only().left_out == {"too large file of regions": 1}
 
 
 def test_a_large_file_that_no_case_is_made_of_is_left_out(
