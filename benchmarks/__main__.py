@@ -5,7 +5,7 @@ import json
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,11 +37,11 @@ RESULTS = Path(__file__).parent / "results"
 Figures = dict[str, object]
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Measure what the command line asks for; print and keep the figures."""
     parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
     _add_names(parser.add_subparsers(dest="name", required=True))
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     # Whoever ends it ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     _require_sense(parser, options)
@@ -56,7 +56,7 @@ def main() -> None:
     figures = _MEASURES[options.name](parser, options)
     at = datetime.now(UTC).isoformat(timespec="seconds")
     name = "sweep" if options.name == "simulation" and options.sweep else options.name
-    command = shlex.join(["./run", "bench", *sys.argv[1:]])
+    command = shlex.join(["./run", "bench", *arguments])
     line = json.dumps({"name": name, "at": at, "command": command, **figures})
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / f"{name}.jsonl").open("a", encoding="utf-8") as file:
@@ -304,4 +304,5 @@ def _add_chaos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="decides who is killed, and when")
 
 
-main()
+if __name__ == "__main__":
+    main(sys.argv[1:])

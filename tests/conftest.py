@@ -144,7 +144,11 @@ def left_out(config: pytest.Config) -> Iterator[LeftOut]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what this run cannot, or was not asked to, run."""
+    """Leave out what this run cannot, or was not asked to, run; what needs a broker comes first.
+
+    Those tests take longest. At the end of a run in several processes one of them would have its
+    process work alone.
+    """
     groups = list(left_out(config))
     kept, dropped = [], []
     for item in items:
@@ -152,7 +156,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (dropped if any(group.has(marks) for group in groups) else kept).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
-        items[:] = kept
+    items[:] = sorted(kept, key=lambda item: item.get_closest_marker("rabbitmq") is None)
 
 
 def pytest_terminal_summary(

@@ -111,6 +111,7 @@ def inspection_document(name: str, inspection: "Inspection") -> dict[str, object
         "baselines": contents.baselines,
         "chosen_by": contents.chosen_by,
         "without_baseline": contents.without_baseline,
+        "undated": contents.undated,
         "clinical": contents.matching,
         "ignored": contents.ignored,
         "notes": contents.notes,
@@ -152,6 +153,7 @@ def _lines(inspection: "Inspection") -> Iterator[str]:
         yield f"no baseline, so without volumes: {case}: {why}"
     if (more := len(contents.without_baseline) - _MAX_NAMED) > 0:
         yield f"no baseline, so without volumes: {more} more"
+    yield from _of_undated(contents.undated)
     if contents.matching is not None:
         yield from _of_table(contents.matching)
     else:
@@ -201,6 +203,11 @@ def _not_used(inspection: "Inspection") -> dict[str, list[str]]:
     if inspection.refused_rows:
         found["clinical"] = list(inspection.refused_rows)
     return found
+
+
+def _of_undated(cases: tuple[str, ...]) -> Iterator[str]:
+    if cases:
+        yield f"no day    {named(cases)}: taken, though nobody knows whether in the window"
 
 
 def _of_table(matching: "Matching") -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedmq.cli.console import FAILED, Json, next_command, say, show, show_json, show_table
+from fedmq.cli.contents_words import show_contents
 from fedmq.cli.node_home import open_own_records
 from fedmq.cli.words import count
 
@@ -63,6 +64,7 @@ def dictionary_command(
         _show_meaning(meaning)
         if inspection is not None and inspection.matching is not None:
             show_matching(inspection.matching)
+            show_contents(inspection)
         next_command(f"fedmq node data check {dataset}")
     if inspection is not None and inspection.faults:
         raise typer.Exit(FAILED)

@@ -65,6 +65,10 @@ def features(
                     {"case_id": case_id, "why": why}
                     for case_id, why in sorted(measurement.lacking.items())
                 ],
+                "doubts": [
+                    {"case_id": case_id, "why": why}
+                    for case_id, why in sorted(measurement.doubts.items())
+                ],
             }
         )
     else:
@@ -82,6 +86,8 @@ def _show(name: str, measurement: "Measurement") -> None:
         show_table(("case", *_SHOWN), rows)
     for case_id, why in sorted(measurement.lacking.items()):
         say(f"{case_id} has no features: {why}")
+    for case_id, why in sorted(measurement.doubts.items()):
+        say(f"{case_id}: {why}")
     num_same = len(measurement.rows) - measurement.num_measured - len(measurement.lacking)
     say(
         f"{name}: {count(measurement.num_measured, 'case')} measured now, {num_same} as before, "

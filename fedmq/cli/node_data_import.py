@@ -1,6 +1,8 @@
 """The command that makes a dataset of an archive's DICOM files."""
 
 import os
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -22,6 +24,12 @@ _MOST_JOBS: Final = 4
 _SPEAKS_EVERY: Final = {"file": 1000, "case": 10}
 
 
+class Tracer(StrEnum):
+    """Of which SUV are made."""
+
+    FDG = "FDG"
+
+
 def import_dicom(  # noqa: PLR0913 - as many as there are options
     dicom_dir: Annotated[Path, typer.Argument(help="The folder that the archive exported to")],
     dataset_folder: Annotated[Path, typer.Argument(help="The folder of cases to be made")],
@@ -30,13 +38,22 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
         list[str] | None,
         typer.Option(
             help="Which regions of RTSTRUCT and SEG make the mask, as GTV*; may be repeated"
-            " (default: names with GTV, lesion, tumour)"
+            " (default: names that begin with GTV, lesion, tumour)"
         ),
     ] = None,
     pet_series: Annotated[
-        str, typer.Option(help="Which PET, where a study has several: its description, as *TOF*")
+        str,
+        typer.Option(
+            help="Which PET, where a study has several: its description, as *TOF*, or its number"
+        ),
     ] = "",
     ct_series: Annotated[str, typer.Option(help="Which CT, where a study has several")] = "",
+    tracer: Annotated[
+        Tracer | None,
+        typer.Option(
+            case_sensitive=False, help="What was given, of PET series that name no tracer at all"
+        ),
+    ] = None,
     time_zero: Annotated[
         Path | None,
         typer.Option(help="A table with patient_id,date: days of scans count from there"),
@@ -68,9 +85,10 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
         raise _missing_extra() from error
     from fedmq.disk import LocalDisk
     from fedmq.imaging.clinical import TableFormat
-    from fedmq.imaging.dicom.case_tables import require_room
+    from fedmq.imaging.dicom.case_tables import list_told, require_room
     from fedmq.imaging.dicom.planning import Choices
     from fedmq.imaging.dicom.site_tables import read_site_table, read_time_zero
+    from fedmq.imaging.dicom.table_ids import match_ids
 
     home = require_node() / FOLDER
     home.mkdir(parents=True, exist_ok=True)
@@ -79,6 +97,7 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
         regions=tuple(roi or ()),
         pet_series=pet_series,
         ct_series=ct_series,
+        tracer=tracer.value if tracer else "",
         time_zero=read_time_zero(time_zero, encoding) if time_zero else {},
     )
     keeping = LocalDisk(home)
@@ -95,23 +114,32 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
         jobs=jobs or min(_MOST_JOBS, len(os.sched_getaffinity(0))),
         progress=_progress,
     )
+    told: dict[str, Mapping[str, str]] = {}
     if choices.time_zero:
-        known = {study.patient_id for study in imported.plan.studies}
-        others = count(len(choices.time_zero.keys() - known), "row")
+        ids = match_ids(choices.time_zero, {study.patient_id for study in imported.plan.studies})
+        others = count(len(choices.time_zero) - len(ids.patients), "row")
         say(f"time zero: {others} of patients that are not in the archive")
+        _say_altered("time zero", ids.num_altered(ids.patients))
+        told["time zero"] = ids.told(ids.patients)
     if rows is not None:
-        _add(rows, dataset_folder, keeping)
+        told["clinical"] = _add(rows, dataset_folder, keeping)
+    if told:
+        list_told(keeping, told)
     if as_json:
         show_json(_document(imported))
     else:
         _show(imported)
-        say(f"whose pseudonyms they are, and what is in no case: {typed(home)}, for you alone")
+        say(
+            "whose pseudonyms they are, which files and rows are in no case, and which regions were"
+            " asked for: "
+            f"{typed(home)}, for you alone"
+        )
         next_command(f"fedmq node data add NAME {typed(dataset_folder)}")
     if imported.num_refused:
         raise typer.Exit(FAILED)
 
 
-def _add(rows: "SiteTable", folder: Path, keeping: "LocalDisk") -> None:
+def _add(rows: "SiteTable", folder: Path, keeping: "LocalDisk") -> Mapping[str, str]:
     from fedmq.imaging.dicom.case_tables import add_rows
     from fedmq.imaging.layouts.data_map import CLINICAL_FILE
 
@@ -123,11 +151,18 @@ def _add(rows: "SiteTable", folder: Path, keeping: "LocalDisk") -> None:
         f"{count(len(rows.columns), 'column')}; "
         f"{count(added.num_others, 'row')} of patients without a case left out"
     )
+    _say_altered(CLINICAL_FILE, added.num_altered)
     if added.num_before or added.num_gone:
         say(
             f"{CLINICAL_FILE}: {count(added.num_before, 'row')} of earlier imports stay; "
             f"{count(added.num_gone, 'row')} of cases that are there no more left out"
         )
+    return added.told
+
+
+def _say_altered(name: str, number: int) -> None:
+    if number:
+        say(f"{name}: {count(number, 'row')} taken, though the id is written otherwise")
 
 
 def _progress(what: str, done: int, of: int) -> None:

@@ -33,7 +33,7 @@ class BaselineRule:
     """The scan's name, where it is picked by that."""
     window_days: tuple[int, int] | None = None
     """First and last day, relative to time zero, both included. None: scans of days after time
-    zero are left out where several have days, and a single scan is taken."""
+    zero are left out: what is learnt from a scan under treatment knows the outcome."""
 
     def __post_init__(self) -> None:
         if self.window_days is not None and self.window_days[0] > self.window_days[1]:
@@ -74,13 +74,16 @@ class Choice:
     why: str = ""
     by: Order | None = None
     """None where there was nothing to put in order."""
+    is_undated: bool = False
+    """It is taken, though nobody knows whether it lies in the window."""
 
 
 def choose_baseline(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
     """Return which of a patient's scans is the baseline by `rule`.
 
-    A scan that is known to lie outside the window is never taken, be it the only one. By days
-    where all scans have one. Where none has, and no window is asked for: by the dates of their
+    A scan that is known to lie outside the window is never taken, be it the only one; one without
+    a day is, where it is the only one or named, and the choice says so. Of several: by days
+    where all have one. Where none has, and no window is asked for: by the dates of their
     acquisition where all have one; where none has, by the dates in their names, or by their names,
     numbers by their size. Of scans that cannot be told apart by that none is taken: nothing is
     guessed.
@@ -90,8 +93,8 @@ def choose_baseline(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
     if rule.pick is Pick.NAMED:
         return _named(scans, rule)
     undated = [one.name for one in scans if one.day is None]
-    if len(scans) == 1 and (undated or rule.window_days is None):
-        return Choice(scan=scans[0])
+    if len(scans) == 1 and undated:
+        return _taken(scans[0], rule)
     if not undated:
         return _by_day(scans, rule)
     if len(undated) < len(scans) or rule.window_days is not None:
@@ -127,7 +130,11 @@ def _named(scans: Sequence[DatedScan], rule: BaselineRule) -> Choice:
         return Choice(scan=None, why=f"it has no scan {rule.scan}; it has {have}")
     if not _is_inside(found[0], rule.window_days):
         return Choice(scan=None, why=f"the scan {rule.scan} is of day {found[0].day}")
-    return Choice(scan=found[0])
+    return _taken(found[0], rule)
+
+
+def _taken(scan: DatedScan, rule: BaselineRule) -> Choice:
+    return Choice(scan=scan, is_undated=rule.window_days is not None and scan.day is None)
 
 
 def _named_all(names: Sequence[str]) -> str:

@@ -18,6 +18,8 @@ MIN_TISSUE: Final = 0.02
 """Share of a CT's voxels that are soft tissue: of a child in a wide field it is 0.04."""
 MIN_IN_BODY: Final = 0.5
 """Share of a mask that takes up tracer."""
+MAX_LOST: Final = 0.1
+"""Share of a mask that may be missing on the PET's grid, or a voxel of that."""
 _TISSUE_HU: Final = (-150.0, 150.0)
 _CUBE: Final = 3
 """Side in voxels of the cube over which uptake is averaged, against noise."""
@@ -62,21 +64,37 @@ def check_marked(mask: Volume, pet: Volume) -> list[tuple[str, str]]:
     if not num_marked:
         return []
     inside = resample_mask(mask, grid_of(pet))
-    num_within = int(np.count_nonzero(inside)) * pet.voxel_ml / mask.voxel_ml
+    kept_ml = int(np.count_nonzero(inside)) * pet.voxel_ml
+    share = kept_ml / (num_marked * mask.voxel_ml)
     # Lesions smaller than a voxel of the PET are on its grid, or not, by chance.
-    if num_within < MIN_IN_BODY * num_marked and mask.voxel_ml * num_marked > 2 * pet.voxel_ml:
-        share = num_within / num_marked
+    if share < MIN_IN_BODY and mask.voxel_ml * num_marked > 2 * pet.voxel_ml:
         return [("mask_outside_body", f"{share:.0%} of the mask lies where the PET is")]
-    if not num_within:
-        return []
+    lost = tell_lost(mask, kept_ml, pet)
+    found = [("mask_shrinks", lost)] if lost else []
+    if not kept_ml:
+        return found
     share = float((_smoothed_near(pet, inside) >= BODY_SUV).mean())
-    if share >= MIN_IN_BODY:
-        return []
-    text = (
-        f"{share:.0%} of the mask takes up tracer (SUV {BODY_SUV:g} or more): does it mark air "
-        "beside the body?"
+    if share < MIN_IN_BODY:
+        text = (
+            f"{share:.0%} of the mask takes up tracer (SUV {BODY_SUV:g} or more): does it mark air "
+            "beside the body?"
+        )
+        found.append(("mask_outside_body", text))
+    return found
+
+
+def tell_lost(mask: Volume, kept_ml: float, pet: Volume) -> str:
+    """Return in words that a mask marks less of its PET than it holds; "" if it does not.
+
+    `kept_ml` is what it marks on the PET's grid.
+    """
+    mask_ml = int(np.count_nonzero(mask.array)) * mask.voxel_ml
+    if not mask_ml or (kept_ml and mask_ml - kept_ml <= max(MAX_LOST * mask_ml, pet.voxel_ml)):
+        return ""
+    return (
+        f"the mask holds {mask_ml:.3g} ml, and marks {kept_ml:.3g} ml of the PET: some of it lies "
+        "beside the PET, or in lesions smaller than its voxels"
     )
-    return [("mask_outside_body", text)]
 
 
 def _smoothed_near(pet: Volume, inside: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fedmq.imaging.volumes import StoredVolume, Volume
 
 FILE_FAULTS: Final = frozenset(
-    {"missing_file", "corrupt_file", "not_3d", "bad_affine", "not_finite"}
+    {"missing_file", "unreadable", "corrupt_file", "not_3d", "bad_affine", "not_finite"}
 )
 """Codes of volumes that cannot be read."""
 

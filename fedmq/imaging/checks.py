@@ -1,7 +1,6 @@
 """Checks: what in a case would spoil the training, said before it starts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from fedmq.errors import DatasetError
 from fedmq.imaging.body_checks import check_gaps, check_marked, check_tissue
 from fedmq.imaging.cases import Case
+from fedmq.imaging.findings import Finding
 from fedmq.imaging.upright import judge_upright
 from fedmq.imaging.volumes import Volume, corners_mm
 
@@ -21,23 +21,11 @@ MIN_OVERLAP: Final = 0.5
 """Of the smaller box: a CT may be narrower than its PET, but both show one patient."""
 MIN_COVER: Final = 0.8
 """Of the PET's length: what of it has no CT is told, since a plan sees air there."""
+_DOUBTS: Final = frozenset({"short_ct", "mask_off_grid", "mask_shrinks"})
 _MIN_DENSE_HU: Final = -100.0
 _MAX_HU: Final = 40_000.0
 _GRID_TOLERANCE: Final = 0.1
 """Of a voxel, at the corners: headers are rounded."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing wrong with one case; the text is for the site only."""
-
-    case_id: str
-    code: str
-    text: str
-    spoils: tuple[str, ...] = ()
-    """The modalities of the case that are not to be used; a doubt about a mask spoils none."""
-    is_doubt: bool = False
-    """Worth a look, and perhaps as it should be: the case counts as sound."""
 
 
 def read_volumes(case: Case) -> tuple[Mapping[str, Volume], tuple[Finding, ...]]:
@@ -67,27 +55,17 @@ def check_volumes(
         found += [(*one, ()) for one in check_gaps("CT", ct)]
     if pet is not None and ct is not None:
         found += [(*one, ("PET", "CT")) for one in _check_overlap(pet, ct)]
-    if mask is not None:
-        found += [(*one, ()) for one in _check_mask(mask, pet)]
+    if mask is not None and not mask.array.any():
+        found.append(("empty_mask", "the mask marks no voxel", ()))
+    codes = {code for code, _, _ in found}
+    if pet is not None and ct is not None and "wrong_affine" not in codes:  # that says more
+        found += [(*one, ()) for one in _check_cover(pet, ct)]
+    if pet is not None and mask is not None and "mask_outside_body" not in codes:  # so does that
+        found += [(*one, ()) for one in _check_grid(mask, pet, ct)]
     faults = [
-        Finding(case_id=case.case_id, code=code, text=text, spoils=spoils)
+        Finding(case_id=case.case_id, code=code, text=text, spoils=spoils, is_doubt=code in _DOUBTS)
         for code, text, spoils in found
     ]
-    is_misplaced = any(code == "wrong_affine" for code, _, _ in found)
-    if (
-        pet is not None
-        and ct is not None
-        and not is_misplaced  # that says it already, and more
-        and (cover := _cover(pet, ct)) < MIN_COVER
-    ):
-        faults.append(
-            Finding(
-                case_id=case.case_id,
-                code="short_ct",
-                text=f"the CT covers {cover:.0%} of the PET's length: is it another examination's?",
-                is_doubt=True,
-            )
-        )
     upright = judge_upright(pet, ct)
     if upright is not None:
         faults.append(
@@ -144,23 +122,27 @@ def _check_overlap(pet: Volume, ct: Volume) -> list[tuple[str, str]]:
     return [("wrong_affine", text)]
 
 
-def _cover(pet: Volume, ct: Volume) -> float:
-    """Return which share of the PET's length from feet to head the CT has too."""
+def _check_cover(pet: Volume, ct: Volume) -> list[tuple[str, str]]:
+    """Return a doubt where the CT lacks much of the PET's length from feet to head."""
     (pet_low, pet_high), (ct_low, ct_high) = (np.stack(_box(one))[:, 2] for one in (pet, ct))
-    return max(0.0, float((min(pet_high, ct_high) - max(pet_low, ct_low)) / (pet_high - pet_low)))
+    common = min(pet_high, ct_high) - max(pet_low, ct_low)
+    cover = max(0.0, float(common / (pet_high - pet_low)))
+    if cover >= MIN_COVER:
+        return []
+    text = f"the CT covers {cover:.0%} of the PET's length: is it another examination's?"
+    return [("short_ct", text)]
 
 
-def _check_mask(mask: Volume, pet: Volume | None) -> list[tuple[str, str]]:
-    found = []
-    if not mask.array.any():
-        found.append(("empty_mask", "the mask marks no voxel"))
-    if pet is not None and not _is_same_grid(mask, pet):
-        text = (
-            f"the mask's grid is not the PET's: {mask.array.shape} voxels against "
-            f"{pet.array.shape}, or another place"
-        )
-        found.append(("mask_off_grid", text))
-    return found
+def _check_grid(mask: Volume, pet: Volume, ct: Volume | None) -> list[tuple[str, str]]:
+    """Return a doubt where the mask is on the grid of neither image: of which was it drawn?"""
+    if any(_is_same_grid(mask, image) for image in (pet, ct) if image is not None):
+        return []
+    of_whom = "not the PET's" if ct is None else "neither the PET's nor the CT's"
+    text = (
+        f"the mask's grid is {of_whom}: {mask.array.shape} voxels against {pet.array.shape} of "
+        "the PET, or another place"
+    )
+    return [("mask_off_grid", text)]
 
 
 def _is_same_grid(one: Volume, other: Volume) -> bool:

@@ -79,11 +79,15 @@ def read_table(path: Path, how: TableFormat = TableFormat()) -> Table:
         notes.append(f"{path.name} is split by tabs")
     notes += header.notes
     if repeated:
-        named = ", ".join(repeated[:_MAX_NAMED])
-        more = len(repeated) - _MAX_NAMED
         notes.append(
-            f"rows that stand in {path.name} more than once, word for word, count once: {named}"
-            + (f" and {more} more" if more > 0 else "")
+            f"rows that stand in {path.name} more than once, word for word, count once: "
+            + _named(repeated)
+        )
+    short = [row.number for row in rows if len(lines[row.number - 1]) < header.width]
+    if short:
+        notes.append(
+            f"rows of {path.name} with fewer cells than the first line, of which the last ones "
+            f"count as empty: {_named(list(map(str, short)))}"
         )
     return Table(rows=rows, notes=tuple(notes))
 
@@ -98,6 +102,12 @@ def agreeing(rows: Sequence[Row]) -> Mapping[str, str]:
         for column, cell in first.items()
         if all(one.get(column) == cell for one in others)
     }
+
+
+def disagreeing(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the columns in which a case's rows differ, which `agreeing` leaves out."""
+    every = dict.fromkeys(column for row in rows for column in row.cells)
+    return tuple(column for column in every if len({row.cells.get(column) for row in rows}) > 1)
 
 
 def table_with(path: Path, ids: Collection[str], how: TableFormat) -> str | None:
@@ -133,6 +143,11 @@ class _Header:
     case_column: int
     scan_column: int | None
     notes: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """How many cells a whole row has at least."""
+        return max(place for place, name in enumerate(self.columns, start=1) if name)
 
 
 def _read_lines(path: Path, how: TableFormat) -> tuple[list[list[str]], str, list[str]]:
@@ -261,14 +276,14 @@ def _rows_of(
         if known is row:
             continue
         if known.cells != row.cells:
-            differing = [name for name in known.cells if known.cells[name] != row.cells.get(name)]
+            differing = disagreeing([known, row])
             of = f" of scan {row.scan}" if row.scan else ""
             raise _fault(
                 path,
                 number,
                 "duplicate_row",
                 f"case {row.case_id}{of} has another row, on line {known.number}, "
-                f"which differs in {', '.join(differing) or 'its columns'}",
+                f"which differs in {', '.join(differing)}",
             )
         repeated.append(row.case_id)
     if not rows:
@@ -287,6 +302,7 @@ def _row_of(path: Path, header: _Header, number: int, line: list[str]) -> Row | 
         return None
     if any(cells[len(header.columns) :]):
         raise _fault(path, number, "corrupt_file", "it has more cells than the first line")
+    cells += [""] * (len(header.columns) - len(cells))
     places = dict(enumerate(cells[: len(header.columns)]))
     case_id = plain_id(places.pop(header.case_column, ""))
     if not case_id:
@@ -295,6 +311,11 @@ def _row_of(path: Path, header: _Header, number: int, line: list[str]) -> Row | 
     scan = "" if header.scan_column is None else places.pop(header.scan_column, "")
     named = {header.columns[at]: cell for at, cell in places.items() if header.columns[at]}
     return Row(number=number, case_id=case_id, scan=scan, cells=named)
+
+
+def _named(words: Sequence[str]) -> str:
+    more = len(words) - _MAX_NAMED
+    return ", ".join(words[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _no_column(path: Path, why: str) -> DatasetError:

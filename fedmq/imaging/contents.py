@@ -1,5 +1,6 @@
 """Contents: what a dataset's folder and its clinical table hold, read by a data map."""
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,13 +9,13 @@ from typing import Final, TypeVar
 from fedmq.errors import DatasetError
 from fedmq.imaging.baseline import BaselineRule, Choice, DatedScan, Order, choose_baseline
 from fedmq.imaging.cases import Case
-from fedmq.imaging.clinical import Row, Table, TableFormat, agreeing, read_table
+from fedmq.imaging.clinical import Row, Table, TableFormat, agreeing, disagreeing, read_table
 from fedmq.imaging.layouts.arranging import Arrangement, Ignored, Unclear, arrange, depth_of
 from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.imaging.layouts.detection import CHANNELS_FILE, detect_map
 from fedmq.imaging.layouts.listing import MAX_DEPTH, list_entries
 from fedmq.imaging.layouts.map_file import read_map_file
-from fedmq.imaging.layouts.scan_days import date_scans
+from fedmq.imaging.layouts.scan_days import DAY_COLUMN, date_scans
 from fedmq.imaging.layouts.words import plain_name
 from fedmq.imaging.matching import Matching, match_names, rows_by_case, rows_of_scan
 
@@ -39,6 +40,8 @@ class Contents:
     """Case -> by what its scans were put in order; nothing of those whose scan was named."""
     without_baseline: Mapping[str, str]
     """Case -> why none of its scans was picked: it is kept without volumes."""
+    undated: tuple[str, ...]
+    """Cases whose scan is taken though nobody wrote its day, where a window is asked for."""
     matching: Matching | None
     """None where there is no clinical table."""
     ignored: tuple[Ignored, ...] = ()
@@ -53,6 +56,7 @@ class Contents:
             baselines=rest_of(self.baselines, names),
             chosen_by=rest_of(self.chosen_by, names),
             without_baseline=rest_of(self.without_baseline, names),
+            undated=tuple(one for one in self.undated if one not in names),
         )
 
 
@@ -119,8 +123,9 @@ def find_map(folder: Path, layout: Layout | None = None) -> DataMap:
     """
     entries = list_entries(folder)
     place, text = folder / CHANNELS_FILE, ""
-    if place.is_file() and place.stat().st_size <= _MAX_CHANNELS_BYTES:
-        text = place.read_text(encoding="utf-8-sig", errors="replace")
+    with contextlib.suppress(OSError):  # without it the layout that needs it says so
+        if place.is_file() and place.stat().st_size <= _MAX_CHANNELS_BYTES:
+            text = place.read_text(encoding="utf-8-sig", errors="replace")
     return detect_map(entries, channels=text, layout=layout)
 
 
@@ -177,6 +182,7 @@ def read_contents(
         baselines=picked.baselines,
         chosen_by=picked.chosen_by,
         without_baseline=picked.without_baseline,
+        undated=tuple(picked.undated),
         matching=None if matching is None else _less(matching, gone, len(rows)),
         ignored=arrangement.ignored,
         notes=(*table.notes, *picked.notes),
@@ -201,6 +207,7 @@ class _Picked:
         self.baselines: dict[str, str] = {}
         self.chosen_by: dict[str, Order] = {}
         self.without_baseline: dict[str, str] = {}
+        self.undated: list[str] = []
         self.notes: list[str] = []
 
     def case(self, name: str) -> Case:
@@ -216,6 +223,8 @@ class _Picked:
             self.baselines[name] = found.name
             if choice.by is not None:
                 self.chosen_by[name] = choice.by
+        if choice.is_undated:
+            self.undated.append(name)
         volumes = {} if found is None else found.volumes
         return Case(
             case_id=name,
@@ -224,7 +233,10 @@ class _Picked:
         )
 
     def _rows_of(self, name: str, scan: str) -> Sequence[Row]:
-        """Return the rows of a case that are not of another scan; where all are, it is noted."""
+        """Return the rows of a case that are not of another scan; what is lost is noted.
+
+        Where all are of another one, all of it; where rows differ, their columns that do.
+        """
         rows = self._rows.get(name, ())
         found = rows_of_scan(rows, scan)
         if rows and not found:
@@ -232,6 +244,12 @@ class _Picked:
             self.notes.append(
                 f"{name}: the table has rows of its scans {others}, and none of {scan}, which is "
                 "taken: the case goes without a row"
+            )
+        # Days of scans differ by their nature.
+        if differing := [one for one in disagreeing(found) if one != DAY_COLUMN]:
+            lines = ", ".join(str(row.number) for row in found)
+            self.notes.append(
+                f"{name}: its rows on lines {lines} differ in {', '.join(differing)}: left out"
             )
         return found
 

@@ -19,6 +19,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
+from fedmq.errors import DatasetError
 from fedmq.imaging.feature_table import Features
 from fedmq.imaging.preprocessing import resample_mask
 from fedmq.imaging.resampling import grid_of
@@ -40,8 +41,19 @@ def measure(pet: Volume, mask: Volume) -> Features:
     """Return the features of what `mask` marks in `pet`, in SUV.
 
     A mask on another grid is brought to the PET's: voxels that it covers by half are marked.
+
+    Raises:
+        DatasetError: code mask_beside_pet: it marks something, and nothing of the PET. Zeros would
+            tell of a patient without a lesion.
     """
     inside = resample_mask(mask, grid_of(pet))
+    if mask.array.any() and not inside.any():
+        raise DatasetError(
+            "its mask marks no voxel of the PET",
+            code="mask_beside_pet",
+            why="it lies beside the PET, or covers less than half of each voxel",
+            fix="look at it with fedmq node data check",
+        )
     places = np.argwhere(inside)
     uptake = pet.array[inside].astype(np.float64)
     centres = _lesion_centres(inside, places, pet.affine)

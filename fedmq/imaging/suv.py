@@ -11,20 +11,28 @@ from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from fedmq.errors import DatasetError
+from fedmq.imaging.tracers import why_not_fdg
 
 F18_HALF_LIFE_S: Final = 6586.2
 _HALF_LIFE_TOLERANCE: Final = 0.02
 _WEIGHT_KG: Final = (2.0, 350.0)
 _BODY_MASS_INDEX: Final = (8.0, 90.0)
+_SELDOM_BODY_MASS_INDEX: Final = 40.0
+_SELDOM_KG: Final = 130.0
+"""Where no size is told. Pounds for kilograms make these of 18 kg/m2 and of 59 kg."""
 _DOSE_BQ: Final = (1e7, 2e9)
 _MEGA_BELOW: Final = 1e4
 """Nobody is given 10 kBq: such a figure is in MBq, or in mCi."""
 MIN_DELAY_S: Final = 30 * 60.0
 MAX_DELAY_S: Final = 180 * 60.0
+_SAME_SUV: Final = 0.1
 _DAY_S: Final = 86_400.0
 _SAME_TIME_S: Final = 60.0
-_FDG_CODES: Final = frozenset({"C-B1031", "Y-X1743", "35321007"})
-_FDG_WORDS: Final = ("FDG", "FLUORODEOXYGLUCOSE", "FLUDEOXYGLUCOSE", "FLUORO-2-DEOXY")
+_SAME_SCAN_S: Final = 10 * 60.0
+"""Within a bed: scanners mean its begin or its middle. Decay of ten minutes is 6.5 % of SUV."""
+_MAX_WAIT_S: Final = 30 * 60.0
+"""From the begin of a scan to its first bed, where no reference time tells it."""
+_MEND: Final = "mend it at the scanner's console or in the archive, and export the series again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +64,15 @@ class PetFacts:
     units: str
     suv_type: str
     decay_correction: str
+    """START, ADMIN, NONE; empty where `corrected_to` tells it."""
+    corrected_to: Moment | None
+    """To which voxels are corrected (Decay Correction DateTime)."""
     corrections: frozenset[str]
     """Corrected Image."""
-    tracers: tuple[str, ...]
-    """Names and codes of the radiopharmaceutical."""
+    tracers: tuple[str, str, str]
+    """Name of the radiopharmaceutical, value and meaning of its code."""
+    tracer_said: str
+    """By the operator, of series that name none."""
     weight_kg: float | None
     size_m: float | None
     dose_bq: float | None
@@ -78,6 +91,11 @@ class PetFacts:
     philips_bqml: float | None
     """7053,1009."""
 
+    @property
+    def names_tracer(self) -> bool:
+        """Whether the series itself says what was given."""
+        return any(name.strip() for name in self.tracers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuvScale:
@@ -86,7 +104,7 @@ class SuvScale:
     factors: tuple[float, ...]
     """One for each frame, in the facts' order; all equal unless voxels are not decay-corrected."""
     rule: str
-    """Which of the ways it was: gml, philips_suv, start, admin or none."""
+    """Which of the ways it was: gml, philips_suv, start, admin, date_time or none."""
     delay_s: float | None
     """From injection to scan, where both times are told."""
 
@@ -95,21 +113,23 @@ def find_suv_scale(facts: PetFacts) -> SuvScale:
     """Return the factors that turn the rescaled values of each slice into SUVbw [g/ml].
 
     Raises:
-        DatasetError: a code of this vocabulary: tracer, units, suv_type, philips_factors,
-            corrections, decay_correction, weight, dose, half_life, times_missing, times_disagree,
-            over_midnight, injection_after_scan, delay.
+        DatasetError: a code of this vocabulary: tracer, tracer_not_named, units, suv_type,
+            philips_factors, corrections, decay_correction, weight, dose, half_life, times_missing,
+            times_disagree, over_midnight, injection_after_scan, delay.
     """
     _require_fdg(facts)
     _require_corrections(facts)
     _require_plausible(facts)
-    scan = _find_scan(facts)
-    delay_s = _checked_delay_s(facts, scan)
+    first = _first_frame(facts)
+    scan = _find_scan(facts, first)
+    delay_s = _checked_delay_s(facts, scan, first)
     same = len(facts.frames)
     if facts.units == "GML":
         if facts.suv_type not in {"", "BW"}:
             _refuse("suv_type", "its SUV are normalised by something else than body weight")
         return SuvScale(factors=(1.0,) * same, rule="gml", delay_s=delay_s)
     if facts.units == "CNTS" and facts.philips_suv:  # QIBA: before the other one; 0 is not told
+        _require_agreeing_factors(facts, facts.philips_suv, delay_s)
         return SuvScale(factors=(facts.philips_suv,) * same, rule="philips_suv", delay_s=delay_s)
     unit = _bqml_per_unit(facts)
     weight_g, dose_bq = _required_weight_kg(facts) * 1000.0, _required_dose_bq(facts)
@@ -118,14 +138,32 @@ def find_suv_scale(facts: PetFacts) -> SuvScale:
             factors = (unit * weight_g / dose_bq,) * same
         case "START":
             if delay_s is None:
-                _refuse("times_missing", "it lacks the time of the injection or of the scan")
+                _refuse(
+                    "times_missing",
+                    "it lacks the time of the injection or of the scan, by one clock",
+                )
             left_bq = dose_bq * _left(delay_s, _required_half_life_s(facts))
+            factors = (unit * weight_g / left_bq,) * same
+        case "":
+            left_bq = dose_bq * _left(_since_injection_s(facts), _required_half_life_s(facts))
             factors = (unit * weight_g / left_bq,) * same
         case _:
             factors = tuple(
                 unit * weight_g / (dose_bq * _left_in(frame, facts)) for frame in facts.frames
             )
-    return SuvScale(factors=factors, rule=facts.decay_correction.lower(), delay_s=delay_s)
+    rule = facts.decay_correction.lower() or "date_time"
+    return SuvScale(factors=factors, rule=rule, delay_s=delay_s)
+
+
+def find_doubts(facts: PetFacts) -> tuple[str, ...]:
+    """Return in words what a few patients have, and mistakes make of many."""
+    weight = facts.weight_kg or 0.0
+    if facts.size_m:
+        is_heavy = weight / facts.size_m**2 > _SELDOM_BODY_MASS_INDEX
+    else:
+        is_heavy = weight > _SELDOM_KG
+    told = "few patients weigh as much: if its weight is in lb, its SUV are 2.2 times too high"
+    return (told,) if is_heavy else ()
 
 
 def average_count_rate_time_s(duration_s: float, half_life_s: float) -> float:
@@ -146,15 +184,23 @@ def seconds_between(begin: Moment, end: Moment) -> float:
 
 
 def _require_fdg(facts: PetFacts) -> None:
-    told = [name.strip().upper() for name in facts.tracers if name.strip()]
-    if not any(name in _FDG_CODES or any(w in name for w in _FDG_WORDS) for name in told):
+    """The operator's word counts where nothing says otherwise, and the half-life is fluorine's."""
+    told = facts.tracers if facts.names_tracer else (facts.tracer_said, "", "")
+    if not any(one.strip() for one in told):
         _refuse(
-            "tracer", "its tracer is not FDG" if told else "it does not say which tracer was given"
+            "tracer_not_named",
+            "it does not say which tracer was given",
+            "if you know that all series that do not say so are of FDG, say it: --tracer FDG",
         )
+    if why := why_not_fdg(*told):
+        _refuse("tracer", why, "leave the case out")
+    if not facts.names_tracer:
+        _required_half_life_s(facts)
 
 
 def _require_corrections(facts: PetFacts) -> None:
-    if facts.decay_correction not in {"START", "ADMIN", "NONE"}:
+    is_told = facts.decay_correction in {"START", "ADMIN", "NONE"}
+    if not (is_told or (facts.corrected_to is not None and not facts.decay_correction)):
         _refuse("decay_correction", "it does not say to which time its decay is corrected")
     if "ATTN" not in facts.corrections:
         _refuse("corrections", "it is not corrected for attenuation")
@@ -185,47 +231,77 @@ def _require_plausible(facts: PetFacts) -> None:
         _refuse("half_life", "its half-life is not that of fluorine 18")
 
 
-def _find_scan(facts: PetFacts) -> Moment | None:
+def _require_agreeing_factors(facts: PetFacts, suv: float, delay_s: float | None) -> None:
+    """Refuse a factor of Philips to SUV that is not what its other one makes by weight and dose."""
+    bqml, weight, dose = facts.philips_bqml, facts.weight_kg, facts.dose_bq
+    since_s = {"ADMIN": 0.0, "START": delay_s}.get(facts.decay_correction)
+    if not (bqml and weight and dose and facts.half_life_s) or since_s is None:
+        return
+    by_dose = bqml * weight * 1000.0 / (dose * _left(since_s, facts.half_life_s))
+    if abs(suv - by_dose) > _SAME_SUV * by_dose:
+        _refuse("philips_factors", "its two factors of Philips make different SUV")
+
+
+def _find_scan(facts: PetFacts, first: Frame | None) -> Moment | None:
     """Return the time to which START corrects: the begin of the whole scan, not of a bed.
 
     Series Date and Time, unless they are later than the first bed's: then the series was
     reconstructed again, and the time is found by GE's private tag, by the first bed's frame
-    reference time, or is the first bed's begin.
+    reference time, or is the first bed's begin. Without the beds' times a series time may be
+    either's, so that nothing tells the scan's.
     """
-    first = _first_frame(facts)
     acquired = first.acquisition if first else None
+    if first is None or acquired is None:
+        return None
     if facts.series is None:
-        return acquired if facts.decay_correction == "NONE" else None
-    if acquired is None or seconds_between(facts.series, acquired) >= 0.0:
-        if acquired is not None and seconds_between(facts.series, acquired) > _DAY_S / 2:
-            _refuse("times_disagree", "its series is said to begin long before its first bed")
-        return facts.series
-    if facts.private_scan is not None:
-        if seconds_between(facts.private_scan, acquired) < -1.0:
-            _refuse("times_disagree", "GE's time of its scan is later than its first bed")
-        return facts.private_scan
-    if first and first.reference_s and first.duration_s and facts.half_life_s:
-        middle_s = average_count_rate_time_s(first.duration_s, facts.half_life_s)
-        return replace(acquired, second=acquired.second + middle_s - first.reference_s)
-    return acquired
+        return acquired if facts.decay_correction in {"NONE", ""} else None
+    by_reference = _scan_by_reference_time(acquired, first, facts.half_life_s)
+    if seconds_between(facts.series, acquired) >= 0.0:
+        scan = facts.series
+    else:
+        scan = facts.private_scan or by_reference or acquired
+    wait_s = seconds_between(scan, acquired)
+    if scan is facts.private_scan and wait_s < -1.0:
+        _refuse("times_disagree", "GE's time of its scan is later than its first bed")
+    if by_reference is not None and abs(seconds_between(scan, by_reference)) > _SAME_SCAN_S:
+        _refuse("times_disagree", "its frame reference time tells another begin of its scan")
+    if by_reference is None and wait_s > _MAX_WAIT_S:
+        _refuse("times_disagree", "its series is said to begin long before its first bed")
+    return scan
+
+
+def _scan_by_reference_time(
+    acquired: Moment, frame: Frame, half_life_s: float | None
+) -> Moment | None:
+    """Return when a scan began by how long after it a bed's counts had their mean; 0 tells none."""
+    if not (frame.reference_s and frame.duration_s and half_life_s):
+        return None
+    middle_s = average_count_rate_time_s(frame.duration_s, half_life_s)
+    return replace(acquired, second=acquired.second + middle_s - frame.reference_s)
 
 
 def _first_frame(facts: PetFacts) -> Frame | None:
-    """Return the frame of the bed that was scanned first."""
+    """Return the frame of the bed that was scanned first; None unless all beds tell their time."""
     timed = [(frame.acquisition, frame) for frame in facts.frames if frame.acquisition is not None]
-    if not timed:
+    if len(timed) < len(facts.frames):
         return None
     begin = timed[0][0]
     offsets = [seconds_between(begin, moment) for moment, _ in timed]
-    if max(offsets) - min(offsets) > _DAY_S / 2:
+    earliest = min(offsets)
+    if max(offsets) - earliest > _DAY_S / 2:
         _refuse("over_midnight", "its beds lie half a day apart: the times lack their days")
-    return timed[offsets.index(min(offsets))][1]
+    frames = [
+        frame for offset, (_, frame) in zip(offsets, timed, strict=True) if offset == earliest
+    ]
+    # Where all beds tell the begin of the scan, their reference times tell them apart.
+    return min(frames, key=lambda frame: frame.reference_s or 0.0)
 
 
-def _checked_delay_s(facts: PetFacts, scan: Moment | None) -> float | None:
+def _checked_delay_s(facts: PetFacts, scan: Moment | None, first: Frame | None) -> float | None:
+    """Return the seconds from injection to scan; those to the first bed have to be usual too."""
     injection = facts.injection
     if injection is not None and facts.injection_time_only is not None:
-        apart_s = abs(injection.second - facts.injection_time_only.second)
+        apart_s = (injection.second - facts.injection_time_only.second) % _DAY_S
         if min(apart_s, _DAY_S - apart_s) > _SAME_TIME_S:
             _refuse("times_disagree", "it tells two different times of injection")
     if injection is None or scan is None:
@@ -238,12 +314,26 @@ def _checked_delay_s(facts: PetFacts, scan: Moment | None) -> float | None:
         _refuse("injection_after_scan", "it was injected after the scan, or a clock was wrong")
     if has_days and delay_s >= _DAY_S / 2:
         _refuse("times_disagree", "injection and scan lie half a day apart: were dates shifted?")
-    if not MIN_DELAY_S <= delay_s <= MAX_DELAY_S:
-        _refuse(
-            "delay",
-            f"it was scanned {delay_s / 60:.0f} minutes after injection; 30 to 180 can be SUV",
-        )
+    bed_s = (
+        seconds_between(injection, first.acquisition) if first and first.acquisition else delay_s
+    )
+    for since_s in (delay_s, bed_s):
+        if not MIN_DELAY_S <= since_s <= MAX_DELAY_S:
+            _refuse(
+                "delay",
+                f"it was scanned {since_s / 60:.0f} minutes after injection; 30 to 180 can be SUV",
+            )
     return delay_s
+
+
+def _since_injection_s(facts: PetFacts) -> float:
+    """Return from where to where decay is corrected."""
+    if facts.injection is None or facts.corrected_to is None:
+        _refuse("times_missing", "it lacks the time of the injection")
+    since_s = seconds_between(facts.injection, facts.corrected_to)
+    if not 0.0 <= since_s <= MAX_DELAY_S:
+        _refuse("times_disagree", "its decay is corrected to before its injection, or hours after")
+    return since_s
 
 
 def _bqml_per_unit(facts: PetFacts) -> float:
@@ -283,10 +373,5 @@ def _left(since_s: float, half_life_s: float) -> float:
     return float(2.0 ** (-since_s / half_life_s))
 
 
-def _refuse(code: str, why: str) -> NoReturn:
-    raise DatasetError(
-        "the PET cannot be turned to SUV",
-        code=code,
-        why=why,
-        fix="mend it at the scanner's console or in the archive, and export the series again",
-    )
+def _refuse(code: str, why: str, fix: str = _MEND) -> NoReturn:
+    raise DatasetError("the PET cannot be turned to SUV", code=code, why=why, fix=fix)

@@ -115,16 +115,16 @@ def load_stored(path: Path) -> StoredVolume:
     """Return the volume in the NIfTI file at `path`, turned to RAS+, to be resampled.
 
     Raises:
-        DatasetError: code missing_file, corrupt_file, not_3d, bad_affine or not_finite. The text
-            names the file, not its folder, which may carry a patient's name.
+        DatasetError: code missing_file, unreadable, corrupt_file, not_3d, bad_affine or
+            not_finite. The text names the file, not its folder, which may carry a patient's name.
     """
-    if not path.is_file():
-        raise DatasetError(
-            f"{path.name} is missing",
-            code="missing_file",
-            fix="put the file there, or mend its name",
-        )
     try:
+        if not path.is_file():
+            raise DatasetError(
+                f"{path.name} is missing",
+                code="missing_file",
+                fix="put the file there, or mend its name",
+            )
         _require_honest(path)
         image = nibabel.load(path)
         if not isinstance(image, SpatialImage):
@@ -135,6 +135,13 @@ def load_stored(path: Path) -> StoredVolume:
             raise _fault(path, "corrupt_file", "its voxels are no plain numbers")
         with np.errstate(over="ignore", invalid="ignore"):  # values are looked at below
             array, affine = _turn(_read_voxels(image, path), image.affine)
+    except PermissionError as error:
+        raise DatasetError(
+            f"{path.name} cannot be used",
+            code="unreadable",
+            why="the user that the node runs as may not read it",
+            fix="let that user read it",
+        ) from error
     except _UNREADABLE as error:
         raise _fault(path, "corrupt_file", "it is cut off, damaged or no NIfTI file") from error
     array = array.reshape(array.shape[: len(shape)])

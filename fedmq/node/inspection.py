@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.cases import Case
-from fedmq.imaging.checks import Finding, check_volumes, read_volumes
 from fedmq.imaging.contents import Contents, read_contents, rest_of
 from fedmq.imaging.dictionary.applying import Applied, apply_dictionary
 from fedmq.imaging.dictionary.columns import Matching
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.feature_table import require_no_clash
+from fedmq.imaging.findings import Finding
 from fedmq.imaging.layouts.data_map import DataMap
 from fedmq.imaging.stamps import file_stamp
 from fedmq.node.meanings import read_by
@@ -147,6 +147,9 @@ def inspect(  # noqa: PLR0913 - what is read, by what, and who hears of it
         DatasetError: the folder or its clinical table cannot be read, or not by its dictionary, or
             has a column of the features.
     """
+    # With it come nibabel and scipy: half the start of a node's commands, few of which read files.
+    from fedmq.imaging.checks import check_volumes, read_volumes
+
     require_folder(folder)
     contents = read_contents(
         folder, clinical, read_by(data_map, meaning), without=without, is_thorough=True

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from fedmq.errors import DatasetError
+from fedmq.imaging.body_checks import tell_lost
 from fedmq.imaging.cases import Case
 from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dictionary.applying import apply_dictionary
@@ -35,6 +36,8 @@ class Measurement:
     """By case."""
     lacking: Mapping[str, str]
     """Case -> why it has no features: a file that it lacks, one that is unfit or unreadable."""
+    doubts: Mapping[str, str]
+    """Case -> why its numbers may be too low; of those that were measured now."""
     num_broken: int
     """How many of them have files that are unfit or cannot be read."""
     num_measured: int
@@ -45,6 +48,7 @@ class Measurement:
 class _Outcome:
     row: FeatureRow
     why: str = ""
+    doubt: str = ""
     is_broken: bool = False
     is_new: bool = False
 
@@ -107,6 +111,7 @@ def measure_dataset(
     return Measurement(
         rows=tuple(one.row for one in outcomes),
         lacking={one.row.case_id: one.why for one in outcomes if one.why},
+        doubts={one.row.case_id: one.doubt for one in outcomes if one.doubt},
         num_broken=sum(one.is_broken for one in outcomes),
         num_measured=sum(one.is_new for one in outcomes),
     )
@@ -131,22 +136,26 @@ def _outcome_of(
                 return _Outcome(row=known)
             if known.sha256 == files_sha256(case):
                 return _Outcome(row=replace(known, stamp=stamp))
-        row = _measured(case, stamp)
+        row, doubt = _measured(case, stamp)
     except (DatasetError, OSError) as error:
         why = str(error) if isinstance(error, DatasetError) else "a file cannot be read"
         return _Outcome(row=empty, why=why, is_broken=True)
-    return _Outcome(row=row, is_new=True)
+    return _Outcome(row=row, doubt=doubt, is_new=True)
 
 
-def _measured(case: Case, stamp: str) -> FeatureRow:
-    """Return the row of a case.
+def _measured(case: Case, stamp: str) -> tuple[FeatureRow, str]:
+    """Return the row of a case, and why its numbers may be too low.
 
     Raises:
-        DatasetError: a file is unfit, or is not the one of the stamp any more.
+        DatasetError: a file is unfit, or is not the one of the stamp any more, or the mask lies
+            beside the PET.
         OSError: a file cannot be read.
     """
-    cells = cells_of(measure(case.volume("PET"), case.volume("MASK")))
-    row = FeatureRow(case_id=case.case_id, sha256=files_sha256(case), stamp=stamp, cells=cells)
+    pet, mask = case.volume("PET"), case.volume("MASK")
+    found = measure(pet, mask)
+    row = FeatureRow(
+        case_id=case.case_id, sha256=files_sha256(case), stamp=stamp, cells=cells_of(found)
+    )
     if files_stamp(case) != stamp:
         raise DatasetError(
             "its files were changed while they were measured",
@@ -154,4 +163,4 @@ def _measured(case: Case, stamp: str) -> FeatureRow:
             why="the numbers may be of one file and the hash of another",
             fix="fedmq node data features",
         )
-    return row
+    return row, tell_lost(mask, found.mask_ml, pet)

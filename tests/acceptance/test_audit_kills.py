@@ -74,7 +74,7 @@ def test_no_entry_is_lost_or_doubled_when_the_orchestrator_is_killed(
 
     # In the middle of the second round: the update of one node is here, the other trains.
     federation.reached(LYON, 2)
-    until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
+    federation.handed_over(PARIS, identifier, 2)
     federation.programs["orchestrator"].kill()
     deaths = [exported(federation, CENTRE, "death-0.jsonl")]
     kept = {node: signed(exported(federation, node, "before.jsonl")) for node in NODES}

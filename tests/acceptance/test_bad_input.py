@@ -60,7 +60,9 @@ def test_bad_cases_are_named_when_a_dataset_is_added(federation: Federation) -> 
     assert found == [[corrupt.name, "corrupt_file"], [misplaced.name, "wrong_affine"]]
     # What a case lacks is a plan's to judge: it is told, and no fault.
     assert lines[2] == "damaged: 4 cases, 2 without a finding"
-    assert lines[3].split() == ["CT", "3", "not", "of", no_ct.name]
+    lacks, unfit = lines[3].split("; ")
+    assert lacks.split() == ["CT", "3", "not", "of", no_ct.name]
+    assert unfit == f"1 of these is not used: {misplaced.name}"
     assert sound.name not in added.data
     assert federation.fedmq(LYON, "node", "data", "check", "damaged").code == 1
     federation.do(LYON, "node", "data", "remove", "damaged")

@@ -168,7 +168,7 @@ def test_a_network_learns_from_all_and_a_killed_node_changes_no_bit(
     experiment = write(federation, "petct-segmentation", SEGMENTATION)
     identifier = federation.submit(experiment)
     models = federation.digests(identifier)
-    said = " ".join(federation.programs["follower"].log().split())
+    said = " ".join(federation.follow(identifier).split())
     assert "1 of 1 3 of 3" in said
     assert "training cases: CT 3 of 4, PET 4 of 4; none left out" in said
     assert "validation cases: CT 2 of 2, PET 2 of 2" in said
@@ -189,8 +189,7 @@ def test_features_and_rows_written_in_three_ways_give_the_model_by_hand(
 ) -> None:
     """Days and months, decimal commas, local words: the dictionary makes one table of them."""
     identifier = federation.submit(write(federation, "clinical-logistic", LOGISTIC))
-    federation.digests(identifier)
-    assert "1 of 1 3 of 3" in " ".join(federation.programs["follower"].log().split())
+    assert "1 of 1 3 of 3" in " ".join(federation.follow(identifier).split())
     place = federation.home(RESEARCHER) / "logistic.safetensors"
     federation.do(RESEARCHER, "experiments", "fetch", identifier, str(place))
     model = load_parameters(place)

@@ -24,8 +24,8 @@ pytestmark = [
     pytest.mark.xdist_group("kills"),
 ]
 
-SIZE = "size = 1_500_000"
-"""Six megabytes: several chunks."""
+SIZE = "size = 600_000"
+"""More than two megabytes: several chunks."""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_an_orchestrator_killed_in_a_round_goes_on_with_it(
     federation: Federation, undisturbed: list[str], held: str
 ) -> None:
     """It has one of two updates; the other comes while it is away."""
-    until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
+    federation.handed_over(PARIS, held, 2)
     federation.programs["orchestrator"].kill()
     federation.release()
     until(lambda: federation.status(LYON)["tasks_waiting"] == 0, "the end of training")

@@ -71,7 +71,7 @@ def test_each_leads_its_own_and_a_kill_of_one_changes_no_bit_of_either(
     held, killed = said.data.strip(), SECOND if SECOND in said.talk else FIRST
     left = FIRST if killed == SECOND else SECOND
     federation.reached(LYON, 2)
-    until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
+    federation.handed_over(PARIS, held, 2)
 
     federation.programs[killed].kill()
     federation.release()

@@ -56,7 +56,7 @@ def held(federation: Federation, undisturbed: list[str]) -> Iterator[str]:
     config = federation.hold_config
     identifier = federation.submit(federation.write_experiment(config=config))
     federation.reached(LYON, 2)
-    until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
+    federation.handed_over(PARIS, identifier, 2)
     yield identifier
     federation.release()
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from fedmq.imaging.cases import Case
-from fedmq.imaging.checks import Finding
+from fedmq.imaging.findings import Finding
 from fedmq.imaging.report.page import CheckPage
 from tests.support.browser import find_chromium
 from tests.support.whole_body import whole_body

@@ -75,7 +75,9 @@ def prepare_folder(kind: Kind) -> None:
 def stop_broker() -> None:
     """Stop the run's broker, if a test started it, and remove its folder."""
     folder = Path(os.environ.pop(FOLDER_VARIABLE))
-    PrivateBroker(folder / "hub").stop()
+    private = PrivateBroker(folder / "hub")
+    private.kill()  # quicker than asking it, and nobody needs what it knows
+    private.stop()
     Cluster(folder / "cluster").stop()
     shutil.rmtree(folder, ignore_errors=True)
 

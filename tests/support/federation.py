@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from fedmq.transport import topology
 from fedmq.types import NodeId, ResearcherId, Role
 from tests.support import held_plan
 from tests.support.broker import TestBroker, federation_rights
+from tests.support.forked import run_alone, run_forked
 from tests.support.hosts import Hosts
 from tests.support.keys import Keys, move_in
 
@@ -192,16 +194,12 @@ class Federation:
         """Return how `fedmq ARGUMENTS` ends in the home of a member."""
         place = self.home(home)
         place.mkdir(exist_ok=True)
-        ended = subprocess.run(  # noqa: S603 - the product's own command line
-            [*self.commands.get(home, FEDMQ), *arguments],
-            cwd=place,
-            env=environment(place) | self.settings,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        seen = environment(place) | self.settings
+        if home in self.commands:
+            command = [*self.commands[home], *arguments]
+            ended = run_alone(command, folder=place, environment=seen, patience_s=PATIENCE_S)
+        else:
+            ended = run_forked(arguments, folder=place, environment=seen, patience_s=PATIENCE_S)
         return Outcome(code=ended.returncode, data=ended.stdout, talk=ended.stderr)
 
     def do(self, home: str, *arguments: str) -> Outcome:
@@ -398,11 +396,13 @@ class Federation:
         shown = self.do(RESEARCHER, "experiments", "show", identifier, "--json").json
         return cast("dict[str, Any]", shown)
 
+    def follow(self, identifier: str) -> str:
+        """Return what a researcher is shown of an experiment, once it is finished."""
+        return self.do(RESEARCHER, "experiments", "follow", identifier).data
+
     def digests(self, identifier: str) -> list[str]:
         """Return the digest of each round's model, once the experiment is finished."""
-        follower = self.start("follower", RESEARCHER, "experiments", "follow", identifier)
-        code = follower.wait()
-        assert code == 0, follower.log()
+        self.follow(identifier)
         report = self.report(identifier)
         assert report["state"] == "finished", report
         return [record["model"] for record in report["records"]]
@@ -410,6 +410,13 @@ class Federation:
     def status(self, node: str) -> dict[str, Any]:
         """Return what `fedmq node status` shows."""
         return cast("dict[str, Any]", self.do(node, "node", "status", "--json").json)
+
+    def handed_over(self, node: str, identifier: str, number: int, *, kind: str = "train") -> None:
+        """Return once the orchestrator has a node's answer of a round."""
+        words = f"experiment={identifier} kind={kind}.request round={number}"
+        answered = re.compile(rf"task_answered +{re.escape(words)}\b")
+        until(lambda: answered.search(self.programs[node].log()), f"the answer of {node}")
+        until(lambda: self.status(node)["unsent"] == 0, f"the receipt of {node}")
 
     # Training that waits.
 
@@ -492,4 +499,5 @@ def running_federation(  # noqa: PLR0913 - what a test may want otherwise
     finally:
         federation.close()
         if broker is None:
+            federation.broker.kill()  # quicker than asking it, and nobody needs what it knows
             federation.fedmq(CENTRE, "hub", "down")

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from tests.support.federation import until
+
 _READY: Final = "mounted"
 _FILLER: Final = "somebody-elses-file"
 _BLOCK: Final = bytes(2**20)
@@ -64,10 +66,13 @@ class SmallDisk:
     def remount(self, option: str) -> None:
         """Mount it anew: `ro` or `rw`."""
         inside = str(self.outside).partition("/root")[2]
-        subprocess.run(  # noqa: S603 - the machine's own mount
-            [*self.command, "mount", "-o", f"remount,{option}", inside],
-            check=True,
-        )
+        mount = [*self.command, "mount", "-o", f"remount,{option}", inside]
+
+        def is_done() -> bool:
+            """Not while a program that was killed still ends, with files that it wrote to."""
+            return subprocess.run(mount, check=False).returncode == 0  # noqa: S603 - the machine's own
+
+        until(is_done, f"{self.outside} mounted {option}")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import main
 from benchmarks.fuzz import Fuzzer
 from benchmarks.scale import fit_line, measure
 from fedmq.messages.codec import Message, read_body, read_header, unpack_parcel
@@ -36,17 +37,14 @@ ROOT = Path(__file__).parents[2]
         "model",
     ],
 )
-def test_a_benchmark_says_how_it_is_asked_for(name: str) -> None:
+def test_a_benchmark_says_how_it_is_asked_for(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What it imports is there."""
-    ended = subprocess.run(  # noqa: S603 - the project's own command
-        [sys.executable, "-m", "benchmarks", name, "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert name in ended.stdout
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    assert f"./run bench {name} " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -60,18 +58,13 @@ def test_a_benchmark_says_how_it_is_asked_for(name: str) -> None:
     ],
 )
 def test_what_cannot_be_measured_is_said_before_anything_is_started(
-    words: tuple[str, ...], said: str
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In the words of the command line."""
-    ended = subprocess.run(  # noqa: S603 - the project's own command
-        [sys.executable, "-m", "benchmarks", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 2
-    assert said in ended.stderr
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 class Credulous(SealedWire):

@@ -1,4 +1,7 @@
-"""Tests that share a machine, or its clock, stay in one process: their groups are kept."""
+"""How a run in several processes shares out the tests: groups are kept, long ones come first.
+
+Tests that share a machine, or its clock, are of one group and stay in one process.
+"""
 
 import subprocess
 import sys
@@ -29,3 +32,19 @@ def test_a_group_of_tests_runs_in_one_process(tmp_path: Path) -> None:
     passed = [line for line in done.stdout.splitlines() if "PASSED" in line and "[gw" in line]
     assert len(passed) == 8
     assert len({line.partition("]")[0] for line in passed}) == 1
+
+
+def test_tests_with_a_broker_come_first() -> None:
+    """Of two modules the one that needs it, though it was asked for behind the other."""
+    root = Path(__file__).parents[2]
+    modules = ("tests/unit/test_types.py", "tests/acceptance/test_restored.py")
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(  # noqa: S603 - pytest itself
+        [*command, "-p", "no:randomly", *modules],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    listed = [line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line]
+    assert list(dict.fromkeys(listed)) == [modules[1], modules[0]]

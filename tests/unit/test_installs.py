@@ -29,13 +29,17 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
         "fedmq.cli.serving",
         "fedmq.hub.lifecycle",
         "fedmq.monitor.status",
+        "fedmq.node.records",
         "fedmq.orchestrator.service",
         "fedmq.researcher.client",
         "fedmq.learning.plans.clinical_logistic",
     ],
 )
 def test_the_base_install_is_enough(module: str) -> None:
-    """Hub, orchestrator, researcher, watcher and the tabular plan need no extra."""
+    """Hub, orchestrator, researcher, watcher and the tabular plan need no extra.
+
+    Nor do what a node keeps, and the commands that show it: they start without what reads volumes.
+    """
     result = run(f"{BLOCK}\nimport {module}")
     assert result.returncode == 0, result.stderr
 

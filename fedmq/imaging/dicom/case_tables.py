@@ -11,13 +11,16 @@ from typing import Final
 from fedmq.disk import LocalDisk
 from fedmq.errors import DatasetError
 from fedmq.imaging.clinical import CASE_COLUMN
-from fedmq.imaging.dicom.pseudonyms import pseudonym, read_secret, replace, table
+from fedmq.imaging.dicom.pseudonyms import pseudonym, read_links, read_secret, replace, table
 from fedmq.imaging.dicom.site_tables import SiteTable
-from fedmq.imaging.dicom.studies import folders_of
+from fedmq.imaging.dicom.studies import folders_by_patient
+from fedmq.imaging.dicom.table_ids import TableIds, match_ids
 from fedmq.imaging.layouts.data_map import CLINICAL_FILE
 
 WRITTEN_FILE: Final = "clinical-tables.txt"
 """SHA-256 of the tables that imports of this node wrote: those alone they may replace."""
+ROWS_FILE: Final = "rows.csv"
+"""Which rows were left out, or taken though their ids are not the archive's to the letter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,10 @@ class Added:
     """Of an earlier import, which stay."""
     num_gone: int
     """Of an earlier import, whose case is no longer there."""
+    num_altered: int
+    """Of patients with a case, whose PatientIDs are written otherwise in the table."""
+    told: Mapping[str, str]
+    """PatientID in the table -> what became of its row, where that is not plain."""
 
 
 def require_room(site: SiteTable, target: Path, keeping: LocalDisk) -> None:
@@ -43,7 +50,7 @@ def require_room(site: SiteTable, target: Path, keeping: LocalDisk) -> None:
     before = _read_written(target, keeping)
     if before is None or before.columns == site.columns:
         return
-    if before.rows.keys() - _by_case(site, keeping).keys():
+    if before.rows.keys() - set(_cases(_match(site, keeping), site, keeping).values()):
         raise DatasetError(
             f"the rows do not fit those in the dataset's {CLINICAL_FILE}",
             code="other_columns",
@@ -61,28 +68,45 @@ def add_rows(site: SiteTable, target: Path, keeping: LocalDisk) -> Added:
     """
     require_room(site, target, keeping)
     before = _read_written(target, keeping)
-    known = _by_case(site, keeping)
-    now = {case_id: row for case_id, row in known.items() if folders_of(case_id, target)}
+    ids = _match(site, keeping)
+    cases = _cases(ids, site, keeping)
+    known = {case_id: site.rows[one] for one, case_id in cases.items()}
+    there = folders_by_patient(target).keys()
+    now = {case_id: row for case_id, row in known.items() if case_id in there}
     earlier = {} if before is None else {k: v for k, v in before.rows.items() if k not in known}
-    staying = {case_id: row for case_id, row in earlier.items() if folders_of(case_id, target)}
+    staying = {case_id: row for case_id, row in earlier.items() if case_id in there}
     rows = sorted({**staying, **now}.items())
     text = table([(CASE_COLUMN, *site.columns), *((case_id, *row) for case_id, row in rows)])
     # The mark first: killed in between, the next import may go on.
     marks = dict.fromkeys([*_marks(keeping), _mark(text.encode())])
     replace(keeping, WRITTEN_FILE, "".join(f"{one}\n" for one in marks))
     replace(LocalDisk(target), CLINICAL_FILE, text)
+    taken = [one for one, case_id in cases.items() if case_id in now]
     return Added(
         num_rows=len(now),
         num_others=len(known) - len(now),
         num_before=len(staying),
         num_gone=len(earlier) - len(staying),
+        num_altered=ids.num_altered(taken),
+        told=ids.told(taken),
     )
 
 
-def _by_case(site: SiteTable, keeping: LocalDisk) -> Mapping[str, tuple[str, ...]]:
-    """Return the rows by case. A case of a dataset is a patient, however many scans there are."""
+def list_told(keeping: LocalDisk, told: Mapping[str, Mapping[str, str]]) -> None:
+    """The site has a list of what became of rows, by the table that has them."""
+    rows = [(name, one, what) for name, ids in told.items() for one, what in sorted(ids.items())]
+    replace(keeping, ROWS_FILE, table([("table", "patient_id", "what became of it"), *rows]))
+
+
+def _match(site: SiteTable, keeping: LocalDisk) -> TableIds:
+    """Return whose the rows are, of all patients that were ever imported: none is another's."""
+    return match_ids(site.rows, set(read_links(keeping).values()))
+
+
+def _cases(ids: TableIds, site: SiteTable, keeping: LocalDisk) -> Mapping[str, str]:
+    """Return PatientID in the table -> case: a patient, however many scans there are."""
     secret = read_secret(keeping)
-    return {pseudonym(secret, patient): row for patient, row in site.rows.items()}
+    return {one: pseudonym(secret, ids.patients.get(one, one)) for one in site.rows}
 
 
 def _read_written(target: Path, keeping: LocalDisk) -> SiteTable | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Final
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.dicom.elements import texts
+from fedmq.imaging.dicom.patterns import matches
 from fedmq.imaging.dicom.series import Series, stack
 from fedmq.imaging.dicom.stacks import Stack
 
@@ -61,6 +61,14 @@ def choose_ct(series: Sequence[Series], pattern: str, pet: Chosen | None) -> Cho
         DatasetError: as `choose_pet`.
     """
     candidates, left_out = _matching(series, pattern, "CT")
+    in_hu = [one for one in candidates if one.is_hounsfield]
+    if in_hu or pet is not None:  # else its refusal says why
+        left_out += [
+            (one, "CT series that is no map of Hounsfield units")
+            for one in candidates
+            if one not in in_hu
+        ]
+        candidates = in_hu
     if pet is None:
         return _only(candidates, left_out, "CT")
     frame = pet.series.frame_of_reference
@@ -88,12 +96,15 @@ def _matching(
 ) -> tuple[list[Series], list[tuple[Series, str]]]:
     if not pattern:
         return list(series), []
-    matching = [one for one in series if fnmatchcase(one.description.lower(), pattern.lower())]
+    matching = [
+        one for one in series if matches(one.description, pattern) or one.number == pattern.strip()
+    ]
     if series and not matching:
         raise DatasetError(
             f"no {modality} series is as asked for",
             code="series_not_found",
-            why=f"it has {len(series)} {modality} series, and no description matches the pattern",
+            why=f"it has {len(series)} {modality} series, and the pattern is no description or"
+            " number of one",
             fix="mend the pattern, or leave the case out",
         )
     others = [(one, f"{modality} series not asked for") for one in series if one not in matching]
@@ -114,7 +125,8 @@ def _only(
         f"the study has several {modality} series",
         code="several_series",
         why=f"any of them may be meant: {told}",
-        fix=f"say which by its description: --{modality.lower()}-series PATTERN",
+        fix="say which by its description, or its number where descriptions are alike:"
+        f" --{modality.lower()}-series PATTERN",
     )
 
 

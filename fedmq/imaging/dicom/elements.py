@@ -6,6 +6,7 @@ Files come from many programs, and some from nobody: no value is trusted to have
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from typing import Final
 
@@ -18,6 +19,7 @@ from fedmq.imaging.suv import Moment
 Key = str | tuple[int, int]
 _DATE: Final = re.compile(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})")
 _TIME: Final = re.compile(r"(\d{2}):?(\d{2})(?::?(\d{2}(?:\.\d{1,6})?))?")
+_OFFSET: Final = re.compile(r"([+-])(\d{2})(\d{2})$")
 _UNREADABLE: Final = Exception
 """pydicom turns bytes to a value when it is asked for, and raises whatever that raises."""
 
@@ -91,11 +93,32 @@ def moment(dataset: Dataset, date_key: Key | None, time_key: Key) -> Moment | No
     return Moment(second=second, day=day(dataset, date_key) if date_key else None)
 
 
-def date_time(dataset: Dataset, key: Key) -> Moment | None:
-    """Return the moment of DT, by the clock of the place: an offset from UTC is left aside."""
+def date_time(dataset: Dataset, key: Key, zone_s: float | None = None) -> Moment | None:
+    """Return the moment of DT, by the clock of its file's other times (PS3.3 C.12.1.1).
+
+    Args:
+        dataset: has the element.
+        key: of the element.
+        zone_s: how far that clock is ahead of UTC. Without it, or where the DT tells no offset of
+            its own, both are taken for one clock.
+    """
     written, known = text(dataset, key), day(dataset, key)
     second = _second_of(re.sub(r"^\d{8}", "", written)) if known is not None else None
-    return None if second is None else Moment(second=second, day=known)
+    if second is None:
+        return None
+    found, own_s = Moment(second=second, day=known), utc_offset_s(dataset, key)
+    if own_s is None or zone_s is None:
+        return found
+    return replace(found, second=second + zone_s - own_s)
+
+
+def utc_offset_s(dataset: Dataset, key: Key) -> float | None:
+    """Return by how much the clock of a DT, or a Timezone Offset From UTC, is ahead of UTC."""
+    found = _OFFSET.search(text(dataset, key))
+    if not found:
+        return None
+    sign, hours, minutes = found.groups()
+    return (int(hours) * 3600 + int(minutes) * 60) * (-1.0 if sign == "-" else 1.0)
 
 
 def _second_of(written: str) -> float | None:

@@ -1,7 +1,8 @@
 """Files of an archive's export: which of them are DICOM, what they are, and whose.
 
 A file is read whole, into memory of its own size: a length inside it that claims more than there is
-finds nothing behind it. Nothing is inflated.
+finds nothing behind it. Nothing is inflated. So files have bounds, by their bytes and by the items
+of their sequences, each of which takes a hundred times its bytes; of larger ones the head is read.
 """
 
 import hashlib
@@ -12,40 +13,66 @@ import re
 import stat
 import unicodedata
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.clinical import plain_id
-from fedmq.imaging.dicom.elements import day, first_item, items, text, texts
+from fedmq.imaging.dicom.elements import day, items, text, texts
+from fedmq.imaging.dicom.frames import ENHANCED_PET
+from fedmq.imaging.dicom.regions import RegionName, read_names
 
-MAX_FILE_BYTES: Final = 2 * 1024**3
+MAX_FILE_BYTES: Final = 256 * 1024**2
+"""The outlines of a hundred organs of a whole body have half of it; a slice has thousandths."""
+MAX_IMAGE_BYTES: Final = 2 * 1024**3
+"""Of a file of several slices: as many voxels as a volume may have, in 32 bits."""
+MAX_ITEMS: Final = 2**18
+"""Outlines, each with the slice that it lies on, of a hundred organs are half as many."""
+_ITEM: Final = b"\xfe\xff\x00\xe0"
+_BEGIN_BYTES: Final = 2**20
+_LAST_OF_BEGIN: Final = 0x0020000E
+"""Series Instance UID: up to it a file tells whose it is."""
 _MAGIC_AT: Final = 128
 _MAGIC: Final = b"DICM"
 _ROOT: Final = b"1.2.840.10008."
 """With this begins every UID of the standard: files of DICOM alone have it near their beginning."""
 _ROOT_WITHIN: Final = 2048
+_UID: Final = re.compile(rb"[0-9]+(?:\.[0-9]+){3,}")
+_APPLE_DOUBLE: Final = b"\0\x05\x16\x07"
+"""So begins what macOS puts beside each file on a disk of others, under `._` and its name."""
 _SUFFIXES: Final = (".dcm", ".dicom", ".ima")
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
+_OF_SEVERAL_SLICES: Final = {
+    "1.2.840.10008.5.1.4.1.1.2.1": "CT",
+    "1.2.840.10008.5.1.4.1.1.2.2": "CT",  # converted
+    "1.2.840.10008.5.1.4.1.1.128.1": "PT",  # converted
+    ENHANCED_PET: "PT",
+}
 _IMAGES: Final = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
     "1.2.840.10008.5.1.4.1.1.128": "PT",
+    **_OF_SEVERAL_SLICES,
 }
 _STRUCTURES: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 _SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
 _DIRECTORY: Final = "1.2.840.10008.1.3.10"
-MULTI_FRAME: Final = "multi-frame image"
+LARGE_IMAGE: Final = "too large image"
+LARGE_REGIONS: Final = "too large file of regions"
+_LARGE: Final = {
+    "CT": LARGE_IMAGE,
+    "PT": LARGE_IMAGE,
+    "RTSTRUCT": LARGE_REGIONS,
+    "SEG": LARGE_REGIONS,
+}
 _OTHERS: Final = {
     _STRUCTURES: "RTSTRUCT",
     _SEGMENTATION: "SEG",
-    "1.2.840.10008.5.1.4.1.1.2.1": MULTI_FRAME,
-    "1.2.840.10008.5.1.4.1.1.2.2": MULTI_FRAME,
-    "1.2.840.10008.5.1.4.1.1.128.1": MULTI_FRAME,
-    "1.2.840.10008.5.1.4.1.1.130": MULTI_FRAME,
     "1.2.840.10008.5.1.4.1.1.7": "secondary capture",
 }
 _NO_SLICES: Final = {
@@ -54,8 +81,12 @@ _NO_SLICES: Final = {
     "MIP": "projection",
     "MINIP": "projection",
     "PROJECTION IMAGE": "projection",
+    "MAX_IP": "projection",
+    "MIN_IP": "projection",
+    "SURFACE_RENDER": "projection",
+    "VOLUME_RENDER": "projection",
 }
-"""Values of Image Type that tell what only looks like a slice."""
+"""Values of Image Type, or of how a volume was used, that tell what only looks like a slice."""
 _SEXES: Final = ("F", "M")
 _CAPTURES: Final = "1.2.840.10008.5.1.4.1.1.7."
 _REPORTS: Final = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.")
@@ -85,8 +116,12 @@ class Entry:
     """F, M, or empty: others may be corrected later."""
     day: int | None
     """On which it was taken, in days of a running number."""
+    frame_of_reference: str
     references: frozenset[str]
-    """Of RTSTRUCT and SEG: the series on which they were drawn."""
+    """Of RTSTRUCT and SEG: the series on which they were drawn; if they name none, the frames of
+    reference."""
+    regions: tuple[RegionName, ...]
+    """Of the same, what was drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +130,9 @@ class Foreign:
 
     path: str
     why: str
-    """no DICOM, no plain file, DICOMDIR, damaged or too large."""
+    """no DICOM, no plain file, DICOMDIR or damaged."""
+    uids: frozenset[str] = frozenset()
+    """Of a damaged file: what looks like one near its beginning, of its series and study too."""
 
 
 def find_files(folder: Path) -> tuple[str, ...]:
@@ -135,19 +172,53 @@ def _refuse_folder(error: OSError) -> None:
 def read_entry(folder: Path, path: str) -> Entry | Foreign:
     """Return what a file is; no file breaks it."""
     place = folder / path
+    begin = b""
     try:
         told = place.stat()
         if not stat.S_ISREG(told.st_mode):  # of a pipe, a socket, a device no read may end
             return Foreign(path=path, why="no plain file")
-        if told.st_size > MAX_FILE_BYTES:
-            return Foreign(path=path, why="too large")
-        content = place.read_bytes()
-        if not _looks_like_dicom(place, content):
+        with place.open("rb") as file:
+            begin = file.read(_BEGIN_BYTES)
+        if not _looks_like_dicom(place, begin):
             return Foreign(path=path, why="no DICOM")
-        dataset = parse(place, content, with_pixels=False)
-        return _entry_of(path, hashlib.sha256(content).hexdigest(), dataset)
-    except (DatasetError, OSError):
-        return Foreign(path=path, why="damaged")
+        found = _read_entry(place, path, begin, told.st_size)
+    except (DatasetError, OSError, MemoryError):
+        found = None
+    if found is None:
+        uids = frozenset(one.decode() for one in _UID.findall(begin))
+        return Foreign(path=path, why="damaged", uids=uids)
+    return found
+
+
+def _read_entry(place: Path, path: str, begin: bytes, size_bytes: int) -> Entry | Foreign | None:
+    if size_bytes > _most_bytes(begin):
+        return _entry_of_large(place, path, begin)
+    content = begin if size_bytes <= len(begin) else place.read_bytes()
+    if content.count(_ITEM) > MAX_ITEMS:
+        return _entry_of_large(place, path, begin)
+    dataset = parse(place, content, with_pixels=False)
+    return _entry_of(path, hashlib.sha256(content).hexdigest(), dataset)
+
+
+def _most_bytes(begin: bytes) -> int:
+    """Return how large a file that begins so may be; it names its class early."""
+    is_of_several = any(name.encode() in begin[:_ROOT_WITHIN] for name in _OF_SEVERAL_SLICES)
+    return MAX_IMAGE_BYTES if is_of_several else MAX_FILE_BYTES
+
+
+def _entry_of_large(place: Path, path: str, begin: bytes) -> Entry | Foreign | None:
+    """Return whose a file is that is not read, by its begin, so that its case can be refused."""
+    told = _read(
+        place,
+        begin,
+        lambda file, force: read_partial(
+            file, lambda tag, _vr, _length: tag > _LAST_OF_BEGIN, force=force
+        ),
+    )
+    found = _entry_of(path, "", told)
+    if isinstance(found, Entry):  # raw data and videos are large, and no part of a case
+        return replace(found, kind=_LARGE.get(found.kind, found.kind))
+    return found
 
 
 def read_dataset(path: Path, digest: str, *, with_pixels: bool) -> Dataset:
@@ -175,15 +246,21 @@ def parse(path: Path, content: bytes, *, with_pixels: bool) -> Dataset:
     Raises:
         DatasetError: code damaged_file or transfer_syntax.
     """
+    return _read(
+        path,
+        content,
+        lambda file, force: pydicom.dcmread(file, stop_before_pixels=not with_pixels, force=force),
+    )
+
+
+def _read(path: Path, content: bytes, read: Callable[[io.BytesIO, bool], Dataset]) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _require_not_deflated(path, content)
             has_magic = content[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
-            return pydicom.dcmread(
-                io.BytesIO(content), stop_before_pixels=not with_pixels, force=not has_magic
-            )
-    except DatasetError:
+            return read(io.BytesIO(content), not has_magic)
+    except (DatasetError, MemoryError):
         raise
     except Exception as error:  # pydicom raises anything on what is no DICOM
         raise DatasetError(
@@ -205,24 +282,37 @@ def _require_not_deflated(path: Path, content: bytes) -> None:
         )
 
 
-def _looks_like_dicom(path: Path, content: bytes) -> bool:
+def _looks_like_dicom(path: Path, head: bytes) -> bool:
     """Return whether a file is DICOM, or was before something broke it."""
+    if head.startswith(_APPLE_DOUBLE):
+        return False
+    if not head:
+        return _may_be_emptied(path)
     return (
-        content[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
-        or _ROOT in content[:_ROOT_WITHIN]
+        head[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
+        or _ROOT in head[:_ROOT_WITHIN]
         or path.name.lower().endswith(_SUFFIXES)
-        or not content
     )
 
 
-def _entry_of(path: str, digest: str, dataset: Dataset) -> Entry | Foreign:
+def _may_be_emptied(path: Path) -> bool:
+    """Return whether an empty file is named as slices are: many archives give them no suffix.
+
+    What is hidden, such as `.lock`, or has the suffix of something else, is no slice.
+    """
+    suffix = path.suffix.lower()
+    is_other = suffix not in {"", *_SUFFIXES} and not suffix[1:].isdecimal()  # a UID has decimals
+    return not is_other and not path.name.startswith(".")
+
+
+def _entry_of(path: str, digest: str, dataset: Dataset) -> Entry | Foreign | None:
     sop_class = text(dataset, "SOPClassUID")
     directory = text(getattr(dataset, "file_meta", Dataset()), "MediaStorageSOPClassUID")
     if _DIRECTORY in {sop_class, directory}:
         return Foreign(path=path, why="DICOMDIR")
     series = text(dataset, "SeriesInstanceUID")
     if not (sop_class and series and text(dataset, "SOPInstanceUID")):
-        return Foreign(path=path, why="damaged")
+        return None
     return Entry(
         path=path,
         digest=digest,
@@ -234,7 +324,9 @@ def _entry_of(path: str, digest: str, dataset: Dataset) -> Entry | Foreign:
         name=_plain_name(text(dataset, "PatientName")),
         sex=sex if (sex := text(dataset, "PatientSex").upper()) in _SEXES else "",
         day=day(dataset, "StudyDate") or day(dataset, "SeriesDate"),
-        references=frozenset(_references(sop_class, dataset)),
+        frame_of_reference=text(dataset, "FrameOfReferenceUID"),
+        references=_references(sop_class, dataset),
+        regions=read_names(dataset) if sop_class in {_STRUCTURES, _SEGMENTATION} else (),
     )
 
 
@@ -247,7 +339,8 @@ def _plain_name(name: str) -> str:
 
 def _kind_of(sop_class: str, dataset: Dataset) -> str:
     """Return modality or, in words that a report may show, what else the file is."""
-    words = {word.upper() for word in texts(dataset, "ImageType")}
+    used = texts(dataset, "VolumeBasedCalculationTechnique")
+    words = {word.upper() for word in (*texts(dataset, "ImageType"), *used)}
     kind = "other object"
     if sop_class in _IMAGES:
         kind = next((why for word, why in _NO_SLICES.items() if word in words), _IMAGES[sop_class])
@@ -260,17 +353,20 @@ def _kind_of(sop_class: str, dataset: Dataset) -> str:
     return kind
 
 
-def _references(sop_class: str, dataset: Dataset) -> list[str]:
+def _references(sop_class: str, dataset: Dataset) -> frozenset[str]:
     if sop_class == _SEGMENTATION:
-        return [
-            text(series, "SeriesInstanceUID")
-            for series in items(dataset, "ReferencedSeriesSequence")
-        ]
-    if sop_class != _STRUCTURES:
-        return []
-    return [
-        text(series, "SeriesInstanceUID")
-        for frame in items(dataset, "ReferencedFrameOfReferenceSequence")
-        for study in items(frame, "RTReferencedStudySequence")
-        for series in items(study, "RTReferencedSeriesSequence")
-    ] or [text(first_item(dataset, "ReferencedSeriesSequence"), "SeriesInstanceUID")]
+        series = [*items(dataset, "ReferencedSeriesSequence")]
+    elif sop_class == _STRUCTURES:
+        series = [
+            series
+            for frame in items(dataset, "ReferencedFrameOfReferenceSequence")
+            for study in items(frame, "RTReferencedStudySequence")
+            for series in items(study, "RTReferencedSeriesSequence")
+        ] or [*items(dataset, "ReferencedSeriesSequence")]
+    else:
+        return frozenset()
+    named = {text(one, "SeriesInstanceUID") for one in series} - {""}
+    if not named:
+        frames = [dataset, *items(dataset, "ReferencedFrameOfReferenceSequence")]
+        named = {text(one, "FrameOfReferenceUID") for one in frames} - {""}
+    return frozenset(named)

@@ -8,9 +8,7 @@ import dataclasses
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +18,7 @@ from typing import Final
 from fedmq.disk import LocalDisk
 from fedmq.errors import DatasetError
 from fedmq.imaging.dicom.files import Entry, Foreign, find_files, read_entry
+from fedmq.imaging.dicom.numbering import renumber
 from fedmq.imaging.dicom.outcomes import Outcome, as_kept, refused, report_json, report_text
 from fedmq.imaging.dicom.planning import Choices, Plan, Refusal, Study, mark_site, plan_studies
 from fedmq.imaging.dicom.pseudonyms import (
@@ -30,14 +29,31 @@ from fedmq.imaging.dicom.pseudonyms import (
     sign,
     table,
 )
-from fedmq.imaging.dicom.studies import OLD, PART, folders_of, import_study, read_outcome
-from fedmq.imaging.dicom.workers import workers
+from fedmq.imaging.dicom.regions import is_wanted
+from fedmq.imaging.dicom.studies import (
+    OLD,
+    PART,
+    folders_by_patient,
+    import_study,
+    read_outcome,
+    settle,
+)
+from fedmq.imaging.dicom.workers import share_out
 
 REPORT_JSON: Final = "import-report.json"
 REPORT_TEXT: Final = "import-report.txt"
 LEFT_OUT_FILE: Final = "left-out.csv"
-_OF_CHOICES: Final = frozenset(
-    {"several_series", "series_not_found", "changed_file", "process_ended"}
+REGIONS_FILE: Final = "regions.csv"
+_STAYING: Final = frozenset(
+    {
+        "several_series",
+        "series_not_found",
+        "tracer_not_named",
+        "changed_file",
+        "damaged_file",
+        "process_ended",
+        "memory",
+    }
 )
 """Refusals that say nothing against the case as it was imported before."""
 _STAYS: Final = "its folder stays: what is there was imported before, with other choices or files"
@@ -74,7 +90,7 @@ def import_archive(
     """Every study below `source` with PET or CT has a folder in `target`, or is refused by name.
 
     `keeping` is a folder of the node's home for what stays at the site and names patients: the
-    secret, the table of pseudonyms, the list of files that are in no case.
+    secret, the table of pseudonyms, the lists of files that are in no case and of regions.
 
     Raises:
         DatasetError: code missing_file (no such source), empty (nothing in it is an image), busy,
@@ -95,6 +111,7 @@ def import_archive(
             sign=partial(sign, secret),
         )
         _keep_links(keeping, plan, entries, foreign)
+        _keep_regions(keeping, plan, choices)
         if not plan.studies:
             raise DatasetError(
                 "nothing to import was found",
@@ -126,16 +143,22 @@ def _make_target(source: Path, target: Path) -> None:
 def _read_entries(
     source: Path, files: Sequence[str], jobs: int, progress: Progress
 ) -> tuple[list[Entry], list[Foreign]]:
-    entries: list[Entry] = []
-    foreign: list[Foreign] = []
-    with workers(jobs) as pool:
-        found: Iterable[Entry | Foreign]
-        read = partial(read_entry, source)
-        found = pool.map(read, files, chunksize=_FILES_AT_ONCE) if pool else map(read, files)
-        for done, one in enumerate(found, start=1):
-            (entries if isinstance(one, Entry) else foreign).append(one)  # type: ignore[arg-type]
-            progress("file", done, len(files))
-    return entries, foreign
+    """Return all files in their order, whoever read them."""
+    read = partial(read_entry, source)
+    lots = [files[at : at + _FILES_AT_ONCE] for at in range(0, len(files), _FILES_AT_ONCE)]
+    found: dict[str, Entry | Foreign] = {}
+    for lot, told in share_out(partial(_read_lot, source), lots, jobs):
+        # In the lot that ended its process, some file did: it alone is not read.
+        singly = share_out(read, lot, jobs) if told is None else zip(lot, told, strict=True)
+        for path, one in singly:
+            found[path] = one or Foreign(path=path, why="damaged")
+            progress("file", len(found), len(files))
+    entries = [one for path in files if isinstance(one := found[path], Entry)]
+    return entries, [one for path in files if isinstance(one := found[path], Foreign)]
+
+
+def _read_lot(source: Path, files: Sequence[str]) -> list[Entry | Foreign]:
+    return [read_entry(source, path) for path in files]
 
 
 def _require_own(target: Path, site: str) -> None:
@@ -162,11 +185,23 @@ def _keep_links(
     replace(keeping, LEFT_OUT_FILE, table([("file", "what it is"), *sorted(rows)]))
 
 
+def _keep_regions(keeping: LocalDisk, plan: Plan, choices: Choices) -> None:
+    """The site can see which regions its masks are made of: their names stand nowhere else."""
+    rows = [
+        (study.case_id, entry.path, region.name, "yes" if is_asked else "no")
+        for study in plan.studies
+        for entry in study.drawn
+        for region in entry.regions
+        for is_asked in [is_wanted(region, choices.regions)]
+    ]
+    replace(keeping, REGIONS_FILE, table([("case", "file", "region", "asked for"), *rows]))
+
+
 def _clear(target: Path) -> None:
-    """Remove what a killed import left: folders that were not yet, or no longer, cases."""
-    for leftover in target.iterdir():
-        if leftover.name.startswith((PART, OLD)):
-            shutil.rmtree(leftover, ignore_errors=True)
+    """Undo what a killed import began: no folder is there that is no case, and none is lost."""
+    for mark in (PART, OLD):
+        for leftover in list(target.glob(f"{mark}*")):
+            settle(leftover.name.removeprefix(mark), target)
 
 
 def _import_studies(
@@ -181,10 +216,12 @@ def _import_studies(
     waiting: list[Study] = []
     removed: list[str] = []
     held = _held(studies, target)
+    names_before = renumber([one for one in studies if one.pseudonym not in held], target)
     for study in studies:
         before = read_outcome(target / study.case_id)
         if study.refusal or study.pseudonym in held:
-            outcomes[study.case_id] = refused(study, study.refusal or held[study.pseudonym])
+            outcome = refused(study, study.refusal or held[study.pseudonym])
+            outcomes[study.case_id] = _told(outcome, target)
         elif before is not None and before.key == study.key and before.state == "written":
             outcomes[study.case_id] = as_kept(before)
         else:
@@ -192,15 +229,23 @@ def _import_studies(
     removed += _remove_others(studies, held, outcomes, target)
     progress("case", len(outcomes), len(studies))
     for outcome in _make_all(waiting, source, target, choices, jobs):
-        if outcome.state == "refused" and (target / outcome.case_id).exists():
-            if outcome.code in _OF_CHOICES:
-                outcome = dataclasses.replace(outcome, notes=(_STAYS,))  # noqa: PLW2901 - the same one
-            else:
-                _remove(target / outcome.case_id)
-                removed.append(outcome.case_id)
-        outcomes[outcome.case_id] = outcome
+        place = target / outcome.case_id
+        if outcome.state == "refused" and outcome.code not in _STAYING and place.exists():
+            _remove(place)
+            removed.append(outcome.case_id)
+        outcomes[outcome.case_id] = _told(outcome, target)
         progress("case", len(outcomes), len(studies))
+    for name, old in names_before.items():
+        told = f"it was {old} before: the archive has another number of scans by now"
+        outcomes[name] = dataclasses.replace(outcomes[name], notes=(*outcomes[name].notes, told))
     return [outcomes[study.case_id] for study in studies], removed
+
+
+def _told(outcome: Outcome, target: Path) -> Outcome:
+    """Return the outcome with a note where what was imported before stays."""
+    if outcome.code in _STAYING and (target / outcome.case_id).exists():
+        return dataclasses.replace(outcome, notes=(_STAYS,))
+    return outcome
 
 
 def _held(studies: Sequence[Study], target: Path) -> dict[str, Refusal]:
@@ -209,8 +254,9 @@ def _held(studies: Sequence[Study], target: Path) -> dict[str, Refusal]:
     for study in studies:
         tokens.setdefault(study.pseudonym, set()).add(study.token)
     held: dict[str, Refusal] = {}
+    folders = folders_by_patient(target)
     for name, known in tokens.items():
-        for folder in folders_of(name, target):
+        for folder in folders.get(name, ()):
             before = read_outcome(folder)
             if before is None:
                 held[name] = Refusal(
@@ -236,9 +282,14 @@ def _remove_others(
     """Remove folders of these patients that are cases no more, or refused by now."""
     removed = []
     there = {study.case_id for study in studies}
-    gone = {name for name, one in outcomes.items() if one.state == "refused"}
+    gone = {
+        name
+        for name, one in outcomes.items()
+        if one.state == "refused" and one.code not in _STAYING
+    }
+    folders = folders_by_patient(target)
     for name in sorted({study.pseudonym for study in studies} - set(held)):
-        for folder in folders_of(name, target):
+        for folder in folders.get(name, ()):
             if folder.name not in there or folder.name in gone:
                 _remove(folder)
                 removed.append(folder.name)
@@ -247,35 +298,27 @@ def _remove_others(
 
 def _remove(folder: Path) -> None:
     """Take a case out at once, its files afterwards."""
-    old = folder.with_name(f"{OLD}{folder.name}")
-    shutil.rmtree(old, ignore_errors=True)
-    folder.rename(old)
-    shutil.rmtree(old, ignore_errors=True)
+    part = folder.with_name(f"{PART}{folder.name}")
+    shutil.rmtree(part, ignore_errors=True)
+    folder.rename(part)
+    shutil.rmtree(part, ignore_errors=True)
 
 
 def _make_all(
     studies: Sequence[Study], source: Path, target: Path, choices: Choices, jobs: int
 ) -> Iterator[Outcome]:
-    with workers(min(jobs, len(studies))) as pool:
-        if pool is None:
-            for study in studies:
-                yield import_study(study, source, target, choices)
-            return
-        running: dict[Future[Outcome], Study] = {
-            pool.submit(import_study, study, source, target, choices): study for study in studies
-        }
-        for future in as_completed(running):
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                yield refused(
-                    running[future],
-                    Refusal(
-                        code="process_ended",
-                        why="a process that imported was ended, perhaps for want of memory",
-                        fix="import again, with fewer --jobs",
-                    ),
-                )
+    make = partial(import_study, source=source, target=target, choices=choices)
+    for study, outcome in share_out(make, studies, min(jobs, len(studies))):
+        if outcome is None:
+            settle(study.case_id, target)
+        yield outcome or refused(
+            study,
+            Refusal(
+                code="process_ended",
+                why="the process that imported it was ended twice, perhaps for want of memory",
+                fix="free memory, then import again",
+            ),
+        )
 
 
 @contextmanager

@@ -1,9 +1,7 @@
 """Masks: the regions of an RTSTRUCT or SEG file, on the grid of the series they were drawn on."""
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Final
 
 import numpy as np
@@ -12,14 +10,16 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from fedmq.errors import DatasetError
-from fedmq.imaging.dicom.contours import Region, fill_region
+from fedmq.imaging.dicom.contours import MIN_POINTS, Region, fill_region
 from fedmq.imaging.dicom.elements import first_item, items, numbers, text, whole
+from fedmq.imaging.dicom.regions import is_wanted, read_names
 from fedmq.imaging.dicom.series import MAX_SIDE, pixels
-from fedmq.imaging.dicom.stacks import MAX_VOXELS, Stack
+from fedmq.imaging.dicom.stacks import Stack
 
-_USUAL: Final = re.compile(r"gtv|lesion|lésion|tumou?r|tumeur|neoplasm", re.IGNORECASE)
 MAX_OUTLINE_BYTES: Final = 2**24
 """Of its points as text, half a million: they become numbers of four times the size."""
+_CLOSED: Final = "CLOSED_PLANAR"
+_EXCLUSIVE: Final = "CLOSEDPLANAR_XOR"
 _NEAR: Final = 0.05
 """In voxels: a segmentation lies on the grid of its images, or it is of others."""
 
@@ -31,8 +31,12 @@ class DrawnMask:
     array: NDArray[np.bool_]
     """Shape (columns, rows, slices), on the grid it was drawn on."""
     num_united: int
-    num_regions: int
-    """In the file, those that were not asked for too."""
+    num_unwanted: int
+    """Regions of the file that were not asked for."""
+    num_blank: int
+    """Of those that were, how many mark no voxel."""
+    num_open: int
+    """Their outlines that enclose nothing."""
 
 
 def draw_mask(kind: str, dataset: Dataset, grid: Stack, patterns: Sequence[str]) -> DrawnMask:
@@ -42,53 +46,60 @@ def draw_mask(kind: str, dataset: Dataset, grid: Stack, patterns: Sequence[str])
         kind: RTSTRUCT or SEG.
         dataset: the whole file.
         grid: of the series that the file refers to.
-        patterns: with `*` and `?`, in any case; none: the usual names of tumours.
+        patterns: of names, as `is_wanted` takes them.
 
     Raises:
         DatasetError: code contour_off_grid, mask_other_grid, bad_mask or transfer_syntax.
     """
     mask = np.zeros(grid.shape, np.bool_)
+    names = read_names(dataset)
+    wanted = {one.number for one in names if is_wanted(one, patterns)}
+    num_open = 0
+    marking: dict[int | None, bool] = {}
     if kind == "RTSTRUCT":
-        regions = list(read_regions(dataset))
-        wanted = [one for one in regions if one.contours and is_wanted(one.name, patterns)]
-        for region in wanted:
-            mask |= fill_region(region, grid.affine, grid.shape)
-        return DrawnMask(array=mask, num_united=len(wanted), num_regions=len(regions))
-    segments = tuple(items(dataset, "SegmentSequence"))
-    numbers_wanted = {
-        whole(one, "SegmentNumber")
-        for one in segments
-        if is_wanted(_name_of(one, with_type=not patterns), patterns)
-    }
-    if numbers_wanted:
-        _mark_segments(dataset, numbers_wanted, grid, mask)
-    return DrawnMask(array=mask, num_united=len(numbers_wanted), num_regions=len(segments))
+        for number, region in read_regions(dataset, wanted):  # one by one: together they are large
+            num_open += region.num_open
+            if region.contours:
+                inside = fill_region(region, grid.affine, grid.shape)
+                marking[number] = marking.get(number, False) or bool(inside.any())
+                mask |= inside
+    elif wanted:
+        marking = _mark_segments(dataset, wanted, grid, mask)
+    return DrawnMask(
+        array=mask,
+        num_united=len(marking),
+        num_unwanted=sum(not is_wanted(one, patterns) for one in names),
+        num_blank=len(wanted) - sum(marking.values()),
+        num_open=num_open,
+    )
 
 
-def is_wanted(name: str, patterns: Sequence[str]) -> bool:
-    """Return whether a region of this name is asked for."""
-    if not patterns:
-        return _USUAL.search(name) is not None
-    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
-
-
-def read_regions(dataset: Dataset) -> Iterator[Region]:
-    """Yield the regions of an RTSTRUCT file with their closed outlines.
+def read_regions(
+    dataset: Dataset, wanted: Collection[int | None]
+) -> Iterator[tuple[int | None, Region]]:
+    """Yield the regions of an RTSTRUCT file that have one of these numbers, each with its own.
 
     Raises:
         DatasetError: code bad_mask: an outline is no list of points.
     """
-    names = {
-        whole(one, "ROINumber"): text(one, "ROIName")
-        for one in items(dataset, "StructureSetROISequence")
-    }
     for one in items(dataset, "ROIContourSequence"):
-        outlines = tuple(
-            _points(contour)
-            for contour in items(one, "ContourSequence")
-            if text(contour, "ContourGeometricType").startswith("CLOSED_PLANAR")
-        )
-        yield Region(name=names.get(whole(one, "ReferencedROINumber"), ""), contours=outlines)
+        number = whole(one, "ReferencedROINumber")
+        if number in wanted:
+            drawn = [
+                (text(contour, "ContourGeometricType"), _points(contour))
+                for contour in items(one, "ContourSequence")
+            ]
+            closed = [
+                (kind, points)
+                for kind, points in drawn
+                if kind in {_CLOSED, _EXCLUSIVE} and len(points) >= MIN_POINTS
+            ]
+            region = Region(
+                contours=tuple(points for _, points in closed),
+                is_xor=any(kind == _EXCLUSIVE for kind, _ in closed),
+                num_open=len(drawn) - len(closed),
+            )
+            yield number, region
 
 
 def _points(contour: Dataset) -> NDArray[np.float64]:
@@ -103,51 +114,43 @@ def _points(contour: Dataset) -> NDArray[np.float64]:
             flat = np.array(numbers(contour, "ContourData"))
     except ValueError as error:
         raise _fault("bad_mask", "an outline holds what is no number") from error
-    if len(flat) % 3 or not np.isfinite(flat).all() or not len(flat):
+    if len(flat) % 3 or not np.isfinite(flat).all():
         raise _fault("bad_mask", "an outline is no list of points")
     return flat.reshape(-1, 3)
 
 
-def _name_of(segment: Dataset, *, with_type: bool) -> str:
-    kind = first_item(segment, "SegmentedPropertyTypeCodeSequence")
-    names = [text(segment, "SegmentLabel"), text(kind, "CodeMeaning") if with_type else ""]
-    return " ".join(names).strip()
-
-
 def _mark_segments(
     dataset: Dataset, wanted: Collection[int | None], grid: Stack, mask: NDArray[np.bool_]
-) -> None:
-    """Set in `mask` the voxels of these segments, each frame's on its slice."""
+) -> dict[int | None, bool]:
+    """Set in `mask` the voxels of these segments, each frame's on its slice.
+
+    Returns: of each segment that has frames, whether it marks any voxel.
+    """
     frames = tuple(items(dataset, "PerFrameFunctionalGroupsSequence"))
     shared = first_item(dataset, "SharedFunctionalGroupsSequence")
-    for frame, image in zip(frames, frames_of(dataset, len(frames)), strict=True):
+    marking: dict[int | None, bool] = {}
+    _require_usable(dataset, len(frames))
+    for index, frame in enumerate(frames):
         identity = first_item(frame, "SegmentIdentificationSequence")
-        if whole(identity, "ReferencedSegmentNumber") in wanted:
+        segment = whole(identity, "ReferencedSegmentNumber")
+        if segment in wanted:
             place = _slice_of(frame, shared, grid)
+            image = pixels(dataset, index)
             if image.T.shape != grid.shape[:2]:
                 raise _fault("mask_other_grid", "its segmentation has another number of pixels")
             mask[:, :, place] |= image.T != 0
+            marking[segment] = marking.get(segment, False) or bool(image.any())
+    return marking
 
 
-def frames_of(dataset: Dataset, num_frames: int) -> NDArray[np.generic]:
-    """Return the frames of a segmentation, shape (frames, rows, columns).
-
-    Raises:
-        DatasetError: code bad_mask: it is none of zeros and ones, or its header does not fit it.
-    """
+def _require_usable(dataset: Dataset, num_frames: int) -> None:
+    """Refuse what is none of zeros and ones, and a header that does not fit its frames."""
     if text(dataset, "SegmentationType") != "BINARY":
-        raise _fault("bad_mask", "its segmentation is not binary")
-    rows, columns = whole(dataset, "Rows") or 0, whole(dataset, "Columns") or 0
-    is_usable = (
-        0 < rows <= MAX_SIDE
-        and 0 < columns <= MAX_SIDE
-        and num_frames == whole(dataset, "NumberOfFrames")
-        and 0 < num_frames * rows * columns <= MAX_VOXELS
-    )
-    if not is_usable:
+        raise _fault("bad_mask", "its segmentation is not binary", "export it as a binary one")
+    sides = [whole(dataset, key) or 0 for key in ("Rows", "Columns")]
+    is_usable = num_frames and num_frames == whole(dataset, "NumberOfFrames")
+    if not (is_usable and all(0 < side <= MAX_SIDE for side in sides)):
         raise _fault("bad_mask", "its segmentation does not tell a usable size")
-    stored = pixels(dataset)
-    return stored.reshape(num_frames, rows, columns)
 
 
 def _slice_of(frame: Dataset, shared: Dataset, grid: Stack) -> int:
@@ -175,10 +178,7 @@ def _of_either(frame: Dataset, shared: Dataset, sequence: str, key: str) -> tupl
     return numbers(first_item(frame, sequence), key) or numbers(first_item(shared, sequence), key)
 
 
-def _fault(code: str, why: str) -> DatasetError:
-    return DatasetError(
-        "its regions of interest cannot be used",
-        code=code,
-        why=why,
-        fix="export them together with the series on which they were drawn",
-    )
+def _fault(
+    code: str, why: str, fix: str = "export them together with the series on which they were drawn"
+) -> DatasetError:
+    return DatasetError("its regions of interest cannot be used", code=code, why=why, fix=fix)

@@ -15,6 +15,7 @@ from fedmq.imaging.dicom.elements import (
     numbers,
     text,
     texts,
+    utc_offset_s,
 )
 from fedmq.imaging.suv import Frame, Moment, PetFacts
 
@@ -24,20 +25,23 @@ _GE: Final = "GEMS_PETD_01"
 _GE_GROUP: Final = 0x0009
 _BLOCKS: Final = range(0x10, 0x100)
 """Where in a group the names of private blocks stand."""
+_INJECTED: Final = "RadiopharmaceuticalStartDateTime"
 _MS_PER_S: Final = 1000.0
 _OF_SERIES: Final = (
     "Units",
     "DecayCorrection",
+    "DecayCorrectionDateTime",
     "SUVType",
     "PatientWeight",
     "SeriesDate",
     "SeriesTime",
+    "TimezoneOffsetFromUTC",
 )
 """What has to be the same in every slice: factors are found once."""
 
 
-def read_pet_facts(heads: Sequence[Dataset]) -> PetFacts:
-    """Return what a PET series tells, with a frame for each head.
+def read_pet_facts(heads: Sequence[Dataset], tracer_said: str = "") -> PetFacts:
+    """Return what a PET series tells, with a frame for each head; and what the operator says.
 
     Raises:
         DatasetError: code mixed_series (slices disagree on dose, weight, units or times), or dose
@@ -62,13 +66,17 @@ def read_pet_facts(heads: Sequence[Dataset]) -> PetFacts:
     if len(drugs) > 1:
         raise _fault("dose", "several radiopharmaceuticals were given")
     drug = drugs[0] if drugs else Dataset()
-    with_day = date_time(drug, "RadiopharmaceuticalStartDateTime")
+    zone_s = utc_offset_s(head, "TimezoneOffsetFromUTC")
+    with_day = date_time(drug, _INJECTED, zone_s)
     time_only = moment(drug, None, "RadiopharmaceuticalStartTime")
+    if zone_s is None and time_only is None and utc_offset_s(drug, _INJECTED) is not None:
+        with_day = None  # nothing tells whether its clock is that of the scan
     code = first_item(drug, "RadiopharmaceuticalCodeSequence")
     return PetFacts(
         units=text(head, "Units"),
         suv_type=text(head, "SUVType"),
         decay_correction=text(head, "DecayCorrection"),
+        corrected_to=date_time(head, "DecayCorrectionDateTime", zone_s),
         corrections=frozenset.intersection(
             *(frozenset(texts(one, "CorrectedImage")) for one in heads)
         ),
@@ -77,6 +85,7 @@ def read_pet_facts(heads: Sequence[Dataset]) -> PetFacts:
             text(code, "CodeValue"),
             text(code, "CodeMeaning"),
         ),
+        tracer_said=tracer_said,
         weight_kg=number(head, "PatientWeight"),
         size_m=number(head, "PatientSize"),
         dose_bq=number(drug, "RadionuclideTotalDose"),
@@ -84,7 +93,7 @@ def read_pet_facts(heads: Sequence[Dataset]) -> PetFacts:
         injection=with_day or time_only,
         injection_time_only=time_only if with_day else None,
         series=moment(head, "SeriesDate", "SeriesTime"),
-        private_scan=_ge_scan(head),
+        private_scan=_ge_scan(head, zone_s),
         frames=tuple(_frame(one) for one in heads),
         philips_suv=_philips(head, 0x00),
         philips_bqml=_philips(head, 0x09),
@@ -106,9 +115,9 @@ def _philips(head: Dataset, element: int) -> float | None:
     return None if place is None else number(head, place)
 
 
-def _ge_scan(head: Dataset) -> Moment | None:
+def _ge_scan(head: Dataset, zone_s: float | None) -> Moment | None:
     place = _private(head, (_GE_GROUP, _GE, 0x0D))
-    return None if place is None else date_time(head, place)
+    return None if place is None else date_time(head, place, zone_s)
 
 
 def _private(head: Dataset, named: tuple[int, str, int]) -> tuple[int, int] | None:

@@ -1,18 +1,26 @@
 """Planning: which files make which case, under which name, and what is no case at all. Pure."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
-from fedmq.imaging.dicom.files import MULTI_FRAME, Entry, Foreign
+from fedmq.imaging.dicom.files import LARGE_IMAGE, LARGE_REGIONS, Entry, Foreign
 from fedmq.imaging.dicom.sidecars import ScanDay
+from fedmq.imaging.dicom.table_ids import match_ids
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 """Of what is written; another one makes every case anew."""
 _IMAGES: Final = ("CT", "PT")
 _DRAWN: Final = ("RTSTRUCT", "SEG")
+_NOBODY: Final = re.compile(r"(anon[a-z]*|noname|deidentified|unknown|none|null|patient|x+|0+)?")
+"""What stands in the place of an id, or of a name, of somebody who shall not be known."""
+_BY_ID_ALONE: Final = (
+    "that its patient's scans are of one person is told by the PatientID alone: its files have"
+    " neither name nor date of birth"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +30,12 @@ class Choices:
     regions: tuple[str, ...] = ()
     """Patterns of the names of regions of interest; none: the usual ones of tumours."""
     pet_series: str = ""
-    """Pattern of Series Description, where a study has several."""
+    """Pattern of Series Description, or Series Number, where a study has several."""
     ct_series: str = ""
+    tracer: str = ""
+    """What was given, of PET series that name no tracer."""
     time_zero: Mapping[str, int] = field(default_factory=dict)
-    """PatientID -> day, where treatment began."""
+    """PatientID, as a table of the site writes it -> day, where treatment began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +66,8 @@ class Study:
     left_out: Mapping[str, int]
     """What else the study holds, and how many files of it."""
     when: ScanDay
+    notes: tuple[str, ...]
+    """What a person should know of how it was planned."""
     refusal: Refusal | None
 
 
@@ -82,23 +94,27 @@ def plan_studies(
 ) -> Plan:
     """Return the cases of an archive: one for each study with PET or CT, by patient and day.
 
-    A file that cannot be read may be a slice of any series beside it: studies with files in the
-    same folder are refused, for a volume that lacks its last slice looks whole.
+    A file that cannot be read may be a slice: the studies that it may belong to are refused, for
+    a volume that lacks its last slice looks whole.
     """
     by_study: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    owners = {
-        (one.patient_id, one.series_uid): one.study_uid for one in entries if one.kind in _IMAGES
-    }
+    owners: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for one in entries:
+        if one.kind in _IMAGES:
+            for uid in (one.series_uid, one.frame_of_reference):
+                owners[one.patient_id, uid].add(one.study_uid)
     for one in entries:
         by_study[_owner_of(one, owners)].append(one)
-    damaged = {_folder(one.path) for one in foreign if one.why == "damaged"}
+    incomplete = _incomplete(by_study, [one for one in foreign if one.why == "damaged"])
     left_out = Counter(one.why for one in foreign)
     by_patient: dict[str, list[tuple[str, list[Entry]]]] = defaultdict(list)
     for (patient_id, study_uid), members in by_study.items():
-        if any(one.kind in {*_IMAGES, MULTI_FRAME} for one in members):
+        if any(one.kind in {*_IMAGES, LARGE_IMAGE} for one in members):
             by_patient[patient_id].append((study_uid, members))
         else:
             left_out.update(one.kind for one in members)
+    meant = match_ids(choices.time_zero, by_patient).patients
+    zeros = {patient_id: choices.time_zero[one] for one, patient_id in meant.items()}
     studies: list[Study] = []
     for patient_id, scans in by_patient.items():
         scans.sort(key=lambda scan: (_day_of(scan[1]) or 0, scan[0]))
@@ -109,8 +125,13 @@ def plan_studies(
                 study_uid=study_uid,
                 number=number if len(scans) > 1 else None,
                 members=members,
-                refusal=_refusal(patient_id, scans, members, damaged),
-                when=_when(patient_id, members, scans, choices),
+                refusal=_refusal(
+                    patient_id,
+                    scans,
+                    members,
+                    is_incomplete=(patient_id, study_uid) in incomplete,
+                ),
+                when=_when(members, scans, zeros.get(patient_id)),
             )
             for number, (study_uid, members) in enumerate(scans, start=1)
         ]
@@ -141,36 +162,72 @@ def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
     images = tuple(one for one in draft.members if one.kind in _IMAGES)
     drawn = tuple(one for one in draft.members if one.kind in _DRAWN)
     content = sorted(f"{one.kind} {one.digest}" for one in (*images, *drawn))
-    chosen = (*choices.regions, choices.pet_series, choices.ct_series, str(draft.when))
+    notes = (_BY_ID_ALONE,) if draft.number is not None and not _is_known(images) else ()
+    chosen = (
+        *choices.regions,
+        choices.pet_series,
+        choices.ct_series,
+        choices.tracer,
+        str(draft.when),
+        *notes,
+    )
     suffix = "" if draft.number is None else f"_scan-{draft.number}"
+    case_id = draft.pseudonym + suffix
     return Study(
-        case_id=draft.pseudonym + suffix,
+        case_id=case_id,
         patient_id=draft.patient_id,
         pseudonym=draft.pseudonym,
         token=sign("study", draft.study_uid),
         site=mark_site(sign),
-        key=sign("case", "\n".join([VERSION, *chosen, *content])),
+        key=sign("case", "\n".join([VERSION, case_id, *chosen, *content])),
         images=images,
         drawn=drawn,
         left_out=dict(
             Counter(one.kind for one in draft.members if one.kind not in {*_IMAGES, *_DRAWN})
         ),
         when=draft.when,
+        notes=notes,
         refusal=draft.refusal,
     )
 
 
-def _owner_of(one: Entry, owners: Mapping[tuple[str, str], str]) -> tuple[str, str]:
+def _owner_of(one: Entry, owners: Mapping[tuple[str, str], set[str]]) -> tuple[str, str]:
     """Return patient and study of a file; what was drawn goes with the images it was drawn on."""
-    drawn_on = [owners.get((one.patient_id, series)) for series in sorted(one.references)]
-    return one.patient_id, next((study for study in drawn_on if study is not None), one.study_uid)
+    studies = {study for uid in one.references for study in owners.get((one.patient_id, uid), ())}
+    return one.patient_id, studies.pop() if len(studies) == 1 else one.study_uid
+
+
+def _incomplete(
+    by_study: Mapping[tuple[str, str], Sequence[Entry]], damaged: Sequence[Foreign]
+) -> set[tuple[str, str]]:
+    """Return the studies that may lack one of these files.
+
+    Those that it names, by a UID of their own; if it names none, those with files in its folder.
+    Where patients share their UIDs, for somebody took their names away, the folder decides too.
+    """
+    by_uid: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    by_folder: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for study, members in by_study.items():
+        for one in members:
+            by_uid[one.study_uid].add(study)
+            by_uid[one.series_uid].add(study)
+            by_folder[_folder(one.path)].add(study)
+    found: set[tuple[str, str]] = set()
+    for file in damaged:
+        named = {study for uid in file.uids & by_uid.keys() for study in by_uid[uid]}
+        beside = by_folder.get(_folder(file.path), set())
+        if len({patient_id for patient_id, _ in named}) > 1:
+            named &= beside
+        found |= named or beside
+    return found
 
 
 def _refusal(
     patient_id: str,
     scans: Sequence[tuple[str, Sequence[Entry]]],
     members: Sequence[Entry],
-    damaged: set[str],
+    *,
+    is_incomplete: bool,
 ) -> Refusal | None:
     births = {one.birth_date for _, entries in scans for one in entries if one.birth_date}
     images = [one for _, entries in scans for one in entries if one.kind in _IMAGES]
@@ -196,17 +253,25 @@ def _refusal(
             why=f"files with one PatientID tell different {' and '.join(differing)}",
             fix="find out in the archive whose they are, and export each with its own PatientID",
         )
-    elif any(_folder(one.path) in damaged for one in members):
+    elif len(scans) > 1 and _names_nobody(patient_id) and not _is_known(images):
+        found = Refusal(
+            code="no_patient_id",
+            why="its PatientID is a word for nobody, several studies have it, and no name or date"
+            " of birth tells whether they are one person's",
+            fix="export each patient with a PatientID of their own",
+        )
+    elif is_incomplete:
         found = Refusal(
             code="damaged_file",
-            why="a file in its folder cannot be read, and may be one of its slices",
-            fix="export the folder again; or, if it is none of them, put that file elsewhere",
+            why="a file that cannot be read may be one of its slices",
+            fix="export that file again, or put it elsewhere if it is none of them: left-out.csv"
+            " in the node's folder `imports` names it, as damaged",
         )
-    elif (kinds := {one.kind for one in members}) >= {MULTI_FRAME} and "PT" not in kinds:
+    elif any(one.kind in {LARGE_IMAGE, LARGE_REGIONS} for one in members):
         found = Refusal(
-            code="multi_frame",
-            why="some of its images hold several slices in one file, which is not read",
-            fix="export them as one file for each slice",
+            code="too_large",
+            why="one of its files is larger than what is read, or has more outlines or items",
+            fix="export regions in several files, and volumes as one file for each slice",
         )
     elif len(scans) > 1 and _day_of(members) is None:
         found = Refusal(
@@ -217,15 +282,20 @@ def _refusal(
     return found
 
 
+def _is_known(images: Sequence[Entry]) -> bool:
+    """Return whether anything but the PatientID tells whose images they are."""
+    return any(one.birth_date or not _names_nobody(one.name) for one in images)
+
+
+def _names_nobody(name: str) -> bool:
+    return _NOBODY.fullmatch(re.sub(r"[\W_]", "", name).casefold()) is not None
+
+
 def _when(
-    patient_id: str,
-    members: Sequence[Entry],
-    scans: Sequence[tuple[str, Sequence[Entry]]],
-    choices: Choices,
+    members: Sequence[Entry], scans: Sequence[tuple[str, Sequence[Entry]]], zero: int | None
 ) -> ScanDay:
     day = _day_of(members)
     days = [known for _, entries in scans if (known := _day_of(entries)) is not None]
-    zero = choices.time_zero.get(patient_id)
     time_zero = "first scan" if zero is None else "treatment"
     begin = zero if zero is not None else min(days, default=None)
     if day is None or begin is None:

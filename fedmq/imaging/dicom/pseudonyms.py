@@ -86,7 +86,8 @@ def replace(disk: LocalDisk, name: str, content: str) -> None:
     """A file holds this after a crash too, or what it held before; only its owner reads it."""
     passing = f".{name}.new"
     disk.remove(passing)
-    disk.write(passing, 0, content.encode())
+    # Names of files are whatever bytes the archive chose.
+    disk.write(passing, 0, content.encode(errors="backslashreplace"))
     disk.sync(passing)
     disk.rename(passing, name)
     disk.sync_names()

@@ -14,7 +14,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from fedmq.imaging.dicom.elements import number, text, texts
-from fedmq.imaging.suv import PetFacts, SuvScale
+from fedmq.imaging.suv import PetFacts, SuvScale, seconds_between
 
 Sidecar = Mapping[str, object]
 _UNKNOWN: Final = "n/a"
@@ -138,14 +138,13 @@ def pet_sidecar(head: Dataset, facts: PetFacts, scale: SuvScale, when: ScanDay) 
         "FrameDuration": [_or_unknown(durations.pop() if len(durations) == 1 else None)],
         "AcquisitionMode": _UNKNOWN,
         "ImageDecayCorrected": True,
-        "ImageDecayCorrectionTime": 0
-        if facts.decay_correction == "START"
-        else _or_unknown(injection_s),
+        "ImageDecayCorrectionTime": _or_unknown(_corrected_to_s(facts, injection_s)),
         "ReconMethodName": _words(_METHODS, text(head, "ReconstructionMethod")),
         "ReconFilterType": _UNKNOWN,
         "AttenuationCorrection": "corrected",
         "fedmq": {
             **_day(when),
+            "tracer_named_by": "series" if facts.names_tracer else "operator",
             "suv_rule": scale.rule,
             "injection_to_scan_s": scale.delay_s,
             "corrections": sorted(facts.corrections & _CORRECTIONS),
@@ -154,6 +153,16 @@ def pet_sidecar(head: Dataset, facts: PetFacts, scale: SuvScale, when: ScanDay) 
             "patient_sex": _sex(head),
         },
     }
+
+
+def _corrected_to_s(facts: PetFacts, injection_s: float | None) -> float | None:
+    """Return from the begin of the scan."""
+    if facts.decay_correction == "START":
+        return 0
+    if facts.decay_correction or not (facts.injection and facts.corrected_to):
+        return injection_s
+    since_s = seconds_between(facts.injection, facts.corrected_to)
+    return None if injection_s is None else injection_s + since_s
 
 
 def ct_sidecar(head: Dataset, when: ScanDay) -> Sidecar:

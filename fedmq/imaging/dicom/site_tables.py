@@ -13,20 +13,37 @@ from fedmq.imaging.clinical import Row, TableFormat, plain_id, read_table
 ID_COLUMN: Final = "patient_id"
 DATE_COLUMN: Final = "date"
 _MONTH: Final = (
-    r"(?:jan|ene|gen|f[eé]v|feb|mar|mär|mrz|avr|apr|abr|mai|may|mag|jun|juin|giu|jul|juil|lug"
-    r"|ao[uû]|aug|ago|sep|set|oct|okt|out|ott|nov|d[eé]c|dez|dic)[a-zéû]*\.?"
+    r"(?:jan|ene|gen|f[eé]v|feb|mar|maart|mär|mrt|mrz|avr|apr|abr|mai|maj|may|mag|mei|jun|juin|giu"
+    r"|jul|juil|lug|ao[uû]|aug|ago|sep|set|oct|okt|out|ott|nov|d[eé]c|dez|dic|stycz|lut(?:y|ego)"
+    r"|kwie|czerw|lip(?:iec|ca)|sierp|wrze|pa[zź]dz|listop|grud)[^\W\d_]*\.?"
 )
-"""By the words of English, French, German, Italian, Spanish and Portuguese."""
+"""By the words of English, French, German, Dutch, Italian, Spanish, Portuguese and Polish."""
+_SIGN: Final = r"\s*[-/._]\s*"
+_YEAR: Final = r"(?:19|20)\d{2}"
+_MM: Final = r"(?:0[1-9]|1[0-2])"
+_DD: Final = r"(?:0[1-9]|[12]\d|3[01])"
 _DATE: Final = re.compile(
-    r"(?:19|20)\d{2}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2})\b"
-    r"|^(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])$"
+    rf"{_YEAR}(?:{_SIGN}|\s+)\d{{1,2}}(?:{_SIGN}|\s+)\d{{1,2}}"
+    rf"|\d{{1,2}}{_SIGN}\d{{1,2}}{_SIGN}(?:\d{{4}}|\d{{2}})\b"
+    rf"|\b\d{{1,2}}\s+\d{{1,2}}\s+{_YEAR}\b"
+    rf"|^{_YEAR}{_MM}{_DD}(?:T?\d{{2,6}}(?:[.,]\d+)?)?Z?$"
     rf"|\b\d{{1,2}}\.?[\s-]*(?:de )?{_MONTH}[\s,-]*(?:de )?(?:\d{{4}}|\d{{2}})\b"
-    rf"|\b{_MONTH}[\s-]*(?:\d{{1,2}},?\s+)?(?:de )?(?:19|20)\d{{2}}\b",
+    rf"|\b\d{{1,2}}\.?[\s-]+[^\W\d_]{{3,}}\.?[\s,-]+{_YEAR}\b"
+    rf"|\b{_MONTH}[\s-]*(?:\d{{1,2}},?\s+)?(?:de )?{_YEAR}\b",
     re.IGNORECASE,
 )
-"""A day, or a month with its year in words, in any usual spelling."""
-_MONTH_OF_YEAR: Final = re.compile(r"\d{1,2}[-/.](?:19|20)\d{2}|(?:19|20)\d{2}[-/.]\d{1,2}")
-"""Or a number with decimals: where most cells of a column are so, it has dates."""
+"""A day, or a month with its year in words, in any usual spelling; a day's word may be of any
+language."""
+_PERHAPS: Final = re.compile(
+    rf"\d{{1,2}}[-/.]{_YEAR}|{_YEAR}[-/.]\d{{1,2}}|{_YEAR}{_MM}"
+    rf"|(?:0?[1-9]|[12]\d|3[01])(?:{_MM}|{_DD}){_YEAR}|\d{{2}}{_MM}{_DD}"
+    rf"|(?:{_DD}{_MM}|{_MM}{_DD})\d{{2}}"
+    r"|\d{1,2} \d{1,2} \d{2}"
+    r"|[1-5]\d{4}(?:[.,]\d+)?"
+)
+"""Months, days without signs between, and days as spreadsheets count them (10000 is in 1927, 59999
+in 2064); or any number: where most cells of a column are so, it has dates."""
+_LEAVE_OUT: Final = "keep other columns, or mend the row"
 _SHORT: Final = 5
 """Numbers of fewer digits are ages and counts too, and an id that is one tells nobody apart."""
 
@@ -74,23 +91,26 @@ def read_site_table(path: Path, how: TableFormat, kept: Sequence[str]) -> SiteTa
     for row in table.rows:
         _require_new(path, row, rows)
         rows[row.case_id] = tuple(row.cells.get(name, "") for name in columns)
-        _require_nobody(path, row, rows[row.case_id], ids)
+        _require_nobody(path, row, dict(zip(columns, rows[row.case_id], strict=True)), ids)
     for place, name in enumerate(columns):
         cells = [(case_id, row[place]) for case_id, row in rows.items() if row[place]]
         if _are_most(cell == own or (cell in ids and _tells(cell)) for own, cell in cells):
-            raise _column_fault(path, name, "id_in_table", "most of its cells are PatientIDs")
-        if _are_most(_MONTH_OF_YEAR.fullmatch(cell) is not None for _, cell in cells):
-            raise _column_fault(path, name, "date_in_table", "most of its cells are dates")
+            why, fix = "most of its cells are PatientIDs", "leave it out"
+            raise _column_fault(path, name, "id_in_table", why, fix)
+        if _are_most(_PERHAPS.fullmatch(cell) is not None for _, cell in cells):
+            why = "most of its cells are dates, or look like dates or a spreadsheet's count of days"
+            fix = "leave it out; if they are figures, write them in another unit"
+            raise _column_fault(path, name, "date_in_table", why, fix)
     return SiteTable(columns=columns, rows=rows, notes=table.notes)
 
 
-def _require_nobody(path: Path, row: Row, cells: Sequence[str], ids: set[str]) -> None:
+def _require_nobody(path: Path, row: Row, cells: Mapping[str, str], ids: set[str]) -> None:
     own = re.compile(rf"(?<!\w){re.escape(row.case_id)}(?!\w)", re.IGNORECASE)
-    for cell in map(plain_id, cells):
+    for name, cell in ((name, plain_id(cell)) for name, cell in cells.items()):
         if _DATE.search(cell):
-            raise _fault(path, row.number, "date_in_table", "a column to be kept has a date")
+            raise _fault(path, row.number, "date_in_table", f"its {name} has a date", _LEAVE_OUT)
         if (_tells(row.case_id) and own.search(cell)) or (cell in ids and not cell.isdigit()):
-            raise _fault(path, row.number, "id_in_table", "a column to be kept has an id")
+            raise _fault(path, row.number, "id_in_table", f"its {name} has an id", _LEAVE_OUT)
 
 
 def _tells(patient_id: str) -> bool:
@@ -118,13 +138,9 @@ def _require_columns(path: Path, rows: Sequence[Row], names: Sequence[str]) -> N
             )
 
 
-def _column_fault(path: Path, name: str, code: str, why: str) -> DatasetError:
-    return DatasetError(
-        f"column {name} of {path.name} cannot be kept", code=code, why=why, fix="leave it out"
-    )
+def _column_fault(path: Path, name: str, code: str, why: str, fix: str) -> DatasetError:
+    return DatasetError(f"column {name} of {path.name} cannot be kept", code=code, why=why, fix=fix)
 
 
-def _fault(path: Path, row: int, code: str, why: str) -> DatasetError:
-    return DatasetError(
-        f"row {row} of {path.name} cannot be used", code=code, why=why, fix="mend the table"
-    )
+def _fault(path: Path, row: int, code: str, why: str, fix: str = "mend the table") -> DatasetError:
+    return DatasetError(f"row {row} of {path.name} cannot be used", code=code, why=why, fix=fix)

@@ -21,6 +21,8 @@ MAX_VOXELS: Final = 2**29
 """Of a volume, in float32 2 GB; a whole body of 512 x 512 pixels has a quarter of it."""
 _SAME_PLACE_MM: Final = 0.01
 _UNEVEN: Final = 0.03
+_ASTRAY: Final = 0.1
+"""Of a step, from where the grid has a slice: small differences of many steps add up."""
 _MAX_SHIFT_MM: Final = 0.2
 """To the side, from the first slice to any other: positions are rounded, gantries are tilted."""
 _SAME_DIRECTION: Final = 1e-4
@@ -34,6 +36,7 @@ class Slice:
     """Geometry and identity of one slice; what its file does not tell is empty."""
 
     sop_uid: str
+    """With the number of its frame."""
     digest: str
     frame_of_reference: str
     position_mm: tuple[float, ...]
@@ -44,6 +47,8 @@ class Slice:
     """Between rows, between columns."""
     num_rows: int
     num_columns: int
+    group: tuple[str, ...]
+    """Stack and point in time, where a file of several slices tells them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,8 +83,7 @@ def stack_slices(slices: Sequence[Slice]) -> Stack:
     depths = positions @ normal
     ranks = np.argsort(depths, kind="stable")
     order = tuple(kept[rank] for rank in ranks)
-    steps = np.diff(depths[ranks])
-    _require_even(steps)
+    _require_even(depths[ranks])
     aside = positions - positions[ranks[0]]
     aside -= np.outer(aside @ normal, normal)
     if np.linalg.norm(aside, axis=1).max() > _MAX_SHIFT_MM:
@@ -90,7 +94,7 @@ def stack_slices(slices: Sequence[Slice]) -> Stack:
     affine = np.eye(4)
     affine[:3, 0] = row * between_columns
     affine[:3, 1] = column * between_rows
-    affine[:3, 2] = normal * (depths[ranks[-1]] - depths[ranks[0]]) / len(steps)
+    affine[:3, 2] = normal * (depths[ranks[-1]] - depths[ranks[0]]) / (len(order) - 1)
     affine[:3, 3] = positions[ranks[0]]
     return Stack(
         order=order,
@@ -138,6 +142,8 @@ def _without_copies(slices: Sequence[Slice]) -> tuple[list[int], tuple[int, ...]
 def _require_alike(slices: Sequence[Slice]) -> None:
     first = slices[0]
     for one in slices:
+        if one.group != first.group:
+            raise _fault("mixed_series", "its slices are of several stacks, or points in time")
         if (one.num_rows, one.num_columns) != (first.num_rows, first.num_columns):
             raise _fault("mixed_series", "its slices differ in their numbers of pixels")
         if one.frame_of_reference != first.frame_of_reference:
@@ -148,7 +154,8 @@ def _require_alike(slices: Sequence[Slice]) -> None:
             raise _fault("mixed_series", "its slices differ in the spacing of their pixels")
 
 
-def _require_even(steps: NDArray[np.float64]) -> None:
+def _require_even(depths: NDArray[np.float64]) -> None:
+    steps = np.diff(depths)
     usual = float(np.median(steps))
     if steps.min() < _SAME_PLACE_MM:
         raise _fault(
@@ -157,6 +164,9 @@ def _require_even(steps: NDArray[np.float64]) -> None:
         )
     if np.abs(steps - usual).max() > max(_UNEVEN * usual, 2 * _SAME_PLACE_MM):
         raise _fault("gap", f"its slices are not evenly apart: {_told(steps)} mm")
+    astray = np.abs(depths - np.linspace(depths[0], depths[-1], len(depths))).max()
+    if astray > max(_ASTRAY * usual, 2 * _SAME_PLACE_MM):
+        raise _fault("gap", f"its slices lie up to {astray:.2f} mm off even steps")
     if not MIN_SPACING_MM <= usual <= MAX_SPACING_MM:
         raise _fault("bad_spacing", f"its slices are {usual:.3f} mm apart")
 

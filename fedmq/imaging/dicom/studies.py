@@ -10,24 +10,32 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from pydicom.dataset import Dataset
 
 from fedmq.disk import NO_ROOM
 from fedmq.errors import DatasetError, DiskFull, FedmqError, StorageError
+from fedmq.imaging.dicom.case_masks import unite_masks
 from fedmq.imaging.dicom.choosing import Chosen, choose_ct, choose_pet
 from fedmq.imaging.dicom.files import Entry, read_dataset
-from fedmq.imaging.dicom.masks import DrawnMask, draw_mask
 from fedmq.imaging.dicom.outcomes import Outcome, from_json, refused, to_json
 from fedmq.imaging.dicom.pet import read_pet_facts
 from fedmq.imaging.dicom.planning import Choices, Refusal, Study
 from fedmq.imaging.dicom.series import Series, as_volume, count_tags, load, read_series
 from fedmq.imaging.dicom.sidecars import KEPT, Sidecar, ct_sidecar, pet_sidecar
-from fedmq.imaging.dicom.stacks import Stack
-from fedmq.imaging.suv import find_suv_scale
+from fedmq.imaging.suv import find_doubts, find_suv_scale
 from fedmq.imaging.volumes import Volume, save_volume
 
 OUTCOME_FILE: Final = "import.json"
 PART: Final = ".part-"
+"""Before the name of a folder: it is no case, and only waits to be removed."""
 OLD: Final = ".old-"
+"""Before the name of a case whose place another one is about to take."""
+
+_NO_MEMORY: Final = Refusal(
+    code="memory",
+    why="there was not enough memory for it",
+    fix="import again with fewer --jobs, or where there is more memory",
+)
 
 
 @dataclass(slots=True)
@@ -49,10 +57,18 @@ def import_study(study: Study, source: Path, target: Path, choices: Choices) -> 
         StorageError: the disk refuses: that is no fault of the case.
     """
     try:
+        return _import(study, source, target, choices)
+    except MemoryError:
+        settle(study.case_id, target)
+        return refused(study, _NO_MEMORY)
+
+
+def _import(study: Study, source: Path, target: Path, choices: Choices) -> Outcome:
+    try:
         made = _make(study, source, choices)
     except DatasetError as error:
         return refused(study, Refusal(code=error.code, why=_why(error), fix=error.fix))
-    except FedmqError:
+    except (FedmqError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - files are hostile: one case, never the rest
         why = f"something in its files is as no program makes it ({type(error).__name__})"
@@ -90,13 +106,21 @@ def read_outcome(folder: Path) -> Outcome | None:
         return None
 
 
-def folders_of(name: str, target: Path) -> list[Path]:
-    """Return the folders of a patient in the dataset: one, or one for each scan."""
-    return [
-        folder
-        for folder in sorted(target.glob(f"{name}*"))
-        if folder.name == name or folder.name.startswith(f"{name}_scan-")
-    ]
+def folders_by_patient(target: Path) -> Mapping[str, list[Path]]:
+    """Return pseudonym -> the folders of a patient in the dataset: one, or one for each scan."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for folder in sorted(target.iterdir()):
+        found[folder.name.partition("_scan-")[0]].append(folder)
+    return found
+
+
+def settle(case_id: str, target: Path) -> None:
+    """What a killed import left of a case is gone; the case that was there before is there."""
+    place, part, old = (target / f"{mark}{case_id}" for mark in ("", PART, OLD))
+    if not place.exists() and read_outcome(old) is not None:
+        old.rename(place)
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _why(error: DatasetError) -> str:
@@ -105,7 +129,7 @@ def _why(error: DatasetError) -> str:
 
 
 def _make(study: Study, source: Path, choices: Choices) -> _Making:
-    made = _Making(left_out=Counter(study.left_out))
+    made = _Making(left_out=Counter(study.left_out), notes=list(study.notes))
     by_series: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in study.images:
         by_series[entry.kind, entry.series_uid].append(entry)
@@ -119,18 +143,24 @@ def _make(study: Study, source: Path, choices: Choices) -> _Making:
     if pet.taken is None and ct.taken is None:
         raise DatasetError("the study has no image", code="no_image", why="no series is left")
     if pet.taken is not None:
-        _add_pet(made, pet.taken, study, source)
+        _add_pet(made, pet.taken, study, source, choices)
     if ct.taken is not None:
         _add_ct(made, ct.taken, study, source)
-    _add_mask(made, study, source, choices, (pet.taken, ct.taken))
+    images = {name: one.taken for name, one in (("PET", pet), ("CT", ct)) if one.taken is not None}
+    _add_mask(made, study, source, choices, images)
     if study.when.time_zero != "treatment" and choices.time_zero:
         made.notes.append("the table of time zero does not have it: days count from its first scan")
+    if pet.taken and ct.taken and not pet.taken.series.frame_of_reference:
+        made.notes.append("PET and CT name no frame of reference: that they share one is not sure")
     return made
 
 
-def _add_pet(made: _Making, chosen: Chosen, study: Study, source: Path) -> None:
-    facts = read_pet_facts(chosen.series.heads)
+def _add_pet(made: _Making, chosen: Chosen, study: Study, source: Path, choices: Choices) -> None:
+    facts = read_pet_facts(chosen.series.heads, choices.tracer)
     scale = find_suv_scale(facts)
+    if not facts.names_tracer:
+        made.notes.append("its PET names no tracer: FDG by the operator's word (--tracer)")
+    made.notes += find_doubts(facts)
     array = load(source, chosen.series, chosen.grid, scale.factors)
     made.volumes["PET"] = as_volume(array, chosen.grid)
     made.sidecars["PET"] = pet_sidecar(chosen.series.head, facts, scale, study.when)
@@ -156,55 +186,24 @@ def _add_ct(made: _Making, chosen: Chosen, study: Study, source: Path) -> None:
 
 
 def _add_mask(
-    made: _Making,
-    study: Study,
-    source: Path,
-    choices: Choices,
-    images: tuple[Chosen | None, Chosen | None],
+    made: _Making, study: Study, source: Path, choices: Choices, images: Mapping[str, Chosen]
 ) -> None:
-    """Add the mask that was drawn on the PET, or else that on the CT."""
-    drawn: dict[str, list[DrawnMask]] = {"PET": [], "CT": []}
-    grids: dict[str, Stack] = {}
-    for entry in study.drawn:
-        dataset = read_dataset(source / entry.path, entry.digest, with_pixels=True)
-        made.dropped[f"all of {entry.kind}"] += 1
-        for name, chosen in zip(("PET", "CT"), images, strict=True):
-            if chosen is not None and chosen.series.uid in entry.references:
-                grids[name] = chosen.grid
-                mask = draw_mask(entry.kind, dataset, chosen.grid, choices.regions)
-                drawn[name].append(mask)
-                break
-        else:
-            made.left_out[f"{entry.kind} drawn on other images"] += 1
-    with_regions = {name: [one for one in masks if one.num_united] for name, masks in drawn.items()}
-    for modality, masks in drawn.items():
-        _tell_unwanted(made, modality, masks)
-    usable = [modality for modality, masks in with_regions.items() if masks]
-    if not usable:
+    def read(entry: Entry) -> Dataset:
+        return read_dataset(source / entry.path, entry.digest, with_pixels=True)
+
+    mask = unite_masks(study.drawn, read, images, choices.regions)
+    made.dropped.update(f"all of {entry.kind}" for entry in study.drawn)
+    made.left_out.update(mask.left_out)
+    made.notes += mask.notes
+    if mask.array is None:
         return
-    name = usable[0]
-    if name == "PET" and with_regions["CT"]:
-        made.notes.append("regions drawn on the CT were left out: others were drawn on the PET")
-    array = np.logical_or.reduce([one.array for one in with_regions[name]])
-    num_united = sum(one.num_united for one in with_regions[name])
-    made.volumes["MASK"] = as_volume(array.astype(np.float32), grids[name])
-    if num_united > 1:
-        made.notes.append(f"its mask unites {num_united} regions")
-    if not array.any():
-        made.notes.append("its mask is empty")
+    volume = as_volume(mask.array.astype(np.float32), images[mask.drawn_on].grid)
+    made.volumes["MASK"] = volume
     made.taken["MASK"] = {
-        "grid": name,
-        "regions": num_united,
-        "volume_ml": round(float(array.sum()) * made.volumes["MASK"].voxel_ml, 2),
+        "grid": mask.drawn_on,
+        "regions": mask.num_united,
+        "volume_ml": round(float(mask.array.sum()) * volume.voxel_ml, 2),
     }
-
-
-def _tell_unwanted(made: _Making, name: str, masks: list[DrawnMask]) -> None:
-    unwanted = sum(one.num_regions - one.num_united for one in masks)
-    if unwanted:
-        made.notes.append(
-            f"regions drawn on the {name} with names that were not asked for (--roi): {unwanted}"
-        )
 
 
 def _tell(made: _Making, name: str, chosen: Chosen, figures: Mapping[str, object]) -> None:
@@ -214,18 +213,16 @@ def _tell(made: _Making, name: str, chosen: Chosen, figures: Mapping[str, object
         "spacing_mm": [round(one, 3) for one in spacing],
         **figures,
     }
-    if chosen.grid.duplicates:
-        made.notes.append(
-            f"files of its {name} that were copies, byte for byte: {len(chosen.grid.duplicates)}"
-        )
+    copies = {chosen.series.places[index].entry for index in chosen.grid.duplicates}
+    if copies:
+        made.notes.append(f"files of its {name} that were copies, byte for byte: {len(copies)}")
     made.dropped.update(count_tags(chosen.series, KEPT))
 
 
 def _write(made: _Making, outcome: Outcome, target: Path) -> None:
     """Write everything under another name, then give it its own: no case is there in part."""
+    settle(outcome.case_id, target)
     part, old = target / f"{PART}{outcome.case_id}", target / f"{OLD}{outcome.case_id}"
-    for leftover in (part, old):
-        shutil.rmtree(leftover, ignore_errors=True)
     part.mkdir(mode=0o700)
     for name, volume in made.volumes.items():
         save_volume(volume, part / f"{name}.nii.gz")

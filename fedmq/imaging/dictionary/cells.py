@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from fedmq.imaging.cell_words import AMBIGUOUS, NO, YES, is_ambiguous, is_missing, number_in
-from fedmq.imaging.dictionary.model import Kind, Variable
+from fedmq.imaging.dictionary.model import Kind, Variable, plain_word
 from fedmq.imaging.dictionary.units import factor
 
 _ROUNDED: Final = 1e-9
@@ -38,7 +38,7 @@ def read_cell(
     else:
         words = {code: (code, *variable.words(code)) for code in variable.codes}
     for code, known in words.items():
-        if text.casefold() in {word.casefold() for word in (*known, *spellings.get(code, ()))}:
+        if plain_word(text) in {plain_word(word) for word in (*known, *spellings.get(code, ()))}:
             return {"yes": "1", "no": "0"}[code] if variable.type is Kind.FLAG else code
     if is_missing(text):
         return ""

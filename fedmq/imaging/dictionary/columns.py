@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedmq.errors import DatasetError
-from fedmq.imaging.dictionary.model import Dictionary, LocalWords, Variable
+from fedmq.imaging.clinical import plain_id
+from fedmq.imaging.dictionary.model import Dictionary, LocalWords, Variable, plain_word
 from fedmq.imaging.dictionary.units import is_convertible, unit_of_word
 
 
@@ -67,12 +68,13 @@ def _column_of(
     name: str, variable: Variable, local: str | None, header: Sequence[str]
 ) -> str | None:
     if local is not None:
-        return local if local in header else None
-    wanted = {_plain(word) for word in (name, *variable.columns)}
+        return next((one for one in header if plain_id(one) == plain_id(local)), None)
+    words, unit = (name, *variable.columns), variable.unit
+    wanted = {_plain(word) for word in words}
     found = [column for column in header if _plain(column) in wanted]
     if not found:  # pfs_days may be pfs, or pfs_months: its unit is looked at then
-        stems = wanted | {_split_unit(word)[0] for word in (name, *variable.columns)}
-        found = [column for column in header if _split_unit(column)[0] in stems]
+        stems = wanted | {_split_unit(word, unit)[0] for word in words}
+        found = [column for column in header if _split_unit(column, unit)[0] in stems]
     if len(found) > 1:
         raise DatasetError(
             f"{len(found)} columns could be {name}",
@@ -86,7 +88,7 @@ def _column_of(
 def _unit_of(name: str, variable: Variable, column: str, local: str | None) -> str:
     if local is not None:
         return local
-    said = _split_unit(column)[1]
+    said = _split_unit(column, variable.unit)[1]
     if said is None or said == variable.unit or not is_convertible(said, variable.unit):
         return variable.unit
     raise DatasetError(
@@ -99,14 +101,20 @@ def _unit_of(name: str, variable: Variable, column: str, local: str | None) -> s
 
 def _plain(text: str) -> str:
     """Return the letters and digits of a name, as tables write them in many ways."""
-    return re.sub(r"[\W_]+", "", text.casefold())
+    return re.sub(r"[\W_]+", "", plain_word(text))
 
 
-def _split_unit(column: str) -> tuple[str, str | None]:
-    """Return a column's plain name without the unit at its end, and that unit."""
-    words = [word for word in re.split(r"[^\w%]+|_", column) if word]
+def _split_unit(column: str, expected: str) -> tuple[str, str | None]:
+    """Return a column's plain name without the unit at its end, and that unit.
+
+    The unit is the one expected, whatever it is (`hb (g/dl)`), or another one that is known.
+    """
+    words = [word for word in re.split(r"[^\w%]+|_", plain_word(column)) if word]
+    for start in range(1, len(words)):
+        if _plain("".join(words[start:])) == _plain(expected) != "":
+            return _plain("".join(words[:start])), expected
     unit = unit_of_word(words[-1]) if len(words) > 1 else None
-    return (_plain(" ".join(words[:-1])), unit) if unit else (_plain(column), None)
+    return (_plain("".join(words[:-1])), unit) if unit else (_plain(column), None)
 
 
 def _no_column(name: str, local: str | None, header: Sequence[str]) -> DatasetError:

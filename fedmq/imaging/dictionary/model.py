@@ -6,6 +6,7 @@ The digest is of the meaning, not of the file: spaces, comments and order change
 import hashlib
 import json
 import re
+import unicodedata
 from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Final, Literal, Self
@@ -39,6 +40,11 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Bounds = tuple[Number, Number]
 
 
+def plain_word(text: str) -> str:
+    """Return a word as it is compared: capitals are no matter, nor how accents are composed."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
 class Kind(StrEnum):
     """What the cells of a variable are."""
 
@@ -62,7 +68,7 @@ class Variable(Part):
     codes: tuple[Text, ...] = ()
     """Of a category."""
     spellings: dict[Text, tuple[Text, ...]] = Field(default_factory=dict)
-    """Code, or yes and no of a flag -> other words for it; upper and lower case are one."""
+    """Code, or yes and no of a flag -> other words for it, compared as `plain_word`."""
     columns: tuple[Text, ...] = ()
     """Other names that tables have for it."""
     required: bool = False
@@ -88,7 +94,7 @@ class Variable(Part):
         words = [
             word
             for code in self.codes
-            for word in {one.casefold() for one in (code, *self.words(code))}
+            for word in {plain_word(one) for one in (code, *self.words(code))}
         ]
         if any(one == other for one, other in pairwise(sorted(words))):
             raise ValueError("one word stands for two codes")

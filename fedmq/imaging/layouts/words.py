@@ -8,6 +8,7 @@ MODALITIES: Final = ("CT", "MASK", "PET")
 _PET_WORDS: Final = frozenset({"PET", "PT", "SUV"})
 _CT_WORDS: Final = frozenset({"CT", "CTRES"})
 _MASK_WORDS: Final = frozenset({"MASK", "SEG"})
+_NO_WORD: Final = "no word of its name says PET, CT or MASK"
 _SUFFIXES: Final = (".nii", ".nii.gz")
 
 
@@ -27,7 +28,15 @@ def modality_by_words(name: str, case_id: str) -> tuple[str, int] | str:
     Or why they tell none. SUV before PET, a mask of the PET before one of the CT, a CT before the
     same on the PET's grid (autoPET's `CTres`).
     """
-    stem = name.upper().removeprefix(case_id.upper())
+    whole = name.upper()
+    rest = whole.removeprefix(case_id.upper())
+    # A case C has a CT.nii.gz: what begins like its name is a word first.
+    is_cut = rest != whole and rest[:1].isalnum()
+    found = _modality_of(whole if is_cut else rest)
+    return _modality_of(rest) if is_cut and found == _NO_WORD else found
+
+
+def _modality_of(stem: str) -> tuple[str, int] | str:
     words = set(re.split(r"[^A-Z0-9]+", stem))
     if words & _MASK_WORDS:
         if words & _PET_WORDS:
@@ -39,7 +48,7 @@ def modality_by_words(name: str, case_id: str) -> tuple[str, int] | str:
         return "PET", 0 if "SUV" in words else 1
     if words & _CT_WORDS:
         return "CT", 0 if "CT" in words else 1
-    return "no word of its name says PET, CT or MASK"
+    return _NO_WORD
 
 
 def modality_of_channel(name: str) -> str | None:

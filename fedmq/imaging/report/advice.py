@@ -35,8 +35,12 @@ ADVICE: Final[Mapping[str, str]] = {
     ),
     "gap": "Ask the archive for the whole series, and convert it again.",
     "mask_off_grid": (
-        "If the mask was drawn on the CT this is as it should be: it is brought to the PET's grid. "
-        "Else draw or export it on the PET."
+        "If the outline lies on the lesion nothing is to be done: the mask is brought to the PET's "
+        "grid. Else draw or export it on the PET or the CT."
+    ),
+    "mask_shrinks": (
+        "Look at the outline: if some of it lies beside the PET, add the right mask. Lesions as "
+        "small as voxels have volumes that are too low."
     ),
     "empty_mask": (
         "If the patient has no lesion this is as it should be: its volumes are 0. Else add the "
@@ -50,6 +54,7 @@ ADVICE: Final[Mapping[str, str]] = {
         "Compare weight, dose and times of injection and scan with the patient's file: a weight in "
         "pounds is 2.2 times too high."
     ),
+    "unreadable": "Let the user that the node runs as read the file.",
     "corrupt_file": f"{_EXPORT} The file is cut off or damaged.",
     "bad_affine": f"{_EXPORT} Its header says no place of its voxels that can be, or two.",
     "not_finite": f"{_EXPORT} It holds numbers that are none.",

@@ -1,12 +1,14 @@
 """Facts: what is kept of a case once its volumes are out of memory."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedmq.errors import DatasetError
 from fedmq.imaging.cases import Case
 from fedmq.imaging.extents import mark_body
 from fedmq.imaging.feature_table import Features
@@ -42,7 +44,7 @@ class CaseFacts:
     hu_counts: NDArray[np.int_]
     """Voxels between `HU_EDGES`; what is beyond is at the ends. Empty without a CT."""
     features: Features | None
-    """Nothing without PET and mask, both fit for use."""
+    """Nothing without PET and mask, both fit for use, the one on the other."""
 
 
 def facts_of(case: Case, volumes: Mapping[str, Volume], unfit: Collection[str] = ()) -> CaseFacts:
@@ -58,8 +60,14 @@ def facts_of(case: Case, volumes: Mapping[str, Volume], unfit: Collection[str] =
         hu_range=None if ct is None else (float(ct.array.min()), float(ct.array.max())),
         suv_counts=_counts(pet, SUV_EDGES),
         hu_counts=_counts(ct, HU_EDGES),
-        features=measure(pet, mask) if is_measured and pet and mask else None,
+        features=_measured(pet, mask) if is_measured and pet and mask else None,
     )
+
+
+def _measured(pet: Volume, mask: Volume) -> Features | None:
+    with suppress(DatasetError):
+        return measure(pet, mask)
+    return None
 
 
 def _extent(volume: Volume) -> Extent:

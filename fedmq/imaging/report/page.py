@@ -17,7 +17,7 @@ from typing import BinaryIO, Final, Self, cast
 from fedmq import __version__
 from fedmq.errors import StorageError
 from fedmq.imaging.cases import Case
-from fedmq.imaging.checks import Finding
+from fedmq.imaging.findings import Finding
 from fedmq.imaging.report.facts import CaseFacts, facts_of
 from fedmq.imaging.report.pictures import draw_case
 from fedmq.imaging.report.sections import (

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fedmq.imaging.checks import Finding
 from fedmq.imaging.feature_table import Features
+from fedmq.imaging.findings import Finding
 from fedmq.imaging.report.advice import advice_for
 from fedmq.imaging.report.facts import HU_EDGES, SUV_EDGES, CaseFacts
 from fedmq.imaging.report.pictures import Picture

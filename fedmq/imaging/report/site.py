@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from fedmq.imaging.checks import Finding
+from fedmq.imaging.findings import Finding
 from fedmq.imaging.report.facts import CaseFacts
 
 MIN_CASES: Final = 5

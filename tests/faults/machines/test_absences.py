@@ -219,8 +219,7 @@ def test_a_node_that_agrees_late_takes_part_from_the_next_round_on(federation: F
             federation.do(node, "node", "plans", "approve", "held-later")
             federation.reached(node, number)
     federation.do(PARIS, "node", "plans", "approve", "held-later")
-    until(lambda: begun(federation, PARIS, identifier), "the count of cases at Paris")
-    until(lambda: federation.status(PARIS)["unsent"] == 0, "the word of Paris")
+    federation.handed_over(PARIS, identifier, 0, kind="prepare")
     federation.release()
     report = ended(federation, identifier)
     assert require_models(federation, report) == [ALONE, ALONE, BOTH]

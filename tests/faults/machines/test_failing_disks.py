@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.machines.conftest import Small, begin_held
-from tests.support.federation import CENTRE, LYON, PARIS, until
+from tests.support.federation import CENTRE, LYON, PARIS
 
 pytestmark = [
     pytest.mark.row("11"),
@@ -40,7 +40,7 @@ def test_an_orchestrator_whose_sync_fails_stops_and_goes_on_from_its_disk(
     """The update that came last is fetched again, those before it are there."""
     federation, machine = small.federation, small.machines["orchestrator"]
     identifier = begin_held(small, LYON)
-    until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
+    federation.handed_over(PARIS, identifier, 2)
     orchestrator = federation.programs["orchestrator"]
     machine.let_syncs_fail()
     federation.release()
@@ -83,7 +83,7 @@ def test_a_journal_without_its_end_goes_on_from_what_is_whole(
     """
     federation = small.federation
     identifier = begin_held(small, LYON, round_deadline_s=15)
-    until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
+    federation.handed_over(PARIS, identifier, 2)
     federation.programs[member].kill()
     small.disks[member].shorten("journal.sqlite-wal", lost_bytes)
     mended()

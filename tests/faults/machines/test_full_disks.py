@@ -28,7 +28,7 @@ def test_a_node_waits_for_room_and_goes_on_by_itself(
     federation, node = small.federation, small.federation.programs[LYON]
     identifier = begin_held(small, held)
     if held == PARIS:
-        until(lambda: federation.status(LYON)["unsent"] == 0, "the update of Lyon")
+        federation.handed_over(LYON, identifier, 2)
     small.disks[LYON].fill()
     federation.release()
     node.expect("disk_full")
@@ -51,7 +51,7 @@ def test_an_orchestrator_waits_for_room_and_goes_on_by_itself(
     """The update of the second node has no room; that of the first is not asked for again."""
     federation, program = small.federation, small.federation.programs["orchestrator"]
     identifier = begin_held(small, LYON)
-    until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
+    federation.handed_over(PARIS, identifier, 2)
     small.disks["orchestrator"].fill()
     federation.release()
     program.expect("disk_full")

@@ -26,10 +26,16 @@ experiments may be enough for this one."""
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
-def trainer_of(pid: int) -> int:
-    """Return the one child of a node."""
+def children_of(pid: int) -> list[int]:
+    """Return the children of a process."""
     children = Path(f"/proc/{pid}/task").glob("*/children")
-    (trainer,) = [int(word) for path in children for word in path.read_text().split()]
+    return [int(word) for path in children for word in path.read_text().split()]
+
+
+def trainer_of(pid: int) -> int:
+    """Return the one child of a node, once those of earlier experiments have gone."""
+    until(lambda: len(children_of(pid)) == 1, "the end of other trainers")
+    (trainer,) = children_of(pid)
     return trainer
 
 

@@ -44,7 +44,7 @@ def test_messages_that_wait_in_a_broker_that_is_killed_come_all_the_same(
     is_emptied: bool,
 ) -> None:
     """Killed, or emptied too: who sent them sends them again, and the model with them."""
-    until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
+    federation.handed_over(PARIS, held, 1)
     federation.programs[PARIS].kill()
     federation.release()
     until(lambda: waiting(federation, PARIS) > 0, "work for the node that is away")
@@ -87,7 +87,7 @@ def test_a_broker_with_an_alarm_holds_a_round_up_and_everybody_says_why(
     """Nobody publishes, everybody stays connected; afterwards the round goes on."""
     alarm, end, words = illness
     lyon = federation.programs[LYON]
-    until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
+    federation.handed_over(PARIS, held, 1)
     before = lyon.log().count("broker_link_changed")
     control(federation.broker, *alarm)
     try:

@@ -81,7 +81,7 @@ def test_repeated_damaged_and_forged_messages_change_no_model(
     federation: Federation, undisturbed: list[str], held: str, mended: Callable[[], None]
 ) -> None:
     """Requests and chunks ten times each and cut short, chunks with a bit turned, garbage."""
-    until(lambda: federation.status(PARIS)["unsent"] == 0, "the update of Paris")
+    federation.handed_over(PARIS, held, 1)
     federation.programs[PARIS].kill()
     federation.release()
     requests = until(lambda: read(federation, TASKS), "work for the node that is away")

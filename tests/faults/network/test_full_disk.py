@@ -56,7 +56,7 @@ def test_a_broker_without_room_loses_nothing_that_it_has_confirmed(
     config = f"{SIZE}\n{crowded.hold_config}"
     held = crowded.submit(crowded.write_experiment(config=config, rounds=2))
     crowded.reached(LYON, 1)
-    until(lambda: crowded.status(PARIS)["unsent"] == 0, "the update of Paris")
+    crowded.handed_over(PARIS, held, 1)
     disk.fill()
     crowded.release()
     until(lambda: crowded.status(LYON)["unsent"] == 1, "the update that waits")

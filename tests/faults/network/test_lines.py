@@ -46,7 +46,7 @@ def held(distant: Federation, undisturbed: list[str]) -> Iterator[str]:
     config = f"{SIZE}\n{distant.hold_config}"
     identifier = distant.submit(distant.write_experiment(config=config, rounds=2))
     distant.reached(LYON, 1)
-    until(lambda: distant.status(PARIS)["unsent"] == 0, "the update of Paris")
+    distant.handed_over(PARIS, identifier, 1)
     yield identifier
     distant.release()
 

@@ -47,6 +47,7 @@ def test_what_was_understood_is_printed(node: CommandLine, home: Path) -> None:
         "  spacing   PET 4.00 x 4.00 x 4.00 mm",
         "  scans     1 case with 1, 1 case with 2",
         "  baseline  sub-02 ses-2",
+        "  no day    sub-01: taken, though nobody knows whether in the window",
         "  rows      of 2 cases",
         "    taken, though written otherwise: 2 for sub-02",
         "    of no case: sub-09",

@@ -296,6 +296,8 @@ def test_a_dataset_is_read_by_a_dictionary(node: CommandLine, home: Path) -> Non
     files = ("--set", "dictionary.toml", "--local", "local.toml")
     said = node("node", "data", "dictionary", "lung", *files)
     assert "  pfs_months          column pfs_days, in days" in said.data
+    assert "  rows      of 3 cases" in said.data
+    assert f"  no day    {first}, " in said.data
 
 
 @pytest.mark.parametrize(

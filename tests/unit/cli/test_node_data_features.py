@@ -4,10 +4,12 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fedmq.imaging.feature_table import COLUMNS
 from fedmq.imaging.synthetic import SITES, write_cohort
+from fedmq.imaging.volumes import Volume, load_volume, save_volume
 from fedmq.types import Role
 from tests.unit.cli.line import CommandLine
 
@@ -47,6 +49,7 @@ def test_all_columns_go_to_a_file_and_to_programs(node: CommandLine, home: Path)
     document = node("node", "data", "features", "lung", "--out", "out.csv", "--json").json
     assert document["dataset"] == "lung"
     assert document["without"] == [{"case_id": FIRST, "why": "it has no MASK"}]
+    assert document["doubts"] == []
     assert (home / "out.csv").stat().st_mode & 0o777 == 0o600
     with (home / "out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -67,6 +70,20 @@ def test_a_file_that_cannot_be_read_ends_short_and_the_rest_is_measured(
     assert f"{SECOND} has no features: case {SECOND}: PET.nii.gz cannot be used" in outcome.talk
     assert "next: fedmq node data check lung" in outcome.talk
     assert "1 case measured now" in outcome.talk
+
+
+def test_a_mask_that_lies_in_part_beside_its_pet_is_told(node: CommandLine, home: Path) -> None:
+    """The numbers are there, and may be too low; the check says so too, as a doubt."""
+    path = home / "cases" / SECOND / "MASK.nii.gz"
+    mask = load_volume(path)
+    affine = mask.affine.copy()
+    marked = np.flatnonzero(mask.array.any(axis=(0, 1)))
+    affine[2, 3] -= (marked[0] + round(0.3 * len(marked))) * mask.spacing_mm[2]
+    save_volume(Volume(array=mask.array, affine=affine), path)
+    outcome = node("node", "data", "features", "lung")
+    assert outcome.code == 0
+    assert f"{SECOND}: the mask holds" in outcome.talk
+    assert "mask_shrinks" in node("node", "data", "check", "lung").data
 
 
 def test_a_withdrawn_case_and_a_removed_dataset_leave_no_row(node: CommandLine, home: Path) -> None:

@@ -74,6 +74,31 @@ def test_clinical_rows_and_time_zero_come_by_patient_id(node: CommandLine, home:
     assert "1 row with 1 column; 1 row of patients without a case left out" in done.talk
 
 
+def test_ids_that_a_spreadsheet_altered_find_their_patients(node: CommandLine, home: Path) -> None:
+    """As in a dataset's own table; what became of a row is told to the site alone, by its id."""
+    for patient in ("007", "08", "8"):
+        dicom.write(home / "export" / patient, *pet(patient=patient))
+    (home / "table.csv").write_text("patient_id,age\n7.0,73\n0008,74\n99,75\n")
+    (home / "zero.csv").write_text("patient_id,date\n7,2021-06-24\n99,2021-06-24\n")
+    done = node(*WITH_AGE, "--time-zero", "zero.csv", "--json")
+    told = [case["time_zero"] for case in done.json["cases"]]
+    assert sorted(told) == ["first scan", "first scan", "first scan", "treatment"]
+    assert [row.partition(",")[2] for row in clinical(home)] == ["age", "73"]
+    assert "time zero: 1 row taken, though the id is written otherwise" in done.talk
+    assert "clinical.csv: 1 row taken, though the id is written otherwise" in done.talk
+    assert "1 row with 1 column; 2 rows of patients without a case left out" in done.talk
+    rows = home / "node" / "imports" / "rows.csv"
+    assert rows.read_text().splitlines() == [
+        "table,patient_id,what became of it",
+        "time zero,7,taken for 007",
+        "time zero,99,left out: its patient has no case",
+        "clinical,0008,left out: it may be 08 or 8",
+        "clinical,7.0,taken for 007",
+        "clinical,99,left out: its patient has no case",
+    ]
+    assert stat.S_IMODE(rows.stat().st_mode) == 0o600
+
+
 IMPORT = ("node", "data", "import", "export", "cases", "--jobs", "1")
 WITH_AGE = (*IMPORT, "--clinical", "table.csv", "--keep-column", "age")
 
@@ -188,6 +213,20 @@ def test_patterns_choose_series_and_regions(node: CommandLine, home: Path) -> No
     )
     assert done.code == 0
     assert "  left out: PET series not asked for: 5 files" in done.data
+
+
+def test_the_operator_may_say_that_unnamed_tracers_are_fdg(node: CommandLine, home: Path) -> None:
+    """In any case of letters; of another tracer no SUV are made, whoever says it."""
+
+    def unname(one: Dataset) -> None:
+        one.RadiopharmaceuticalInformationSequence[0].Radiopharmaceutical = ""
+
+    dicom.write(home / "export" / "x", *pet(unname), *ct())
+    assert ": refused: tracer_not_named: " in node(*IMPORT).data
+    done = node(*IMPORT, "--tracer", "fdg")
+    assert done.code == 0
+    assert "note: its PET names no tracer: FDG by the operator's word" in done.data
+    assert node(*IMPORT, "--tracer", "PSMA").code == 2
 
 
 def test_an_empty_folder_is_an_error(node: CommandLine, home: Path) -> None:

@@ -38,7 +38,8 @@ WINDOW = BaselineRule(window_days=(-42, 0))
     ("rule", "days", "expected"),
     [
         (LAST, {"a": None}, "a"),
-        (LAST, {"a": 90}, "a"),
+        (LAST, {"a": 90}, None),
+        (LAST, {"a": -90}, "a"),
         (WINDOW, {"a": 90}, None),
         (WINDOW, {"a": None}, "a"),
         (LAST, {"a": -50, "b": -12, "c": 40}, "b"),
@@ -74,6 +75,24 @@ def test_a_rule_picks_one_scan_or_says_why_none(
 ) -> None:
     """Days where all have one, names where none has; what lies outside is not taken."""
     assert picked(rule, *scans(**days)) == expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "day", "is_undated"),
+    [
+        (WINDOW, None, True),
+        (BaselineRule(pick=Pick.NAMED, scan="a", window_days=(-9, 0)), None, True),
+        (WINDOW, -3, False),
+        (LAST, None, False),
+    ],
+)
+def test_a_scan_that_may_lie_outside_the_window_is_taken_and_told(
+    rule: BaselineRule, day: int | None, *, is_undated: bool
+) -> None:
+    """Nobody wrote its day: that is common, and no reason to lose the case."""
+    choice = choose_baseline(scans(a=day), rule)
+    assert choice.scan is not None
+    assert choice.is_undated is is_undated
 
 
 @given(

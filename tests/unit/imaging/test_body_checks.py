@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fedmq.imaging.cases import Case
-from fedmq.imaging.checks import Finding, check_volumes
+from fedmq.imaging.checks import check_volumes
+from fedmq.imaging.findings import Finding
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.imaging.volumes import Volume, load_volume
 from tests.support.whole_body import turned, whole_body
@@ -109,7 +110,7 @@ def test_a_whole_body_has_no_findings() -> None:
         (with_gap_in_ct, ["gap"], False),
         (without_offset_twice, ["ct_without_tissue"], False),
         (with_mask_in_air, ["mask_outside_body"], False),
-        (with_mask_elsewhere, ["mask_outside_body", "mask_off_grid"], False),
+        (with_mask_elsewhere, ["mask_outside_body"], False),
     ],
 )
 def test_a_planted_fault_is_found(
@@ -159,13 +160,22 @@ def test_a_short_scan_is_not_judged() -> None:
     assert "upside_down" not in [fault.code for fault in found(short)]
 
 
-def test_a_lesion_smaller_than_a_voxel_is_no_fault() -> None:
-    """Drawn on a fine CT, it is on the PET's grid by chance."""
+@pytest.mark.parametrize(("num_large", "num_small"), [(0, 1), (40, 100), (40, 0)])
+def test_lesions_smaller_than_the_voxels_of_the_pet_are_a_doubt(
+    num_large: int, num_small: int
+) -> None:
+    """Drawn on a fine CT, they are on the PET's grid by chance: one alone, or many."""
     body = whole_body()
-    mask = np.zeros((96, 64, 192), np.float32)
-    mask[48, 30, 120] = 1.0
-    fine = Volume(array=mask, affine=np.diag([5.0, 5.0, 5.0, 1.0]))
-    assert [one.code for one in found(body | {"MASK": fine})] == ["mask_off_grid"]
+    array = np.repeat(np.repeat(np.repeat(body["MASK"].array, 2, 0), 2, 1), 2, 2)
+    array *= num_large / 40
+    some = array[40:60:4, 28:36:4, 100:140:4]
+    some[np.unravel_index(np.arange(num_small), some.shape)] = 1.0
+    affine = np.diag([5.0, 5.0, 5.0, 1.0])
+    affine[:3, 3] = body["MASK"].affine[:3, 3] - 2.5
+    ours = found(body | {"MASK": Volume(array=array, affine=affine)})
+    assert all(one.is_doubt for one in ours)
+    expected = ["mask_shrinks"] if num_small else []
+    assert [one.code for one in ours] == [*expected, "mask_off_grid"]
 
 
 def test_cases_of_the_invented_sites_have_no_findings(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fedmq.imaging.cases import Case
-from fedmq.imaging.checks import Finding, check_volumes, read_volumes
+from fedmq.imaging.checks import check_volumes, read_volumes
+from fedmq.imaging.findings import Finding
 from fedmq.imaging.volumes import Volume, save_volume
 
 
@@ -134,10 +135,27 @@ def test_a_finding_says_what_it_spoils(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shift", [0.2, 4.0])
-def test_a_mask_beside_the_pet_grid_is_found(tmp_path: Path, shift: float) -> None:
+def test_a_mask_beside_the_grids_of_the_images_is_a_doubt(tmp_path: Path, shift: float) -> None:
     """A tenth of a voxel is rounding; a whole voxel, or another shape, is another grid."""
     volumes = good_volumes()
     volumes["MASK"] = Volume(array=volumes["MASK"].array, affine=grid(4.0, x=shift))
     assert codes(tmp_path, volumes) == ([] if shift < 0.4 else ["mask_off_grid"])
     volumes["MASK"] = Volume(array=volumes["MASK"].array[:-1], affine=grid(4.0))
     assert codes(tmp_path, volumes) == ["mask_off_grid"]
+    (doubt,) = findings_of({modality: tmp_path / f"{modality}.nii.gz" for modality in volumes})
+    assert doubt.is_doubt
+    assert "neither the PET's nor the CT's" in doubt.text
+
+
+def test_a_mask_drawn_on_the_ct_is_as_it_should_be(tmp_path: Path) -> None:
+    """As radiotherapy draws them; it is brought to the PET's grid where that is needed."""
+    volumes = good_volumes()
+    volumes["MASK"] = on_the_ct(volumes)
+    assert codes(tmp_path, volumes) == []
+
+
+def on_the_ct(volumes: dict[str, Volume]) -> Volume:
+    """Return the mask of the same voxels, on the finer grid of the CT."""
+    fine = np.zeros((16, 16, 16), np.float32)
+    fine[8:10, 8:10, 8:10] = 1.0
+    return Volume(array=fine, affine=volumes["CT"].affine)

@@ -148,6 +148,17 @@ def test_rows_of_scans_are_several_for_a_case(tmp_path: Path) -> None:
     assert len(read_table(visits, TableFormat(scan_column="visit")).rows) == 2
 
 
+def test_a_row_that_ends_early_is_said(tmp_path: Path) -> None:
+    """Its last cells are empty; where nothing but a nameless column lacks, nothing does."""
+    table = read_table(write(tmp_path, "case_id;age;time;;\nA;61;5;;\nB;62;6\nC;63\nD\n"))
+    assert [dict(row.cells) for row in table.rows[2:]] == [
+        {"age": "63", "time": ""},
+        {"age": "", "time": ""},
+    ]
+    (note,) = [note for note in table.notes if "fewer cells" in note]
+    assert note.endswith("count as empty: 4, 5")
+
+
 LATIN = "case_id,name\nA,Zoé\n".encode("windows-1252")
 
 

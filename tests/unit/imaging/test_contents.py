@@ -161,6 +161,16 @@ def test_a_case_whose_scans_lie_outside_the_window_stays_without_volumes(tmp_pat
     assert contents.without_baseline == {"p2": "no scan lies in the window: days -40, 25"}
 
 
+def test_cases_without_a_day_are_named_where_there_is_a_window(tmp_path: Path) -> None:
+    """They are taken, and it was not told that nobody knows whether they lie in it."""
+    put_folders(tmp_path)
+    put_scan(tmp_path / "p3_scan-1", names="PET")
+    contents = understood(tmp_path, baseline=BaselineRule(window_days=(-42, 0)))
+    assert contents.undated == ("p3",)
+    assert contents.without({"p3"}).undated == ()
+    assert understood(tmp_path, baseline=LAST).undated == ()
+
+
 def test_a_scan_may_be_named(tmp_path: Path) -> None:
     """As its folder is; a case without it has no volumes."""
     put_folders(tmp_path)
@@ -203,6 +213,19 @@ def test_the_row_of_another_scan_is_not_the_cases(tmp_path: Path) -> None:
     assert [case.clinical for case in contents.cases] == [{}, {"kg": "71"}, {"kg": "75"}]
     (note,) = contents.notes
     assert note.startswith("A: the table has rows of its scans scan-2, and none of scan-1")
+
+
+def test_what_rows_of_one_case_disagree_on_is_named(tmp_path: Path) -> None:
+    """An outcome that is left out, for two rows of it differ, was not told of."""
+    for case in ("A", "B"):
+        put_scan(tmp_path / case, names="PET")
+    table = tmp_path / "clinical.csv"
+    table.write_text(
+        "case_id,session,scan_day,age,pfs,sex\nA,1,-9,60,12,F\nB,1,0,70,9,M\nA,2,3,61,14,F\n"
+    )
+    contents = understood(tmp_path)
+    assert contents.cases[0].clinical == {"sex": "F"}
+    assert contents.notes == ("A: its rows on lines 2, 4 differ in age, pfs: left out",)
 
 
 def test_volumes_of_a_scan_that_are_of_several_days_say_no_day(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fedmq.errors import DatasetError
 from fedmq.imaging.feature_table import Features
 from fedmq.imaging.features import measure
 from fedmq.imaging.volumes import Volume
@@ -234,3 +235,19 @@ def test_a_mask_on_a_finer_grid_is_brought_to_the_pets() -> None:
     found = measure(pet, Volume(array=np.asarray(fine, np.float32), affine=affine))
     assert found.mask_ml == pytest.approx(8 * 0.064)
     assert found.suv_max == pet.array[1:3, 1:3, 1:3].max()
+
+
+@pytest.mark.parametrize("place", [(500.0, 0.0, 0.0), (1.0, 1.0, 1.0)])
+def test_a_mask_that_marks_nothing_of_its_pet_is_no_patient_without_a_lesion(
+    place: tuple[float, float, float],
+) -> None:
+    """Beside the PET, or smaller than half a voxel; one that marks nothing at all is."""
+    pet = volume(np.ones((5, 5, 5)), (4.0, 4.0, 4.0))
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    affine[:3, 3] = np.add(pet.affine[:3, 3], place)
+    mask = np.zeros((4, 4, 4), np.float32)
+    assert measure(pet, Volume(array=mask, affine=affine)).mask_ml == 0.0
+    mask[:2, 0, 0] = 1.0
+    with pytest.raises(DatasetError) as caught:
+        measure(pet, Volume(array=mask, affine=affine))
+    assert caught.value.code == "mask_beside_pet"

@@ -16,6 +16,7 @@ from fedmq.imaging.suv import (
     Moment,
     PetFacts,
     average_count_rate_time_s,
+    find_doubts,
     find_suv_scale,
     seconds_between,
 )
@@ -48,8 +49,10 @@ def facts(**changes: object) -> PetFacts:
         "units": "BQML",
         "suv_type": "",
         "decay_correction": "START",
+        "corrected_to": None,
         "corrections": frozenset({"ATTN", "DECY", "SCAT"}),
         "tracers": ("Fluorodeoxyglucose", "", ""),
+        "tracer_said": "",
         "weight_kg": 70.0,
         "size_m": None,
         "dose_bq": 3e8,
@@ -113,6 +116,44 @@ def test_decay_corrected_to_the_injection_an_even_dose_has_suv_1(
     assert find_suv_scale(told).factors[0] * dose / (weight * 1000) == pytest.approx(1.0)
 
 
+@given(weight=weights, dose=doses, delay_s=delays, share=st.floats(0, 1))
+def test_decay_corrected_to_a_moment_that_is_told_an_even_dose_has_suv_1(
+    weight: float, dose: float, delay_s: float, share: float
+) -> None:
+    """Decay Correction DateTime: whichever it is, from the injection to long after."""
+    since_s = share * 179 * 60
+    told = facts(
+        decay_correction="",
+        corrected_to=at(36_000 + since_s),
+        weight_kg=weight,
+        dose_bq=dose,
+        series=at(36_000 + delay_s),
+        frames=(frame(at(36_000 + delay_s)),),
+    )
+    scale = find_suv_scale(told)
+    assert scale.factors[0] * dose * left(since_s) / (weight * 1000) == pytest.approx(1.0)
+    assert (scale.rule, scale.delay_s) == ("date_time", pytest.approx(delay_s))
+    without_series = dataclasses.replace(told, series=None)
+    assert find_suv_scale(without_series).delay_s == pytest.approx(delay_s)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"corrected_to": at(35_999)}, "times_disagree"),
+        ({"corrected_to": at(36_000 + 3 * 3600 + 1)}, "times_disagree"),
+        ({"corrected_to": at(39_600), "injection": None}, "times_missing"),
+        ({"corrected_to": None}, "decay_correction"),
+        ({"corrected_to": at(39_600), "decay_correction": "SOMETIME"}, "decay_correction"),
+    ],
+)
+def test_a_moment_that_decay_is_not_corrected_to_is_refused(
+    changes: dict[str, object], code: str
+) -> None:
+    """Before the injection, or on another day."""
+    assert code_of(facts(**{"decay_correction": "", **changes})) == code
+
+
 @given(weight=weights, delay_s=delays, duration_s=durations)
 def test_not_decay_corrected_every_bed_has_its_own_factor(
     weight: float, delay_s: float, duration_s: float
@@ -151,14 +192,19 @@ def test_later_beds_change_nothing(later: list[float], begin: float) -> None:
     assert set(find_suv_scale(all_beds).factors) == {find_suv_scale(one).factors[0]}
 
 
-@given(bed_s=st.floats(0, 2000))
+@given(bed_s=st.floats(0, 1800))
 def test_voxels_are_corrected_to_the_series_not_to_its_first_bed(bed_s: float) -> None:
     """The table may move before the first counts are taken."""
     told = facts(frames=(frame(at(39_600 + bed_s)),))
     assert find_suv_scale(told) == find_suv_scale(facts(frames=(frame(at(39_600)),)))
 
 
-@given(later_s=st.floats(60, 30_000), delay_s=delays, begin=hours, bed_s=st.floats(0, 1500))
+@given(
+    later_s=st.floats(60, 30_000),
+    delay_s=st.floats(31 * 60, 150 * 60),
+    begin=hours,
+    bed_s=st.floats(0, 1500),
+)
 def test_reconstructed_again_the_scan_is_found_elsewhere(
     later_s: float, delay_s: float, begin: float, bed_s: float
 ) -> None:
@@ -190,6 +236,30 @@ def test_reconstructed_again_the_scan_is_found_elsewhere(
     assert find_suv_scale(bare).factors[0] == pytest.approx(true, rel=1e-9)
 
 
+@given(bed_s=st.floats(0, 7200), wrong_s=st.floats(660, 9000), duration_s=durations)
+def test_a_series_that_begins_at_another_time_than_its_beds_tell_is_refused(
+    bed_s: float, wrong_s: float, duration_s: float
+) -> None:
+    """The bed's begin and reference time tell the scan's, however late the first bed that is there.
+
+    Reference times are those of a bed's mean or of its begin: minutes apart are no contradiction.
+    """
+    middle_s = average_count_rate_time_s(duration_s, F18_HALF_LIFE_S)
+    for of_bed in (middle_s, 0.0):
+        sound = facts(frames=(frame(at(39_600 + bed_s), bed_s + of_bed, duration_s),))
+        assert find_suv_scale(sound).delay_s == 3600.0
+    for apart_s in (wrong_s, -wrong_s):
+        bed = frame(at(39_600 + bed_s), bed_s + middle_s + apart_s, duration_s)
+        if bed.reference_s:
+            assert code_of(facts(frames=(bed,))) == "times_disagree"
+
+
+def test_beds_that_all_tell_the_begin_of_the_scan_are_told_apart_by_their_reference_times() -> None:
+    """The first of them is that with the least, in whichever order the slices are."""
+    beds = tuple(frame(at(39_600), 60.0 + late_s) for late_s in (1800.0, 900.0, 0.0))
+    assert find_suv_scale(facts(frames=beds)).delay_s == 3600.0
+
+
 @given(begin=st.floats(0, 86_400 - 31 * 60), delay_s=delays)
 def test_without_days_times_count_within_a_day_and_are_refused_over_midnight(
     begin: float, delay_s: float
@@ -209,16 +279,36 @@ def test_beds_over_midnight_without_days_are_refused() -> None:
     assert code_of(told) == "over_midnight"
 
 
-@given(suv=st.floats(1e-6, 10), bqml=st.floats(1e-3, 1e3))
-def test_of_philips_factors_that_to_suv_comes_first(suv: float, bqml: float) -> None:
+@given(bqml=st.floats(1e-3, 1e3), rounding=st.floats(0.92, 1.08))
+def test_of_philips_factors_that_to_suv_comes_first(bqml: float, rounding: float) -> None:
     """The other one leads to Bq/ml, and counts where the first is missing or zero."""
+    usual = find_suv_scale(facts()).factors[0]
+    suv = usual * bqml * rounding
     both = facts(units="CNTS", philips_suv=suv, philips_bqml=bqml)
     assert set(find_suv_scale(both).factors) == {suv}
-    usual = find_suv_scale(facts()).factors[0]
     for nothing in (None, 0.0):
         told = facts(units="CNTS", philips_suv=nothing, philips_bqml=bqml)
         assert find_suv_scale(told).factors[0] == pytest.approx(usual * bqml)
     assert code_of(facts(units="CNTS", philips_suv=0.0, philips_bqml=0.0)) == "philips_factors"
+
+
+@given(bqml=st.floats(1e-3, 1e3), wrong=st.floats(0.001, 0.88) | st.floats(1.12, 1e300))
+def test_factors_of_philips_that_contradict_each_other_are_refused(
+    bqml: float, wrong: float
+) -> None:
+    """By weight and dose one follows from the other; where one of those is missing, none does."""
+    for correction in ("START", "ADMIN"):
+        usual = find_suv_scale(facts(decay_correction=correction)).factors[0]
+        both = facts(
+            units="CNTS",
+            decay_correction=correction,
+            philips_suv=usual * bqml * wrong,
+            philips_bqml=bqml,
+        )
+        assert code_of(both) == "philips_factors"
+        for missing in ("weight_kg", "dose_bq"):
+            told = dataclasses.replace(both, **{missing: None})
+            assert set(find_suv_scale(told).factors) == {both.philips_suv}
 
 
 @given(weight=weights, dose=doses)
@@ -229,6 +319,8 @@ def test_what_is_suv_already_stays_as_it_is(weight: float, dose: float) -> None:
         assert set(find_suv_scale(told).factors) == {1.0}
     bare = facts(units="GML", weight_kg=None, dose_bq=None, half_life_s=None, injection=None)
     assert set(find_suv_scale(bare).factors) == {1.0}
+    untimed = facts(units="GML", series=at(70_000), frames=(frame(None),))
+    assert find_suv_scale(untimed).delay_s is None
     for kind in ("LBM", "LBMJANMA", "BSA", "IBW"):
         assert code_of(facts(units="GML", suv_type=kind)) == "suv_type"
 
@@ -243,6 +335,18 @@ def refuses_always(code: str, **changes: object) -> None:
 def test_a_weight_that_nobody_has_is_refused(weight: float) -> None:
     """Zero, or g for kg."""
     refuses_always("weight", weight_kg=weight)
+
+
+@given(size_m=st.floats(1.45, 2.0), index=st.floats(18.5, 39))
+def test_a_weight_that_may_be_in_pounds_is_told(size_m: float, index: float) -> None:
+    """An index of 41 may be a patient's, so that it is no reason to refuse."""
+    weight_kg = index * size_m**2
+    assert find_doubts(facts(weight_kg=weight_kg, size_m=size_m)) == ()
+    (told,) = find_doubts(facts(weight_kg=weight_kg * 2.2046, size_m=size_m))
+    assert "lb" in told
+    assert find_doubts(facts(weight_kg=154.3, size_m=None)) == (told,)
+    assert find_doubts(facts(weight_kg=129.0, size_m=None)) == ()
+    assert find_doubts(facts(weight_kg=None, size_m=size_m)) == ()
 
 
 @given(st.floats(0, 1e7, exclude_max=True) | st.floats(2.1e9, 1e15) | st.just(math.nan))
@@ -282,7 +386,7 @@ def test_dates_that_were_shifted_apart_are_refused(days: int) -> None:
 
 REFUSED: dict[str, tuple[str, Callable[[], PetFacts]]] = {
     "PSMA": ("tracer", lambda: facts(tracers=("68Ga-PSMA-11", "", ""))),
-    "no tracer": ("tracer", lambda: facts(tracers=("", "", ""))),
+    "no tracer": ("tracer_not_named", lambda: facts(tracers=("", "", ""))),
     "CM2ML": ("units", lambda: facts(units="CM2ML")),
     "no units": ("units", lambda: facts(units="")),
     "not attenuated": ("corrections", lambda: facts(corrections=frozenset({"DECY"}))),
@@ -300,6 +404,26 @@ REFUSED: dict[str, tuple[str, Callable[[], PetFacts]]] = {
     "no half-life": ("half_life", lambda: facts(half_life_s=None)),
     "no injection": ("times_missing", lambda: facts(injection=None)),
     "no series time": ("times_missing", lambda: facts(series=None)),
+    "series time alone, perhaps of a reconstruction": (
+        "times_missing",
+        lambda: facts(series=at(45_000), frames=(frame(None),)),
+    ),
+    "one bed without a time": (
+        "times_missing",
+        lambda: facts(frames=(frame(at(39_600)), frame(None))),
+    ),
+    "series long before its beds": (
+        "times_disagree",
+        lambda: facts(frames=(frame(at(41_460)),)),
+    ),
+    "GE's scan long before its beds": (
+        "times_disagree",
+        lambda: facts(series=at(50_000), private_scan=at(39_600), frames=(frame(at(41_460)),)),
+    ),
+    "first bed late": (
+        "delay",
+        lambda: facts(series=at(36_000 + 9_600), frames=(frame(at(36_000 + 10_900)),)),
+    ),
     "no bed time": (
         "times_missing",
         lambda: facts(
@@ -325,11 +449,14 @@ def test_what_is_missing_or_contradictory_is_refused_by_name(what: str) -> None:
     assert code_of(told()) == code
 
 
-@pytest.mark.parametrize("name", ["FDG -- fluorodeoxyglucose", "18F-FDG", "Fludeoxyglucose F18"])
-def test_fdg_is_known_by_its_names_and_codes(name: str) -> None:
-    """Whoever wrote it, in whichever case."""
-    for told in ((name.upper(), "", ""), ("Solution", "C-B1031", "")):
-        assert find_suv_scale(facts(tracers=told)).factors
+def test_the_operators_word_counts_where_no_tracer_is_named() -> None:
+    """It makes no other tracer FDG, and needs a half-life of fluorine 18 beside it."""
+    nameless = {"tracers": ("", " ", ""), "tracer_said": "FDG"}
+    assert find_suv_scale(facts(**nameless)) == find_suv_scale(facts())
+    assert code_of(facts(tracers=("PSMA-1007", "", ""), tracer_said="FDG")) == "tracer"
+    assert code_of(facts(**nameless, half_life_s=4057.7)) == "half_life"
+    assert code_of(facts(**nameless, units="GML", half_life_s=None)) == "half_life"
+    assert code_of(facts(**{**nameless, "tracer_said": "PSMA"})) == "tracer"
 
 
 @given(hours, hours, st.integers(-3, 3))

@@ -1,6 +1,8 @@
 """Volumes from files: geometry kept, and each kind of bad file named."""
 
+import errno
 import gzip
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -58,6 +60,19 @@ def test_an_axis_of_one_at_the_end_is_dropped(tmp_path: Path) -> None:
     """A static series written as one frame is a volume."""
     path = write(tmp_path / "pet.nii.gz", np.ones((3, 4, 5, 1), np.float32), LPS)
     assert load_volume(path).array.shape == (3, 4, 5)
+
+
+class _Closed(type(Path())):  # type: ignore[misc]
+    """A file that this user may not read: tests may run as one who may read all."""
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """Refuse."""
+        raise PermissionError(errno.EACCES, f"no {follow_symlinks}")
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    """It says who may not, and no other case suffers."""
+    assert code_of(_Closed(tmp_path / "pet.nii.gz")) == "unreadable"
 
 
 def test_several_frames_are_no_volume(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fedmq.errors import ConfigurationError, DatasetError
@@ -11,12 +12,14 @@ from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.feature_table import NO_FEATURES, Features, cells_of
 from fedmq.imaging.features import measure
 from fedmq.imaging.synthetic import SITES, write_cohort
-from fedmq.imaging.volumes import Volume, load_volume
+from fedmq.imaging.volumes import Volume, load_volume, save_volume
 from fedmq.node import measuring
 from fedmq.node.measuring import Measurement, measure_dataset
 from fedmq.node.records import Records, open_records
 from fedmq.node.withdrawing import withdraw_case
 from fedmq.transport.home import LocalHome
+from tests.support import dicom
+from tests.unit.imaging.dicom.archive import Site, ct, pet
 from tests.unit.imaging.dictionary.examples import lung
 from tests.unit.node.world import DATASET, World
 
@@ -40,12 +43,12 @@ def records(tmp_path: Path, cases: Path) -> Iterator[Records]:
     made.close()
 
 
-def measured(records: Records) -> Measurement:
-    """Return the features of the dataset."""
+def measured(records: Records, name: str = NAME) -> Measurement:
+    """Return the features of a dataset."""
     clock = itertools.count()
     return measure_dataset(
         records,
-        NAME,
+        name,
         num_threads=2,
         progress=lambda _done, _of: None,
         steady=lambda: float(next(clock)),
@@ -114,6 +117,48 @@ def test_an_unfit_volume_has_no_features_though_it_had(records: Records, cases: 
         records.journal.execute("INSERT INTO spoiled VALUES (?, ?, ?)", (NAME, FIRST, "PET"))
     assert measured(records).rows[0].cells == NO_FEATURES
     assert cases.is_dir()
+
+
+def test_outlines_on_the_ct_of_an_archive_are_added_and_measured(
+    records: Records, tmp_path: Path
+) -> None:
+    """As radiotherapy draws them: imported on the CT's grid, measured on the PET's."""
+    site = Site(tmp_path / "hospital")
+    images = ct(None, spacing=(2.0, 2.0, 3.0))
+    corners = ((-8.0, -18.0), (-0.1, -18.0), (-0.1, -10.0), (-8.0, -10.0))
+    outlines = [np.array([(*corner, depth) for corner in corners]) for depth in (106.0, 109.0)]
+    drawn = dicom.structures(images[0], {"GTV": outlines})
+    dicom.write(site.archive, *pet(), *images)
+    dicom.write(site.archive / "drawn", drawn)
+    assert site.only().taken["MASK"]["grid"] == "CT"
+    inspection = records.datasets.add("drawn", site.cases, now=0.0)
+    assert [finding.code for finding in inspection.findings] == []
+    found = measured(records, "drawn")
+    assert (found.num_measured, found.lacking) == (1, {})
+    assert float(found.rows[0].cells["mask_ml"]) == pytest.approx(0.384, rel=0.3)
+
+
+def test_a_mask_beside_its_pet_is_named_and_one_that_is_so_in_part_is_doubted(
+    records: Records, cases: Path
+) -> None:
+    """The one has no row, the other its own; neither passes as a patient with less tumour."""
+    whole = measured(records).rows
+    for case_id, share in ((FIRST, 1.0), (SECOND, 0.3)):
+        mask = load_volume(cases / case_id / "MASK.nii.gz")
+        marked = np.argwhere(mask.array > 0)[:, 2]
+        low, high = int(marked.min()), int(marked.max()) + 1
+        affine = mask.affine.copy()
+        beyond = low + round(share * (high - low))
+        affine[2, 3] -= beyond * mask.spacing_mm[2]
+        save_volume(Volume(array=mask.array, affine=affine), cases / case_id / "MASK.nii.gz")
+    found = measured(records)
+    assert found.rows[0].cells == NO_FEATURES
+    assert found.lacking[FIRST].startswith("its mask marks no voxel of the PET")
+    assert found.num_broken == 1
+    assert found.doubts.keys() == {SECOND}
+    assert "the mask holds" in found.doubts[SECOND]
+    assert 0 < float(found.rows[1].cells["mask_ml"]) < float(whole[1].cells["mask_ml"])
+    assert measured(records).doubts == {}
 
 
 class _Left(Exception):  # noqa: N818 - somebody pressed Ctrl-C

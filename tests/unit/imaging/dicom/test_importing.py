@@ -1,5 +1,6 @@
 """Import: what an archive holds becomes cases, or is refused or left out by name."""
 
+import contextlib
 import csv
 import errno
 import fcntl
@@ -24,6 +25,7 @@ from fedmq.disk import LocalDisk
 from fedmq.errors import DatasetError, DiskFull
 from fedmq.imaging.checks import check_volumes, read_volumes
 from fedmq.imaging.datasets import find_cases
+from fedmq.imaging.dicom import series
 from fedmq.imaging.dicom.importing import import_archive
 from fedmq.imaging.dicom.planning import Choices
 from fedmq.imaging.suv import average_count_rate_time_s
@@ -97,17 +99,21 @@ def test_each_slice_has_the_factor_of_its_own_bed(site: Site) -> None:
     np.testing.assert_allclose(volume.array[::-1, ::-1], expected.T, rtol=1e-5)
 
 
-def test_padding_of_a_ct_is_air(site: Site) -> None:
-    """Outside of its circle a scanner writes a value that is no density."""
+@pytest.mark.parametrize("limit", [None, -1990, -2010])
+def test_padding_of_a_ct_is_air(site: Site, limit: int | None) -> None:
+    """Outside of its circle a scanner writes a value that is no density, or any of a range."""
 
     def pad(one: Dataset) -> None:
         pixels = np.frombuffer(one.PixelData, "<i2").copy()
         pixels[0] = one.PixelPaddingValue = -2000
+        if limit is not None:
+            one.PixelPaddingRangeLimit = pixels[0] = limit
         one.PixelData = pixels.tobytes()
 
     dicom.write(site.archive, *ct(pad))
     volume = load_volume(site.cases / site.only().case_id / "CT.nii.gz")
     assert set(volume.array[-1, -1]) == {-1024.0}
+    np.testing.assert_array_equal(volume.array[-2, -1], stored(1)[:, 0, 1] - 1024.0)
 
 
 def test_nothing_of_a_patient_is_in_what_is_written(site: Site) -> None:
@@ -151,7 +157,7 @@ def test_the_site_alone_knows_who_is_who(site: Site) -> None:
     dicom.write(site.archive, *pet())
     (site.archive / "report.pdf").write_text("of Mme D.")
     case_id = site.only().case_id
-    for name in ("import.secret", "links.csv", "left-out.csv"):
+    for name in ("import.secret", "links.csv", "left-out.csv", "regions.csv"):
         assert stat.S_IMODE((site.home / name).stat().st_mode) == 0o600
     with (site.home / "links.csv").open() as file:
         assert list(csv.reader(file))[1:] == [[case_id, dicom.SECRETS["id"]]]
@@ -279,6 +285,46 @@ def test_killed_at_any_step_no_case_is_there_in_part(
     assert site.names() == [site.only().case_id]
 
 
+def test_a_case_without_enough_memory_is_refused_by_name(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others go on, and what was imported before stays."""
+    for patient in "ab":
+        dicom.write(site.archive / patient, *pet(patient=patient))
+    before = {one.case_id for one in site.run().outcomes}
+    read, left = series.pixel_array, [6]
+
+    def run_short(dataset: Dataset, index: int | None) -> np.ndarray:
+        left[0] -= 1
+        if left[0] < 0:
+            raise MemoryError
+        return read(dataset, index=index)
+
+    monkeypatch.setattr(series, "pixel_array", run_short)
+    outcomes = site.run(Choices(regions=("anew",))).outcomes
+    assert sorted(one.code for one in outcomes) == ["", "memory"]
+    assert set(site.names()) == before
+
+
+def test_a_file_without_enough_memory_is_one_that_cannot_be_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends nothing but its own case."""
+    for patient in "ab":
+        dicom.write(site.archive / patient, *pet(patient=patient))
+    (path,) = dicom.write(site.archive / "b", *pet(patient="b")[:1], name="large")
+    path.write_bytes(path.read_bytes() + bytes(2**20))
+    read = Path.read_bytes
+
+    def run_short(path: Path) -> bytes:
+        if path.name == "large":
+            raise MemoryError
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", run_short)
+    assert sorted(one.code for one in site.run().outcomes) == ["", "damaged_file"]
+
+
 def test_several_processes_make_the_same_as_one(site: Site, tmp_path: Path) -> None:
     """Byte for byte; a refused case stops nobody."""
     for patient in "abc":
@@ -380,6 +426,32 @@ def test_a_case_that_is_not_sound_is_refused_and_the_others_are_written(
     assert f"{bad.case_id}: refused: {code}: " in (site.cases / "import-report.txt").read_text()
 
 
+def test_a_tracer_that_is_named_nowhere_may_be_said(site: Site) -> None:
+    """Refused until then; report and sidecar say whose word it is, and that it is not needed."""
+    dicom.write(site.archive, *pet(drug(Radiopharmaceutical="")))
+    refused = site.only()
+    assert (refused.code, refused.why) == (
+        "tracer_not_named",
+        "it does not say which tracer was given",
+    )
+    assert "--tracer FDG" in refused.fix
+    outcome = site.only(Choices(tracer="FDG"))
+    assert outcome.notes == ("its PET names no tracer: FDG by the operator's word (--tracer)",)
+    assert outcome.notes[0] in (site.cases / "import-report.txt").read_text()
+    told = site.sidecar(outcome.case_id)
+    assert (told["TracerName"], told["fedmq"]["tracer_named_by"]) == ("FDG", "operator")
+    forgotten = site.only()
+    assert forgotten.code == "tracer_not_named"
+    assert forgotten.notes[0].startswith("its folder stays")
+    assert site.names() == [outcome.case_id]
+    dicom.write(site.archive, *pet(drug(Radiopharmaceutical="PSMA-1007")))
+    assert site.only(Choices(tracer="FDG")).code == "tracer"
+    dicom.write(site.archive, *pet())
+    named = site.only(Choices(tracer="FDG"))
+    assert named.notes == ()
+    assert site.sidecar(named.case_id)["fedmq"]["tracer_named_by"] == "series"
+
+
 def test_a_case_that_was_written_and_is_refused_by_now_is_taken_out(site: Site) -> None:
     """What it was made of is no longer what the archive says; that is told."""
     dicom.write(site.archive, *pet())
@@ -427,6 +499,63 @@ def test_a_file_that_cannot_be_read_refuses_the_cases_beside_it(site: Site, brok
     (site.archive / "b" / "0004").write_bytes(broken)
     by_state = {one.state: one.code for one in site.run().outcomes}
     assert by_state == {"written": "", "refused": "damaged_file"}
+
+
+@pytest.mark.parametrize("name", [".lock", "export.log", "._p0-0000.dcm"])
+def test_a_stray_file_is_no_slice(site: Site, name: str) -> None:
+    """What macOS puts beside each file, and empty files that are named as no slice is."""
+    dicom.write(site.archive, *pet(), name="p0-{:04}.dcm")
+    apple = b"\0\x05\x16\x07\0\x02\0\0Mac OS X        " + bytes(60)
+    (site.archive / name).write_bytes(apple if name.startswith("._") else b"")
+    imported = site.run()
+    assert [one.state for one in imported.outcomes] == ["written"]
+    assert imported.plan.left_out == {"no DICOM": 1}
+
+
+def test_a_large_file_that_is_no_dicom_is_not_read(site: Site) -> None:
+    """Such as the whole export, packed, beside what came out of it."""
+    dicom.write(site.archive, *pet())
+    with (site.archive / "export.zip").open("wb") as file:
+        file.write(b"PK\x03\x04")
+        file.truncate(2**28)
+    tracemalloc.start()
+    assert site.only().state == "written"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_a_damaged_file_refuses_the_study_that_it_names(site: Site) -> None:
+    """Of all in one folder, and in another one; and every study beside it if it names none."""
+    for patient in "abc":
+        slices = pet(patient=patient)
+        paths = dicom.write(site.archive, *slices, name=f"{patient}-{{:04}}.dcm")
+    whole = paths[4].read_bytes()
+    cut = whole[: whole.index(str(slices[0].StudyInstanceUID).encode()) + 70]
+    paths[4].write_bytes(cut)
+    assert [one.code for one in site.run().outcomes].count("damaged_file") == 1
+    (site.archive / "other").mkdir()
+    paths[4].rename(site.archive / "other" / "cut.dcm")
+    (refused,) = [one for one in site.run().outcomes if one.state == "refused"]
+    assert refused.code == "damaged_file"
+    assert "left-out.csv" in refused.fix
+    assert "other/cut.dcm,damaged" in (site.home / "left-out.csv").read_text()
+    paths[4].write_bytes(b"")
+    assert {one.code for one in site.run().outcomes} == {"damaged_file"}
+
+
+def test_a_file_that_cannot_be_read_takes_no_case_out(site: Site) -> None:
+    """It says nothing against what was imported before: that stays, and it is told."""
+    (path, *_) = dicom.write(site.archive, *pet(), name="{:04}.dcm")
+    whole = path.read_bytes()
+    case_id = site.only().case_id
+    for damaged in (whole[:200], whole[:-8]):  # found while planning, and while importing
+        path.write_bytes(damaged)
+        imported = site.run()
+        (outcome,) = imported.outcomes
+        assert (outcome.code, imported.removed) == ("damaged_file", ())
+        assert outcome.notes[0].startswith("its folder stays")
+        assert site.names() == [case_id]
 
 
 def test_what_is_no_slice_is_left_out_by_name(site: Site) -> None:
@@ -498,6 +627,30 @@ def test_of_several_series_none_is_guessed(site: Site) -> None:
     assert site.only(Choices(pet_series="brain")).code == "series_not_found"
 
 
+def test_a_series_is_chosen_as_the_archive_writes_it(site: Site) -> None:
+    """Brackets are no pattern; of two that are called alike the number tells which is meant."""
+    dicom.write(site.archive / "1", *pet(series="PET WB [AC]"))
+    dicom.write(site.archive / "2", *pet(having(SeriesNumber=12), series="PET WB [AC] TOF"))
+    left_out = {"PET series not asked for": 5}
+    assert site.only(Choices(pet_series="pet wb [ac]")).left_out == left_out
+    alike = having(SeriesNumber=12, SeriesDescription="PET WB [AC]")
+    dicom.write(site.archive / "2", *pet(alike, series="PET WB [AC] TOF"))
+    refused = site.only(Choices(pet_series="PET WB [AC]"))
+    assert "number 12" in refused.why
+    assert "number" in refused.fix
+    assert site.only(Choices(pet_series="12")).left_out == left_out
+    assert site.only(Choices(pet_series="2")).code == "series_not_found"
+
+
+def test_a_region_is_chosen_as_it_is_written(site: Site) -> None:
+    """Brackets in its name are no pattern."""
+    dicom.write(site.archive / "1", *pet())
+    outline = np.array([[-9.0, -19, 103], [1, -19, 103], [1, -9, 103]])
+    drawn = dicom.structures(pet()[0], {"node [1]": [outline]})
+    dicom.write(site.archive / "2", drawn)
+    assert site.only(Choices(regions=("Node [1]",))).taken["MASK"]["regions"] == 1
+
+
 def test_a_ct_of_another_place_is_left_out(site: Site) -> None:
     """It has to share the PET's frame of reference; of several the one as long as the PET."""
     dicom.write(site.archive / "pet", *pet())
@@ -510,6 +663,20 @@ def test_a_ct_of_another_place_is_left_out(site: Site) -> None:
     outcome = site.only()
     assert outcome.taken["CT"]["slices"] == 5
     assert outcome.left_out["CT series that covers less than the PET"] == 3
+
+
+@pytest.mark.parametrize("kind", ["MGML", "Z_EFF"])
+def test_a_map_of_iodine_or_atomic_numbers_is_no_ct(site: Site, kind: str) -> None:
+    """Beside a CT, or a PET alone, it is left out; alone it is refused."""
+    dicom.write(site.archive / "map", *ct(having(RescaleType=kind), series="map"))
+    assert site.only().code == "no_rescale"
+    dicom.write(site.archive / "pet", *pet())
+    left_out = {"CT series that is no map of Hounsfield units": 5}
+    outcome = site.only()
+    assert (outcome.taken.keys(), outcome.left_out) == ({"PET"}, left_out)
+    dicom.write(site.archive / "ct", *ct(having(RescaleType="HU")))
+    outcome = site.only()
+    assert (outcome.taken.keys(), outcome.left_out) == ({"PET", "CT"}, left_out)
 
 
 def test_a_ct_that_is_shorter_than_the_pet_is_left_out_though_it_is_the_only_one(
@@ -532,7 +699,11 @@ def test_without_a_frame_of_reference_a_ct_beside_the_pet_is_left_out(site: Site
     dicom.write(site.archive / "ct", *ct(nameless, origin=(500, 500, 100)))
     assert site.only().left_out == {"CT series that covers less than the PET": 5}
     dicom.write(site.archive / "ct", *ct(nameless))
-    assert site.only().taken.keys() == {"PET", "CT"}
+    outcome = site.only()
+    assert outcome.taken.keys() == {"PET", "CT"}
+    assert outcome.notes == (
+        "PET and CT name no frame of reference: that they share one is not sure",
+    )
 
 
 def test_a_pet_that_lacks_a_slice_does_not_give_way_to_another_one(site: Site) -> None:
@@ -546,13 +717,12 @@ def test_a_pet_that_lacks_a_slice_does_not_give_way_to_another_one(site: Site) -
     assert site.only(Choices(pet_series="head")).taken["PET"]["slices"] == 3
 
 
-def test_slices_in_several_frames_per_file_are_refused(site: Site) -> None:
-    """A CT alone would be a case that silently lacks its PET."""
-    one = dicom.base(
-        "1.2.840.10008.5.1.4.1.1.130", 1, patient=dicom.SECRETS["id"], study="one", series="x"
-    )
-    dicom.write(site.archive, one, *ct())
-    assert site.only().code == "multi_frame"
+def test_a_weight_that_may_be_in_pounds_is_told_in_the_report(site: Site) -> None:
+    """The case is written: somebody may weigh as much."""
+    dicom.write(site.archive, *pet(having(PatientWeight=154.3)))
+    (note,) = site.only().notes
+    assert "lb" in note
+    assert f"note: {note}" in (site.cases / "import-report.txt").read_text()
 
 
 def test_two_patients_with_one_id_are_refused(site: Site) -> None:
@@ -581,6 +751,24 @@ def test_two_persons_with_one_id_are_no_scans_of_a_patient(
         site.archive / "2", *pet(having(PatientBirthDate="", **told), patient="ANON", study="two")
     )
     assert {one.code for one in site.run().outcomes} == {code}
+
+
+@pytest.mark.parametrize(
+    ("patient", "codes"),
+    [("ANON", {"no_patient_id"}), ("anonymous ", {"no_patient_id"}), ("Anon-017", {""})],
+)
+def test_scans_that_nothing_but_an_id_makes_one_patients(
+    site: Site, patient: str, codes: set[str]
+) -> None:
+    """Refused if it is a word for nobody; else that is told."""
+    nobody = having(PatientBirthDate="", PatientName="Anonymous", PatientSex="")
+    dicom.write(site.archive / "1", *pet(nobody, patient=patient))
+    assert site.only().notes == ()
+    shutil.rmtree(site.cases)
+    dicom.write(site.archive / "2", *pet(nobody, patient=patient, study="two"))
+    outcomes = site.run().outcomes
+    assert {one.code for one in outcomes} == codes
+    assert all(one.code or "PatientID alone" in one.notes[0] for one in outcomes)
 
 
 def test_of_several_scans_one_without_a_date_is_refused(site: Site) -> None:
@@ -694,7 +882,7 @@ def test_folders_of_others_are_left_alone(site: Site) -> None:
 
 def test_what_a_killed_import_left_of_others_is_removed(site: Site) -> None:
     """Parts of cases that are in no archive any more."""
-    for name in (".part-pt-0123456789ab", ".old-pt-0123456789ab"):
+    for name in (".part-pt-0123456789ab", ".old-pt-0123456789ab", ".part-pt-ba9876543210"):
         (site.cases / name).mkdir(parents=True)
         (site.cases / name / "PET.nii.gz").write_bytes(b"half")
     dicom.write(site.archive, *pet())
@@ -702,14 +890,96 @@ def test_what_a_killed_import_left_of_others_is_removed(site: Site) -> None:
     assert site.names() == [case_id]
 
 
+def test_killed_between_two_renames_no_case_is_lost(site: Site) -> None:
+    """The case that was about to give way is there again, though no other comes in its place."""
+    dicom.write(site.archive, *pet(series="A"), *pet(series="B"))
+    case_id = site.only(Choices(pet_series="A")).case_id
+    (site.cases / case_id).rename(site.cases / f".old-{case_id}")
+    (site.cases / f".part-{case_id}").mkdir()
+    assert site.only().code == "several_series"
+    assert site.names() == [case_id]
+    assert {path.name for path in (site.cases / case_id).iterdir()} == {
+        "PET.nii.gz",
+        "PET.json",
+        "import.json",
+    }
+
+
 def test_a_second_scan_renames_the_first_case(site: Site) -> None:
-    """Both are in the archive: the case without a number gives way, and that is told."""
+    """Both are in the archive: the case without a number gets one, and that is told."""
     dicom.write(site.archive / "1", *pet())
     case_id = site.only().case_id
     dicom.write(site.archive / "2", *pet(dated(LATER), study="later"))
     imported = site.run()
     assert site.names() == [f"{case_id}_scan-1", f"{case_id}_scan-2"]
-    assert imported.removed == (case_id,)
+    assert imported.removed == ()
+    told = f"it was {case_id} before: the archive has another number of scans by now"
+    assert [one.notes for one in imported.outcomes] == [(told,), ()]
+    assert {one.state for one in site.run().outcomes} == {"kept"}
+
+
+def scans_of(site: Site) -> dict[str, str]:
+    """Return the folders, and which study each holds, by its keyed hash."""
+    return {
+        name: json.loads((site.cases / name / "import.json").read_text())["token"]
+        for name in site.names()
+    }
+
+
+@pytest.mark.parametrize("day", [LATER, "20210501"], ids=["later", "earlier"])
+def test_a_scan_that_comes_with_a_wrong_choice_costs_no_scan_of_before(
+    site: Site, day: str
+) -> None:
+    """What was imported stays, under the number that it has by now; once right, all is there."""
+    dicom.write(site.archive / "1", *pet())
+    case_id = site.only().case_id
+    (token,) = scans_of(site).values()
+    before = (site.cases / case_id / "PET.nii.gz").read_bytes()
+    dicom.write(site.archive / "2", *pet(dated(day), study="other"))
+    number = 1 if day == LATER else 2
+    imported = site.run(Choices(pet_series="*TOFF*"))
+    assert {one.code for one in imported.outcomes} == {"series_not_found"}
+    assert imported.removed == ()
+    assert scans_of(site) == {f"{case_id}_scan-{number}": token}
+    assert (site.cases / f"{case_id}_scan-{number}" / "PET.nii.gz").read_bytes() == before
+    assert any("its folder stays" in note for note in imported.outcomes[number - 1].notes)
+    site.run()
+    assert scans_of(site)[f"{case_id}_scan-{number}"] == token
+    assert len(scans_of(site)) == 2
+
+
+def test_of_three_scans_a_choice_that_fits_one_takes_the_place_of_none(site: Site) -> None:
+    """The new first scan is written, where the second one was before."""
+    dicom.write(site.archive / "b", *pet(series="old"))
+    dicom.write(site.archive / "c", *pet(dated(LATER), study="later", series="old"))
+    site.run()
+    before = list(scans_of(site).values())
+    dicom.write(site.archive / "a", *pet(dated("20210501"), study="earlier", series="new"))
+    imported = site.run(Choices(pet_series="new"))
+    assert [one.state for one in imported.outcomes] == ["written", "refused", "refused"]
+    assert list(scans_of(site).values())[1:] == before
+    assert imported.removed == ()
+
+
+@pytest.mark.parametrize("killed_at", [0, 1, 2, 99])
+def test_scans_whose_dates_were_mended_change_places(
+    site: Site, monkeypatch: pytest.MonkeyPatch, killed_at: int
+) -> None:
+    """Also if the import is killed between: nothing is lost, though neither fits the choice."""
+    dicom.write(site.archive / "1", *pet(series="old"))
+    dicom.write(site.archive / "2", *pet(dated(LATER), study="two", series="old"))
+    site.run()
+    first, second = scans_of(site).values()
+    dicom.write(site.archive / "2", *pet(dated("20210501"), study="two", series="old"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", dying(Path.rename, [killed_at]))
+        with contextlib.suppress(KilledError):
+            site.run(Choices(pet_series="none"))
+    assert set(scans_of(site).values()) == {first, second}
+    assert any(name.endswith("_scan-0") for name in site.names()) == (killed_at in {1, 2})
+    site.run(Choices(pet_series="none"))
+    assert list(scans_of(site).values()) == [second, first]
+    assert site.names() == [one.case_id for one in site.run().outcomes]
 
 
 def test_an_archive_without_images_and_one_within_its_dataset_are_refused(site: Site) -> None:

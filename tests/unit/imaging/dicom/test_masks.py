@@ -1,19 +1,23 @@
 """Masks: regions of RTSTRUCT and SEG on the grid of the images that they were drawn on."""
 
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.sequence import Sequence as Items
 
 from fedmq.imaging.datasets import find_cases
-from fedmq.imaging.dicom import masks
+from fedmq.imaging.dicom import files, masks
 from fedmq.imaging.dicom.outcomes import Outcome
 from fedmq.imaging.dicom.planning import Choices
 from tests.support import dicom
+from tests.support.enhanced import enhanced
 from tests.unit.imaging.dicom.archive import SHAPE, Site, ct, pet
 
+RAW = {"study": "one", "series": "raw"}
 FINE = {"spacing": (2.0, 2.0, 3.0)}
 """The CT's; the PET has 4 mm."""
 
@@ -88,6 +92,48 @@ def test_several_regions_are_united_and_that_is_told(site: Site) -> None:
     assert nothing.state == "written"
     assert "MASK" not in nothing.taken
     assert "regions drawn on the PET with names that were not asked for (--roi): 3" in nothing.notes
+
+
+def outlines_of(drawn: FileDataset) -> list[Dataset]:
+    """Return the outlines of the first region."""
+    return list(drawn.ROIContourSequence[0].ContourSequence)
+
+
+def test_outlines_that_exclude_each_other_are_read(site: Site) -> None:
+    """CLOSEDPLANAR_XOR, as PS3.3 spells it; of one region all are combined so, if one says so."""
+    boxes = [box(1, (0.5, 3.5), (0.5, 4.5)), box(1, (1.5, 5.5), (0.5, 4.5))]
+    for number in (1, 2):
+        drawn = dicom.structures(pet()[0], {"GTV": boxes})
+        for one in outlines_of(drawn)[:number]:
+            one.ContourGeometricType = "CLOSEDPLANAR_XOR"
+        put(site, drawn)
+        outcome = site.only()
+        assert mask_of(site, outcome)[1, 1:5].sum(axis=0).tolist() == [0, 4, 0, 0, 4, 4, 0]
+        assert outcome.notes == ()
+
+
+def test_outlines_that_overlap_or_stand_twice_lose_nothing(site: Site) -> None:
+    """Even-odd made holes of what two of them cover."""
+    boxes = [box(1, (0.5, 3.5), (0.5, 4.5)), box(1, (1.5, 5.5), (0.5, 4.5))]
+    put(site, dicom.structures(pet()[0], {"GTV": [*boxes, boxes[0]]}))
+    assert mask_of(site, site.only()).sum() == 5 * 4
+
+
+def test_what_marks_nothing_is_counted_and_told(site: Site) -> None:
+    """Open outlines, points, regions that nobody drew, lesions between the voxels' centres."""
+    around, line = box(1, (0.5, 2.5), (0.5, 2.5)), box(2, (0.5, 2.5), (0.5, 2.5))
+    regions = {"GTV": [around, line, line[:1]], "GTV 2": [], "GTV 3": [box(2, (0.6, 0.9), (1, 2))]}
+    drawn = dicom.structures(pet()[0], regions)
+    outlines_of(drawn)[1].ContourGeometricType = "OPEN_PLANAR"
+    outlines_of(drawn)[2].ContourGeometricType = "POINT"
+    put(site, drawn)
+    outcome = site.only()
+    assert mask_of(site, outcome).sum() == 4
+    assert outcome.notes == (
+        "regions drawn on the PET that mark no voxel: 2",
+        "outlines drawn on the PET that enclose nothing (open, or points): 2",
+        "its mask unites 2 regions",
+    )
 
 
 def test_what_was_drawn_on_the_pet_comes_before_what_was_drawn_on_the_ct(site: Site) -> None:
@@ -197,14 +243,105 @@ BROKEN = {
 }
 
 
+def require_no_mask(outcome: Outcome, kind: str, why: str) -> None:
+    """Raise unless the case has its images, no mask, and a note that says why."""
+    assert (outcome.state, outcome.taken.keys()) == ("written", {"PET", "CT"})
+    assert outcome.left_out == {f"{kind} that cannot be used": 1}
+    assert outcome.notes[0].startswith(f"{kind} left out: {why}")
+    assert "export" in outcome.notes[0]
+
+
 @pytest.mark.parametrize("what", BROKEN)
-def test_regions_that_do_not_fit_refuse_the_case(site: Site, what: str) -> None:
-    """By name; no mask is cut or moved to fit."""
+def test_regions_that_do_not_fit_make_no_mask_and_the_images_stay(site: Site, what: str) -> None:
+    """Told by name; no mask is cut or moved to fit."""
     code, drawn = BROKEN[what]
-    put(site, drawn())
+    one = drawn()
+    put(site, one)
+    require_no_mask(site.only(), str(one.Modality), f"{code}: ")
+    assert f"note: {one.Modality} left out" in (site.cases / "import-report.txt").read_text()
+
+
+def test_one_outline_beyond_the_images_leaves_out_all_that_was_drawn(site: Site) -> None:
+    """In that file and in others: a part of a tumour would pass as all of it."""
+    inside, beyond = box(1, (0.5, 5.5), (0.5, 4.5)), box(5, (0.5, 5.5), (0.5, 4.5))
+    put(
+        site,
+        dicom.structures(pet()[0], {"GTV": [inside, beyond]}),
+        dicom.segmentation(pet(), {"Lesion": segments()}),
+    )
     outcome = site.only()
-    assert (outcome.state, outcome.code) == ("refused", code)
-    assert outcome.fix
+    require_no_mask(outcome, "RTSTRUCT", "contour_off_grid: an outline lies above or below")
+    assert "so were its other regions: a part of a tumour is not all of it" in outcome.notes
+
+
+def test_what_fails_on_the_ct_takes_nothing_from_what_was_drawn_on_the_pet(site: Site) -> None:
+    """That comes first anyway; and what nobody asked for may be as it likes."""
+    on_ct = dicom.structures(ct(None, **FINE)[0], {"GTV": [box(9, (0.5, 4.5), (1.5, 3.5), 2.0)]})
+    organs = dicom.structures(pet()[0], {"Liver": [box(9, (0.5, 4.5), (1.5, 3.5))]})
+    organs.file_meta.MediaStorageSOPInstanceUID = organs.SOPInstanceUID = "1.2.3"
+    put(site, dicom.segmentation(pet(), {"Lesion": segments()}), on_ct, organs)
+    outcome = site.only()
+    np.testing.assert_array_equal(mask_of(site, outcome), segments())
+    assert outcome.left_out == {"RTSTRUCT that cannot be used": 1}
+
+
+THIN = {"spacing": (2.0, 2.0, 2.4)}
+"""Of a CT whose slices lie between the PET's."""
+
+
+def drawn_on_thin(images: list[FileDataset]) -> FileDataset:
+    """Return an outline on the third slice of a thin CT, in a study of its own."""
+    outline = np.add(box(0, (0.5, 4.5), (1.5, 3.5), 2.0), [0, 0, 4.8])
+    return other_study(dicom.structures(images[0], {"GTV": [outline]}))
+
+
+def test_of_two_series_that_a_file_names_it_was_drawn_on_the_one_that_it_fits(site: Site) -> None:
+    """Planning systems name the PET too, which was only looked at."""
+    images = ct(None, **THIN)
+    drawn = drawn_on_thin(images)
+    frame = drawn.ReferencedFrameOfReferenceSequence[0]
+    also = Dataset()
+    also.SeriesInstanceUID = pet()[0].SeriesInstanceUID
+    frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence.append(also)
+    dicom.write(site.archive, *pet(), *images)
+    dicom.write(site.archive / "drawn", drawn)
+    outcome = site.only()
+    assert mask_of(site, outcome)[2].sum() == 4 * 2
+    assert outcome.taken["MASK"]["grid"] == "CT"
+
+
+def test_a_file_that_names_its_frame_of_reference_alone_goes_with_the_images_in_it(
+    site: Site,
+) -> None:
+    """They share coordinates; of two studies that do, none is guessed."""
+    images = ct(None, **THIN)
+    drawn = drawn_on_thin(images)
+    frame = drawn.ReferencedFrameOfReferenceSequence[0]
+    del frame.RTReferencedStudySequence
+    frame.FrameOfReferenceUID = images[0].FrameOfReferenceUID
+    dicom.write(site.archive, *pet(), *images)
+    dicom.write(site.archive / "drawn", drawn)
+    assert mask_of(site, site.only())[2].sum() == 4 * 2
+
+    def in_the_same_frame(one: Dataset) -> None:
+        one.FrameOfReferenceUID = images[0].FrameOfReferenceUID
+
+    dicom.write(site.archive / "later", *pet(in_the_same_frame, study="later"))
+    made = site.run()
+    assert all("MASK" not in outcome.taken for outcome in made.outcomes)
+    assert made.plan.left_out == {"RTSTRUCT": 1}
+
+
+def test_outlines_that_name_their_slices_were_drawn_on_these(site: Site) -> None:
+    """Whatever series the file names: here the PET, whose slices lie at the same heights."""
+    images = ct(None, **FINE)
+    drawn = dicom.structures(pet()[0], {"GTV": [box(2, (0.5, 4.5), (1.5, 3.5), 2.0)]})
+    named = Dataset()
+    named.ReferencedSOPInstanceUID = images[2].SOPInstanceUID
+    outlines_of(drawn)[0].ContourImageSequence = Items([named])
+    put(site, drawn)
+    outcome = site.only()
+    assert outcome.taken["MASK"] == {"grid": "CT", "regions": 1, "volume_ml": 0.1}
 
 
 def test_an_outline_of_endless_text_is_not_made_numbers_of(
@@ -213,8 +350,65 @@ def test_an_outline_of_endless_text_is_not_made_numbers_of(
     """Each takes several times the memory of its text."""
     monkeypatch.setattr(masks, "MAX_OUTLINE_BYTES", 100)
     put(site, outlined(["1"] * 90))
-    outcome = site.only()
-    assert (outcome.code, outcome.why) == (
-        "bad_mask",
-        "an outline has more points than anybody draws",
+    require_no_mask(
+        site.only(), "RTSTRUCT", "bad_mask: an outline has more points than anybody draws"
     )
+
+
+def test_regions_of_a_size_that_nobody_draws_refuse_the_case_unread(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By bytes, and by items, each of which takes many times its bytes; a mask is not left out."""
+    put(site, dicom.segmentation(pet(), {"Lesion": segments()}))
+    assert site.only().state == "written"
+    with monkeypatch.context() as patch:
+        drawn = next((site.archive / "drawn").iterdir())
+        patch.setattr(files, "MAX_FILE_BYTES", drawn.stat().st_size - 1)
+        outcome = site.only()
+    assert (outcome.state, outcome.code) == ("refused", "too_large")
+    assert outcome.left_out == {"too large file of regions": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "MAX_ITEMS", 8)
+        assert site.only().code == "too_large"
+
+
+def test_a_large_file_that_no_case_is_made_of_is_left_out(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scanners keep raw data of gigabytes beside their images."""
+    raw = dicom.base("1.2.840.10008.5.1.4.1.1.66", 1, patient=dicom.SECRETS["id"], **RAW)
+    raw.add_new(0x7FE00010, "OB", bytes(5000))
+    dicom.write(site.archive / "images", *pet())
+    dicom.write(site.archive / "images", raw, name="raw")
+    (site.archive / "images" / "export.zip").write_bytes(bytes(5000))
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 4000)
+    imported = site.run()
+    assert imported.outcomes[0].left_out == {"other object": 1}
+    assert imported.plan.left_out == {"no DICOM": 1}
+
+
+def test_a_volume_in_one_file_may_be_larger_than_regions(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read frame by frame."""
+    (path,) = dicom.write(site.archive, enhanced(ct()))
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", path.stat().st_size - 1)
+    assert site.only().state == "written"
+    monkeypatch.setattr(files, "MAX_IMAGE_BYTES", path.stat().st_size - 1)
+    assert site.only().code == "too_large"
+
+
+def test_regions_are_made_numbers_of_one_after_the_other(site: Site) -> None:
+    """Thirty regions take their text, and the numbers of one of them."""
+    circle = np.column_stack(
+        [np.tile(box(1, (0.5, 2.5), (0.5, 2.5))[:, :2], (250, 1)), [103] * 1000]
+    )
+    regions = {f"GTV {number}": [circle] * 10 for number in range(30)}
+    (path,) = dicom.write(site.folder / "drawn", dicom.structures(pet()[0], regions))
+    dataset = files.parse(path, path.read_bytes(), with_pixels=False)
+    tracemalloc.start()
+    counts = [len(one.contours) for _, one in masks.read_regions(dataset, range(1, 31))]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert counts == [10] * 30
+    assert peak < 1.3 * path.stat().st_size

@@ -119,6 +119,51 @@ def test_over_midnight_without_dates_is_refused(site: Site) -> None:
     assert caught.value.code == "over_midnight"
 
 
+def injected(date_time: str, zone: str, time_only: str = "") -> dicom.Change:
+    """Return what sets the injection, which the scan at 11:00 is to be an hour from."""
+
+    def change(one: Dataset) -> None:
+        drug = one.RadiopharmaceuticalInformationSequence[0]
+        drug.RadiopharmaceuticalStartDateTime = date_time
+        drug.RadiopharmaceuticalStartTime = time_only
+        one.TimezoneOffsetFromUTC = zone
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("date_time", "zone", "time_only"),
+    [
+        ("20210614080000.00+0000", "+0200", ""),
+        ("20210614080000+0000", "+0200", "100000"),
+        ("20210614100000+0200", "+0200", "100000"),
+        ("20210613233000+0000", "+1030", "100000"),
+        ("20210614153000+0000", "-0530", ""),
+        ("20210614100000", "+0200", ""),
+        ("20210614100000+0200", "", "100000"),
+    ],
+)
+def test_an_offset_from_utc_brings_the_injection_to_the_clock_of_the_scan(
+    site: Site, date_time: str, zone: str, time_only: str
+) -> None:
+    """Injected at 10:00 by the clock on the wall, whichever clock wrote it."""
+    heads = read(site, pet(injected(date_time, zone, time_only)))
+    assert find_suv_scale(read_pet_facts(heads)).delay_s == 3600.0
+
+
+@pytest.mark.parametrize(
+    ("time_only", "code"), [("", "times_missing"), ("100000", "times_disagree")]
+)
+def test_an_injection_by_a_clock_that_is_not_told_is_refused(
+    site: Site, time_only: str, code: str
+) -> None:
+    """08:00 UTC may have been any hour at the scanner."""
+    heads = read(site, pet(injected("20210614080000+0000", "", time_only)))
+    with pytest.raises(DatasetError) as caught:
+        find_suv_scale(read_pet_facts(heads))
+    assert caught.value.code == code
+
+
 def test_two_radiopharmaceuticals_are_refused(site: Site) -> None:
     """Nothing says which of them a voxel is of."""
 

@@ -43,12 +43,42 @@ def test_ages_are_no_ids_though_some_patient_is_called_so(tmp_path: Path) -> Non
     assert len(read_site_table(write(tmp_path, text), IPP, ["age"]).rows) == 5
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("250000", "312000", "41000", "180500"),
+        ("7400", "11200", "8300"),
+        ("2021", "1948"),
+        ("12 cycles", "4 of 6", "T2 N1 M0"),
+        ("0.25", "1e4", "12345678"),
+    ],
+)
+def test_figures_are_no_dates(tmp_path: Path, cells: tuple[str, ...]) -> None:
+    """Platelets, leucocytes, years, words, large volumes."""
+    text = "IPP,age\n" + "".join(f"P{number},{cell}\n" for number, cell in enumerate(cells))
+    assert len(read_site_table(write(tmp_path, text), IPP, ["age"]).rows) == len(cells)
+
+
 REFUSED = {
     "a date": ("date_in_table", "IPP,age\n007,2021-06-20\n"),
     "a date in a text": ("date_in_table", "IPP,age\n007,seen 3/4/2021\n"),
     "a day in words": ("date_in_table", "IPP,age\n007,12 mars 1948\n"),
     "a day in short words": ("date_in_table", "IPP,age\n007,seen 3-Dec-21\n"),
     "a month in words": ("date_in_table", "IPP,age\n007,août 2021\n"),
+    "a day in blanks": ("date_in_table", "IPP,age\n007,03 05 1948\n"),
+    "a day with blanks and points": ("date_in_table", "IPP,age\n007,3. 5. 1948\n"),
+    "a day with its time": ("date_in_table", "IPP,age\n007,201912240800\n"),
+    "a day with its time in letters": ("date_in_table", "IPP,age\n007,20191224T080000Z\n"),
+    "a day as DICOM has it": ("date_in_table", "IPP,age\n007,20191224080000.000000\n"),
+    "a day in Dutch": ("date_in_table", "IPP,age\n007,12 mei 48\n"),
+    "a month in Dutch": ("date_in_table", "IPP,age\n007,maart 2021\n"),
+    "a month in Polish": ("date_in_table", "IPP,age\n007,października 2021\n"),
+    "a day in any language": ("date_in_table", "IPP,age\n007,12. toukokuuta 1948\n"),
+    "days of a spreadsheet": ("date_in_table", "IPP,age\n007,45322\n8,17656.5\n9,61\n"),
+    "days without signs": ("date_in_table", "IPP,age\n007,3051948\n8,12031961\n9,61\n"),
+    "short days without signs": ("date_in_table", "IPP,age\n007,480503\n8,120361\n9,\n"),
+    "short days in blanks": ("date_in_table", "IPP,age\n007,03 05 48\n8,12 03 61\n"),
+    "months without signs": ("date_in_table", "IPP,age\n007,201912\n8,202001\n"),
     "months": ("date_in_table", "IPP,age\n007,03.1950\n8,12/1961\n9,\n"),
     "its own id": ("id_in_table", "IPP,age\nA7,see a7!\n"),
     "its own number": ("id_in_table", "IPP,age\n0049921,0049921\n1,2\n2,3\n"),
@@ -73,6 +103,8 @@ def test_a_table_that_would_tell_too_much_or_too_little_is_refused(
         read_site_table(write(tmp_path, text), IPP, ["age"])
     assert caught.value.code == code
     assert str(tmp_path) not in str(caught.value)
+    if code in {"date_in_table", "id_in_table"}:
+        assert "age" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def slices(
             spacing_mm=(spacing[1], spacing[0]),
             num_rows=6,
             num_columns=7,
+            group=("", ""),
         )
         for number in range(count)
     ]
@@ -145,6 +146,8 @@ BROKEN: dict[str, tuple[str, Breaking]] = {
     ),
     "other spacing": ("mixed_series", change(1, spacing_mm=(3.0, 4.1))),
     "other frame": ("mixed_series", change(4, frame_of_reference="1.8")),
+    "other stack": ("mixed_series", change(4, group=("2", ""))),
+    "other time": ("mixed_series", change(4, group=("", "2"))),
     "no position": ("no_position", change(0, position_mm=())),
     "no orientation": ("no_position", change(0, orientation=())),
     "no spacing": ("bad_spacing", change(0, spacing_mm=())),
@@ -174,6 +177,26 @@ def test_a_volume_that_no_memory_holds_is_refused_before_it_is_made() -> None:
     with pytest.raises(DatasetError) as caught:
         stack_slices(huge)
     assert caught.value.code == "too_large"
+
+
+@pytest.mark.parametrize(("later_mm", "is_even"), [(2.055, False), (2.0005, True)])
+def test_steps_that_change_in_between_add_up(later_mm: float, is_even: bool) -> None:  # noqa: FBT001 - of a table
+    """Each step is as usual, and a slice in the middle would lie millimetres from its voxels."""
+    made = slices(count=300)
+    depths = np.cumsum([0.0, *[2.0] * 149, *[later_mm] * 150])
+    moved = [
+        dataclasses.replace(one, position_mm=(-10.0, 20.0, depth))
+        for one, depth in zip(made, depths, strict=True)
+    ]
+    if is_even:
+        stack = stack_slices(moved)
+        places = stack.affine[2, 2] * np.arange(300)
+        assert np.abs(places - depths).max() < 0.2
+        return
+    with pytest.raises(DatasetError) as caught:
+        stack_slices(moved)
+    assert caught.value.code == "gap"
+    assert "4.1" in caught.value.why
 
 
 @given(jitter=st.lists(st.floats(-0.004, 0.004), min_size=5, max_size=5))

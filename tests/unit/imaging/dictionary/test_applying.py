@@ -1,5 +1,6 @@
 """Rows in the words of the dictionary; what is not said in them is refused by name."""
 
+import unicodedata
 from collections.abc import Mapping
 
 import pytest
@@ -138,6 +139,30 @@ def test_a_column_that_says_another_unit_is_refused(header: str) -> None:
 def test_a_column_that_says_the_right_unit_is_taken(header: str) -> None:
     """Its name is the variable's with its unit."""
     assert applied(renamed("pfs", header)).cases[0].clinical["pfs"] == "9.5"
+
+
+@pytest.mark.parametrize("header", ["hb (g/dl)", "Hb [g/dL]", "hb_g_dl", "hb"])
+def test_a_unit_that_only_the_dictionary_knows_is_one_at_the_end_too(header: str) -> None:
+    """It was no word of a unit, and the column was taken for another one."""
+    hb = {"type": "number", "unit": "g/dl", "range": [3, 25]}
+    meaning = Meaning(dictionary=lung(variables={"hb": hb}, endpoint=None))
+    said = apply_dictionary(meaning, [a_case(1, {header: "13", "crp (mg/dl)": "2"})])
+    assert said.cases[0].clinical == {"hb": "13.0"}
+    assert said.matching.unused == ("crp (mg/dl)",)
+
+
+def test_accents_composed_or_not_are_alike() -> None:
+    """In codes, words for them, names of columns, and what the site says of its own."""
+    stage = {"type": "category", "codes": ["élevé", "bas"], "columns": ["stade estimé"]}
+    dictionary = lung(variables={"stage": stage}, endpoint=None)
+    apart = {
+        unicodedata.normalize("NFD", name): unicodedata.normalize("NFD", cell)
+        for name, cell in (("Stade estimé", "Élevé"), ("état", "bas"))
+    }
+    for columns, code in (({}, "élevé"), ({"stage": "état"}, "bas")):
+        meaning = Meaning(dictionary=dictionary, local=LocalWords(columns=columns))
+        said = apply_dictionary(meaning, [a_case(1, apart)])
+        assert (said.faults, said.cases[0].clinical) == ((), {"stage": code})
 
 
 def test_a_unit_that_the_site_says_is_converted() -> None:

@@ -29,3 +29,22 @@ def test_a_name_that_says_pet_and_ct_is_neithers(name: str) -> None:
 def test_other_names_say_what_they_are(name: str, expected: tuple[str, int]) -> None:
     """A mask may be of both; what the name has of its case's counts for nothing."""
     assert modality_by_words(f"{name}.nii.gz", "PET_CT_7") == expected
+
+
+@pytest.mark.parametrize(
+    ("case_id", "name", "expected"),
+    [
+        ("C", "CT", ("CT", 0)),
+        ("P", "PET", ("PET", 1)),
+        ("s", "SUV", ("PET", 0)),
+        ("p1", "p1PET", ("PET", 1)),
+        ("CT-1", "CT-1_PET", ("PET", 1)),
+        ("CT", "CTPET", ("PET", 1)),
+    ],
+)
+def test_a_case_whose_name_begins_a_word_loses_no_volume(
+    case_id: str, name: str, expected: tuple[str, int]
+) -> None:
+    """A patient called C has a CT; one called CT-1 has none for being called so."""
+    assert modality_by_words(f"{name}.nii.gz", case_id) == expected
+    assert isinstance(modality_by_words("CT-1_T1.nii.gz", "CT-1"), str)

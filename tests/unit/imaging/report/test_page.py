@@ -11,7 +11,7 @@ import pytest
 
 from fedmq.errors import StorageError
 from fedmq.imaging.cases import Case
-from fedmq.imaging.checks import Finding
+from fedmq.imaging.findings import Finding
 from fedmq.imaging.report.advice import ADVICE, OTHERWISE
 from fedmq.imaging.report.page import CheckPage
 from fedmq.imaging.volumes import Volume

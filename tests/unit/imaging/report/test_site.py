@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedmq.imaging.checks import Finding
+from fedmq.imaging.findings import Finding
 from fedmq.imaging.report.facts import CaseFacts, Extent
 from fedmq.imaging.report.site import doubts_of_site
 
