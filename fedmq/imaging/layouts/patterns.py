@@ -50,6 +50,11 @@ def match_path(pattern: str, path: str) -> tuple[Match, ...]:
     )
 
 
+def leads_out(path: str) -> bool:
+    """Return whether a path in the dataset's folder would lie outside of it."""
+    return path.startswith("/") or ".." in path.split("/")
+
+
 def match_folder(pattern: str, name: str) -> str | None:
     """Return the case of which a folder of that name, at the top, is; None where it is of none.
 
@@ -69,7 +74,7 @@ def _compiled(pattern: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
 
     Where both find the same, there is no other way to read it.
     """
-    if pattern.startswith("/") or ".." in pattern.split("/"):
+    if leads_out(pattern):
         raise _no_pattern(pattern, "it leads out of the dataset's folder")
     short, long = (_expression(pattern, is_long=is_long) for is_long in (False, True))
     if f"(?P<{CASE}>" not in short:
