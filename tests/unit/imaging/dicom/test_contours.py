@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -44,6 +44,7 @@ def winding(outline: list[tuple[float, float]], x: float, y: float) -> bool | No
     return round(total / (2 * math.pi)) % 2 == 1
 
 
+@settings(deadline=None)
 @given(drawn=st.lists(outlines, min_size=1, max_size=3))
 def test_inside_is_what_an_odd_number_of_outlines_surrounds(
     drawn: list[list[tuple[float, float]]],
@@ -99,6 +100,7 @@ def test_an_outline_within_a_hole_is_an_island_and_holes_may_overlap() -> None:
     assert holes.sum() == 81 - (4 + 9 - 1)
 
 
+@settings(deadline=None)
 @given(outline=outlines)
 def test_one_outline_is_the_same_whichever_way_several_would_combine(
     outline: list[tuple[float, float]],

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -54,6 +54,7 @@ def rotations(draw: st.DrawFn) -> NDArray[np.float64]:
     )
 
 
+@settings(deadline=None)
 @given(
     axes=rotations(),
     spacing=st.tuples(*[st.floats(0.5, 9)] * 3),
@@ -199,6 +200,7 @@ def test_steps_that_change_in_between_add_up(later_mm: float, is_even: bool) -> 
     assert "4.1" in caught.value.why
 
 
+@settings(deadline=None)
 @given(jitter=st.lists(st.floats(-0.004, 0.004), min_size=5, max_size=5))
 def test_rounded_positions_are_no_gap(jitter: list[float]) -> None:
     """Headers hold a few digits."""
