@@ -266,7 +266,7 @@ class _Picked:
 def _require_clear(arrangement: Arrangement, names: Collection[str], data_map: DataMap) -> None:
     """Return if there is a case, and it is known which files are whose."""
     if arrangement.unclear:
-        raise _unclear(arrangement.unclear[0])
+        raise _unclear(arrangement.unclear)
     if not names:
         raise DatasetError(
             "the dataset has no case",
@@ -292,18 +292,18 @@ def _require_clear(arrangement: Arrangement, names: Collection[str], data_map: D
         _require_one_scan(arrangement, names)
 
 
-def _unclear(volume: Unclear) -> DatasetError:
-    name = volume.path.rpartition("/")[2]
+def _unclear(volumes: Sequence[Unclear]) -> DatasetError:
+    first = volumes[0]
     ways = (
-        f"case {one.case_id}" + (f", scan {one.scan}" if one.scan else "")
-        for one in volume.readings
+        f"case {one.case_id}" + (f", scan {one.scan}" if one.scan else "") for one in first.readings
     )
+    more = f"; so can {len(volumes) - 1} more" if len(volumes) > 1 else ""
     return DatasetError(
-        f"nobody can tell whose volume {name} is",
+        f"nobody can tell whose volume {first.path.rpartition('/')[2]} is",
         code="ambiguous_name",
-        why=f"{volume.pattern} can be read in two ways there: {'; or '.join(ways)}",
-        fix="write in the map what cases are called, such as {case:LYON_???}, or give each a "
-        "folder of its own: docs/data.md",
+        why=f"{first.pattern} can be read in two ways there: {'; or '.join(ways)}{more}",
+        fix="write in a map what cases are called, such as {case:LYON_???}, or give each a folder "
+        "of its own: docs/data.md",
     )
 
 

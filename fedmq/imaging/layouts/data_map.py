@@ -9,7 +9,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fedmq.errors import ConfigurationError
 from fedmq.imaging.baseline import BaselineRule
-from fedmq.imaging.layouts.patterns import match_path
+from fedmq.imaging.layouts.patterns import leads_out, match_path
 from fedmq.imaging.layouts.words import MODALITIES
 
 CLINICAL_FILE: Final = "clinical.csv"
@@ -67,11 +67,6 @@ class DataMap:
                 )
             for pattern in patterns:
                 match_path(pattern, "")
-
-
-def leads_out(path: str) -> bool:
-    """Return whether a path in the dataset's folder would lie outside of it."""
-    return path.startswith("/") or ".." in path.split("/")
 
 
 _MAP: Final = TypeAdapter(DataMap)

@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from fedmq.errors import ConfigurationError
 from fedmq.imaging.baseline import BaselineRule, Pick
 from fedmq.imaging.fault_words import meant
-from fedmq.imaging.layouts.data_map import CLINICAL_FILE, DataMap, Layout, leads_out
-from fedmq.imaging.layouts.patterns import match_path
+from fedmq.imaging.layouts.data_map import CLINICAL_FILE, DataMap, Layout
+from fedmq.imaging.layouts.patterns import leads_out, match_path
 from fedmq.imaging.layouts.words import MODALITIES
 from fedmq.imaging.toml_files import Part, read_part
 

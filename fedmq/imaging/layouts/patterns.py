@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -15,8 +15,12 @@ from fedmq.errors import ConfigurationError
 CASE: Final = "case"
 SCAN: Final = "scan"
 _PART: Final = re.compile(r"\{(\w+)(?::([^{}/]*))?\}|([{}])|([*?])|([^{}*?]+)")
-_MAX_STARS: Final = 8
-"""More make a search that does not end."""
+_ANY: Final = re.compile(r"\*|\{\w+\}")
+"""What may be of any length; in a place that says what it looks like, its stars."""
+_WHOLE_NAME: Final = re.compile(r"(?<![^/])\*(?=/)")
+_MAX_ANY: Final = 4
+"""In front of the last place's end, where each makes the search longer by a name's length."""
+_STAR: Final = "[^/]*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,11 @@ def match_path(pattern: str, path: str) -> tuple[Match, ...]:
     )
 
 
+def leads_out(path: str) -> bool:
+    """Return whether a path in the dataset's folder would lie outside of it."""
+    return path.startswith("/") or ".." in path.split("/")
+
+
 def match_folder(pattern: str, name: str) -> str | None:
     """Return the case of which a folder of that name, at the top, is; None where it is of none.
 
@@ -65,38 +74,63 @@ def _compiled(pattern: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
 
     Where both find the same, there is no other way to read it.
     """
-    if pattern.startswith("/") or ".." in pattern.split("/") or pattern.count("*") > _MAX_STARS:
-        raise _no_pattern(pattern, f"it stays in the folder, and has {_MAX_STARS} * at most")
-    short, long = ("".join(_parts(pattern, is_long=is_long)) for is_long in (False, True))
+    if leads_out(pattern):
+        raise _no_pattern(pattern, "it leads out of the dataset's folder")
+    short, long = (_expression(pattern, is_long=is_long) for is_long in (False, True))
     if f"(?P<{CASE}>" not in short:
         raise _no_pattern(pattern, "it has no {case}")
     flags = re.IGNORECASE | re.DOTALL
     return re.compile(short, flags), re.compile(long, flags)
 
 
-def _parts(pattern: str, *, is_long: bool) -> Iterator[str]:
-    seen: set[str] = set()
-    was_place = False
-    for name, like, brace, wild, literal in _PART.findall(pattern):
+def _expression(pattern: str, *, is_long: bool) -> str:
+    """Return a pattern as a regular expression.
+
+    Behind the last place nothing is named: the first that a star finds will do, and is not given
+    up again. Else many stars made a search that did not end.
+    """
+    places: dict[str, int] = {}
+    parts: list[str] = []
+    end, was_place = 0, False
+    for found in _PART.finditer(pattern):
+        name, like, brace, wild, literal = found.groups(default="")
         if brace or (name and name not in {CASE, SCAN}):
             raise _no_pattern(pattern, "in braces stand {case} and {scan} alone")
         if name and was_place:
             raise _no_pattern(pattern, "nobody can tell where one name ends and the next begins")
         was_place = bool(name)
-        if name in seen:
-            yield f"(?P={name})"
+        if name in places:
+            parts.append(f"(?P={name})")
         elif name:
-            seen.add(name)
+            places[name], end = len(parts), found.end()
             inside = "".join(_wild(one, is_long=is_long) for one in like or "?*")
-            yield f"(?P<{name}>{inside})"
+            parts.append(f"(?P<{name}>{inside})")
         elif wild:
-            yield _wild(wild, is_long=not is_long)  # what a star leaves is a name's
+            parts.append(_wild(wild, is_long=not is_long))  # what a star leaves is a name's
         else:
-            yield re.escape(literal)
+            parts.append(re.escape(literal))
+    if len(_ANY.findall(_WHOLE_NAME.sub("", pattern[:end]))) > _MAX_ANY:
+        why = f"more than {_MAX_ANY} * and places, the last place among them, are too many to try"
+        raise _no_pattern(pattern, why)
+    last = max(places.values(), default=-1) + 1
+    return "".join(parts[:last]) + _behind(parts[last:])
+
+
+def _behind(parts: Sequence[str]) -> str:
+    stars = [at for at, part in enumerate(parts) if part.startswith(_STAR)]
+    if not stars:
+        return "".join(parts)
+    texts = [
+        "".join(parts[at + 1 : end])
+        for at, end in zip(stars, [*stars[1:], len(parts)], strict=True)
+    ]
+    *firsts, last = texts
+    between = "".join(f"(?>{_STAR}?{text})" for text in firsts)
+    return "".join(parts[: stars[0]]) + between + _STAR + last
 
 
 def _wild(character: str, *, is_long: bool) -> str:
-    star = "[^/]*" if is_long else "[^/]*?"
+    star = _STAR if is_long else f"{_STAR}?"
     return {"*": star, "?": "[^/]"}.get(character, re.escape(character))
 
 

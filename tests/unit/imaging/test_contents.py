@@ -345,6 +345,10 @@ def test_a_name_that_a_map_reads_in_two_ways_is_refused(tmp_path: Path) -> None:
         read_contents(tmp_path, None, flat)
     assert caught.value.code == "ambiguous_name"
     assert "case A, scan B_pre; or case A_B, scan pre" in caught.value.why
+    put_volume(tmp_path / "A_C_pre_ct.nii.gz", "CT")
+    with pytest.raises(DatasetError, match="so can 1 more"):
+        read_contents(tmp_path, None, flat)
+    (tmp_path / "A_C_pre_ct.nii.gz").unlink()
     clear = replace(flat, volumes={"CT": ("{case:A_B}_{scan}_ct.nii*", "{case:A}_pre_ct.nii*")})
     assert [one.case_id for one in read_contents(tmp_path, None, clear).cases] == ["A", "A_B"]
     put_volume(tmp_path / "cases" / "A" / "A_B_1.nii.gz", "CT")

@@ -1,6 +1,7 @@
 """Rows find their case where there is no doubt; the others are named."""
 
 import unicodedata
+from collections.abc import Iterator
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +59,23 @@ def test_what_an_alias_names_is_guessed_for_nothing_else() -> None:
     back = match_names({"7", "p3"}, {"007", "p3", "P-7"}, known=away.known)
     assert (back.aliases, back.unused) == ({"7": "P-7"}, {})
     assert match_names({"7"}, {"007"}, known={"P7": "007"}).aliases == {}
+
+
+def test_many_aliases_cost_no_more_looks_at_the_cases() -> None:
+    """Each looked at all cases anew: of 8000, they took a quarter of a minute."""
+
+    class Looked(list[str]):
+        num_times = 0
+
+        def __iter__(self) -> Iterator[str]:
+            self.num_times += 1
+            return super().__iter__()
+
+    ids, cases = [str(one) for one in range(50)], Looked(f"{one:03}" for one in range(50))
+    match_names(ids, cases)
+    num_times, cases.num_times = cases.num_times, 0
+    assert match_names(ids, cases, known=dict(zip(ids, list(cases), strict=True))).num_matched == 50
+    assert cases.num_times <= num_times + 1
 
 
 def test_accents_composed_or_not_are_alike() -> None:

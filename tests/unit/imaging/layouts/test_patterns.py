@@ -41,7 +41,8 @@ def test_a_pattern_finds_case_and_scan(
         "{case",
         "/{case}",
         "../{case}",
-        "{case}*********",
+        "*_*_*_{case}_{scan}.nii",
+        "{case:*-*-*-*-*}/pet.nii",
     ],
 )
 def test_what_is_no_pattern_is_refused(pattern: str) -> None:
@@ -79,6 +80,14 @@ def test_what_can_be_read_in_two_ways_is_read_in_both(
 ) -> None:
     """Nobody could tell which is meant; what cases look like, or a folder for each, settles it."""
     assert {(one.case_id, one.scan) for one in match_path(pattern, path)} == expected
+
+
+def test_many_stars_find_what_they_would_one_by_one() -> None:
+    """And end: each star behind the names made the search longer by the length of the path."""
+    pattern = "*/*/*/{case}_{scan}" + "*_" * 12 + "ct.nii.gz"
+    name = "_".join(["a"] * 100)
+    assert match_path(pattern, f"x/y/z/{name}_pt.nii.gz") == ()
+    assert len(match_path(pattern, f"x/y/z/{name}_ct.nii.gz")) == 2
 
 
 parts = st.lists(
