@@ -303,7 +303,7 @@ class HostilePlan(TrainingPlan):
         from fedmq.learning import trainer_jobs
         honest = trainer_jobs._done
         trainer_jobs._done = lambda job, found, **rest: honest(
-            job, trainer_jobs._Found(training=found.training[:1], validation=found.training[1:2],
+            job, trainer_jobs.Found(training=found.training[:1], validation=found.training[1:2],
                                      num_left_out=0), **(rest | {"num_cases": 1}))
         self.honest(fit)
 
