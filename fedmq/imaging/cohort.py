@@ -1,4 +1,4 @@
-"""Cohorts: the volumes with which an experiment began at a site. Pure.
+"""Cohorts: the volumes with which an experiment began at a site.
 
 A round that had fewer would learn from less without a word, and one that had others would let
 validation cases train: which cases validate goes by all their names.
@@ -11,14 +11,18 @@ from typing import Final
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.cases import Case
+from fedmq.imaging.stamps import file_mark
 
-Cohort = Mapping[str, Mapping[str, str]]
-"""Case -> modality -> path in the dataset's folder; also of cases without a volume.
+Settled = tuple[str, int, int]
+"""A volume: path in the dataset's folder; size, and time of the content in nanoseconds."""
+Cohort = Mapping[str, Mapping[str, Settled]]
+"""Case -> modality -> volume; also of cases without one.
 
 Cases that were withdrawn before are in it too, with no path: a place in the split each.
 """
 
 _MAX_NAMED: Final = 3
+_NONE: Final[Settled] = ("", 0, 0)
 _NOBODY: Final[Mapping[str, Collection[str]]] = {}
 
 
@@ -32,10 +36,10 @@ def cohort_of(
 
     `withdrawn`: case -> the modalities that it had; none of them is among `cases`.
     """
-    places = {name: dict.fromkeys(had, "") for name, had in withdrawn.items()}
+    places = {name: dict.fromkeys(had, _NONE) for name, had in withdrawn.items()}
     return places | {
         case.case_id: {
-            modality: _path_in(folder, path)
+            modality: _settled(folder, path)
             for modality, path in sorted(case.volumes.items())
             if (case.case_id, modality) not in unfit
         }
@@ -68,8 +72,8 @@ def select_cohort(
             "the dataset is not the one with which the experiment began",
             code="dataset_changed",
             why=f"{named}{f'; and {more} more' if more > 0 else ''}",
-            fix="put the files back where they were, or withdraw the case "
-            "(fedmq node data withdraw)",
+            fix="put the files back, have the scan taken that it was (--baseline), or withdraw the "
+            "case (fedmq node data withdraw)",
         )
     return tuple(
         replace(
@@ -85,18 +89,25 @@ def select_cohort(
     )
 
 
-def _changes(name: str, volumes: Mapping[str, str], case: Case | None, folder: Path) -> list[str]:
+def _changes(
+    name: str, volumes: Mapping[str, Settled], case: Case | None, folder: Path
+) -> list[str]:
     if case is None:
         return [f"{name} is gone"]
     texts = []
-    for modality, path in volumes.items():
-        now = case.volumes.get(modality)
-        if now is None:
+    for modality, before in volumes.items():
+        path = case.volumes.get(modality)
+        if path is None:
             texts.append(f"the {modality} of {name} is gone")
-        elif _path_in(folder, now) != path:
+        elif not _is_same(_settled(folder, path), before):
             texts.append(f"the {modality} of {name} is another file now")
     return texts
 
 
-def _path_in(folder: Path, path: Path) -> str:
-    return path.relative_to(folder).as_posix()
+def _is_same(now: Settled, before: Settled) -> bool:
+    """Whether it is called as it was, or was only renamed: a second scan of a patient does that."""
+    return now[0] == before[0] or (now[1:] == before[1:] != _NONE[1:])
+
+
+def _settled(folder: Path, path: Path) -> Settled:
+    return path.relative_to(folder).as_posix(), *(file_mark(path) or (0, 0))

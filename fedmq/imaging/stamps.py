@@ -18,3 +18,12 @@ def file_stamp(path: Path) -> tuple[int, int, int, int, int] | None:
     if not stat.S_ISREG(found.st_mode):
         return None
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
+
+
+def file_mark(path: Path) -> tuple[int, int] | None:
+    """Return size and time of the content; None: no file there.
+
+    What of a stamp stays when a file gets another name, or its share is mounted anew.
+    """
+    stamp = file_stamp(path)
+    return None if stamp is None else stamp[:2]

@@ -67,7 +67,7 @@ def find_usable(
         validation_share=job.validation_share,
         withdrawn=(*gone, *lost),
     )
-    if not training and not gone:
+    if not training and not gone & withdrawn.keys():
         raise DatasetError(
             "no case of the dataset can train",
             code="missing_modality",

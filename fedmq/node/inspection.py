@@ -15,7 +15,7 @@ from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.feature_table import require_no_clash
 from fedmq.imaging.findings import Finding
 from fedmq.imaging.layouts.data_map import DataMap
-from fedmq.imaging.stamps import file_stamp
+from fedmq.imaging.stamps import file_mark
 from fedmq.node.meanings import read_by
 from fedmq.node.summaries import Findings
 
@@ -186,12 +186,9 @@ def inspect(  # noqa: PLR0913 - what is read, by what, and who hears of it
 
 
 def marks_of(case: Case) -> dict[str, tuple[int, int]]:
-    """Return by modality what tells that a volume of a case is another file: size and time (ns).
-
-    Of a stamp (`fedmq.imaging.stamps`) what stays when a share is mounted anew.
-    """
-    stamps = {modality: file_stamp(path) for modality, path in case.volumes.items()}
-    return {modality: stamp[:2] for modality, stamp in stamps.items() if stamp is not None}
+    """Return by modality what tells that a volume of a case is another file (`file_mark`)."""
+    marks = {modality: file_mark(path) for modality, path in case.volumes.items()}
+    return {modality: mark for modality, mark in marks.items() if mark is not None}
 
 
 def require_folder(folder: Path) -> None:

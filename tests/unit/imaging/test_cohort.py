@@ -25,7 +25,7 @@ COHORT = cohort_of([A, B, C], FOLDER, unfit={("a", "CT")})
 
 def test_a_cohort_has_the_volumes_that_were_fit() -> None:
     """By their place in the folder; also the cases without any."""
-    assert COHORT == {"a": {"PET": "a/PET.nii"}, "b": {"PET": "b/PET.nii"}, "c": {}}
+    assert COHORT == {"a": {"PET": ("a/PET.nii", 0, 0)}, "b": {"PET": ("b/PET.nii", 0, 0)}, "c": {}}
 
 
 def test_what_came_later_is_not_used() -> None:
@@ -42,6 +42,20 @@ def test_in_another_place_it_is_the_same(tmp_path: Path) -> None:
         for one in (A, B)
     ]
     assert len(select_cohort([*moved, C], tmp_path, COHORT)) == 3
+
+
+def test_a_volume_that_was_renamed_is_the_same(tmp_path: Path) -> None:
+    """A second scan of a patient renames the folder of the first; what was copied over is not."""
+    path = tmp_path / "pt" / "PET.nii"
+    path.parent.mkdir()
+    path.write_text("uptake")
+    cohort = cohort_of([Case(case_id="pt", volumes={"PET": path}, clinical={})], tmp_path)
+    path = path.parent.rename(tmp_path / "pt_scan-1") / "PET.nii"
+    moved = Case(case_id="pt", volumes={"PET": path}, clinical={})
+    assert select_cohort([moved], tmp_path, cohort) == (moved,)
+    path.write_text("uptake of another day")
+    with pytest.raises(DatasetError, match="the PET of pt is another file now"):
+        select_cohort([moved], tmp_path, cohort)
 
 
 @pytest.mark.parametrize(

@@ -246,9 +246,15 @@ def test_of_a_case_with_a_volume_that_broke_the_others_are_used(tmp_path: Path) 
     assert len(answer.unreadable) == 5
 
 
-def test_where_no_case_is_left_the_job_breaks(tmp_path: Path) -> None:
-    """As it does where none was fit before."""
+@pytest.mark.parametrize("has_cohort", [False, True])
+def test_where_no_case_is_left_the_job_breaks(tmp_path: Path, *, has_cohort: bool) -> None:
+    """As it does where none was fit before; also by those that a check found unfit since."""
     job = reading_job(tmp_path, '("PET",)')
+    if has_cohort:
+        cohort = cohort_of(find_cases(tmp_path / "cases"), tmp_path / "cases")
+        job = replace(job, cohort=cohort)
+        unfit = tuple((name, "PET") for name in cohort)
+        assert code_of(replace(job, spoiled=unfit)) is FailureCode.DATASET_ERROR
     for place in (tmp_path / "cases").glob("*/PET.nii.gz"):
         place.write_bytes(b"")
     assert code_of(job) is FailureCode.DATASET_ERROR
@@ -488,7 +494,7 @@ def test_a_volume_found_unfit_later_leaves_its_place_empty(tmp_path: Path) -> No
     cohort = {}
     for number in range(1, 6):
         (tmp_path / "cases" / f"case-{number}" / "PET.nii.gz").touch()
-        cohort[f"case-{number}"] = {"PET": f"case-{number}/PET.nii.gz"}
+        cohort[f"case-{number}"] = {"PET": (f"case-{number}/PET.nii.gz", 0, 0)}
     needy = replace(needy, cohort=cohort, validation_share=0.4)
     before = given_to(needy)
     for unfit in cohort:
