@@ -44,7 +44,8 @@ _MAGIC: Final = b"DICM"
 _ROOT: Final = b"1.2.840.10008."
 """With this begins every UID of the standard: files of DICOM alone have it near their beginning."""
 _ROOT_WITHIN: Final = 2048
-_UID: Final = re.compile(rb"[0-9]+(?:\.[0-9]+){3,}")
+_UID: Final = re.compile(rb"(?<![0-9])[0-9]{1,39}(?:\.[0-9]{1,39}){3,}")
+"""Its parts are bounded, by the longest that is used: nothing is tried from each digit of many."""
 _APPLE_DOUBLE: Final = b"\0\x05\x16\x07"
 """So begins what macOS puts beside each file on a disk of others, under `._` and its name."""
 _SUFFIXES: Final = (".dcm", ".dicom", ".ima")

@@ -26,6 +26,7 @@ from fedmq.errors import DatasetError, DiskFull
 from fedmq.imaging.checks import check_volumes, read_volumes
 from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dicom import series
+from fedmq.imaging.dicom.files import Foreign, read_entry
 from fedmq.imaging.dicom.importing import import_archive
 from fedmq.imaging.dicom.planning import Choices
 from fedmq.imaging.suv import average_count_rate_time_s
@@ -542,6 +543,17 @@ def test_a_damaged_file_refuses_the_study_that_it_names(site: Site) -> None:
     assert "other/cut.dcm,damaged" in (site.home / "left-out.csv").read_text()
     paths[4].write_bytes(b"")
     assert {one.code for one in site.run().outcomes} == {"damaged_file"}
+
+
+@pytest.mark.parametrize("part", [b"1", b"1.", b"1.1", b"1" * 39 + b".", b"1.1.1\0"])
+def test_a_damaged_file_of_digits_is_looked_through_in_one_go(site: Site, part: bytes) -> None:
+    """Files are hostile: no place of a million is tried from each of them."""
+    uid = b"\0" + dicom.uid("s").encode() + b"\0"
+    (site.archive / "x.dcm").write_bytes(uid + part * (2**20 // len(part)))
+    found = read_entry(site.archive, "x.dcm")
+    assert isinstance(found, Foreign)
+    assert found.why == "damaged"
+    assert dicom.uid("s") in found.uids
 
 
 def test_a_file_that_cannot_be_read_takes_no_case_out(site: Site) -> None:
