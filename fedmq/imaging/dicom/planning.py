@@ -203,20 +203,27 @@ def _incomplete(
 ) -> set[tuple[str, str]]:
     """Return the studies that may lack one of these files.
 
-    Those that it names, by a UID of their own; if it names none, those with files in its folder.
+    Those that it names, by a UID of their own; if it names none, those with files in its folder, or
+    else below the nearest folder above, for archives may give each file a folder of its own.
     Where patients share their UIDs, for somebody took their names away, the folder decides too.
     """
     by_uid: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    by_folder: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    within: dict[PurePosixPath, set[tuple[str, str]]] = defaultdict(set)
+    below: dict[PurePosixPath, set[tuple[str, str]]] = defaultdict(set)
     for study, members in by_study.items():
         for one in members:
             by_uid[one.study_uid].add(study)
             by_uid[one.series_uid].add(study)
-            by_folder[_folder(one.path)].add(study)
+            within[PurePosixPath(one.path).parent].add(study)
+    for folder, studies in within.items():
+        for above in folder.parents:
+            below[above] |= studies
     found: set[tuple[str, str]] = set()
     for file in damaged:
         named = {study for uid in file.uids & by_uid.keys() for study in by_uid[uid]}
-        beside = by_folder.get(_folder(file.path), set())
+        folder = PurePosixPath(file.path).parent
+        nearest = (below[one] for one in (folder, *folder.parents) if one in below)
+        beside = within.get(folder) or next(nearest, set())
         if len({patient_id for patient_id, _ in named}) > 1:
             named &= beside
         found |= named or beside
@@ -265,8 +272,8 @@ def _refusal(
         found = Refusal(
             code="damaged_file",
             why="a file that cannot be read may be one of its slices",
-            fix="export that file again, or put it elsewhere if it is none of them: left-out.csv"
-            " in the node's folder `imports` names it, as damaged",
+            fix="export that file again (not deflated), or put it elsewhere if it is none of them:"
+            " left-out.csv in the node's folder `imports` names it, as damaged",
         )
     elif any(one.kind == LARGE_IMAGE for one in members):
         found = Refusal(
@@ -308,7 +315,3 @@ def _day_of(members: Sequence[Entry]) -> int | None:
     return min(
         (one.day for one in members if one.kind in _IMAGES and one.day is not None), default=None
     )
-
-
-def _folder(path: str) -> str:
-    return str(PurePosixPath(path).parent)

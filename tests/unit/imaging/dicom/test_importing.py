@@ -545,6 +545,36 @@ def test_a_damaged_file_refuses_the_study_that_it_names(site: Site) -> None:
     assert {one.code for one in site.run().outcomes} == {"damaged_file"}
 
 
+@pytest.mark.parametrize("length", [0, 200])
+def test_a_damaged_file_alone_in_its_folder_refuses_the_nearest_studies(
+    site: Site, length: int
+) -> None:
+    """Archives may give each file a folder; without its last slice a volume takes no place."""
+    for patient in "ab":
+        for number, one in enumerate(pet(patient=patient)):
+            (path,) = dicom.write(site.archive / patient / f"{number}", one, name="slice")
+    before = {one.case_id for one in site.run().outcomes}
+    path.write_bytes(path.read_bytes()[:length])
+    assert sorted(one.code for one in site.run().outcomes) == ["", "damaged_file"]
+    (site.archive / "c").mkdir()
+    path.rename(site.archive / "c" / "slice")
+    imported = site.run()
+    assert {one.code for one in imported.outcomes} == {"damaged_file"}
+    assert {*site.names()} == before
+
+
+def test_a_damaged_file_of_regions_alone_in_its_folder_is_not_dropped(site: Site) -> None:
+    """The mask would be what the other one drew, and pass as all of the tumour."""
+    slices = pet()
+    dicom.write(site.archive / "images", *slices)
+    square = [[-4, -10, 106], [12, -10, 106], [12, 2, 106], [-4, 2, 106]]
+    for name in ("GTVp", "GTVn"):
+        drawn = dicom.structures(slices[0], {name: [np.array(square)]})
+        (path,) = dicom.write(site.archive / name, drawn, name="regions")
+    path.write_bytes(b"")
+    assert site.only().code == "damaged_file"
+
+
 @pytest.mark.parametrize("part", [b"1", b"1.", b"1.1", b"1" * 39 + b".", b"1.1.1\0"])
 def test_a_damaged_file_of_digits_is_looked_through_in_one_go(site: Site, part: bytes) -> None:
     """Files are hostile: no place of a million is tried from each of them."""
