@@ -88,7 +88,6 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
     from fedmq.imaging.dicom.case_tables import list_told, require_room
     from fedmq.imaging.dicom.planning import Choices
     from fedmq.imaging.dicom.site_tables import read_site_table, read_time_zero
-    from fedmq.imaging.dicom.table_ids import match_ids
 
     home = require_node() / FOLDER
     home.mkdir(parents=True, exist_ok=True)
@@ -116,11 +115,12 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
     )
     told: dict[str, Mapping[str, str]] = {}
     if choices.time_zero:
-        ids = match_ids(choices.time_zero, {study.patient_id for study in imported.plan.studies})
-        others = count(len(choices.time_zero) - len(ids.patients), "row")
+        ids, there = imported.plan.zero_ids, {one.patient_id for one in imported.plan.studies}
+        taken = [one for one, patient_id in ids.patients.items() if patient_id in there]
+        others = count(len(choices.time_zero) - len(taken), "row")
         say(f"time zero: {others} of patients that are not in the archive")
-        _say_altered("time zero", ids.num_altered(ids.patients))
-        told["time zero"] = ids.told(ids.patients)
+        _say_altered("time zero", ids.num_altered(taken))
+        told["time zero"] = ids.told(taken)
     if rows is not None:
         told["clinical"] = _add(rows, dataset_folder, keeping)
     if told:

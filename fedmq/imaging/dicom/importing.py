@@ -24,6 +24,7 @@ from fedmq.imaging.dicom.planning import Choices, Plan, Refusal, Study, mark_sit
 from fedmq.imaging.dicom.pseudonyms import (
     add_links,
     pseudonym,
+    read_links,
     read_secret,
     replace,
     sign,
@@ -107,6 +108,7 @@ def import_archive(
             entries,
             foreign,
             choices,
+            known=read_links(keeping).values(),
             name=partial(pseudonym, secret),
             sign=partial(sign, secret),
         )

@@ -2,14 +2,14 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
 from fedmq.imaging.dicom.files import LARGE_IMAGE, LARGE_REGIONS, Entry, Foreign
 from fedmq.imaging.dicom.sidecars import ScanDay
-from fedmq.imaging.dicom.table_ids import match_ids
+from fedmq.imaging.dicom.table_ids import TableIds, match_ids
 
 VERSION: Final = "2"
 """Of what is written; another one makes every case anew."""
@@ -78,6 +78,8 @@ class Plan:
     studies: tuple[Study, ...]
     left_out: Mapping[str, int]
     """Kind of file -> count, of files in no case."""
+    zero_ids: TableIds
+    """Whose the rows of the table of time zero are; some of patients of earlier imports."""
 
 
 Sign = Callable[[str, str], str]
@@ -89,13 +91,15 @@ def plan_studies(
     foreign: Sequence[Foreign],
     choices: Choices,
     *,
+    known: Collection[str],
     name: Callable[[str], str],
     sign: Sign,
 ) -> Plan:
     """Return the cases of an archive: one for each study with PET or CT, by patient and day.
 
     A file that cannot be read may be a slice: the studies that it may belong to are refused, for
-    a volume that lacks its last slice looks whole.
+    a volume that lacks its last slice looks whole. `known` are PatientIDs of earlier imports: a row
+    that is one of theirs is of nobody else, in whatever table it stands.
     """
     by_study: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     owners: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -113,8 +117,8 @@ def plan_studies(
             by_patient[patient_id].append((study_uid, members))
         else:
             left_out.update(one.kind for one in members)
-    meant = match_ids(choices.time_zero, by_patient).patients
-    zeros = {patient_id: choices.time_zero[one] for one, patient_id in meant.items()}
+    ids = match_ids(choices.time_zero, {*by_patient, *known})
+    zeros = {patient_id: choices.time_zero[one] for one, patient_id in ids.patients.items()}
     studies: list[Study] = []
     for patient_id, scans in by_patient.items():
         scans.sort(key=lambda scan: (_day_of(scan[1]) or 0, scan[0]))
@@ -139,6 +143,7 @@ def plan_studies(
     return Plan(
         studies=tuple(sorted(studies, key=lambda study: study.case_id)),
         left_out=dict(left_out),
+        zero_ids=ids,
     )
 
 

@@ -99,6 +99,24 @@ def test_ids_that_a_spreadsheet_altered_find_their_patients(node: CommandLine, h
     assert stat.S_IMODE(rows.stat().st_mode) == 0o600
 
 
+def test_a_row_is_one_patients_in_both_tables_whatever_an_export_holds(
+    node: CommandLine, home: Path
+) -> None:
+    """007 came with the first export alone: its rows are not those of 7, who came with the next."""
+    dicom.write(home / "export" / "x", *pet(patient="007"))
+    assert node(*IMPORT).code == 0
+    dicom.write(home / "export" / "x", *pet(patient="7"))
+    (home / "table.csv").write_text("patient_id,age\n007,73\n")
+    (home / "zero.csv").write_text("patient_id,date\n007,2021-06-24\n")
+    done = node(*WITH_AGE, "--time-zero", "zero.csv", "--json")
+    assert {case["time_zero"] for case in done.json["cases"]} == {"first scan"}
+    assert "time zero: 1 row of patients that are not in the archive" in done.talk
+    ((case_id, _),) = (row.split(",") for row in clinical(home)[1:])
+    assert case_id not in {case["case_id"] for case in done.json["cases"]}
+    rows = (home / "node" / "imports" / "rows.csv").read_text().splitlines()
+    assert rows[1:] == ["time zero,007,left out: its patient has no case"]
+
+
 IMPORT = ("node", "data", "import", "export", "cases", "--jobs", "1")
 WITH_AGE = (*IMPORT, "--clinical", "table.csv", "--keep-column", "age")
 
