@@ -25,7 +25,10 @@ _GE: Final = "GEMS_PETD_01"
 _GE_GROUP: Final = 0x0009
 _BLOCKS: Final = range(0x10, 0x100)
 """Where in a group the names of private blocks stand."""
+_DRUGS: Final = "RadiopharmaceuticalInformationSequence"
+_CODE: Final = "RadiopharmaceuticalCodeSequence"
 _INJECTED: Final = "RadiopharmaceuticalStartDateTime"
+_INJECTED_TIME: Final = "RadiopharmaceuticalStartTime"
 _MS_PER_S: Final = 1000.0
 _OF_SERIES: Final = (
     "Units",
@@ -44,34 +47,27 @@ def read_pet_facts(heads: Sequence[Dataset], tracer_said: str = "") -> PetFacts:
     """Return what a PET series tells, with a frame for each head; and what the operator says.
 
     Raises:
-        DatasetError: code mixed_series (slices disagree on dose, weight, units or times), or dose
-            (several doses were given).
+        DatasetError: code mixed_series (slices disagree on what was injected and when, weight,
+            units or times), or dose (several doses were given).
     """
     head = heads[0]
     for key in _OF_SERIES:
         if len({texts(one, key) for one in heads}) > 1:
             raise _fault("mixed_series", f"its slices disagree on {key}")
-    doses = {
-        numbers(one, key)
-        for one in (first_item(head, "RadiopharmaceuticalInformationSequence") for head in heads)
-        for key in ("RadionuclideTotalDose",)
-    }
-    if (
-        len(doses) > 1
-        or len({_philips(one, 0x00) for one in heads}) > 1
-        or len({_philips(one, 0x09) for one in heads}) > 1
-    ):
-        raise _fault("mixed_series", "its slices disagree on dose or on a private factor")
-    drugs = tuple(items(head, "RadiopharmaceuticalInformationSequence"))
+    if len({tuple(map(_injected, items(one, _DRUGS))) for one in heads}) > 1:
+        raise _fault("mixed_series", "its slices disagree on what was injected, how much, or when")
+    if any(len({_philips(one, element) for one in heads}) > 1 for element in (0x00, 0x09)):
+        raise _fault("mixed_series", "its slices disagree on a private factor")
+    drugs = tuple(items(head, _DRUGS))
     if len(drugs) > 1:
         raise _fault("dose", "several radiopharmaceuticals were given")
     drug = drugs[0] if drugs else Dataset()
     zone_s = utc_offset_s(head, "TimezoneOffsetFromUTC")
     with_day = date_time(drug, _INJECTED, zone_s)
-    time_only = moment(drug, None, "RadiopharmaceuticalStartTime")
+    time_only = moment(drug, None, _INJECTED_TIME)
     if zone_s is None and time_only is None and utc_offset_s(drug, _INJECTED) is not None:
         with_day = None  # nothing tells whether its clock is that of the scan
-    code = first_item(drug, "RadiopharmaceuticalCodeSequence")
+    code = first_item(drug, _CODE)
     return PetFacts(
         units=text(head, "Units"),
         suv_type=text(head, "SUVType"),
@@ -97,6 +93,16 @@ def read_pet_facts(heads: Sequence[Dataset], tracer_said: str = "") -> PetFacts:
         frames=tuple(_frame(one) for one in heads),
         philips_suv=_philips(head, 0x00),
         philips_bqml=_philips(head, 0x09),
+    )
+
+
+def _injected(drug: Dataset) -> tuple[object, ...]:
+    """Return all that is read of a radiopharmaceutical, for comparing."""
+    code = first_item(drug, _CODE)
+    return (
+        *(numbers(drug, key) for key in ("RadionuclideTotalDose", "RadionuclideHalfLife")),
+        *(texts(drug, key) for key in ("Radiopharmaceutical", _INJECTED, _INJECTED_TIME)),
+        *(texts(code, key) for key in ("CodeValue", "CodeMeaning")),
     )
 
 

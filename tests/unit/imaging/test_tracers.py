@@ -57,6 +57,7 @@ def test_what_tells_no_tracer_is_none() -> None:
     assert why_not_fdg("Solution", "", "")
     assert why_not_fdg("", "C-111A1", "^18^Fluorine")
     assert why_not_fdg("FDG", "126718", "Something new F^18^")
+    assert why_not_fdg("FDG", "C-B1038", "")
 
 
 @pytest.mark.parametrize("part", ["F", "1", "FLU", "DEOXY", "FDG"])

@@ -164,6 +164,53 @@ def test_an_injection_by_a_clock_that_is_not_told_is_refused(
     assert caught.value.code == code
 
 
+def told(key: str, value: object) -> dicom.Change:
+    """Return what sets an element of a slice."""
+    return lambda one: setattr(one, key, value)
+
+
+def of_drug(key: str, value: object) -> dicom.Change:
+    """Return what sets an element of the radiopharmaceutical."""
+    return lambda one: setattr(one.RadiopharmaceuticalInformationSequence[0], key, value)
+
+
+def coded(key: str, value: str) -> dicom.Change:
+    """Return what gives the radiopharmaceutical a code."""
+    code = Dataset()
+    setattr(code, key, value)
+    return of_drug("RadiopharmaceuticalCodeSequence", [code])
+
+
+IN_ONE_SLICE: dict[str, dicom.Change] = {
+    "units": told("Units", "CNTS"),
+    "correction": told("DecayCorrection", "ADMIN"),
+    "corrected to": told("DecayCorrectionDateTime", "20210614100000"),
+    "suv type": told("SUVType", "LBM"),
+    "weight": told("PatientWeight", 71),
+    "series date": told("SeriesDate", "20210615"),
+    "series time": told("SeriesTime", "110500"),
+    "zone": told("TimezoneOffsetFromUTC", "+0200"),
+    "dose": of_drug("RadionuclideTotalDose", 310e6),
+    "half-life": of_drug("RadionuclideHalfLife", 6588),
+    "tracer": of_drug("Radiopharmaceutical", "PSMA"),
+    "time": of_drug("RadiopharmaceuticalStartTime", "103000"),
+    "day and time": of_drug("RadiopharmaceuticalStartDateTime", "20210614103000"),
+    "code": coded("CodeValue", "C-B1038"),
+    "meaning": coded("CodeMeaning", "Fluciclovine"),
+    "number": lambda one: one.RadiopharmaceuticalInformationSequence.append(Dataset()),
+}
+
+
+@pytest.mark.parametrize("what", IN_ONE_SLICE)
+def test_slices_that_disagree_on_what_makes_suv_are_refused(site: Site, what: str) -> None:
+    """Factors are found once: which file comes first would decide."""
+    slices = pet()
+    IN_ONE_SLICE[what](slices[3])
+    with pytest.raises(DatasetError) as caught:
+        read_pet_facts(read(site, slices))
+    assert caught.value.code == "mixed_series"
+
+
 def test_two_radiopharmaceuticals_are_refused(site: Site) -> None:
     """Nothing says which of them a voxel is of."""
 
