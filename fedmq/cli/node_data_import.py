@@ -80,7 +80,7 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
     """
     # pydicom and nibabel come with an extra, and take a while to be read.
     try:
-        from fedmq.imaging.dicom.importing import import_archive
+        from fedmq.imaging.dicom.importing import LEFT_OUT_FILE, import_archive
     except ModuleNotFoundError as error:
         raise _missing_extra() from error
     from fedmq.disk import LocalDisk
@@ -135,7 +135,14 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
             f"{typed(home)}, for you alone"
         )
         next_command(f"fedmq node data add NAME {typed(dataset_folder)}")
-    if imported.num_refused:
+    num_astray = imported.plan.num_astray
+    if num_astray:
+        say(
+            f"{count(num_astray, 'damaged file')} may be of a case that is not there, or not whole:"
+            f" {LEFT_OUT_FILE} in {typed(home)} says which; export them again, or put elsewhere"
+            " what is no part of any"
+        )
+    if imported.num_refused or num_astray:
         raise typer.Exit(FAILED)
 
 

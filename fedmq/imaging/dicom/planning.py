@@ -78,10 +78,15 @@ class Plan:
     studies: tuple[Study, ...]
     left_out: Mapping[str, int]
     """Kind of file -> count, of files in no case."""
+    num_astray: int
+    """Damaged files of which nothing tells whose they are: cases may be missing."""
     zero_ids: TableIds
     """Whose the rows of the table of time zero are; some of patients of earlier imports."""
 
 
+_StudyKey = tuple[str, str]
+"""PatientID and Study Instance UID."""
+_Below = Mapping[PurePosixPath, Mapping[_StudyKey, set[PurePosixPath]]]
 Sign = Callable[[str, str], str]
 """Purpose and text to a keyed hash."""
 
@@ -101,7 +106,7 @@ def plan_studies(
     a volume that lacks its last slice looks whole. `known` are PatientIDs of earlier imports: a row
     that is one of theirs is of nobody else, in whatever table it stands.
     """
-    by_study: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    by_study: dict[_StudyKey, list[Entry]] = defaultdict(list)
     owners: dict[tuple[str, str], set[str]] = defaultdict(set)
     for one in entries:
         if one.kind in _IMAGES:
@@ -109,7 +114,8 @@ def plan_studies(
                 owners[one.patient_id, uid].add(one.study_uid)
     for one in entries:
         by_study[_owner_of(one, owners)].append(one)
-    incomplete = _incomplete(by_study, [one for one in foreign if one.why == "damaged"])
+    lacking = _lacking(by_study, [one for one in foreign if one.why == "damaged"])
+    incomplete = set[_StudyKey]().union(*lacking)
     left_out = Counter(one.why for one in foreign)
     by_patient: dict[str, list[tuple[str, list[Entry]]]] = defaultdict(list)
     for (patient_id, study_uid), members in by_study.items():
@@ -144,6 +150,7 @@ def plan_studies(
         studies=tuple(sorted(studies, key=lambda study: study.case_id)),
         left_out=dict(left_out),
         zero_ids=ids,
+        num_astray=sum(not studies for studies in lacking),
     )
 
 
@@ -203,36 +210,60 @@ def _owner_of(one: Entry, owners: Mapping[tuple[str, str], set[str]]) -> tuple[s
     return one.patient_id, studies.pop() if len(studies) == 1 else one.study_uid
 
 
-def _incomplete(
-    by_study: Mapping[tuple[str, str], Sequence[Entry]], damaged: Sequence[Foreign]
-) -> set[tuple[str, str]]:
-    """Return the studies that may lack one of these files.
+def _lacking(
+    by_study: Mapping[_StudyKey, Sequence[Entry]], damaged: Sequence[Foreign]
+) -> list[set[_StudyKey]]:
+    """Return of each of these files the studies that may lack it.
 
     Those that it names, by a UID of their own; if it names none, those with files in its folder, or
-    else below the nearest folder above, for archives may give each file a folder of its own.
-    Where patients share their UIDs, for somebody took their names away, the folder decides too.
+    else those nearest. Where patients share their UIDs, for somebody took their names away, the
+    folder decides too.
     """
-    by_uid: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    within: dict[PurePosixPath, set[tuple[str, str]]] = defaultdict(set)
-    below: dict[PurePosixPath, set[tuple[str, str]]] = defaultdict(set)
+    by_uid: dict[str, set[_StudyKey]] = defaultdict(set)
+    within: dict[PurePosixPath, set[_StudyKey]] = defaultdict(set)
     for study, members in by_study.items():
         for one in members:
             by_uid[one.study_uid].add(study)
             by_uid[one.series_uid].add(study)
             within[PurePosixPath(one.path).parent].add(study)
-    for folder, studies in within.items():
-        for above in folder.parents:
-            below[above] |= studies
-    found: set[tuple[str, str]] = set()
+    below = _below(within)
+    found: list[set[_StudyKey]] = []
     for file in damaged:
         named = {study for uid in file.uids & by_uid.keys() for study in by_uid[uid]}
         folder = PurePosixPath(file.path).parent
-        nearest = (below[one] for one in (folder, *folder.parents) if one in below)
-        beside = within.get(folder) or next(nearest, set())
+        beside = within.get(folder) or _nearest(folder, below)
         if len({patient_id for patient_id, _ in named}) > 1:
             named &= beside
-        found |= named or beside
+        found.append(named or beside)
     return found
+
+
+def _below(within: Mapping[PurePosixPath, set[_StudyKey]]) -> _Below:
+    """Return folder -> study -> which folders next below it, or itself, have files of the study."""
+    below: dict[PurePosixPath, dict[_StudyKey, set[PurePosixPath]]] = {}
+    for folder, studies in within.items():
+        path = (folder, *folder.parents)
+        for child, above in zip((folder, *path), path, strict=False):
+            for study in studies:
+                below.setdefault(above, {}).setdefault(study, set()).add(child)
+    return below
+
+
+def _nearest(folder: PurePosixPath, below: _Below) -> set[_StudyKey]:
+    """Return the studies that a file alone in its folder may be of: each file may have one.
+
+    They lie below the nearest folder above. Of several patients there, each whole in a folder of
+    their own, none lacks it: it has one too.
+    """
+    above = next((one for one in (folder, *folder.parents) if one in below), None)
+    if above is None:
+        return set()
+    is_one = len({patient_id for patient_id, _ in below[above]}) == 1
+    return {
+        study
+        for study, places in below[above].items()
+        if is_one or above in places or len(places) > 1
+    }
 
 
 def _refusal(

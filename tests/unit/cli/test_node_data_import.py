@@ -57,6 +57,21 @@ def test_a_refused_case_ends_the_command_with_1(node: CommandLine, home: Path) -
     assert done.ends_with_next
 
 
+def test_a_damaged_file_that_is_nobodys_ends_the_command_with_1(
+    node: CommandLine, home: Path
+) -> None:
+    """All that are there are written, and nobody knows who is not."""
+    for patient in ("other", "broken"):
+        (path, *_) = dicom.write(home / "export" / patient, *pet(patient=patient))
+    for one in path.parent.iterdir():
+        one.write_bytes(b"")
+    done = node(*IMPORT)
+    assert done.code == 1
+    assert done.data.endswith("2 cases, 0 refused\n")
+    assert "5 damaged files may be of a case that is not there, or not whole" in done.talk
+    assert "left-out.csv" in done.talk
+
+
 def test_clinical_rows_and_time_zero_come_by_patient_id(node: CommandLine, home: Path) -> None:
     """The dataset's table has the case's name, and only the columns that were asked for."""
     patient = dicom.SECRETS["id"]

@@ -556,11 +556,34 @@ def test_a_damaged_file_alone_in_its_folder_refuses_the_nearest_studies(
     before = {one.case_id for one in site.run().outcomes}
     path.write_bytes(path.read_bytes()[:length])
     assert sorted(one.code for one in site.run().outcomes) == ["", "damaged_file"]
-    (site.archive / "c").mkdir()
-    path.rename(site.archive / "c" / "slice")
+    for folder in site.archive.glob("?/?"):  # and all of them side by side
+        folder.rename(site.archive / f"{folder.parent.name}{folder.name}")
     imported = site.run()
     assert {one.code for one in imported.outcomes} == {"damaged_file"}
+    assert imported.plan.num_astray == 0
     assert {*site.names()} == before
+
+
+def test_a_damaged_file_below_a_folder_of_slices_may_be_of_them(site: Site) -> None:
+    """Whoever else lies there."""
+    for patient in "ab":
+        dicom.write(site.archive, *pet(patient=patient), name=f"{patient}-{{}}")
+    (site.archive / "more").mkdir()
+    (site.archive / "more" / "slice").touch()
+    assert {one.code for one in site.run().outcomes} == {"damaged_file"}
+
+
+def test_a_damaged_file_beside_the_folders_of_whole_patients_is_of_none_of_them(
+    site: Site,
+) -> None:
+    """One may be all of its patient: the others are written, and that one lacks is told."""
+    for patient in "ab":
+        dicom.write(site.archive / patient, *pet(patient=patient))
+    (site.archive / "c").mkdir()
+    (site.archive / "c" / "slice").touch()
+    imported = site.run()
+    assert [one.state for one in imported.outcomes] == ["written", "written"]
+    assert imported.plan.num_astray == 1
 
 
 def test_a_damaged_file_of_regions_alone_in_its_folder_is_not_dropped(site: Site) -> None:
