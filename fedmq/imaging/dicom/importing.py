@@ -52,6 +52,10 @@ _STAYING: Final = frozenset(
         "tracer_not_named",
         "changed_file",
         "damaged_file",
+        "transfer_syntax",
+        "too_large",
+        "multi_frame",
+        "unreadable",
         "process_ended",
         "memory",
     }

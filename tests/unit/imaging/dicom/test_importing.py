@@ -25,13 +25,14 @@ from fedmq.disk import LocalDisk
 from fedmq.errors import DatasetError, DiskFull
 from fedmq.imaging.checks import check_volumes, read_volumes
 from fedmq.imaging.datasets import find_cases
-from fedmq.imaging.dicom import series
+from fedmq.imaging.dicom import files, series, studies
 from fedmq.imaging.dicom.files import Foreign, read_entry
 from fedmq.imaging.dicom.importing import import_archive
 from fedmq.imaging.dicom.planning import Choices
 from fedmq.imaging.suv import average_count_rate_time_s
 from fedmq.imaging.volumes import load_volume
 from tests.support import dicom
+from tests.support.enhanced import enhanced
 from tests.unit.imaging.dicom.archive import Site, ct, pet, stored
 
 LATER = "20210714"
@@ -621,6 +622,36 @@ def test_a_file_that_cannot_be_read_takes_no_case_out(site: Site) -> None:
         assert (outcome.code, imported.removed) == ("damaged_file", ())
         assert outcome.notes[0].startswith("its folder stays")
         assert site.names() == [case_id]
+
+
+def fail(*_: object) -> None:
+    """Raise what only files that no program makes do."""
+    raise KeyError
+
+
+UNREAD: dict[str, tuple[list[FileDataset], object, str, object]] = {
+    "transfer_syntax": (pet(compressed), files, "MAX_ITEMS", 2**18),
+    "multi_frame": (pet(having(NumberOfFrames=6)), files, "MAX_ITEMS", 2**18),
+    "too_large": ([*pet(), enhanced(ct())], files, "MAX_ITEMS", 3),
+    "unreadable": (pet(series="anew"), studies, "choose_pet", fail),
+}
+
+
+@pytest.mark.parametrize("code", UNREAD)
+def test_what_cannot_be_read_any_more_takes_no_case_out(
+    site: Site, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """An archive that packs its files anew says nothing against what was imported before."""
+    dicom.write(site.archive, *pet())
+    case_id = site.only().case_id
+    slices, module, name, value = UNREAD[code]
+    dicom.write(site.archive, *slices)
+    monkeypatch.setattr(module, name, value)
+    imported = site.run()
+    (refused,) = imported.outcomes
+    assert (refused.code, imported.removed) == (code, ())
+    assert refused.notes[0].startswith("its folder stays")
+    assert site.names() == [case_id]
 
 
 def test_what_is_no_slice_is_left_out_by_name(site: Site) -> None:

@@ -119,3 +119,8 @@ def test_a_case_that_ends_every_process_is_refused_by_name_and_made_by_the_next_
     assert {one.state for one in again} == {"kept", "written"}
     cases = {name: held for name, held in content(site).items() if len(name.parts) > 1}
     assert cases == {name: held for name, held in undisturbed.items() if len(name.parts) > 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(importing, "share_out", lacking)
+        made = site.run(Choices(regions=("anew",)))
+    assert [one.code for one in made.outcomes if one.state == "refused"] == ["process_ended"]
+    assert made.removed == ()
