@@ -44,10 +44,11 @@ def import_dicom(  # noqa: PLR0913 - as many as there are options
     pet_series: Annotated[
         str,
         typer.Option(
-            help="Which PET, where a study has several: its description, as *TOF*, or its number"
+            help="Which PET, in all studies: its description, as *TOF*, or its number; those whose"
+            " PET are others are refused"
         ),
     ] = "",
-    ct_series: Annotated[str, typer.Option(help="Which CT, where a study has several")] = "",
+    ct_series: Annotated[str, typer.Option(help="Which CT, likewise")] = "",
     tracer: Annotated[
         Tracer | None,
         typer.Option(
@@ -179,15 +180,18 @@ def _progress(what: str, done: int, of: int) -> None:
 
 
 def _show(imported: "Imported") -> None:
+    from fedmq.imaging.dicom.outcomes import REMOVED
+
     for case_id in imported.removed:
-        show(f"{case_id}: removed: what it was made of has changed")
+        show(f"{case_id}: {REMOVED}")
     for kind, number in sorted(imported.plan.left_out.items()):
         show(f"in no case: {kind}: {count(number, 'file')}")
     for one in imported.outcomes:
         for line in _lines(one):
             show(line)
-    num_refused = imported.num_refused
-    show(f"{count(len(imported.outcomes) - num_refused, 'case')}, {num_refused} refused")
+    num_refused, num_staying = imported.num_refused, imported.num_staying
+    staying = f" ({num_staying} there as imported before)" if num_staying else ""
+    show(f"{count(len(imported.outcomes) - num_refused, 'case')}, {num_refused} refused{staying}")
 
 
 def _lines(one: "Outcome") -> list[str]:

@@ -75,12 +75,17 @@ class Imported:
     plan: Plan
     outcomes: tuple[Outcome, ...]
     removed: tuple[str, ...]
-    """Cases of an earlier import whose place others have taken."""
+    """Cases of an earlier import whose place others have taken, or that are refused by now."""
 
     @property
     def num_refused(self) -> int:
-        """Cases that are not there."""
+        """Cases that are not there, or as an earlier import left them."""
         return sum(one.state == "refused" for one in self.outcomes)
+
+    @property
+    def num_staying(self) -> int:
+        """Of those that are refused, cases that an earlier import left and that stay."""
+        return sum(_STAYS in one.notes for one in self.outcomes)
 
 
 def import_archive(
@@ -243,7 +248,9 @@ def _import_studies(
         progress("case", len(outcomes), len(studies))
     for name, old in names_before.items():
         told = f"it was {old} before: the archive has another number of scans by now"
-        outcomes[name] = dataclasses.replace(outcomes[name], notes=(*outcomes[name].notes, told))
+        if name in outcomes:  # what was in the way of another may be no case by now
+            notes = (*outcomes[name].notes, told)
+            outcomes[name] = dataclasses.replace(outcomes[name], notes=notes)
     return [outcomes[study.case_id] for study in studies], removed
 
 

@@ -12,6 +12,8 @@ from typing import Final
 from fedmq.imaging.dicom.planning import Plan, Refusal, Study
 
 SCHEMA_VERSION: Final = 1
+REMOVED: Final = "removed: the archive says otherwise by now"
+"""What is told of a case of an earlier import that is gone: refused, or of other files."""
 _STATES: Final = {"written": "written", "kept": "written before", "refused": "refused"}
 
 
@@ -94,7 +96,7 @@ def report_text(plan: Plan, outcomes: Sequence[Outcome], removed: Sequence[str])
     counts = Counter(one.state for one in outcomes)
     told = [f"{name} {counts[state]}" for state, name in _STATES.items()]
     lines = ["DICOM import", "", ", ".join(told)]
-    lines += [f"{case_id}: removed: it is another case by now" for case_id in removed]
+    lines += [f"{case_id}: {REMOVED}" for case_id in removed]
     for kind, number in sorted(plan.left_out.items()):
         lines.append(f"in no case: {kind}: {_files(number)}")
     for one in outcomes:

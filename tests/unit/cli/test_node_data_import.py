@@ -44,10 +44,14 @@ def test_an_archive_becomes_a_dataset_that_is_added(node: CommandLine, home: Pat
     assert (case["case_id"], case["state"], again.json["counts"]) == (case_id, "kept", {"kept": 1})
 
 
+def weightless(one: Dataset) -> None:
+    """Take the patient's weight out."""
+    del one.PatientWeight
+
+
 def test_a_refused_case_ends_the_command_with_1(node: CommandLine, home: Path) -> None:
     """What, why and fix, by case; the other one is there."""
-    bad = pet(lambda one: delattr(one, "PatientWeight"), patient="other")
-    dicom.write(home / "export" / "y", *bad)
+    dicom.write(home / "export" / "y", *pet(weightless, patient="other"))
     (home / "export" / "notes.txt").write_text("x")
     done = node("node", "data", "import", "export", "cases", "--jobs", "1")
     assert done.code == 1
@@ -55,6 +59,22 @@ def test_a_refused_case_ends_the_command_with_1(node: CommandLine, home: Path) -
     assert ": refused: weight: it does not tell the patient's weight\n  fix: " in done.data
     assert done.data.endswith("1 case, 1 refused\n")
     assert done.ends_with_next
+
+
+def test_what_stays_of_an_earlier_import_and_what_goes_is_told(
+    node: CommandLine, home: Path
+) -> None:
+    """A number that is meant for one study refuses all others: they are there none the less."""
+    dicom.write(home / "export" / "y", *pet(patient="other"))
+    assert node(*IMPORT).code == 0
+    done = node(*IMPORT, "--pet-series", "4")
+    assert done.data.endswith("0 cases, 2 refused (2 there as imported before)\n")
+    dicom.write(home / "export" / "y", *pet(weightless, patient="other"))
+    done = node(*IMPORT)
+    assert done.data.endswith("1 case, 1 refused\n")
+    report = (home / "cases" / "import-report.txt").read_text()
+    for told in (done.data, report):
+        assert ": removed: the archive says otherwise by now\n" in told
 
 
 def test_a_damaged_file_that_is_nobodys_ends_the_command_with_1(

@@ -1057,6 +1057,20 @@ def test_of_three_scans_a_choice_that_fits_one_takes_the_place_of_none(site: Sit
     assert imported.removed == ()
 
 
+def test_a_copy_of_a_case_under_another_scans_name_ends_no_import(site: Site) -> None:
+    """It is in the way of the scan whose name it has, and of no scan itself."""
+    dicom.write(site.archive / "1", *pet())
+    dicom.write(site.archive / "2", *pet(dated(LATER), study="later"))
+    site.run()
+    before = scans_of(site)
+    first, second = site.names()
+    (site.cases / first).rename(site.cases / first.replace("scan-1", "scan-3"))
+    shutil.copytree(site.cases / second, site.cases / first)
+    imported = site.run()
+    assert [one.state for one in imported.outcomes] == ["kept", "kept"]
+    assert scans_of(site) == before
+
+
 @pytest.mark.parametrize("killed_at", [0, 1, 2, 99])
 def test_scans_whose_dates_were_mended_change_places(
     site: Site, monkeypatch: pytest.MonkeyPatch, killed_at: int
