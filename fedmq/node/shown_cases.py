@@ -9,7 +9,7 @@ the dataset's folder may tell of those that went, and is hidden.
 import contextlib
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -54,17 +54,19 @@ def readable_paths(job: Job, home: Path) -> tuple[Path, ...]:
     if job.withdrawn:
         arrangement = _arrange(job)
         folders, files = _places(job, arrangement, is_withdrawn=False)
-        paths = [folder / name for name in folders] + [(folder / name).resolve() for name in files]
+        paths = [folder / name for name in folders] + [_real(folder / name) for name in files]
         paths += _targets(job, within=folders)
         own, single = _places(job, arrangement, is_withdrawn=True)
         names = (*own, *single, *(name for name, _ in job.withdrawn))
-        hidden = {(folder / name).resolve() for name in names if (folder / name).exists()}
+        hidden = {
+            _real(folder / name) for name in names if _says((folder / name).exists, unseen=True)
+        }
     else:
         paths = [folder]
         if job.clinical is not None:
             paths.append(Path(job.clinical))
         paths += _targets(job)
-    resolved = [path.resolve() for path in paths]
+    resolved = [_real(path) for path in paths]
     if any(home.resolve().is_relative_to(path) for path in resolved):
         raise TrainingError(
             "the dataset cannot be shown to a plan",
@@ -92,15 +94,15 @@ def show_cases(job: Job, inputs: Path) -> Job:
     place = inputs / _CASES
     shutil.rmtree(place, ignore_errors=True)
     folder = Path(job.dataset_folder)
-    if not job.withdrawn or not folder.is_dir():
+    if not job.withdrawn or (arrangement := _arrange(job)) is None:
         return job
     place.mkdir()
-    folders, files = _places(job, _arrange(job), is_withdrawn=False)
+    folders, files = _places(job, arrangement, is_withdrawn=False)
     for name in folders:
         (place / name).symlink_to(folder / name)
     for name in files:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).symlink_to((folder / name).resolve())
+        (place / name).symlink_to(_real(folder / name))
     return replace(_with_table(job, place / CLINICAL_FILE), dataset_folder=str(place))
 
 
@@ -168,7 +170,7 @@ def _places(
     cases = [name for name in arrangement.cases if (name in gone) is is_withdrawn]
     folders = tuple(place for name in cases for place in arrangement.folders[name])
     files = [path for name in cases for path in arrangement.files_of(name)]
-    beside = [path for path in sidecars_of(files) if (folder / path).is_file()]
+    beside = [path for path in sidecars_of(files) if _says((folder / path).is_file, unseen=False)]
     return folders, (*files, *beside)
 
 
@@ -181,23 +183,45 @@ def _targets(job: Job, within: Collection[str] | None = None) -> Iterator[Path]:
         TrainingError: a link would lead elsewhere where no folder on its way is a link.
     """
     folder = Path(job.dataset_folder)
-    with contextlib.suppress(DatasetError, OSError):  # the trainer finds the same, and says it
-        paths = [entry.path for entry in list_entries(folder, depth=depth_of(job.data_map))]
-        if within is None:
-            paths += _table_paths(job)
-        for path in paths:
-            place = folder / path
-            is_meant = within is None or path.partition("/")[0] in within
-            if is_meant and place.is_symlink():
-                near, real = place.parent.resolve() / place.readlink(), place.resolve()
-                if Path(os.path.normpath(near)).resolve() != real:
-                    raise TrainingError(
-                        "the dataset cannot be shown to a plan",
-                        why="a link in it goes up (..) from a folder that is a link itself",
-                        fix="the node's operator links straight to where the files are",
-                    )
-                yield near
-                yield real
+    paths: list[str] = []
+    with contextlib.suppress(DatasetError):  # the trainer finds the same, and says it
+        paths += [entry.path for entry in list_entries(folder, depth=depth_of(job.data_map))]
+    if within is None:
+        paths += _table_paths(job)
+    for path in paths:
+        if within is None or path.partition("/")[0] in within:
+            with contextlib.suppress(OSError):  # one of them alone leads in a circle, or is closed
+                yield from _ways(folder / path)
+
+
+def _ways(place: Path) -> Iterator[Path]:
+    """Yield where a link leads: next, and in the end; nothing of what is none."""
+    if not place.is_symlink():
+        return
+    with contextlib.suppress(FileNotFoundError):  # what is not there may be a withdrawn case's
+        place.stat()
+    near, real = _real(place.parent) / place.readlink(), _real(place)
+    if _real(Path(os.path.normpath(near))) != real:
+        raise TrainingError(
+            "the dataset cannot be shown to a plan",
+            why="a link in it goes up (..) from a folder that is a link itself",
+            fix="the node's operator links straight to where the files are",
+        )
+    yield near
+    yield real
+
+
+def _real(path: Path) -> Path:
+    """Return a path without links; of those that lead in a circle `Path.resolve` raises."""
+    return Path(os.path.realpath(path))
+
+
+def _says(look: Callable[[], bool], *, unseen: bool) -> bool:
+    """Return what a look at a place says; `unseen` where nobody lets this user look."""
+    try:
+        return look()
+    except OSError:
+        return unseen
 
 
 def _table_paths(job: Job) -> tuple[str, ...]:
