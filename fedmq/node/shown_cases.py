@@ -18,7 +18,7 @@ import structlog
 
 from fedmq.errors import DatasetError, TrainingError
 from fedmq.imaging.clinical import table_with
-from fedmq.imaging.contents import read_arrangement, table_format
+from fedmq.imaging.contents import read_arrangement, table_format, table_path
 from fedmq.imaging.datasets import case_names, find_cases
 from fedmq.imaging.feature_table import fresh_rows, read_table, table_text
 from fedmq.imaging.layouts.arranging import Arrangement, depth_of
@@ -95,7 +95,7 @@ def show_cases(job: Job, inputs: Path) -> Job:
     shutil.rmtree(place, ignore_errors=True)
     folder = Path(job.dataset_folder)
     if not job.withdrawn or (arrangement := _arrange(job)) is None:
-        return job
+        return _with_hidden_table(job)
     place.mkdir()
     folders, files = _places(job, arrangement, is_withdrawn=False)
     for name in folders:
@@ -106,10 +106,22 @@ def show_cases(job: Job, inputs: Path) -> Job:
     return replace(_with_table(job, place / CLINICAL_FILE), dataset_folder=str(place))
 
 
+def _with_hidden_table(job: Job) -> Job:
+    """Return the job, its table named where nobody lets this user look for it.
+
+    A cell has no link to what is closed: the trainer would miss no table that nobody named.
+    """
+    try:
+        table_path(Path(job.dataset_folder), _clinical(job), job.data_map)
+    except DatasetError:
+        return replace(job, clinical=str(Path(job.dataset_folder) / job.data_map.table))
+    return job
+
+
 def _with_table(job: Job, place: Path) -> Job:
     """Write the table with the rows of the cases that are shown; return the job with it."""
     table = Path(job.clinical or Path(job.dataset_folder) / job.data_map.table)
-    if not table.is_file():
+    if not _says(table.is_file, unseen=True):
         return job  # the trainer says that it is missing
     ids = ids_of(shown_names(job), job.data_map.aliases, others=_gone(job))
     with contextlib.suppress(DatasetError):  # what cannot be read is not shown
@@ -135,8 +147,8 @@ def show_features(job: Job, inputs: Path) -> str | None:
     gone = dict(job.withdrawn)
     rows = [row for row in read_table(Path(job.features)) if row.case_id not in gone]
     try:
-        clinical = None if job.clinical is None else Path(job.clinical)
-        cases = find_cases(Path(job.dataset_folder), clinical, data_map=job.data_map, without=gone)
+        folder, clinical = Path(job.dataset_folder), _clinical(job)
+        cases = find_cases(folder, clinical, data_map=job.data_map, without=gone)
     except (DatasetError, OSError):  # the trainer finds the same, and says it
         return None
     fresh = fresh_rows(rows, cases, job.spoiled)
@@ -148,6 +160,10 @@ def show_features(job: Job, inputs: Path) -> str | None:
         return None
     place.write_text(table_text(fresh, with_files=False), encoding="utf-8", newline="")
     return str(place)
+
+
+def _clinical(job: Job) -> Path | None:
+    return None if job.clinical is None else Path(job.clinical)
 
 
 def _gone(job: Job) -> frozenset[str]:

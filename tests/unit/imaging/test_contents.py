@@ -13,6 +13,7 @@ from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.baseline import BaselineRule, Pick
 from fedmq.imaging.contents import Contents, MapChoices, choose_map, read_arrangement, read_contents
 from fedmq.imaging.layouts.data_map import DataMap, Layout, map_json, parse_map
+from tests.support.closed import closed, own_folder
 from tests.support.layouts import (
     put_autopet,
     put_bids,
@@ -493,6 +494,24 @@ def test_a_name_that_is_no_unicode_is_told_of(tmp_path: Path) -> None:
     contents = understood(tmp_path)
     assert [case.case_id for case in contents.cases] == ["A"]
     assert any("no Unicode" in why for why in ignored(contents).values())
+
+
+@pytest.mark.parametrize("name", ["clinical.csv", "the folder of the dataset"])
+def test_a_table_or_a_dataset_out_of_reach_is_no_missing_one(name: str) -> None:
+    """It is refused, by name: not read without its rows, and no traceback."""
+    with own_folder() as place:
+        dataset = place / "above" / "dataset"
+        put_scan(dataset / "A", names="PET")
+        (place / "secret").mkdir()
+        (place / "secret" / "rows.csv").write_text("case_id,x\nA,1\n")
+        (dataset / "clinical.csv").symlink_to(place / "secret" / "rows.csv")
+        of_table = name == "clinical.csv"
+        with (
+            closed(place / "secret" if of_table else dataset.parent),
+            pytest.raises(DatasetError, match=f"{name} cannot be read") as caught,
+        ):
+            read_contents(dataset, None, DataMap())
+        assert (caught.value.code, caught.value.why) == ("unreadable", "Permission denied")
 
 
 def test_a_folder_that_cannot_be_read_takes_nothing_from_the_others(

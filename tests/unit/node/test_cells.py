@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.errors import TrainingError
+from fedmq.errors import DatasetError, TrainingError
 from fedmq.imaging.baseline import BaselineRule
 from fedmq.imaging.contents import MapChoices, choose_map, find_map
 from fedmq.imaging.datasets import find_cases
@@ -199,6 +199,26 @@ def test_what_the_nodes_user_may_not_read_stops_no_job() -> None:
                     readable_paths(below, place / "home")
                     assert shown_names(below) == frozenset()
                     assert hand_in(below, place / "cell").dataset_folder == below.dataset_folder
+
+
+@pytest.mark.parametrize("withdrawn", [(), (("case-2", ()),)])
+def test_a_table_that_may_not_be_read_is_missed(
+    withdrawn: tuple[tuple[str, tuple[str, ...]], ...],
+) -> None:
+    """By a trainer whose cell has no way to it: no round goes on without the rows."""
+    with own_folder() as place:
+        job = write_job(place, withdrawn=withdrawn)
+        table = Path(job.dataset_folder) / "clinical.csv"
+        (place / "secret").mkdir()
+        table.symlink_to(table.rename(place / "secret" / "rows.csv"))
+        for name in ("in", "out"):
+            (place / "cell" / name).mkdir(parents=True)
+        with closed(place / "secret"):
+            inner = hand_in(job, place / "cell")
+            given = Path(str(inner.clinical))
+            assert given == (Path(inner.dataset_folder) / "clinical.csv" if withdrawn else table)
+            with pytest.raises(DatasetError):
+                find_cases(Path(inner.dataset_folder), given)
 
 
 def test_a_dataset_that_holds_the_nodes_folder_is_not_shown(job: Job) -> None:
