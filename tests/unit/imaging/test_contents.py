@@ -478,6 +478,20 @@ def test_a_row_that_is_named_as_a_case_is_is_no_others_by_an_alias(
     assert rows == {"007": {}} | ({} if without else {"7": {"x": "1"}})
 
 
+def test_a_pet_and_a_ct_in_folders_of_their_own_are_not_lost(tmp_path: Path) -> None:
+    """Called as their folders, they had no word left; they look like two scans, but for a map."""
+    for name in ("PET", "CT"):
+        put_scan(tmp_path / "cases" / "anna" / name, names=name)
+    with pytest.raises(DatasetError) as caught:
+        understood(tmp_path / "cases")
+    assert caught.value.code == "several_scans"
+    (file := tmp_path / "map.toml").write_text(
+        '[volumes]\nPET = "{case}/PET/PET.nii.gz"\nCT = "{case}/CT/CT.nii.gz"\n'
+    )
+    (case,) = understood(tmp_path / "cases", file=file).cases
+    assert case.volumes.keys() == {"PET", "CT"}
+
+
 def test_a_link_to_a_case_is_a_case(tmp_path: Path) -> None:
     """Archives are linked, not copied."""
     put_scan(tmp_path / "archive" / "1", names="PET")
