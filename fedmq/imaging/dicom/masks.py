@@ -49,7 +49,8 @@ def draw_mask(kind: str, dataset: Dataset, grid: Stack, patterns: Sequence[str])
         patterns: of names, as `is_wanted` takes them.
 
     Raises:
-        DatasetError: code contour_off_grid, mask_other_grid, bad_mask or transfer_syntax.
+        DatasetError: code contour_off_grid, mask_other_grid, bad_mask, damaged_file or
+            transfer_syntax.
     """
     mask = np.zeros(grid.shape, np.bool_)
     names = read_names(dataset)
@@ -80,8 +81,11 @@ def read_regions(
     """Yield the regions of an RTSTRUCT file that have one of these numbers, each with its own.
 
     Raises:
-        DatasetError: code bad_mask: an outline is no list of points.
+        DatasetError: code bad_mask (an outline is no list of points, or there are none) or
+            damaged_file.
     """
+    if wanted and "ROIContourSequence" not in dataset:
+        raise _fault("bad_mask", "it names regions, and has no outlines")
     for one in items(dataset, "ROIContourSequence"):
         number = whole(one, "ReferencedROINumber")
         if number in wanted:

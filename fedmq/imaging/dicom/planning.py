@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
-from fedmq.imaging.dicom.files import LARGE_IMAGE, LARGE_REGIONS, Entry, Foreign
+from fedmq.imaging.dicom.files import LARGE_IMAGE, UNREAD_REGIONS, Entry, Foreign
 from fedmq.imaging.dicom.sidecars import ScanDay
 from fedmq.imaging.dicom.table_ids import match_ids
 
@@ -161,8 +161,8 @@ class _Draft:
 def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
     images = tuple(one for one in draft.members if one.kind in _IMAGES)
     drawn = tuple(one for one in draft.members if one.kind in _DRAWN)
-    large = [one for one in draft.members if one.kind == LARGE_REGIONS]
-    content = sorted(f"{one.kind} {one.digest}" for one in (*images, *drawn, *large))
+    unread = [one for one in draft.members if one.kind in UNREAD_REGIONS]
+    content = sorted(f"{one.kind} {one.digest}" for one in (*images, *drawn, *unread))
     notes = (_BY_ID_ALONE,) if draft.number is not None and not _is_known(images) else ()
     chosen = (
         *choices.regions,

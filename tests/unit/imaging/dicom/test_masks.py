@@ -263,6 +263,42 @@ def test_regions_that_do_not_fit_make_no_mask_and_the_images_stay(site: Site, wh
     assert f"note: {one.Modality} left out" in (site.cases / "import-report.txt").read_text()
 
 
+@pytest.mark.parametrize("is_open", [False, True], ids=["lengths told", "lengths open"])
+def test_regions_that_are_cut_off_make_no_mask(site: Site, *, is_open: bool) -> None:
+    """Wherever they end, outlines or frames: what is left would pass as the whole tumour."""
+    boxes = [box(number, (0.5, 2.5), (0.5, 2.5)) for number in (1, 2, 3)]
+    put(site, dicom.segmentation(pet(), {"Lesion": segments()}))
+    drawn = dicom.structures(pet()[0], {"GTV 1": boxes[:1], "GTV 2": boxes[1:]})
+    drawn["ROIContourSequence"].is_undefined_length = is_open
+    paths = [*dicom.write(site.archive / "outlines", drawn), site.archive / "drawn" / "0000"]
+    for path in paths:
+        whole = path.read_bytes()
+        for cut in (2, 40, 150, 400):
+            path.write_bytes(whole[:-cut])
+            outcome = site.only()
+            assert outcome.taken.keys() == {"PET", "CT"}, cut
+            assert any("damaged_file" in note for note in outcome.notes), cut
+        path.write_bytes(whole)
+        assert "MASK" in site.only().taken
+
+
+def test_outlines_that_cannot_be_read_make_no_mask(site: Site) -> None:
+    """A length within them that is wrong loses those that follow it; so does a cut before them."""
+    boxes = [box(number, (0.5, 2.5), (0.5, 2.5)) for number in (1, 2)]
+    drawn = dicom.structures(pet()[0], {"GTV": boxes})
+    put(site, drawn)
+    path = site.archive / "drawn" / "0000"
+    whole = path.read_bytes()
+    tag = b"\x06\x30\x50\x00DS"  # Contour Data
+    for at in (whole.index(tag), whole.rindex(tag)):
+        length = int.from_bytes(whole[at + 6 : at + 8], "little") + 256
+        path.write_bytes(whole[: at + 6] + length.to_bytes(2, "little") + whole[at + 8 :])
+        require_no_mask(site.only(), "RTSTRUCT", "damaged_file: ")
+    del drawn.ROIContourSequence
+    put(site, drawn)
+    require_no_mask(site.only(), "RTSTRUCT", "bad_mask: it names regions, and has no outlines")
+
+
 def test_one_outline_beyond_the_images_leaves_out_all_that_was_drawn(site: Site) -> None:
     """In that file and in others: a part of a tumour would pass as all of it."""
     inside, beyond = box(1, (0.5, 5.5), (0.5, 4.5)), box(5, (0.5, 5.5), (0.5, 4.5))
