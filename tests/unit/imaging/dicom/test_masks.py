@@ -418,6 +418,32 @@ def test_regions_of_a_size_that_nobody_draws_are_left_out_unread(
     assert site.only().left_out == {"too large file of regions": 1}
 
 
+@pytest.mark.parametrize("why", ["too_large", "damaged_file"])
+def test_unread_regions_in_a_study_of_their_own_may_be_of_any_of_their_patients(
+    site: Site, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """The rest of the tumour is no mask of it; another patient's is."""
+    for patient in ("a", "b"):
+        images = pet(patient=patient)
+        part = dicom.structures(images[0], {"GTV": [box(1, (0.5, 2.5), (0.5, 2.5))]})
+        dicom.write(site.archive / patient, *images, part)
+    boxes = [box(2, (0.5, 2.5), (0.5, 2.5))] * 50
+    rest = other_study(dicom.structures(pet(patient="a")[0], {"GTV 2": boxes}))
+    (path,) = dicom.write(site.archive / "rest", rest)
+    if why == "too_large":
+        monkeypatch.setattr(files, "MAX_ITEMS", 40)
+    else:
+        path.write_bytes(path.read_bytes()[:-40])
+    imported = site.run()
+    by_patient = {one.patient_id: one.case_id for one in imported.plan.studies}
+    outcomes = {one.case_id: one for one in imported.outcomes}
+    assert "MASK" in outcomes[by_patient["b"]].taken
+    of_a = outcomes[by_patient["a"]]
+    assert of_a.taken.keys() == {"PET"}
+    assert of_a.notes[0].startswith(f"its regions were left out: {why}: ")
+    assert imported.plan.left_out == {}
+
+
 def test_a_large_file_that_no_case_is_made_of_is_left_out(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
