@@ -101,6 +101,12 @@ def _united(found: _Found) -> CaseMask:
         found.notes.append(f"its mask unites {num_united} regions")
     array = np.logical_or.reduce([one.array for one in masks[first]])
     if not array.any():
+        if any(one.is_lost for one in masks[first]):  # zeros would say that there is no tumour
+            found.notes.append(
+                "its regions were left out: their outlines are so small that no voxel has its"
+                " centre in them; draw them on images with smaller voxels"
+            )
+            return CaseMask(notes=tuple(found.notes), left_out=found.left_out)
         found.notes.append("its mask is empty")
     return CaseMask(
         array=array,

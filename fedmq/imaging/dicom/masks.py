@@ -37,6 +37,8 @@ class DrawnMask:
     """Of those that were, how many mark no voxel."""
     num_open: int
     """Their outlines that enclose nothing."""
+    is_lost: bool
+    """Outlines enclose something, and none of them the centre of a voxel."""
 
 
 def draw_mask(kind: str, dataset: Dataset, grid: Stack, patterns: Sequence[str]) -> DrawnMask:
@@ -72,6 +74,7 @@ def draw_mask(kind: str, dataset: Dataset, grid: Stack, patterns: Sequence[str])
         num_unwanted=sum(not is_wanted(one, patterns) for one in names),
         num_blank=len(wanted) - sum(marking.values()),
         num_open=num_open,
+        is_lost=kind == "RTSTRUCT" and len(marking) > 0 and not mask.any(),
     )
 
 

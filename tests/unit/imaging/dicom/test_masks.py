@@ -138,6 +138,20 @@ def test_what_marks_nothing_is_counted_and_told(site: Site) -> None:
     )
 
 
+def test_a_tumour_that_marks_no_voxel_is_no_mask_of_zeros(site: Site) -> None:
+    """That would be a patient without a tumour; frames of zeros say that there is none."""
+    put(site, dicom.structures(pet()[0], {"GTV": [box(2, (0.6, 0.9), (1, 2))]}))
+    outcome = site.only()
+    assert outcome.taken.keys() == {"PET", "CT"}
+    assert any("no voxel has its centre in them" in note for note in outcome.notes)
+    none = dicom.segmentation(pet(), {"Lesion": np.ones(SHAPE, np.bool_)})
+    none.PixelData = bytes(len(none.PixelData))
+    put(site, none)
+    outcome = site.only()
+    assert not mask_of(site, outcome).any()
+    assert "its mask is empty" in outcome.notes
+
+
 def test_what_was_drawn_on_the_pet_comes_before_what_was_drawn_on_the_ct(site: Site) -> None:
     """Two files; the other one is told."""
     on_pet = dicom.structures(pet()[0], {"GTV": [box(1, (0.5, 2.5), (0.5, 2.5))]})
