@@ -152,6 +152,19 @@ def test_a_tumour_that_marks_no_voxel_is_no_mask_of_zeros(site: Site) -> None:
     assert "its mask is empty" in outcome.notes
 
 
+def test_a_copy_of_regions_counts_once_and_two_versions_not_at_all(site: Site) -> None:
+    """A copy is told as one of images is; of versions nobody sees which one counts."""
+    drawn = dicom.structures(pet()[0], {"GTV": [box(1, (0.5, 2.5), (0.5, 2.5))]})
+    put(site, drawn)
+    dicom.write(site.archive / "copy", drawn)
+    outcome = site.only()
+    assert outcome.taken["MASK"]["regions"] == 1
+    assert outcome.notes == ("files of its regions that were copies, byte for byte: 1",)
+    older = dicom.structures(pet()[0], {"GTV": [box(1, (0.5, 4.5), (0.5, 2.5))]})
+    dicom.write(site.archive / "copy", older)
+    require_no_mask(site.only(), "RTSTRUCT", "bad_mask: two files that differ have one SOP Inst")
+
+
 def test_what_was_drawn_on_the_pet_comes_before_what_was_drawn_on_the_ct(site: Site) -> None:
     """Two files; the other one is told."""
     on_pet = dicom.structures(pet()[0], {"GTV": [box(1, (0.5, 2.5), (0.5, 2.5))]})
