@@ -15,6 +15,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
+from pydicom.tag import ItemTag
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.suv import Moment
@@ -78,14 +79,17 @@ def items(dataset: Dataset, key: Key) -> Iterator[Dataset]:
             raise _damaged()
         return
     for item in value:
-        if is_cut_off(item):
+        if has_wrong_length(item):
             raise _damaged()
         yield item
 
 
-def is_cut_off(dataset: Dataset) -> bool:
-    """Return whether an element holds less than it tells of, for the bytes end: pydicom is mute."""
-    return any(
+def has_wrong_length(dataset: Dataset) -> bool:
+    """Return whether an element ends before its length, or an item has another one in it.
+
+    pydicom says nothing of either.
+    """
+    return ItemTag in dataset or any(
         isinstance(one, RawDataElement)
         and one.length != _UNDEFINED_LENGTH
         and len(one.value or b"") < one.length

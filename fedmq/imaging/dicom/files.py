@@ -24,7 +24,7 @@ from pydicom.filereader import read_partial
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.clinical import plain_id
-from fedmq.imaging.dicom.elements import day, is_cut_off, items, text, texts
+from fedmq.imaging.dicom.elements import day, has_wrong_length, items, text, texts
 from fedmq.imaging.dicom.frames import ENHANCED_PET
 from fedmq.imaging.dicom.regions import RegionName, read_names
 
@@ -270,7 +270,7 @@ def parse(path: Path, content: bytes, *, with_pixels: bool) -> Dataset:
         content,
         lambda file, force: pydicom.dcmread(file, stop_before_pixels=not with_pixels, force=force),
     )
-    if is_cut_off(found):
+    if has_wrong_length(found):
         raise _damaged(path)
     return found
 

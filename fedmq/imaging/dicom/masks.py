@@ -84,13 +84,16 @@ def read_regions(
     """Yield the regions of an RTSTRUCT file that have one of these numbers, each with its own.
 
     Raises:
-        DatasetError: code bad_mask (an outline is no list of points, or there are none) or
-            damaged_file.
+        DatasetError: code bad_mask (an outline is no list of points or of a region without a name,
+            or there are none) or damaged_file.
     """
     if wanted and "ROIContourSequence" not in dataset:
         raise _fault("bad_mask", "it names regions, and has no outlines")
+    named = {one.number for one in read_names(dataset)}
     for one in items(dataset, "ROIContourSequence"):
         number = whole(one, "ReferencedROINumber")
+        if number not in named:
+            raise _fault("bad_mask", "it has outlines of a region that it does not name")
         if number in wanted:
             drawn = [
                 (text(contour, "ContourGeometricType"), _points(contour))

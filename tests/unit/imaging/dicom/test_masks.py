@@ -312,7 +312,7 @@ def test_regions_that_are_cut_off_make_no_mask(site: Site, *, is_open: bool) -> 
 def test_outlines_that_cannot_be_read_make_no_mask(site: Site) -> None:
     """A length within them that is wrong loses those that follow it; so does a cut before them."""
     boxes = [box(number, (0.5, 2.5), (0.5, 2.5)) for number in (1, 2)]
-    drawn = dicom.structures(pet()[0], {"GTV": boxes})
+    drawn = dicom.structures(pet()[0], {"GTV 1": boxes, "GTV 2": boxes})
     put(site, drawn)
     path = site.archive / "drawn" / "0000"
     whole = path.read_bytes()
@@ -321,6 +321,14 @@ def test_outlines_that_cannot_be_read_make_no_mask(site: Site) -> None:
         length = int.from_bytes(whole[at + 6 : at + 8], "little") + 256
         path.write_bytes(whole[: at + 6] + length.to_bytes(2, "little") + whole[at + 8 :])
         require_no_mask(site.only(), "RTSTRUCT", "damaged_file: ")
+    at = whole.index(b"\x06\x30\x20\x00SQ") + 16  # how long the first name's item is
+    path.write_bytes(whole[:at] + (56).to_bytes(4, "little") + whole[at + 4 :])
+    outcome = site.only()
+    assert outcome.taken.keys() == {"PET", "CT"}
+    assert outcome.notes[0].startswith("its regions were left out: damaged_file: ")
+    del drawn.StructureSetROISequence[1]
+    put(site, drawn)
+    require_no_mask(site.only(), "RTSTRUCT", "bad_mask: it has outlines of a region that it does")
     del drawn.ROIContourSequence
     put(site, drawn)
     require_no_mask(site.only(), "RTSTRUCT", "bad_mask: it names regions, and has no outlines")
