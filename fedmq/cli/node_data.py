@@ -1,7 +1,7 @@
 """Commands for the datasets of a node."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,7 +10,6 @@ from fedmq.cli.console import (
     Json,
     next_command,
     say,
-    show,
     show_json,
     show_table,
     typed,
@@ -26,15 +25,13 @@ from fedmq.cli.contents_words import (
     inspection_document,
     make_choices,
     make_rule,
-    show_contents,
-    show_counts,
 )
+from fedmq.cli.inspection_words import show_inspection
 from fedmq.cli.node_data_dictionary import (
     DictionaryFile,
     LocalFile,
     dictionary_command,
     read_meaning,
-    show_matching,
     show_progress,
 )
 from fedmq.cli.node_data_features import features
@@ -43,9 +40,6 @@ from fedmq.cli.node_data_page import check_and_draw
 from fedmq.cli.node_home import open_own_records
 from fedmq.cli.prepared import forget_dataset
 from fedmq.cli.words import count
-
-if TYPE_CHECKING:
-    from fedmq.node.inspection import Inspection
 
 _SHORT = 12
 """Digits of a digest that are shown where there is no room for all."""
@@ -101,7 +95,7 @@ def add(  # noqa: PLR0913 - one for each option
     if as_json:
         show_json(inspection_document(name, inspection))
     else:
-        _show_inspection(name, inspection)
+        show_inspection(name, inspection)
     for case in inspection.cases:
         for other in sorted(records.withdrawals.datasets_with(case.case_id)):
             say(
@@ -145,7 +139,7 @@ def check(
     if as_json:
         show_json({**inspection_document(name, inspection), "page": page.resolve()})
     else:
-        _show_inspection(name, inspection)
+        show_inspection(name, inspection)
         say(f"its page, which shows patients and stays here: {typed(page.resolve())}")
         if inspection.faults:
             next_command(f"mend the files, then: fedmq node data check {name}")
@@ -226,15 +220,3 @@ def withdrawn(dataset: Dataset, *, as_json: Json = False) -> None:
     else:
         say(f"no case of {dataset} is withdrawn")
     next_command(f"fedmq node data withdraw {dataset} CASE", f"fedmq node data check {dataset}")
-
-
-def _show_inspection(name: str, inspection: "Inspection") -> None:
-    """Print what is wrong, then what there is; what only some cases lack is no fault, but told."""
-    for finding in inspection.findings:
-        show(f"{finding.case_id}: {finding.code}: {finding.text}")
-    num_cases = count(len(inspection.cases), "case")
-    show(f"{name}: {num_cases}, {inspection.num_sound} without a finding")
-    if inspection.matching is not None:
-        show_matching(inspection.matching)
-    show_counts(inspection)
-    show_contents(inspection)

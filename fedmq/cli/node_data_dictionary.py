@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedmq.cli.console import FAILED, Json, next_command, say, show, show_json, show_table
-from fedmq.cli.contents_words import show_contents
+from fedmq.cli.contents_words import inspection_document
+from fedmq.cli.inspection_words import show_inspection
 from fedmq.cli.node_home import open_own_records
 from fedmq.cli.words import count
 
 if TYPE_CHECKING:
-    from fedmq.imaging.dictionary.columns import Matching
     from fedmq.imaging.dictionary.model import Meaning
 
 _SPEAKS_EVERY = 10
@@ -48,24 +48,24 @@ def dictionary_command(
                 "--remove goes with no file", fix="give --set FILE, or --remove alone"
             )
         inspection = datasets.mean(dataset, read_meaning(dictionary, local), show_progress)
-        for finding in inspection.findings:
-            show(f"{finding.case_id}: {finding.code}: {finding.text}")
     elif local is not None:
         raise ConfigurationError("--local is read with a dictionary", fix="give --set FILE too")
     else:
         inspection = None
     meaning = datasets.meanings.of(dataset)
     if as_json:
-        show_json({"dataset": dataset, **_record(meaning)})
-    elif meaning is None:
-        say(f"{dataset} is read as its table is written: it has no dictionary")
-        next_command(f"fedmq node data dictionary {dataset} --set FILE")
+        found = {} if inspection is None else inspection_document(dataset, inspection)
+        show_json({"dataset": dataset, **found, **_record(meaning)})
     else:
-        _show_meaning(meaning)
-        if inspection is not None and inspection.matching is not None:
-            show_matching(inspection.matching)
-            show_contents(inspection)
-        next_command(f"fedmq node data check {dataset}")
+        if meaning is not None:
+            _show_meaning(meaning)
+        if inspection is not None:
+            show_inspection(dataset, inspection)
+        if meaning is None:
+            say(f"{dataset} is read as its table is written: it has no dictionary")
+            next_command(f"fedmq node data dictionary {dataset} --set FILE")
+        else:
+            next_command(f"fedmq node data check {dataset}")
     if inspection is not None and inspection.faults:
         raise typer.Exit(FAILED)
 
@@ -91,17 +91,6 @@ def read_meaning(dictionary: Path | None, local: Path | None) -> "Meaning | None
     return Meaning(
         dictionary=said, local=LocalWords() if local is None else read_local_words(local, said)
     )
-
-
-def show_matching(matching: "Matching") -> None:
-    """Print which column is which variable, what is missing, and what no plan sees."""
-    for name, column in matching.columns.items():
-        unit = matching.units[name]
-        show(f"  {name:<20}column {column}" + (f", in {unit}" if unit else ""))
-    if matching.missing:
-        show(f"  without a column: {', '.join(matching.missing)}")
-    if matching.unused:
-        show(f"  not in the dictionary, so no plan sees them: {', '.join(matching.unused)}")
 
 
 def show_progress(done: int, of: int) -> None:

@@ -134,8 +134,12 @@ def installed_paths() -> tuple[Path, ...]:
 
 
 def outermost(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """Return those that are there and lie in no other one, without `..`."""
-    there = dict.fromkeys(_straight(path) for path in paths if path.exists())
+    """Return those that are there and lie in no other one, without `..`.
+
+    What is out of reach is not there for a plan either.
+    """
+    seen = [path for path in paths if os.path.exists(path)]  # noqa: PTH110 - Path's raises
+    there = dict.fromkeys(map(_straight, seen))
     return tuple(path for path in there if not there.keys() & set(path.parents))
 
 

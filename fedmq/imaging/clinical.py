@@ -87,7 +87,7 @@ def read_table(path: Path, how: TableFormat = TableFormat()) -> Table:
     if short:
         notes.append(
             f"rows of {path.name} with fewer cells than the first line, of which the last ones "
-            f"count as empty: {_named(list(map(str, short)))}"
+            f"count as empty: line{'' if len(short) == 1 else 's'} {_named(list(map(str, short)))}"
         )
     return Table(rows=rows, notes=tuple(notes))
 

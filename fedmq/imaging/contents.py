@@ -13,7 +13,7 @@ from fedmq.imaging.clinical import Row, Table, TableFormat, agreeing, disagreein
 from fedmq.imaging.layouts.arranging import Arrangement, Ignored, Unclear, arrange, depth_of
 from fedmq.imaging.layouts.data_map import DataMap, Layout
 from fedmq.imaging.layouts.detection import CHANNELS_FILE, detect_map
-from fedmq.imaging.layouts.listing import MAX_DEPTH, list_entries
+from fedmq.imaging.layouts.listing import MAX_DEPTH, is_there, list_entries
 from fedmq.imaging.layouts.map_file import read_map_file
 from fedmq.imaging.layouts.scan_days import DAY_COLUMN, date_scans
 from fedmq.imaging.layouts.words import plain_name
@@ -75,11 +75,15 @@ def table_format(data_map: DataMap) -> TableFormat:
 
 
 def table_path(folder: Path, clinical: Path | None, data_map: DataMap) -> Path | None:
-    """Return where the clinical table of a dataset is; None where none was named and none lies."""
+    """Return where the clinical table of a dataset is; None where none was named and none lies.
+
+    Raises:
+        DatasetError: code unreadable: nobody lets this user look.
+    """
     if clinical is not None:
         return clinical
     place = folder / data_map.table
-    return place if place.is_file() else None
+    return place if is_there(place.is_file, what=place.name) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ pydantic's own words are a programmer's: they name types that no file has.
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+_MAX_SHOWN: Final = 5
 _KEY: Final = "[key]"
 """What pydantic adds to a place where a key itself is wrong."""
 _TABLE: Final = "it is a table: write [{place}], and its keys on lines below"
@@ -47,9 +49,20 @@ _PLAIN: Final = {
 """By pydantic's name of a fault; what is in braces it tells beside."""
 
 
-def faults_in_words(error: ValidationError, kind: type[BaseModel]) -> list[str]:
-    """Return what of a file is not as `kind` wants it: where, and what to write there."""
-    return [f"{_place(one['loc'])}: {_words(one, kind)}" for one in error.errors()]
+def faults_in_words(error: ValidationError, kind: type[BaseModel]) -> Iterator[str]:
+    """Yield what of a file is not as `kind` wants it: where, and what to write there."""
+    for one in error.errors():
+        yield f"{_place(one['loc'])}: {_words(one, kind)}"
+
+
+def first_of(faults: Iterable[str]) -> str:
+    """Return the first five faults, and whether there are more; "" where there are none.
+
+    The others are not put into words: a file may have as many as lines, and what was meant is
+    looked up for each.
+    """
+    shown = list(islice(faults, _MAX_SHOWN + 1))
+    return "; ".join([*shown[:_MAX_SHOWN], *(["and more"] if len(shown) > _MAX_SHOWN else [])])
 
 
 def meant(word: str, known: Iterable[str]) -> str:

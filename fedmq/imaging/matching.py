@@ -85,9 +85,9 @@ def _settled(
 
 
 def loose_key(name: str) -> str:
-    """Return what two ways to write one name have in common: `sub-007`, `7`, `7.0`."""
+    """Return what two ways to write one name have in common: `sub-007`, `7`, `7.0`, `7,0`."""
     key = plain_id(name).casefold().removeprefix("sub-")
-    number = re.fullmatch(r"0*([0-9]+)(?:\.0+)?", key)
+    number = re.fullmatch(r"0*([0-9]+)(?:[.,]0+)?", key)
     return number[1] if number else key
 
 

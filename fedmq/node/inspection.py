@@ -15,6 +15,7 @@ from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.feature_table import require_no_clash
 from fedmq.imaging.findings import Finding
 from fedmq.imaging.layouts.data_map import DataMap
+from fedmq.imaging.layouts.listing import is_there
 from fedmq.imaging.stamps import file_mark
 from fedmq.node.meanings import read_by
 from fedmq.node.summaries import Findings
@@ -195,9 +196,9 @@ def require_folder(folder: Path) -> None:
     """Return if there is a folder.
 
     Raises:
-        DatasetError: there is none.
+        DatasetError: there is none, or it cannot be read.
     """
-    if not folder.is_dir():
+    if not is_there(folder.is_dir, what="the folder of the dataset"):
         raise DatasetError(
             f"there is no folder {folder}",
             code="missing_folder",

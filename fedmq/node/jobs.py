@@ -1,5 +1,6 @@
 """Jobs: requests as the worker takes them."""
 
+import os
 from pathlib import Path
 from typing import assert_never
 
@@ -118,4 +119,5 @@ def _find(
 
 
 def _absolute(path: Path | None) -> str | None:
-    return None if path is None else str(path.resolve())
+    # Not resolve(): it raises where a link has come to lead in a circle.
+    return None if path is None else os.path.realpath(path)

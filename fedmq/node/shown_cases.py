@@ -9,7 +9,7 @@ the dataset's folder may tell of those that went, and is hidden.
 import contextlib
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -18,7 +18,7 @@ import structlog
 
 from fedmq.errors import DatasetError, TrainingError
 from fedmq.imaging.clinical import table_with
-from fedmq.imaging.contents import read_arrangement, table_format
+from fedmq.imaging.contents import read_arrangement, table_format, table_path
 from fedmq.imaging.datasets import case_names, find_cases
 from fedmq.imaging.feature_table import fresh_rows, read_table, table_text
 from fedmq.imaging.layouts.arranging import Arrangement, depth_of
@@ -54,17 +54,19 @@ def readable_paths(job: Job, home: Path) -> tuple[Path, ...]:
     if job.withdrawn:
         arrangement = _arrange(job)
         folders, files = _places(job, arrangement, is_withdrawn=False)
-        paths = [folder / name for name in folders] + [(folder / name).resolve() for name in files]
+        paths = [folder / name for name in folders] + [_real(folder / name) for name in files]
         paths += _targets(job, within=folders)
         own, single = _places(job, arrangement, is_withdrawn=True)
         names = (*own, *single, *(name for name, _ in job.withdrawn))
-        hidden = {(folder / name).resolve() for name in names if (folder / name).exists()}
+        hidden = {
+            _real(folder / name) for name in names if _says((folder / name).exists, unseen=True)
+        }
     else:
         paths = [folder]
         if job.clinical is not None:
             paths.append(Path(job.clinical))
         paths += _targets(job)
-    resolved = [path.resolve() for path in paths]
+    resolved = [_real(path) for path in paths]
     if any(home.resolve().is_relative_to(path) for path in resolved):
         raise TrainingError(
             "the dataset cannot be shown to a plan",
@@ -92,22 +94,34 @@ def show_cases(job: Job, inputs: Path) -> Job:
     place = inputs / _CASES
     shutil.rmtree(place, ignore_errors=True)
     folder = Path(job.dataset_folder)
-    if not job.withdrawn or not folder.is_dir():
-        return job
+    if not job.withdrawn or (arrangement := _arrange(job)) is None:
+        return _with_hidden_table(job)
     place.mkdir()
-    folders, files = _places(job, _arrange(job), is_withdrawn=False)
+    folders, files = _places(job, arrangement, is_withdrawn=False)
     for name in folders:
         (place / name).symlink_to(folder / name)
     for name in files:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).symlink_to((folder / name).resolve())
+        (place / name).symlink_to(_real(folder / name))
     return replace(_with_table(job, place / CLINICAL_FILE), dataset_folder=str(place))
+
+
+def _with_hidden_table(job: Job) -> Job:
+    """Return the job, its table named where nobody lets this user look for it.
+
+    A cell has no link to what is closed: the trainer would miss no table that nobody named.
+    """
+    try:
+        table_path(Path(job.dataset_folder), _clinical(job), job.data_map)
+    except DatasetError:
+        return replace(job, clinical=str(Path(job.dataset_folder) / job.data_map.table))
+    return job
 
 
 def _with_table(job: Job, place: Path) -> Job:
     """Write the table with the rows of the cases that are shown; return the job with it."""
     table = Path(job.clinical or Path(job.dataset_folder) / job.data_map.table)
-    if not table.is_file():
+    if not _says(table.is_file, unseen=True):
         return job  # the trainer says that it is missing
     ids = ids_of(shown_names(job), job.data_map.aliases, others=_gone(job))
     with contextlib.suppress(DatasetError):  # what cannot be read is not shown
@@ -133,8 +147,8 @@ def show_features(job: Job, inputs: Path) -> str | None:
     gone = dict(job.withdrawn)
     rows = [row for row in read_table(Path(job.features)) if row.case_id not in gone]
     try:
-        clinical = None if job.clinical is None else Path(job.clinical)
-        cases = find_cases(Path(job.dataset_folder), clinical, data_map=job.data_map, without=gone)
+        folder, clinical = Path(job.dataset_folder), _clinical(job)
+        cases = find_cases(folder, clinical, data_map=job.data_map, without=gone)
     except (DatasetError, OSError):  # the trainer finds the same, and says it
         return None
     fresh = fresh_rows(rows, cases, job.spoiled)
@@ -146,6 +160,10 @@ def show_features(job: Job, inputs: Path) -> str | None:
         return None
     place.write_text(table_text(fresh, with_files=False), encoding="utf-8", newline="")
     return str(place)
+
+
+def _clinical(job: Job) -> Path | None:
+    return None if job.clinical is None else Path(job.clinical)
 
 
 def _gone(job: Job) -> frozenset[str]:
@@ -168,7 +186,7 @@ def _places(
     cases = [name for name in arrangement.cases if (name in gone) is is_withdrawn]
     folders = tuple(place for name in cases for place in arrangement.folders[name])
     files = [path for name in cases for path in arrangement.files_of(name)]
-    beside = [path for path in sidecars_of(files) if (folder / path).is_file()]
+    beside = [path for path in sidecars_of(files) if _says((folder / path).is_file, unseen=False)]
     return folders, (*files, *beside)
 
 
@@ -181,23 +199,45 @@ def _targets(job: Job, within: Collection[str] | None = None) -> Iterator[Path]:
         TrainingError: a link would lead elsewhere where no folder on its way is a link.
     """
     folder = Path(job.dataset_folder)
-    with contextlib.suppress(DatasetError, OSError):  # the trainer finds the same, and says it
-        paths = [entry.path for entry in list_entries(folder, depth=depth_of(job.data_map))]
-        if within is None:
-            paths += _table_paths(job)
-        for path in paths:
-            place = folder / path
-            is_meant = within is None or path.partition("/")[0] in within
-            if is_meant and place.is_symlink():
-                near, real = place.parent.resolve() / place.readlink(), place.resolve()
-                if Path(os.path.normpath(near)).resolve() != real:
-                    raise TrainingError(
-                        "the dataset cannot be shown to a plan",
-                        why="a link in it goes up (..) from a folder that is a link itself",
-                        fix="the node's operator links straight to where the files are",
-                    )
-                yield near
-                yield real
+    paths: list[str] = []
+    with contextlib.suppress(DatasetError):  # the trainer finds the same, and says it
+        paths += [entry.path for entry in list_entries(folder, depth=depth_of(job.data_map))]
+    if within is None:
+        paths += _table_paths(job)
+    for path in paths:
+        if within is None or path.partition("/")[0] in within:
+            with contextlib.suppress(OSError):  # one of them alone leads in a circle, or is closed
+                yield from _ways(folder / path)
+
+
+def _ways(place: Path) -> Iterator[Path]:
+    """Yield where a link leads: next, and in the end; nothing of what is none."""
+    if not place.is_symlink():
+        return
+    with contextlib.suppress(FileNotFoundError):  # what is not there may be a withdrawn case's
+        place.stat()
+    near, real = _real(place.parent) / place.readlink(), _real(place)
+    if _real(Path(os.path.normpath(near))) != real:
+        raise TrainingError(
+            "the dataset cannot be shown to a plan",
+            why="a link in it goes up (..) from a folder that is a link itself",
+            fix="the node's operator links straight to where the files are",
+        )
+    yield near
+    yield real
+
+
+def _real(path: Path) -> Path:
+    """Return a path without links; of those that lead in a circle `Path.resolve` raises."""
+    return Path(os.path.realpath(path))
+
+
+def _says(look: Callable[[], bool], *, unseen: bool) -> bool:
+    """Return what a look at a place says; `unseen` where nobody lets this user look."""
+    try:
+        return look()
+    except OSError:
+        return unseen
 
 
 def _table_paths(job: Job) -> tuple[str, ...]:

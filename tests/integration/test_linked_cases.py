@@ -47,6 +47,17 @@ def test_links_lead_inside_a_cell_where_they_do_outside(site: Site) -> None:
     assert site.trained == before
 
 
+def test_a_link_in_a_circle_stops_no_round(site: Site) -> None:
+    """A node that was asked to begin ended with it, at each start."""
+    site.start(limit_bytes=0)
+    done(site.run())
+    before = site.trained
+    (min(site.cases.iterdir()) / "again.nii.gz").symlink_to("again.nii.gz")
+    site.start(limit_bytes=0)
+    done(site.run())
+    assert site.trained == before
+
+
 def test_a_link_that_a_cell_cannot_have_is_refused(site: Site) -> None:
     """Up from a linked folder: it is no file that is missing, and the operator is told."""
     (archive := site.folder / "far" / "archive").mkdir(parents=True)

@@ -5,7 +5,7 @@ make no mask either. Images do without.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -36,7 +36,7 @@ class CaseMask:
 
 
 def unite_masks(
-    drawn: Iterable[Entry],
+    drawn: Sequence[Entry],
     read: Callable[[Entry], Dataset],
     images: Mapping[str, Chosen],
     patterns: Sequence[str],
@@ -53,11 +53,20 @@ def unite_masks(
         DatasetError: code changed_file.
     """
     found = _Found(masks={name: [] for name in images})
-    for entry in drawn:
+    versions: dict[str, list[str]] = {}
+    files = {entry.digest: entry for entry in drawn}
+    if len(files) < len(drawn):
+        number = len(drawn) - len(files)
+        found.notes.append(f"files of its regions that were copies, byte for byte: {number}")
+    for entry in files.values():
         names = list(images)
         try:
             dataset = read(entry)
             names = _drawn_on(entry, dataset, images, patterns)
+            other = versions.setdefault(text(dataset, "SOPInstanceUID"), names)
+            if other is not names:
+                names = [*names, *other]
+                raise _two_versions()
             if names:
                 name, mask = _draw(entry, dataset, names, images, patterns)
                 found.masks[name].append(mask)
@@ -101,6 +110,12 @@ def _united(found: _Found) -> CaseMask:
         found.notes.append(f"its mask unites {num_united} regions")
     array = np.logical_or.reduce([one.array for one in masks[first]])
     if not array.any():
+        if any(one.is_lost for one in masks[first]):  # zeros would say that there is no tumour
+            found.notes.append(
+                "its regions were left out: their outlines are so small that no voxel has its"
+                " centre in them; draw them on images with smaller voxels"
+            )
+            return CaseMask(notes=tuple(found.notes), left_out=found.left_out)
         found.notes.append("its mask is empty")
     return CaseMask(
         array=array,
@@ -156,6 +171,15 @@ def _draw(
         with suppress(DatasetError):
             return name, draw_mask(entry.kind, dataset, images[name].grid, patterns)
     return last, draw_mask(entry.kind, dataset, images[last].grid, patterns)
+
+
+def _two_versions() -> DatasetError:
+    return DatasetError(
+        "its regions of interest cannot be used",
+        code="bad_mask",
+        why="two files that differ have one SOP Instance UID: which of them counts is not told",
+        fix="export them again, or take the older one away",
+    )
 
 
 def _tell_regions(name: str, masks: Sequence[DrawnMask]) -> list[str]:

@@ -1,6 +1,7 @@
 """Elements of a DICOM dataset as plain values; what is missing or no such value is None or empty.
 
-Files come from many programs, and some from nobody: no value is trusted to have its type.
+Files come from many programs, and some from nobody: no value is trusted to have its type. Of a
+sequence that is damaged, what can still be read would pass as all of it: it is refused.
 """
 
 import math
@@ -10,16 +11,20 @@ from dataclasses import replace
 from datetime import date
 from typing import Final
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
+from pydicom.tag import ItemTag
 
+from fedmq.errors import DatasetError
 from fedmq.imaging.suv import Moment
 
 Key = str | tuple[int, int]
 _DATE: Final = re.compile(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})")
 _TIME: Final = re.compile(r"(\d{2}):?(\d{2})(?::?(\d{2}(?:\.\d{1,6})?))?")
 _OFFSET: Final = re.compile(r"([+-])(\d{2})(\d{2})$")
+_UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 _UNREADABLE: Final = Exception
 """pydicom turns bytes to a value when it is asked for, and raises whatever that raises."""
 
@@ -63,10 +68,33 @@ def whole(dataset: Dataset, key: Key) -> int | None:
 
 
 def items(dataset: Dataset, key: Key) -> Iterator[Dataset]:
-    """Yield the items of a sequence."""
+    """Yield the items of a sequence.
+
+    Raises:
+        DatasetError: code damaged_file: it, or one of them, is there and cannot be read whole.
+    """
     value = _value(dataset, key)
-    if isinstance(value, Sequence):
-        yield from value
+    if not isinstance(value, Sequence):
+        if key in dataset:
+            raise _damaged()
+        return
+    for item in value:
+        if has_wrong_length(item):
+            raise _damaged()
+        yield item
+
+
+def has_wrong_length(dataset: Dataset) -> bool:
+    """Return whether an element ends before its length, or an item has another one in it.
+
+    pydicom says nothing of either.
+    """
+    return ItemTag in dataset or any(
+        isinstance(one, RawDataElement)
+        and one.length != _UNDEFINED_LENGTH
+        and len(one.value or b"") < one.length
+        for one in dataset.values()
+    )
 
 
 def first_item(dataset: Dataset, *keys: Key) -> Dataset:
@@ -128,6 +156,15 @@ def _second_of(written: str) -> float | None:
     hour, minute, second = (float(part or 0) for part in found.groups())
     is_time = hour < 24 and minute < 60 and second < 61  # noqa: PLR2004 - of a clock
     return hour * 3600 + minute * 60 + second if is_time else None
+
+
+def _damaged() -> DatasetError:
+    return DatasetError(
+        "a sequence of a file cannot be read",
+        code="damaged_file",
+        why="it is cut off or damaged",
+        fix="export it again",
+    )
 
 
 def _value(dataset: Dataset, key: Key) -> object:

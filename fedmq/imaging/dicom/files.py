@@ -24,7 +24,7 @@ from pydicom.filereader import read_partial
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.clinical import plain_id
-from fedmq.imaging.dicom.elements import day, items, text, texts
+from fedmq.imaging.dicom.elements import day, has_wrong_length, items, text, texts
 from fedmq.imaging.dicom.frames import ENHANCED_PET
 from fedmq.imaging.dicom.regions import RegionName, read_names
 
@@ -64,8 +64,11 @@ _IMAGES: Final = {
 _STRUCTURES: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 _SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
 _DIRECTORY: Final = "1.2.840.10008.1.3.10"
+_REGIONS: Final = ("RTSTRUCT", "SEG")
 LARGE_IMAGE: Final = "too large image"
 LARGE_REGIONS: Final = "too large file of regions"
+DAMAGED_REGIONS: Final = "damaged file of regions"
+UNREAD_REGIONS: Final = (LARGE_REGIONS, DAMAGED_REGIONS)
 _LARGE: Final = {
     "CT": LARGE_IMAGE,
     "PT": LARGE_IMAGE,
@@ -185,7 +188,7 @@ def read_entry(folder: Path, path: str) -> Entry | Foreign:
             return Foreign(path=path, why="no DICOM")
         found = _read_entry(place, path, begin, told.st_size)
     except (DatasetError, OSError, MemoryError):
-        found = None
+        found = _entry_of_damaged_regions(place, path, begin)
     if found is None:
         uids = frozenset(one.decode() for one in _UID.findall(begin))
         return Foreign(path=path, why="damaged", uids=uids)
@@ -210,6 +213,24 @@ def _most_bytes(begin: bytes) -> int:
 
 def _entry_of_large(place: Path, path: str, begin: bytes) -> Entry | Foreign | None:
     """Return whose a file is that is not read, by its begin, so that its case can be refused."""
+    found = _entry_of_begin(place, path, begin)
+    if isinstance(found, Entry):  # raw data and videos are large, and no part of a case
+        return replace(found, kind=_LARGE.get(found.kind, found.kind))
+    return found
+
+
+def _entry_of_damaged_regions(place: Path, path: str, begin: bytes) -> Entry | None:
+    """Return whose regions a damaged file has, if it begins as one: it is no slice that lacks."""
+    try:
+        found = _entry_of_begin(place, path, begin)
+    except (DatasetError, MemoryError):
+        return None
+    if isinstance(found, Entry) and found.kind in _REGIONS:
+        return replace(found, kind=DAMAGED_REGIONS)
+    return None
+
+
+def _entry_of_begin(place: Path, path: str, begin: bytes) -> Entry | Foreign | None:
     told = _read(
         place,
         begin,
@@ -217,10 +238,7 @@ def _entry_of_large(place: Path, path: str, begin: bytes) -> Entry | Foreign | N
             file, lambda tag, _vr, _length: tag > _LAST_OF_BEGIN, force=force
         ),
     )
-    found = _entry_of(path, "", told)
-    if isinstance(found, Entry):  # raw data and videos are large, and no part of a case
-        return replace(found, kind=_LARGE.get(found.kind, found.kind))
-    return found
+    return _entry_of(path, "", told)
 
 
 def read_dataset(path: Path, digest: str, *, with_pixels: bool) -> Dataset:
@@ -248,11 +266,14 @@ def parse(path: Path, content: bytes, *, with_pixels: bool) -> Dataset:
     Raises:
         DatasetError: code damaged_file or transfer_syntax.
     """
-    return _read(
+    found = _read(
         path,
         content,
         lambda file, force: pydicom.dcmread(file, stop_before_pixels=not with_pixels, force=force),
     )
+    if has_wrong_length(found):
+        raise _damaged(path)
+    return found
 
 
 def _read(path: Path, content: bytes, read: Callable[[io.BytesIO, bool], Dataset]) -> Dataset:
@@ -265,12 +286,16 @@ def _read(path: Path, content: bytes, read: Callable[[io.BytesIO, bool], Dataset
     except (DatasetError, MemoryError):
         raise
     except Exception as error:  # pydicom raises anything on what is no DICOM
-        raise DatasetError(
-            f"{path.name} cannot be read",
-            code="damaged_file",
-            why="it is cut off or damaged",
-            fix="export the series again",
-        ) from error
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> DatasetError:
+    return DatasetError(
+        f"{path.name} cannot be read",
+        code="damaged_file",
+        why="it is cut off or damaged",
+        fix="export the series again",
+    )
 
 
 def _require_not_deflated(path: Path, content: bytes) -> None:

@@ -37,6 +37,8 @@ class DrawnMask:
     """Of those that were, how many mark no voxel."""
     num_open: int
     """Their outlines that enclose nothing."""
+    is_lost: bool
+    """Outlines enclose something, and none of them the centre of a voxel."""
 
 
 def draw_mask(kind: str, dataset: Dataset, grid: Stack, patterns: Sequence[str]) -> DrawnMask:
@@ -49,7 +51,8 @@ def draw_mask(kind: str, dataset: Dataset, grid: Stack, patterns: Sequence[str])
         patterns: of names, as `is_wanted` takes them.
 
     Raises:
-        DatasetError: code contour_off_grid, mask_other_grid, bad_mask or transfer_syntax.
+        DatasetError: code contour_off_grid, mask_other_grid, bad_mask, damaged_file or
+            transfer_syntax.
     """
     mask = np.zeros(grid.shape, np.bool_)
     names = read_names(dataset)
@@ -71,6 +74,7 @@ def draw_mask(kind: str, dataset: Dataset, grid: Stack, patterns: Sequence[str])
         num_unwanted=sum(not is_wanted(one, patterns) for one in names),
         num_blank=len(wanted) - sum(marking.values()),
         num_open=num_open,
+        is_lost=kind == "RTSTRUCT" and len(marking) > 0 and not mask.any(),
     )
 
 
@@ -80,10 +84,16 @@ def read_regions(
     """Yield the regions of an RTSTRUCT file that have one of these numbers, each with its own.
 
     Raises:
-        DatasetError: code bad_mask: an outline is no list of points.
+        DatasetError: code bad_mask (an outline is no list of points or of a region without a name,
+            or there are none) or damaged_file.
     """
+    if wanted and "ROIContourSequence" not in dataset:
+        raise _fault("bad_mask", "it names regions, and has no outlines")
+    named = {one.number for one in read_names(dataset)}
     for one in items(dataset, "ROIContourSequence"):
         number = whole(one, "ReferencedROINumber")
+        if number not in named:
+            raise _fault("bad_mask", "it has outlines of a region that it does not name")
         if number in wanted:
             drawn = [
                 (text(contour, "ContourGeometricType"), _points(contour))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
-from fedmq.imaging.dicom.files import LARGE_IMAGE, LARGE_REGIONS, Entry, Foreign
+from fedmq.imaging.dicom.files import LARGE_IMAGE, UNREAD_REGIONS, Entry, Foreign
 from fedmq.imaging.dicom.sidecars import ScanDay
 from fedmq.imaging.dicom.table_ids import TableIds, match_ids
 
@@ -116,10 +116,11 @@ def plan_studies(
         by_study[_owner_of(one, owners)].append(one)
     lacking = _lacking(by_study, [one for one in foreign if one.why == "damaged"])
     incomplete = set[_StudyKey]().union(*lacking)
+    _spread_unread(by_study)
     left_out = Counter(one.why for one in foreign)
     by_patient: dict[str, list[tuple[str, list[Entry]]]] = defaultdict(list)
     for (patient_id, study_uid), members in by_study.items():
-        if any(one.kind in {*_IMAGES, LARGE_IMAGE} for one in members):
+        if _has_images(members):
             by_patient[patient_id].append((study_uid, members))
         else:
             left_out.update(one.kind for one in members)
@@ -173,8 +174,8 @@ class _Draft:
 def _study(draft: _Draft, choices: Choices, sign: Sign) -> Study:
     images = tuple(one for one in draft.members if one.kind in _IMAGES)
     drawn = tuple(one for one in draft.members if one.kind in _DRAWN)
-    large = [one for one in draft.members if one.kind == LARGE_REGIONS]
-    content = sorted(f"{one.kind} {one.digest}" for one in (*images, *drawn, *large))
+    unread = [one for one in draft.members if one.kind in UNREAD_REGIONS]
+    content = sorted(f"{one.kind} {one.digest}" for one in (*images, *drawn, *unread))
     notes = (_BY_ID_ALONE,) if draft.number is not None and not _is_known(images) else ()
     chosen = (
         *choices.regions,
@@ -208,6 +209,27 @@ def _owner_of(one: Entry, owners: Mapping[tuple[str, str], set[str]]) -> tuple[s
     """Return patient and study of a file; what was drawn goes with the images it was drawn on."""
     studies = {study for uid in one.references for study in owners.get((one.patient_id, uid), ())}
     return one.patient_id, studies.pop() if len(studies) == 1 else one.study_uid
+
+
+def _spread_unread(by_study: Mapping[_StudyKey, list[Entry]]) -> None:
+    """Regions that were not read count for every study of their patient, if theirs has no images.
+
+    What they refer to stands behind what was read of them.
+    """
+    cases: dict[str, list[list[Entry]]] = defaultdict(list)
+    for (patient_id, _), members in by_study.items():
+        if _has_images(members):
+            cases[patient_id].append(members)
+    for (patient_id, _), members in by_study.items():
+        unread = [one for one in members if one.kind in UNREAD_REGIONS]
+        if cases[patient_id] and not _has_images(members):
+            members[:] = [one for one in members if one not in unread]
+            for others in cases[patient_id]:
+                others.extend(unread)
+
+
+def _has_images(members: Sequence[Entry]) -> bool:
+    return any(one.kind in {*_IMAGES, LARGE_IMAGE} for one in members)
 
 
 def _lacking(

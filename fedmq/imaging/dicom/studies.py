@@ -16,7 +16,7 @@ from fedmq.disk import NO_ROOM
 from fedmq.errors import DatasetError, DiskFull, FedmqError, StorageError
 from fedmq.imaging.dicom.case_masks import unite_masks
 from fedmq.imaging.dicom.choosing import Chosen, choose_ct, choose_pet
-from fedmq.imaging.dicom.files import LARGE_REGIONS, Entry, read_dataset
+from fedmq.imaging.dicom.files import DAMAGED_REGIONS, LARGE_REGIONS, Entry, read_dataset
 from fedmq.imaging.dicom.outcomes import Outcome, from_json, refused, to_json
 from fedmq.imaging.dicom.pet import read_pet_facts
 from fedmq.imaging.dicom.planning import Choices, Refusal, Study
@@ -31,6 +31,11 @@ PART: Final = ".part-"
 OLD: Final = ".old-"
 """Before the name of a case whose place another one is about to take."""
 
+_UNREAD_REGIONS: Final = {
+    LARGE_REGIONS: "too_large: a file of them has more bytes or items than are read; export them in"
+    " several files",
+    DAMAGED_REGIONS: "damaged_file: a file of them is cut off or damaged; export it again",
+}
 _NO_MEMORY: Final = Refusal(
     code="memory",
     why="there was not enough memory for it",
@@ -188,11 +193,9 @@ def _add_ct(made: _Making, chosen: Chosen, study: Study, source: Path) -> None:
 def _add_mask(
     made: _Making, study: Study, source: Path, choices: Choices, images: Mapping[str, Chosen]
 ) -> None:
-    if LARGE_REGIONS in study.left_out:  # with others: a part of a tumour is not all of it
-        made.notes.append(
-            "its regions were left out: too_large: a file of them has more bytes or items than are"
-            " read; export them in several files"
-        )
+    unread = [why for kind, why in _UNREAD_REGIONS.items() if kind in study.left_out]
+    if unread:  # with others: a part of a tumour is not all of it
+        made.notes += [f"its regions were left out: {why}" for why in unread]
         return
 
     def read(entry: Entry) -> Dataset:

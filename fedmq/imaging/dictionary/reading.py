@@ -3,12 +3,13 @@
 A dictionary is at most a few hundred variables; whoever wrote it gets all that is wrong at once.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from fedmq.imaging.dictionary.model import Dictionary, LocalWords
 from fedmq.imaging.dictionary.units import is_convertible
-from fedmq.imaging.fault_words import meant
+from fedmq.imaging.fault_words import first_of, meant
 from fedmq.imaging.toml_files import read_part, unusable
 
 _PAGE: Final = "docs/dictionary.md"
@@ -31,28 +32,21 @@ def read_local_words(path: Path, dictionary: Dictionary) -> LocalWords:
             units that the dictionary does not have.
     """
     words = read_part(path, LocalWords, "file of local words", _PAGE)
-    faults = _unfitting(words, dictionary)
-    if faults:
+    if faults := first_of(_unfitting(words, dictionary)):
         raise unusable(path.name, faults, "mend the file: names and codes are the dictionary's")
     return words
 
 
-def _unfitting(words: LocalWords, dictionary: Dictionary) -> list[str]:
+def _unfitting(words: LocalWords, dictionary: Dictionary) -> Iterator[str]:
     known = dictionary.variables
-    named = [*words.columns, *words.units, *words.spellings]
-    faults = [
-        f"{name}: the dictionary has no such variable{meant(name, known)}"
-        for name in named
-        if name not in known
-    ]
+    for name in (*words.columns, *words.units, *words.spellings):
+        if name not in known:
+            yield f"{name}: the dictionary has no such variable{meant(name, known)}"
     for name, unit in words.units.items():
         if name in known and not is_convertible(unit, known[name].unit):
-            faults.append(
-                f"units.{name}: {unit} cannot be turned to {known[name].unit or 'nothing'}"
-            )
+            yield f"units.{name}: {unit} cannot be turned to {known[name].unit or 'nothing'}"
     for name, spellings in words.spellings.items():
         codes = set(known[name].codes) or {"yes", "no"} if name in known else set(spellings)
-        faults += [
-            f"spellings.{name}: {code} is no code" for code in spellings if code not in codes
-        ]
-    return faults
+        for code in spellings:
+            if code not in codes:
+                yield f"spellings.{name}: {code} is no code"

@@ -3,7 +3,7 @@
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from fedmq.errors import DatasetError
 MAX_DEPTH: Final = 7
 """Folders below one another: BIDS has six, with derivatives."""
 MAX_ENTRIES: Final = 2_000_000
+_FOLDER: Final = "the folder of the dataset"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SYSTEM_FILES: Final = frozenset({"thumbs.db", "desktop.ini"})
 
@@ -33,6 +34,18 @@ class Entry:
         return self.path.rpartition("/")[2]
 
 
+def is_there(look: Callable[[], bool], *, what: str) -> bool:
+    """Return what a look at a place says: `path.is_dir`, or `path.is_file`.
+
+    Raises:
+        DatasetError: code unreadable, of `what`: nobody lets this user look.
+    """
+    try:
+        return look()
+    except OSError as error:
+        raise _unreadable_error(what, error) from error
+
+
 def list_entries(folder: Path, *, depth: int = MAX_DEPTH) -> tuple[Entry, ...]:
     """Return what lies in `folder`, down to `depth` names, by path; links are followed.
 
@@ -41,7 +54,7 @@ def list_entries(folder: Path, *, depth: int = MAX_DEPTH) -> tuple[Entry, ...]:
     Raises:
         DatasetError: code missing_file (there is no folder), too_many_files or unreadable.
     """
-    if not folder.is_dir():
+    if not is_there(folder.is_dir, what=_FOLDER):
         raise DatasetError(
             "the folder of the dataset is missing", code="missing_file", fix="give its right path"
         )
@@ -70,12 +83,7 @@ def _walk(folder: Path, above: str, depth: int, parents: tuple[str, ...]) -> Ite
         if above:  # the others' cases are as they were
             yield Entry(path=above.rstrip("/"), fault=_unreadable(error))
             return
-        raise DatasetError(
-            "the folder of the dataset cannot be read",
-            code="unreadable",
-            why=error.strerror or "",
-            fix="let the user that the node runs as read it",
-        ) from error
+        raise _unreadable_error(_FOLDER, error) from error
     for place in inside:
         path = above + place.name
         if fault := _fault(place):
@@ -104,6 +112,15 @@ def _fault(place: "os.DirEntry[str]") -> str:
         if is_there:
             return _unreadable(error)
     return "" if is_there else "a link that leads nowhere"
+
+
+def _unreadable_error(what: str, error: OSError) -> DatasetError:
+    return DatasetError(
+        f"{what} cannot be read",
+        code="unreadable",
+        why=os.strerror(error.errno or 0),
+        fix="let the user that the node runs as read it",
+    )
 
 
 def _unreadable(error: OSError) -> str:

@@ -1,6 +1,6 @@
 """Map files: data maps that an operator wrote, in TOML."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from fedmq.errors import ConfigurationError
 from fedmq.imaging.baseline import BaselineRule, Pick
-from fedmq.imaging.fault_words import meant
+from fedmq.imaging.fault_words import first_of, meant
 from fedmq.imaging.layouts.data_map import CLINICAL_FILE, DataMap, Layout
 from fedmq.imaging.layouts.patterns import leads_out, match_path
 from fedmq.imaging.layouts.words import MODALITIES
@@ -66,19 +66,20 @@ class _MapFile(Part):
     def _are_patterns(cls, volumes: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
         if not volumes:
             raise ValueError('write [volumes], and below it such as PET = "{case}/PET.nii.gz"')
-        faults = [
-            f"there are no volumes called {one}{meant(one, MODALITIES)}"
-            for one in volumes
-            if one not in MODALITIES
-        ]
-        for pattern in (one for some in volumes.values() for one in some):
-            try:
-                match_path(pattern, "")
-            except ConfigurationError as error:
-                faults.append(f"{pattern} is no pattern: {error.why}; {error.fix}")
-        if faults:
-            raise ValueError("; ".join(faults))
+        if faults := first_of(_faults_of(volumes)):
+            raise ValueError(faults)
         return volumes
+
+
+def _faults_of(volumes: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    for one in volumes:
+        if one not in MODALITIES:
+            yield f"there are no volumes called {one}{meant(one, MODALITIES)}"
+    for pattern in (one for some in volumes.values() for one in some):
+        try:
+            match_path(pattern, "")
+        except ConfigurationError as error:
+            yield f"{pattern} is no pattern: {error.why}; {error.fix}"
 
 
 def read_map_file(path: Path) -> DataMap:

@@ -30,6 +30,8 @@ def modality_by_words(name: str, case_id: str) -> tuple[str, int] | str:
     """
     whole = name.upper()
     rest = whole.removeprefix(case_id.upper())
+    if rest.lower() in _SUFFIXES and case_id.isalnum():
+        return _modality_of(whole)  # PET.nii.gz in PET; CT-1.nii.gz in CT-1 is called as a patient
     # A case C has a CT.nii.gz: what begins like its name is a word first.
     is_cut = rest != whole and rest[:1].isalnum()
     found = _modality_of(whole if is_cut else rest)

@@ -300,6 +300,24 @@ def test_a_dataset_is_read_by_a_dictionary(node: CommandLine, home: Path) -> Non
     assert f"  no day    {first}, " in said.data
 
 
+def test_another_dictionary_tells_of_the_dataset_what_a_check_does(
+    node: CommandLine, home: Path
+) -> None:
+    """Who loses a row, or has no volume; for programs too, in one document."""
+    (home / "dictionary.toml").write_text(DICTIONARY, encoding="utf-8")
+    table(home, sex="divers")
+    node("node", "data", "add", "lung", "cases")
+    by_hand = node("node", "data", "dictionary", "lung", "--set", "dictionary.toml")
+    assert by_hand.code == 1
+    assert by_hand.data.endswith(node("node", "data", "check", "lung").data)
+    by_program = node("node", "data", "dictionary", "lung", "--set", "dictionary.toml", "--json")
+    assert by_program.code == 1
+    checked = node("node", "data", "check", "lung", "--json").json
+    del checked["page"]
+    assert {name: by_program.json[name] for name in checked} == checked
+    assert by_program.json["digest"] in by_hand.data
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

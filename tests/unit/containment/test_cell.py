@@ -5,6 +5,7 @@ from pathlib import Path
 
 import fedmq
 from fedmq.containment.cell import Cell, Limits, Means, installed_paths, outermost, parse_cell
+from tests.support.closed import closed, own_folder
 
 
 def test_a_cell_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -22,6 +23,15 @@ def test_of_folders_in_each_other_the_outer_one_is_kept(tmp_path: Path) -> None:
     """What is not there is left out."""
     (tmp_path / "a" / "b").mkdir(parents=True)
     assert outermost([tmp_path / "a" / "b", tmp_path / "none", tmp_path / "a"]) == (tmp_path / "a",)
+
+
+def test_what_is_out_of_reach_is_not_there() -> None:
+    """It ended the trainer: on links to a folder that is closed to the node's user."""
+    with own_folder() as folder:
+        for name in ("open", "secret/deep"):
+            (folder / name).mkdir(parents=True)
+        with closed(folder / "secret"):
+            assert outermost([folder / "open", folder / "secret/deep"]) == (folder / "open",)
 
 
 def test_a_cell_sees_packages_and_no_home() -> None:

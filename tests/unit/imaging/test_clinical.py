@@ -156,7 +156,9 @@ def test_a_row_that_ends_early_is_said(tmp_path: Path) -> None:
         {"age": "", "time": ""},
     ]
     (note,) = [note for note in table.notes if "fewer cells" in note]
-    assert note.endswith("count as empty: 4, 5")
+    assert note.endswith("count as empty: lines 4, 5")
+    (note,) = read_table(write(tmp_path, "case_id,age\nA\n")).notes
+    assert note.endswith("count as empty: line 2")
 
 
 LATIN = "case_id,name\nA,Zoé\n".encode("windows-1252")

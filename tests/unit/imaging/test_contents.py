@@ -13,6 +13,7 @@ from fedmq.errors import ConfigurationError, DatasetError
 from fedmq.imaging.baseline import BaselineRule, Pick
 from fedmq.imaging.contents import Contents, MapChoices, choose_map, read_arrangement, read_contents
 from fedmq.imaging.layouts.data_map import DataMap, Layout, map_json, parse_map
+from tests.support.closed import closed, own_folder
 from tests.support.layouts import (
     put_autopet,
     put_bids,
@@ -477,6 +478,20 @@ def test_a_row_that_is_named_as_a_case_is_is_no_others_by_an_alias(
     assert rows == {"007": {}} | ({} if without else {"7": {"x": "1"}})
 
 
+def test_a_pet_and_a_ct_in_folders_of_their_own_are_not_lost(tmp_path: Path) -> None:
+    """Called as their folders, they had no word left; they look like two scans, but for a map."""
+    for name in ("PET", "CT"):
+        put_scan(tmp_path / "cases" / "anna" / name, names=name)
+    with pytest.raises(DatasetError) as caught:
+        understood(tmp_path / "cases")
+    assert caught.value.code == "several_scans"
+    (file := tmp_path / "map.toml").write_text(
+        '[volumes]\nPET = "{case}/PET/PET.nii.gz"\nCT = "{case}/CT/CT.nii.gz"\n'
+    )
+    (case,) = understood(tmp_path / "cases", file=file).cases
+    assert case.volumes.keys() == {"PET", "CT"}
+
+
 def test_a_link_to_a_case_is_a_case(tmp_path: Path) -> None:
     """Archives are linked, not copied."""
     put_scan(tmp_path / "archive" / "1", names="PET")
@@ -493,6 +508,24 @@ def test_a_name_that_is_no_unicode_is_told_of(tmp_path: Path) -> None:
     contents = understood(tmp_path)
     assert [case.case_id for case in contents.cases] == ["A"]
     assert any("no Unicode" in why for why in ignored(contents).values())
+
+
+@pytest.mark.parametrize("name", ["clinical.csv", "the folder of the dataset"])
+def test_a_table_or_a_dataset_out_of_reach_is_no_missing_one(name: str) -> None:
+    """It is refused, by name: not read without its rows, and no traceback."""
+    with own_folder() as place:
+        dataset = place / "above" / "dataset"
+        put_scan(dataset / "A", names="PET")
+        (place / "secret").mkdir()
+        (place / "secret" / "rows.csv").write_text("case_id,x\nA,1\n")
+        (dataset / "clinical.csv").symlink_to(place / "secret" / "rows.csv")
+        of_table = name == "clinical.csv"
+        with (
+            closed(place / "secret" if of_table else dataset.parent),
+            pytest.raises(DatasetError, match=f"{name} cannot be read") as caught,
+        ):
+            read_contents(dataset, None, DataMap())
+        assert (caught.value.code, caught.value.why) == ("unreadable", "Permission denied")
 
 
 def test_a_folder_that_cannot_be_read_takes_nothing_from_the_others(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fedmq.imaging.dictionary.model import Dictionary, LocalWords
-from fedmq.imaging.fault_words import faults_in_words, meant
+from fedmq.imaging.fault_words import faults_in_words, first_of, meant
 from tests.unit.imaging.dictionary.examples import LUNG
 
 PROGRAMMERS = re.compile(r"input|valid|pydantic|dict|tuple|string|Value error|instance|object")
@@ -50,7 +50,7 @@ def test_anything_at_any_place_of_a_dictionary_is_refused_in_plain_words(
     try:
         Dictionary.model_validate(put(LUNG, way, value))
     except ValidationError as error:
-        faults = faults_in_words(error, Dictionary)
+        faults = list(faults_in_words(error, Dictionary))
         assert faults
         for fault in faults:
             words = fault.partition(": ")[2].partition(" cannot be it")
@@ -68,6 +68,15 @@ def test_keys_are_looked_up_where_they_stand() -> None:
         LocalWords.model_validate({"spellings": {"sex": {"F": "w"}}})
     (fault,) = faults_in_words(caught.value, LocalWords)
     assert fault == 'spellings.sex.F: write a list, in brackets: ["w"]'
+
+
+def test_faults_that_are_not_shown_are_not_put_into_words() -> None:
+    """A file may have ten thousand, and for each the keys that it may have are looked up."""
+    faults = (f"fault {number}" for number in range(10_000))
+    assert first_of(faults) == "fault 0; fault 1; fault 2; fault 3; fault 4; and more"
+    assert next(faults) == "fault 6"
+    assert first_of(["one", "two"]) == "one; two"
+    assert first_of([]) == ""
 
 
 def test_a_mistyped_word_finds_the_one_that_was_meant() -> None:

@@ -18,9 +18,9 @@ def test_alike_comes_before_nearly_alike() -> None:
 
 
 def test_what_a_spreadsheet_did_to_ids_is_undone_where_one_is_meant() -> None:
-    """And told: leading zeros, a point zero, capitals, BIDS's prefix."""
-    found = match_names({"7", "8.0", "ab", "12"}, {"007", "008", "AB", "sub-12"})
-    assert found.aliases == {"12": "sub-12", "7": "007", "8.0": "008", "ab": "AB"}
+    """And told: leading zeros, a point or comma zero, capitals, BIDS's prefix."""
+    found = match_names({"7", "8.0", "9,0", "ab", "12"}, {"007", "008", "9", "AB", "sub-12"})
+    assert found.aliases == {"12": "sub-12", "7": "007", "8.0": "008", "9,0": "9", "ab": "AB"}
     assert (found.rows_without_case, found.cases_without_row) == ((), ())
 
 

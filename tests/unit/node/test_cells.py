@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.errors import TrainingError
+from fedmq.errors import DatasetError, TrainingError
 from fedmq.imaging.baseline import BaselineRule
 from fedmq.imaging.contents import MapChoices, choose_map, find_map
 from fedmq.imaging.datasets import find_cases
@@ -21,7 +21,8 @@ from fedmq.node.cells import (
     remove_folder,
     take_out,
 )
-from fedmq.node.shown_cases import readable_paths
+from fedmq.node.shown_cases import readable_paths, shown_names
+from tests.support.closed import closed, own_folder
 from tests.support.layouts import put_autopet, put_bids, put_folders, put_hecktor
 from tests.support.tiny_plan import write_job
 
@@ -141,6 +142,83 @@ def test_a_link_to_the_table_is_followed(job: Job, tmp_path: Path, link: str) ->
     elsewhere = replace(flat, clinical=str(other))
     found = readable_paths(elsewhere, tmp_path / "home")
     assert found == ((folder, other, archive) if link == "tables" else (folder, other))
+
+
+@pytest.mark.parametrize("withdrawn", [(), (("case-2", ()),)])
+def test_links_that_lead_in_a_circle_are_passed_over(
+    tmp_path: Path, folder: Path, withdrawn: tuple[tuple[str, tuple[str, ...]], ...]
+) -> None:
+    """Of a case and of the table, by itself or by another: the other links are shown."""
+    job = write_job(tmp_path, withdrawn=withdrawn)
+    cases, archive = Path(job.dataset_folder), tmp_path / "pet"
+    archive.touch()
+    (cases / "clinical.csv").unlink()
+    for link, target in {
+        "case-1/again.nii.gz": "again.nii.gz",
+        "case-1/there.nii.gz": "../case-3/and",
+        "case-3/and": "../case-1/there.nii.gz",
+        "clinical.csv": "other.csv",
+        "other.csv": "clinical.csv",
+        "case-5/PET.nii": str(archive),
+    }.items():
+        (cases / link).symlink_to(target)
+    found = readable_paths(job, tmp_path / "home")
+    others = [cases / f"case-{number}" for number in (1, 3, 4, 5)]
+    assert found == (*(others if withdrawn else [cases]), archive)
+    assert hand_in(job, folder).clinical is None
+    if not withdrawn:
+        named = replace(job, clinical=str(cases / "clinical.csv"))
+        assert archive in readable_paths(named, tmp_path / "home")
+
+
+def test_what_the_nodes_user_may_not_read_stops_no_job() -> None:
+    """A folder of one case, what links lead to, the dataset's own: the trainer says it."""
+    with own_folder() as place:
+        job = write_job(place)
+        cases, archive = Path(job.dataset_folder), place / "archive"
+        (archive / "secret").mkdir(parents=True)
+        for name in ("secret/pet", "pet", "row"):
+            (archive / name).touch()
+        (cases / "case-1" / "PET.nii").symlink_to(archive / "secret" / "pet")
+        (cases / "case-3" / "PET.nii").touch()
+        (cases / "case-5" / "PET.nii").symlink_to(archive / "pet")
+        (place / "cell" / "in").mkdir(parents=True)
+        (place / "cell" / "out").mkdir()
+        gone = replace(job, withdrawn=(("case-2", ()),))
+        (cases / "case-3").chmod(0o400)
+        with closed(archive / "secret"):
+            for one in (job, gone):
+                found = readable_paths(one, place / "home")
+                assert archive / "pet" in found
+                assert archive / "secret" / "pet" not in found
+        (cases / "case-3").chmod(0o700)
+        with closed(cases):
+            for one in (job, gone):
+                inner = [replace(one, dataset_folder=str(cases / "case-3")), one]
+                for below in inner:
+                    readable_paths(below, place / "home")
+                    assert shown_names(below) == frozenset()
+                    assert hand_in(below, place / "cell").dataset_folder == below.dataset_folder
+
+
+@pytest.mark.parametrize("withdrawn", [(), (("case-2", ()),)])
+def test_a_table_that_may_not_be_read_is_missed(
+    withdrawn: tuple[tuple[str, tuple[str, ...]], ...],
+) -> None:
+    """By a trainer whose cell has no way to it: no round goes on without the rows."""
+    with own_folder() as place:
+        job = write_job(place, withdrawn=withdrawn)
+        table = Path(job.dataset_folder) / "clinical.csv"
+        (place / "secret").mkdir()
+        table.symlink_to(table.rename(place / "secret" / "rows.csv"))
+        for name in ("in", "out"):
+            (place / "cell" / name).mkdir(parents=True)
+        with closed(place / "secret"):
+            inner = hand_in(job, place / "cell")
+            given = Path(str(inner.clinical))
+            assert given == (Path(inner.dataset_folder) / "clinical.csv" if withdrawn else table)
+            with pytest.raises(DatasetError):
+                find_cases(Path(inner.dataset_folder), given)
 
 
 def test_a_dataset_that_holds_the_nodes_folder_is_not_shown(job: Job) -> None:

@@ -23,6 +23,7 @@ from fedmq.node.records import Records, open_records
 from fedmq.node.summaries import Findings
 from fedmq.node.withdrawing import withdraw_case
 from fedmq.transport.home import LocalHome
+from tests.support.closed import closed, own_folder
 from tests.support.fields import affine_of, ball
 from tests.support.layouts import put_folders, put_hecktor, put_scan
 from tests.support.tiny_plan import write_cases
@@ -280,6 +281,11 @@ def test_a_folder_that_is_not_there_is_named(datasets: Datasets, tmp_path: Path)
     with pytest.raises(DatasetError, match=r"there is no folder .*elsewhere") as caught:
         datasets.add("petct", tmp_path / "elsewhere", now=0.0)
     assert caught.value.code == "missing_folder"
+    with own_folder() as place:
+        (place / "above" / "cases").mkdir(parents=True)
+        with closed(place / "above"), pytest.raises(DatasetError) as caught:
+            datasets.add("petct", place / "above" / "cases", now=0.0)
+    assert caught.value.code == "unreadable"
 
 
 def test_a_name_is_given_once_and_fits_the_protocol(datasets: Datasets, tmp_path: Path) -> None:

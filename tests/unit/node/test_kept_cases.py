@@ -1,8 +1,6 @@
 """Kept cases: each trainer's folder is its own, and goes with what it was made for."""
 
-import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 from fedmq.node.footprint import KEPT_MARGIN_BYTES
 from fedmq.node.kept_cases import KeptCases, Place
 from fedmq.types import Digest, ExperimentId
+from tests.support import closed
 
 A, B = ExperimentId("exp-a"), ExperimentId("exp-b")
 BLOCK = 4096
@@ -101,15 +100,8 @@ def test_without_room_or_disk_a_trainer_goes_without(tmp_path: Path) -> None:
 @pytest.fixture
 def own_folder() -> Iterator[Path]:
     """Return a folder of somebody whom modes keep out: root they do not."""
-    nobody = 65534
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o777)
-        with contextlib.ExitStack() as stack:
-            if os.geteuid() == 0:
-                os.seteuid(nobody)
-                stack.callback(os.seteuid, 0)
-            yield folder
+    with closed.own_folder() as folder:
+        yield folder
 
 
 def fill(folder: Path, size_bytes: int) -> None:

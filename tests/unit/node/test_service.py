@@ -25,14 +25,16 @@ from fedmq.messages.replies import (
 )
 from fedmq.messages.requests import PingRequest
 from fedmq.node.audit_facts import EvaluationAnswered, TrainingDone
+from fedmq.node.records import open_records
 from fedmq.node.service import SWEEP_S
 from fedmq.parameters import load_parameters, parameters_bytes
 from fedmq.transport import topology
+from fedmq.transport.home import LocalHome
 from fedmq.transport.routes import to_node
 from fedmq.types import ORCHESTRATOR, Digest
 from tests.support.bfloat16 import of_bits
 from tests.support.clock import FakeClock
-from tests.unit.node.world import LIVER, LUNG, LYON, RELAXED, TINY, Killed, World
+from tests.unit.node.world import DATASET, LIVER, LUNG, LYON, RELAXED, TINY, Killed, World
 
 
 @pytest.fixture
@@ -154,6 +156,22 @@ def test_an_unknown_dataset_is_refused(world: World) -> None:
     """Names are all that sites share of their data."""
     world.prepare(dataset="other")
     assert world.orchestrator.answers == [refusal(RefusalCode.UNKNOWN_DATASET)]
+
+
+def test_a_table_that_became_a_link_in_a_circle_ends_no_node(world: World) -> None:
+    """The trainer is given its path, and says what is wrong."""
+    table = world.home.parent / "rows.csv"
+    table.write_text("case_id,x\ncase-1,1\n")
+    records = open_records(LocalHome(world.home))
+    records.datasets.remove(DATASET)
+    records.datasets.add(DATASET, table.parent / "cases", table, now=world.now)
+    records.close()
+    table.unlink()
+    table.symlink_to(table.name)
+    world.prepare()
+    world.approve()
+    world.run(seconds=2)
+    assert world.job.clinical == str(table)
 
 
 def test_too_few_usable_cases_are_refused(tmp_path: Path) -> None:

@@ -138,6 +138,33 @@ def test_what_marks_nothing_is_counted_and_told(site: Site) -> None:
     )
 
 
+def test_a_tumour_that_marks_no_voxel_is_no_mask_of_zeros(site: Site) -> None:
+    """That would be a patient without a tumour; frames of zeros say that there is none."""
+    put(site, dicom.structures(pet()[0], {"GTV": [box(2, (0.6, 0.9), (1, 2))]}))
+    outcome = site.only()
+    assert outcome.taken.keys() == {"PET", "CT"}
+    assert any("no voxel has its centre in them" in note for note in outcome.notes)
+    none = dicom.segmentation(pet(), {"Lesion": np.ones(SHAPE, np.bool_)})
+    none.PixelData = bytes(len(none.PixelData))
+    put(site, none)
+    outcome = site.only()
+    assert not mask_of(site, outcome).any()
+    assert "its mask is empty" in outcome.notes
+
+
+def test_a_copy_of_regions_counts_once_and_two_versions_not_at_all(site: Site) -> None:
+    """A copy is told as one of images is; of versions nobody sees which one counts."""
+    drawn = dicom.structures(pet()[0], {"GTV": [box(1, (0.5, 2.5), (0.5, 2.5))]})
+    put(site, drawn)
+    dicom.write(site.archive / "copy", drawn)
+    outcome = site.only()
+    assert outcome.taken["MASK"]["regions"] == 1
+    assert outcome.notes == ("files of its regions that were copies, byte for byte: 1",)
+    older = dicom.structures(pet()[0], {"GTV": [box(1, (0.5, 4.5), (0.5, 2.5))]})
+    dicom.write(site.archive / "copy", older)
+    require_no_mask(site.only(), "RTSTRUCT", "bad_mask: two files that differ have one SOP Inst")
+
+
 def test_what_was_drawn_on_the_pet_comes_before_what_was_drawn_on_the_ct(site: Site) -> None:
     """Two files; the other one is told."""
     on_pet = dicom.structures(pet()[0], {"GTV": [box(1, (0.5, 2.5), (0.5, 2.5))]})
@@ -263,6 +290,50 @@ def test_regions_that_do_not_fit_make_no_mask_and_the_images_stay(site: Site, wh
     assert f"note: {one.Modality} left out" in (site.cases / "import-report.txt").read_text()
 
 
+@pytest.mark.parametrize("is_open", [False, True], ids=["lengths told", "lengths open"])
+def test_regions_that_are_cut_off_make_no_mask(site: Site, *, is_open: bool) -> None:
+    """Wherever they end, outlines or frames: what is left would pass as the whole tumour."""
+    boxes = [box(number, (0.5, 2.5), (0.5, 2.5)) for number in (1, 2, 3)]
+    put(site, dicom.segmentation(pet(), {"Lesion": segments()}))
+    drawn = dicom.structures(pet()[0], {"GTV 1": boxes[:1], "GTV 2": boxes[1:]})
+    drawn["ROIContourSequence"].is_undefined_length = is_open
+    paths = [*dicom.write(site.archive / "outlines", drawn), site.archive / "drawn" / "0000"]
+    for path in paths:
+        whole = path.read_bytes()
+        for cut in (2, 40, 150, 400):
+            path.write_bytes(whole[:-cut])
+            outcome = site.only()
+            assert outcome.taken.keys() == {"PET", "CT"}, cut
+            assert any("damaged_file" in note for note in outcome.notes), cut
+        path.write_bytes(whole)
+        assert "MASK" in site.only().taken
+
+
+def test_outlines_that_cannot_be_read_make_no_mask(site: Site) -> None:
+    """A length within them that is wrong loses those that follow it; so does a cut before them."""
+    boxes = [box(number, (0.5, 2.5), (0.5, 2.5)) for number in (1, 2)]
+    drawn = dicom.structures(pet()[0], {"GTV 1": boxes, "GTV 2": boxes})
+    put(site, drawn)
+    path = site.archive / "drawn" / "0000"
+    whole = path.read_bytes()
+    tag = b"\x06\x30\x50\x00DS"  # Contour Data
+    for at in (whole.index(tag), whole.rindex(tag)):
+        length = int.from_bytes(whole[at + 6 : at + 8], "little") + 256
+        path.write_bytes(whole[: at + 6] + length.to_bytes(2, "little") + whole[at + 8 :])
+        require_no_mask(site.only(), "RTSTRUCT", "damaged_file: ")
+    at = whole.index(b"\x06\x30\x20\x00SQ") + 16  # how long the first name's item is
+    path.write_bytes(whole[:at] + (56).to_bytes(4, "little") + whole[at + 4 :])
+    outcome = site.only()
+    assert outcome.taken.keys() == {"PET", "CT"}
+    assert outcome.notes[0].startswith("its regions were left out: damaged_file: ")
+    del drawn.StructureSetROISequence[1]
+    put(site, drawn)
+    require_no_mask(site.only(), "RTSTRUCT", "bad_mask: it has outlines of a region that it does")
+    del drawn.ROIContourSequence
+    put(site, drawn)
+    require_no_mask(site.only(), "RTSTRUCT", "bad_mask: it names regions, and has no outlines")
+
+
 def test_one_outline_beyond_the_images_leaves_out_all_that_was_drawn(site: Site) -> None:
     """In that file and in others: a part of a tumour would pass as all of it."""
     inside, beyond = box(1, (0.5, 5.5), (0.5, 4.5)), box(5, (0.5, 5.5), (0.5, 4.5))
@@ -380,6 +451,32 @@ def test_regions_of_a_size_that_nobody_draws_are_left_out_unread(
     dcmwrite(drawn, swapped, enforce_file_format=True)
     monkeypatch.setattr(files, "MAX_ITEMS", 15)
     assert site.only().left_out == {"too large file of regions": 1}
+
+
+@pytest.mark.parametrize("why", ["too_large", "damaged_file"])
+def test_unread_regions_in_a_study_of_their_own_may_be_of_any_of_their_patients(
+    site: Site, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """The rest of the tumour is no mask of it; another patient's is."""
+    for patient in ("a", "b"):
+        images = pet(patient=patient)
+        part = dicom.structures(images[0], {"GTV": [box(1, (0.5, 2.5), (0.5, 2.5))]})
+        dicom.write(site.archive / patient, *images, part)
+    boxes = [box(2, (0.5, 2.5), (0.5, 2.5))] * 50
+    rest = other_study(dicom.structures(pet(patient="a")[0], {"GTV 2": boxes}))
+    (path,) = dicom.write(site.archive / "rest", rest)
+    if why == "too_large":
+        monkeypatch.setattr(files, "MAX_ITEMS", 40)
+    else:
+        path.write_bytes(path.read_bytes()[:-40])
+    imported = site.run()
+    by_patient = {one.patient_id: one.case_id for one in imported.plan.studies}
+    outcomes = {one.case_id: one for one in imported.outcomes}
+    assert "MASK" in outcomes[by_patient["b"]].taken
+    of_a = outcomes[by_patient["a"]]
+    assert of_a.taken.keys() == {"PET"}
+    assert of_a.notes[0].startswith(f"its regions were left out: {why}: ")
+    assert imported.plan.left_out == {}
 
 
 def test_a_large_file_that_no_case_is_made_of_is_left_out(

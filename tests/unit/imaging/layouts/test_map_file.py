@@ -66,6 +66,7 @@ def test_a_map_is_what_its_file_says(tmp_path: Path) -> None:
         (f'{PET}[baseline]\nwindow_days = ["a", 0]', "item 1: write a whole number, without quo"),
         (f"{PET}[aliases]\n7 = 7", 'aliases.7: write it in quotes: "7"'),
         ("[volumes", "it is no TOML: "),
+        ("a = " + "[" * 5_000, "it is no TOML: too many brackets within each other"),
     ],
 )
 def test_a_map_that_cannot_be_used_says_where_why_and_what_to_write(
@@ -86,6 +87,17 @@ def test_all_that_is_wrong_in_a_map_is_told_at_once(tmp_path: Path) -> None:
         read_map_file(write(tmp_path, text))
     for says in ("mean table?)", 'encoding: write it in quotes: "8"', "mean PET?)", "ct.nii is no"):
         assert says in caught.value.why
+
+
+def test_of_many_faults_in_a_map_the_first_are_told(tmp_path: Path) -> None:
+    """Also of those that stand below one key; else they fill the screen."""
+    wrong = "".join(f'k{number} = "{{case}}.nii"\n' for number in range(1_000))
+    for text in (f"{wrong}{PET}", f"{PET}{wrong}"):
+        with pytest.raises(ConfigurationError) as caught:
+            read_map_file(write(tmp_path, text))
+        assert "k4" in caught.value.why
+        assert "k5" not in caught.value.why
+        assert caught.value.why.endswith("; and more")
 
 
 def test_a_map_that_is_not_there_or_not_in_utf_8_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Patterns: a path gives its case and scan, or does not fit; bad patterns are refused."""
 
+import re
 from fnmatch import fnmatchcase
 
 import pytest
@@ -41,8 +42,9 @@ def test_a_pattern_finds_case_and_scan(
         "{case",
         "/{case}",
         "../{case}",
-        "*_*_*_{case}_{scan}.nii",
-        "{case:*-*-*-*-*}/pet.nii",
+        "*{case}*{scan}*.nii",
+        "*_*_{case}_{scan}.nii",
+        "{case:*-*-*-*}/pet.nii",
     ],
 )
 def test_what_is_no_pattern_is_refused(pattern: str) -> None:
@@ -73,6 +75,9 @@ def test_what_is_written_by_a_pattern_is_read_by_it(case: str, scan: str) -> Non
         ("{case:L_???}_{scan}.nii", "L_001_a_b.nii", {("L_001", "a_b")}),
         ("{case:L_*}_{scan}.nii", "L_1_a.nii", {("L_1", "a")}),
         ("{case}/{case}_{scan}.nii", "A_B/A_B_pre_1.nii", {("A_B", "pre_1")}),
+        ("*{case:P??}*_pet.nii", "P01_P02_P01_pet.nii", {("P01", ""), ("P02", "")}),
+        ("*{case:P??}*_pet.nii", "x_P01_y_pet.nii", {("P01", "")}),
+        ("*{case:?}*.nii", "aAa.nii", {("a", ""), ("A", "")}),
     ],
 )
 def test_what_can_be_read_in_two_ways_is_read_in_both(
@@ -91,7 +96,9 @@ def test_many_stars_find_what_they_would_one_by_one() -> None:
 
 
 parts = st.lists(
-    st.sampled_from(["{case}", "{scan}", "*", "?", "_", "a", "_a_"]), min_size=1, max_size=6
+    st.sampled_from(["{case}", "{case:?}", "{case:a?}", "{scan}", "*", "?", "_", "a", "_a_"]),
+    min_size=1,
+    max_size=6,
 )
 
 
@@ -104,11 +111,14 @@ def test_one_reading_is_the_only_one(parts: str, name: str) -> None:
         return
     pieces = {name[i:j] for i in range(len(name)) for j in range(i + 1, len(name) + 1)}
     scans = pieces if "{scan}" in parts else {""}
+    place = re.compile(r"\{case:?([^}]*)\}")
+    like = place.findall(parts)[0] or "*"
     ways = {
         (case, scan)
         for case in pieces
         for scan in scans
-        if fnmatchcase(name, parts.replace("{case}", case).replace("{scan}", scan))
+        if fnmatchcase(case, like)
+        and fnmatchcase(name, place.sub(case, parts).replace("{scan}", scan))
     }
     assert {(one.case_id, one.scan) for one in found} <= ways
     assert min(len(ways), 2) == len(found)

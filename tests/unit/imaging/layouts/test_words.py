@@ -40,11 +40,14 @@ def test_other_names_say_what_they_are(name: str, expected: tuple[str, int]) -> 
         ("p1", "p1PET", ("PET", 1)),
         ("CT-1", "CT-1_PET", ("PET", 1)),
         ("CT", "CTPET", ("PET", 1)),
+        ("PET", "PET", ("PET", 1)),
+        ("ct", "CT", ("CT", 0)),
     ],
 )
 def test_a_case_whose_name_begins_a_word_loses_no_volume(
     case_id: str, name: str, expected: tuple[str, int]
 ) -> None:
-    """A patient called C has a CT; one called CT-1 has none for being called so."""
+    """A patient called C has a CT, a folder PET a PET; one called CT-1 has none by its name."""
     assert modality_by_words(f"{name}.nii.gz", case_id) == expected
-    assert isinstance(modality_by_words("CT-1_T1.nii.gz", "CT-1"), str)
+    for of_patient in ("CT-1_T1", "CT-1"):
+        assert isinstance(modality_by_words(f"{of_patient}.nii.gz", "CT-1"), str)
