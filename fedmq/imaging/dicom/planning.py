@@ -11,7 +11,7 @@ from fedmq.imaging.dicom.files import LARGE_IMAGE, UNREAD_REGIONS, Entry, Foreig
 from fedmq.imaging.dicom.sidecars import ScanDay
 from fedmq.imaging.dicom.table_ids import TableIds, match_ids
 
-VERSION: Final = "2"
+VERSION: Final = "3"
 """Of what is written; another one makes every case anew."""
 _IMAGES: Final = ("CT", "PT")
 _DRAWN: Final = ("RTSTRUCT", "SEG")
