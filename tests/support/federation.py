@@ -355,9 +355,18 @@ class Federation:
         return folder
 
     def approve(self, *nodes: str, plan: str = PLAN) -> None:
-        """Wait until a plan was asked for, and approve it."""
+        """Wait until a plan was asked for on the nodes' dataset, and approve it."""
+
+        def question_to(node: str) -> list[dict[str, Any]]:
+            # Approved is what was asked last: perhaps by another test, for another dataset.
+            return [
+                one
+                for one in self.plans(node)
+                if one["decision"] == "approved" or one["asked"]["dataset"] == DATASET
+            ]
+
         for node in nodes:
-            (asked,) = until(lambda node=node: self.plans(node), f"the question to {node}")  # type: ignore[misc]
+            (asked,) = until(lambda node=node: question_to(node), f"the question to {node}")  # type: ignore[misc]
             if asked["decision"] != "approved":
                 self.do(node, "node", "plans", "approve", plan)
 
