@@ -8,18 +8,13 @@ import pytest
 from fedmq.learning.trainer_protocol import Broken
 from fedmq.node.worker import LOG_NAME
 from fedmq.types import ExperimentId
-from tests.support.contained_site import MB, VARIANTS, Site, done
+from tests.support.contained_site import EACH_VARIANT, MB, VARIANTS, Site, done
 
 pytestmark = [pytest.mark.xdist_group("hostile")]
 """One after the other: what bounds the processes of a node's plans counts those of other nodes."""
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(name, marks=[getattr(pytest.mark, f"contained_by_{one}") for one in means])
-        for name, means in VARIANTS.items()
-    ],
-)
+@pytest.fixture(params=EACH_VARIANT)
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """Return a site whose containment has these means, where the machine has them."""
     place = Site(tmp_path, VARIANTS[request.param])

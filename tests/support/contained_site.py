@@ -5,6 +5,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from fedmq.containment.cell import Limits, Means
 from fedmq.imaging.synthetic import SITES, write_cohort
 from fedmq.learning.catalogue import plan_digest
@@ -23,6 +25,11 @@ VARIANTS = {
     "without_namespaces": frozenset({Means.LANDLOCK, Means.SECCOMP}),
     "without_landlock": frozenset({Means.NAMESPACES, Means.SECCOMP}),
 }
+EACH_VARIANT = [
+    pytest.param(name, marks=[getattr(pytest.mark, f"contained_by_{one}") for one in means])
+    for name, means in VARIANTS.items()
+]
+"""For a fixture: each set of means, where the machine has them."""
 SOURCE = '''
 """Draws patches of its cases and adds them up; or does what its mood says."""
 
