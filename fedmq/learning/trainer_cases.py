@@ -6,11 +6,11 @@ from pathlib import Path
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.cases import FILE_FAULTS, Case
-from fedmq.imaging.cohort import select_cohort
 from fedmq.imaging.datasets import find_cases, split_cases
 from fedmq.imaging.dictionary.applying import apply_dictionary
 from fedmq.imaging.dictionary.model import Meaning
 from fedmq.imaging.feature_table import read_table, with_features
+from fedmq.imaging.intake import select_intake
 from fedmq.learning.modalities import Modalities, describe_modalities, has_modalities
 from fedmq.learning.trainer_protocol import MAX_UNREADABLE, MAX_WHAT, Job, fitting_text
 
@@ -49,16 +49,16 @@ def find_usable(
     if job.features is not None:
         found = with_features(found, read_table(Path(job.features)))
     spoiled = frozenset(job.spoiled)
-    if job.cohort is not None:
+    if job.intake is not None:
         folder = Path(job.dataset_folder)
-        found = select_cohort(found, folder, job.cohort, without=withdrawn)
+        found = select_intake(found, folder, job.intake, without=withdrawn)
     cases = [_without(spoiled, case) for case in found]
     fit = [case for case in cases if has_modalities(case.volumes, modalities)]
     rest = [_without(frozenset(unreadable), case) for case in fit]
     usable = [case for case in rest if has_modalities(case.volumes, modalities)]
     here = {case.case_id for case in usable}
-    # Places were settled with the cohort; who is withdrawn, or found unfit, since leaves his empty.
-    had_by = withdrawn if job.cohort is None else job.cohort
+    # Places were settled with the intake; who is withdrawn, or found unfit, since leaves his empty.
+    had_by = withdrawn if job.intake is None else job.intake
     gone = {name for name, had in had_by.items() if has_modalities(had, modalities)} - here
     lost = {case.case_id for case in fit} - here
     training, validation = split_cases(

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from fedmq import __version__
 from fedmq.errors import TrainingError
-from fedmq.imaging.cohort import Cohort
+from fedmq.imaging.intake import Intake
 from fedmq.imaging.layouts.data_map import DataMap
 from fedmq.messages.fields import (
     MAX_METRICS,
@@ -67,8 +67,8 @@ class Job:
     meaning: str | None = None
     """By what the table is read (`fedmq.imaging.dictionary.model.Meaning`, JSON); None: as it is.
     """
-    cohort: Cohort | None = None
-    """The volumes with which the experiment began (`fedmq.imaging.cohort`); None: those of now."""
+    intake: Intake | None = None
+    """The volumes with which the experiment began (`fedmq.imaging.intake`); None: those of now."""
     spoiled: tuple[tuple[str, str], ...]
     """Case and modality of each volume that was found unfit; such a case lacks it."""
     withdrawn: tuple[tuple[str, tuple[str, ...]], ...]

@@ -8,9 +8,9 @@ import structlog
 
 from fedmq.errors import DatasetError
 from fedmq.imaging.cases import Case
-from fedmq.imaging.cohort import cohort_of
 from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dictionary.model import Meaning
+from fedmq.imaging.intake import intake_of
 from fedmq.learning.trainer_protocol import Job, JobKind
 from fedmq.messages.requests import EvaluateRequest, PrepareRequest, TrainRequest
 from fedmq.node.datasets import Dataset
@@ -72,10 +72,10 @@ class Jobs:
             data_map=read_by(dataset.data_map, meaning),
             meaning=None if meaning is None else meaning.model_dump_json(),
             features=_absolute(records.features.path(dataset.name)),
-            cohort=None
+            intake=None
             if cases is None
-            else records.cohorts.settle(
-                task.envelope.experiment, lambda: cohort_of(cases, dataset.folder, unfit, had)
+            else records.intakes.settle(
+                task.envelope.experiment, lambda: intake_of(cases, dataset.folder, unfit, had)
             ),
             spoiled=tuple(sorted(unfit)),
             withdrawn=tuple((one.case_id, one.modalities) for one in withdrawn),

@@ -206,7 +206,7 @@ class Reception:
         self._records.audit.note(ExperimentEnded(experiment=experiment, state=plain(state)))
         self._records.tasks.end(experiment)
         self._records.computing.forget(experiment)
-        self._records.cohorts.forget(experiment)
+        self._records.intakes.forget(experiment)
         self._courier.drop(experiment)
         self._release(self._records.payloads.release(experiment))
         log.info("experiment_over", experiment=experiment, state=state)

@@ -13,11 +13,11 @@ from fedmq.node import (
     approvals,
     case_lists,
     check_pages,
-    cohorts,
     computing,
     datasets,
     epochs,
     found,
+    intakes,
     meanings,
     payloads,
     plans,
@@ -27,11 +27,11 @@ from fedmq.node import (
 )
 from fedmq.node.case_lists import CaseLists, MakeKey
 from fedmq.node.check_pages import PAGES, CheckPages
-from fedmq.node.cohorts import Cohorts
 from fedmq.node.computing import Computing
 from fedmq.node.datasets import Datasets
 from fedmq.node.epochs import Epochs
 from fedmq.node.features import FEATURES, FeatureTables
+from fedmq.node.intakes import Intakes
 from fedmq.node.payloads import Payloads
 from fedmq.node.plans import Plans
 from fedmq.node.tasks import Tasks
@@ -52,7 +52,7 @@ SCHEMA: Final = (
     + approvals.SCHEMA
     + tasks.SCHEMA
     + computing.SCHEMA
-    + cohorts.SCHEMA
+    + intakes.SCHEMA
     + payloads.SCHEMA
     + audit_log.SCHEMA
     + audit_heads.SCHEMA
@@ -72,7 +72,7 @@ class Records:
     plans: Plans
     tasks: Tasks
     computing: Computing
-    cohorts: Cohorts
+    intakes: Intakes
     payloads: Payloads
     audit: AuditLog
     heads: Heads
@@ -111,7 +111,7 @@ def open_records(
         plans=Plans(journal, home.disk(PLANS), log),
         tasks=Tasks(journal),
         computing=Computing(journal),
-        cohorts=Cohorts(journal),
+        intakes=Intakes(journal),
         payloads=Payloads(journal),
         audit=log,
         heads=Heads(journal, log),

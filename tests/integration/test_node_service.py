@@ -299,7 +299,7 @@ def test_a_case_that_is_gone_stops_the_task_until_it_is_back(federation: Federat
     assert trained.num_cases == 3
     federation.ask(ExperimentOver(state="finished", reason=""), "lung.over")
     federation.wait(lambda: not federation.files())
-    assert not federation.service._records.journal.rows("SELECT * FROM cohorts")
+    assert not federation.service._records.journal.rows("SELECT * FROM intakes")
 
 
 def test_a_plan_that_floods_the_log_is_an_incident_of_the_site_alone(

@@ -8,10 +8,10 @@ import pytest
 
 from fedmq.encodings.kinds import Kind
 from fedmq.encodings.narrow import write_narrow
-from fedmq.imaging.cohort import cohort_of
 from fedmq.imaging.contents import find_map
 from fedmq.imaging.datasets import find_cases
 from fedmq.imaging.dictionary.model import Meaning
+from fedmq.imaging.intake import intake_of
 from fedmq.imaging.layouts.data_map import DataMap
 from fedmq.learning.trainer_cases import find_usable
 from fedmq.learning.trainer_jobs import perform
@@ -246,14 +246,14 @@ def test_of_a_case_with_a_volume_that_broke_the_others_are_used(tmp_path: Path) 
     assert len(answer.unreadable) == 5
 
 
-@pytest.mark.parametrize("has_cohort", [False, True])
-def test_where_no_case_is_left_the_job_breaks(tmp_path: Path, *, has_cohort: bool) -> None:
+@pytest.mark.parametrize("has_intake", [False, True])
+def test_where_no_case_is_left_the_job_breaks(tmp_path: Path, *, has_intake: bool) -> None:
     """As it does where none was fit before; also by those that a check found unfit since."""
     job = reading_job(tmp_path, '("PET",)')
-    if has_cohort:
-        cohort = cohort_of(find_cases(tmp_path / "cases"), tmp_path / "cases")
-        job = replace(job, cohort=cohort)
-        unfit = tuple((name, "PET") for name in cohort)
+    if has_intake:
+        intake = intake_of(find_cases(tmp_path / "cases"), tmp_path / "cases")
+        job = replace(job, intake=intake)
+        unfit = tuple((name, "PET") for name in intake)
         assert code_of(replace(job, spoiled=unfit)) is FailureCode.DATASET_ERROR
     for place in (tmp_path / "cases").glob("*/PET.nii.gz"):
         place.write_bytes(b"")
@@ -470,34 +470,34 @@ def test_a_withdrawn_case_keeps_its_place_only_where_the_plan_had_it(tmp_path: P
 def test_an_experiment_goes_on_with_the_cases_that_it_began_with(tmp_path: Path) -> None:
     """One that comes is in nothing and moves nobody; one that goes stops the task, by name."""
     names = [f"case-{number}" for number in range(1, 6)]
-    cohort: dict[str, dict[str, str]] = {name: {} for name in names}
-    training = given_to(write_job(tmp_path, cohort=cohort))
-    validating = given_to(write_job(tmp_path, kind=JobKind.EVALUATE, cohort=cohort))
+    intake: dict[str, dict[str, str]] = {name: {} for name in names}
+    training = given_to(write_job(tmp_path, intake=intake))
+    validating = given_to(write_job(tmp_path, kind=JobKind.EVALUATE, intake=intake))
     for number in range(6, 16):
         (tmp_path / "cases" / f"case-{number}").mkdir()
     assert given_to(write_job(tmp_path, kind=JobKind.EVALUATE)) != validating
-    assert given_to(write_job(tmp_path, kind=JobKind.EVALUATE, cohort=cohort)) == validating
-    assert given_to(write_job(tmp_path, cohort=cohort)) == training
+    assert given_to(write_job(tmp_path, kind=JobKind.EVALUATE, intake=intake)) == validating
+    assert given_to(write_job(tmp_path, intake=intake)) == training
     (tmp_path / "cases" / training[0]).rmdir()
-    answer = answer_to(write_job(tmp_path, cohort=cohort))
+    answer = answer_to(write_job(tmp_path, intake=intake))
     assert isinstance(answer, Broken)
     assert answer.code is FailureCode.DATASET_ERROR
     assert f"{training[0]} is gone" in answer.what
     withdrawn = ((training[0], ()),)
-    assert given_to(write_job(tmp_path, cohort=cohort, withdrawn=withdrawn)) == training[1:]
+    assert given_to(write_job(tmp_path, intake=intake, withdrawn=withdrawn)) == training[1:]
 
 
 def test_a_volume_found_unfit_later_leaves_its_place_empty(tmp_path: Path) -> None:
     """A check between two rounds makes nobody a validation case who trained."""
     job = write_job(tmp_path, validation_share=0.4)
     needy = with_source(tmp_path, job, "modalities = ()", 'modalities = ("PET",)')
-    cohort = {}
+    intake = {}
     for number in range(1, 6):
         (tmp_path / "cases" / f"case-{number}" / "PET.nii.gz").touch()
-        cohort[f"case-{number}"] = {"PET": (f"case-{number}/PET.nii.gz", 0, 0)}
-    needy = replace(needy, cohort=cohort, validation_share=0.4)
+        intake[f"case-{number}"] = {"PET": (f"case-{number}/PET.nii.gz", 0, 0)}
+    needy = replace(needy, intake=intake, validation_share=0.4)
     before = given_to(needy)
-    for unfit in cohort:
+    for unfit in intake:
         after = given_to(replace(needy, spoiled=((unfit, "PET"),)))
         assert after == tuple(name for name in before if name != unfit)
 
@@ -511,8 +511,8 @@ def test_who_was_not_settled_has_no_place(tmp_path: Path, seed: int) -> None:
     for number in range(1, 6):
         (cases / f"case-{number}" / "PET.nii.gz").touch()
     (cases / "case-6").mkdir()
-    cohort = cohort_of(find_cases(cases), cases)
-    needy = replace(needy, split_seed=seed, validation_share=0.4, cohort=cohort)
+    intake = intake_of(find_cases(cases), cases)
+    needy = replace(needy, split_seed=seed, validation_share=0.4, intake=intake)
     before = given_to(needy)
     (cases / "case-6").rmdir()
     late = tuple((f"late-{number}", ("PET",)) for number in range(3))

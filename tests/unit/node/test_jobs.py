@@ -36,10 +36,10 @@ def check(world: World) -> None:
 
 def paths(world: World) -> dict[str, dict[str, str]]:
     """Return case -> modality -> path of what the newest job goes on with."""
-    assert world.job.cohort is not None
+    assert world.job.intake is not None
     return {
         case: {modality: path for modality, (path, _, _) in volumes.items()}
-        for case, volumes in world.job.cohort.items()
+        for case, volumes in world.job.intake.items()
     }
 
 
@@ -77,10 +77,10 @@ def test_of_what_no_check_has_seen_nothing_is_read(world: World, tmp_path: Path)
 
 
 def test_of_a_folder_that_cannot_be_seen_nothing_is_settled(world: World, tmp_path: Path) -> None:
-    """A disk that is not mounted when an experiment begins is no cohort of no cases."""
+    """A disk that is not mounted when an experiment begins is no intake of no cases."""
     place = (tmp_path / "cases").rename(tmp_path / "elsewhere")
     world.prepare(LIVER)
-    assert world.job.cohort is None
+    assert world.job.intake is None
     place.rename(tmp_path / "cases")
     world.done()
     world.train(experiment=LIVER)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from fedmq.imaging.cohort import Cohort
+from fedmq.imaging.intake import Intake
 from fedmq.node.records import Records, open_records
 from fedmq.transport.home import LocalHome
 
-FIRST: Cohort = {"a": {"PET": ("a/PET.nii", 5, 7)}, "b": {}}
+FIRST: Intake = {"a": {"PET": ("a/PET.nii", 5, 7)}, "b": {}}
 
 
 @pytest.fixture
@@ -22,12 +22,12 @@ def records(tmp_path: Path) -> Iterator[Records]:
 
 def test_what_was_settled_stays_through_a_restart(records: Records, tmp_path: Path) -> None:
     """Whatever is there then; another experiment begins with that."""
-    assert records.cohorts.settle("exp", lambda: FIRST) == FIRST
+    assert records.intakes.settle("exp", lambda: FIRST) == FIRST
     again = open_records(LocalHome(tmp_path))
     try:
-        assert again.cohorts.settle("exp", dict) == FIRST
-        assert again.cohorts.settle("other", dict) == {}
-        again.cohorts.forget("exp")
-        assert again.cohorts.settle("exp", dict) == {}
+        assert again.intakes.settle("exp", dict) == FIRST
+        assert again.intakes.settle("other", dict) == {}
+        again.intakes.forget("exp")
+        assert again.intakes.settle("exp", dict) == {}
     finally:
         again.close()

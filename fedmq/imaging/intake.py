@@ -1,4 +1,4 @@
-"""Cohorts: the volumes with which an experiment began at a site.
+"""Intakes: the volumes with which an experiment began at a site.
 
 A round that had fewer would learn from less without a word, and one that had others would let
 validation cases train: which cases validate goes by all their names.
@@ -15,7 +15,7 @@ from fedmq.imaging.stamps import file_mark
 
 Settled = tuple[str, int, int]
 """A volume: path in the dataset's folder; size, and time of the content in nanoseconds."""
-Cohort = Mapping[str, Mapping[str, Settled]]
+Intake = Mapping[str, Mapping[str, Settled]]
 """Case -> modality -> volume; also of cases without one.
 
 Cases that were withdrawn before are in it too, with no path: a place in the split each.
@@ -26,13 +26,13 @@ _NONE: Final[Settled] = ("", 0, 0)
 _NOBODY: Final[Mapping[str, Collection[str]]] = {}
 
 
-def cohort_of(
+def intake_of(
     cases: Sequence[Case],
     folder: Path,
     unfit: Collection[tuple[str, str]] = (),
     withdrawn: Mapping[str, Collection[str]] = _NOBODY,
-) -> Cohort:
-    """Return the cohort of a dataset's cases, without its unfit volumes (case and modality).
+) -> Intake:
+    """Return the intake of a dataset's cases, without its unfit volumes (case and modality).
 
     `withdrawn`: case -> the modalities that it had; none of them is among `cases`.
     """
@@ -47,21 +47,21 @@ def cohort_of(
     }
 
 
-def select_cohort(
-    cases: Sequence[Case], folder: Path, cohort: Cohort, *, without: Collection[str] = ()
+def select_intake(
+    cases: Sequence[Case], folder: Path, intake: Intake, *, without: Collection[str] = ()
 ) -> tuple[Case, ...]:
-    """Return those of `cases` that the cohort has, with the volumes that it has of them.
+    """Return those of `cases` that the intake has, with the volumes that it has of them.
 
     Nothing is asked of the cases `without`: they are withdrawn.
 
     Raises:
-        DatasetError: code dataset_changed: a case or a volume of the cohort is not there, or the
+        DatasetError: code dataset_changed: a case or a volume of the intake is not there, or the
             case has another one.
     """
     found = {case.case_id: case for case in cases}
     changes = [
         text
-        for name, volumes in sorted(cohort.items())
+        for name, volumes in sorted(intake.items())
         if name not in without
         for text in _changes(name, volumes, found.get(name), folder)
     ]
@@ -81,11 +81,11 @@ def select_cohort(
             volumes={
                 modality: path
                 for modality, path in case.volumes.items()
-                if modality in cohort[case.case_id]
+                if modality in intake[case.case_id]
             },
         )
         for case in cases
-        if case.case_id in cohort and case.case_id not in without
+        if case.case_id in intake and case.case_id not in without
     )
 
 
